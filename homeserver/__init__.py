@@ -1,0 +1,1 @@
+"""Columba, a Matrix homeserver. Start reading at docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""The thin HTTP surface: endpoint declarations, and Twisted at one door."""

@@ -1,0 +1,1 @@
+"""Endpoints of the client-server API, in files named after the headings of the specification."""

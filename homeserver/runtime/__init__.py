@@ -1,0 +1,1 @@
+"""Mechanics that know Twisted but not Matrix: clock, locks, wake-ups, loops, caches, logs, metrics, randomness."""

@@ -1,0 +1,1 @@
+"""Accounts: registration, login, devices, profiles, account data."""

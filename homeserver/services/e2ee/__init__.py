@@ -1,0 +1,1 @@
+"""End-to-end encryption as the server sees it: keys, backups, to-device messages."""

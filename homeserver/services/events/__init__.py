@@ -1,0 +1,1 @@
+"""The ground: building, authorising and storing events."""

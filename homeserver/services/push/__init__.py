@@ -1,0 +1,1 @@
+"""Push rules, as users edit them."""

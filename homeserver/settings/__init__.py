@@ -1,0 +1,1 @@
+"""The configuration file, read into frozen records; every mistake reported at once."""
