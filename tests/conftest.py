@@ -1,0 +1,65 @@
+"""What holds for every test: skips that count as failures, and the size and seed of the large runs."""
+
+import os
+import random
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+NO_SKIPS = os.environ.get("COLUMBA_NO_SKIPS") == "1"
+
+
+@dataclass(frozen=True, slots=True)
+class LargeRun:
+    """How much of a large run is wanted: `whole` counts, or a sample drawn with `seed`."""
+
+    whole: bool
+    seed: int
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that `make test-all` and `make soak` use."""
+    parser.addoption("--large", choices=("sample", "whole"), default="sample", help="how much of a large run")
+    parser.addoption("--large-seed", type=int, default=None, help="repeat a large run with the seed it printed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed once, before any worker starts."""
+    if config.option.large_seed is None:
+        config.option.large_seed = random.randrange(2**32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print what repeats this run."""
+    return f"large runs: --large={config.option.large} --large-seed={config.option.large_seed}"
+
+
+@pytest.fixture(scope="session")
+def large_run(pytestconfig: pytest.Config) -> LargeRun:
+    """Return the size and the seed that a test marked `large` goes by."""
+    return LargeRun(whole=pytestconfig.option.large == "whole", seed=pytestconfig.option.large_seed)
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped where COLUMBA_NO_SKIPS=1 allows no skip: {report.longrepr}"
+
+
+# The hooks pass on whatever the other plugins return, which pytest does not type.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Turn a skipped test into a failed one where nothing may be missing."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """Turn a skipped file into a failed one where nothing may be missing."""
+    report = yield
+    _refuse_skip(report)
+    return report
