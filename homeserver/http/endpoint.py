@@ -1,0 +1,277 @@
+"""How an endpoint is declared: method, path, who may call, how often, and what shape it reads.
+
+The marks are static: conformance tests read them from the classes, without a server.
+What is in a body or a query is read in parameters.py; the list of all endpoints is table.py.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, BinaryIO, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.accounts.requester import Requester
+
+
+class Auth(Enum):
+    """Who may call an endpoint."""
+
+    NONE = "none"
+    ACCESS_TOKEN = "access token"  # noqa: S105 - the name of a class of endpoints
+    OPTIONAL_TOKEN = "access token, or nobody"  # noqa: S105 - as above
+    SOFT = "access token, also of a user who is locked or softly logged out"
+    ADMIN = "access token of a server administrator, or the owner's socket"
+    ADMIN_SOCKET = "only the owner of the server's unix socket"
+    FEDERATION = "another server's signature"
+
+
+NONE: Final = Auth.NONE
+ACCESS_TOKEN: Final = Auth.ACCESS_TOKEN
+OPTIONAL_TOKEN: Final = Auth.OPTIONAL_TOKEN
+SOFT: Final = Auth.SOFT
+ADMIN: Final = Auth.ADMIN
+ADMIN_SOCKET: Final = Auth.ADMIN_SOCKET
+FEDERATION: Final = Auth.FEDERATION
+
+
+class Surface(Enum):
+    """What a listener may serve; the names are those of `serve` in the configuration."""
+
+    CLIENT = "client"
+    FEDERATION = "federation"
+    MEDIA = "media"
+    ADMIN = "admin"
+    METRICS = "metrics"
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """The query of an endpoint that reads none."""
+
+
+class NoBody(msgspec.Struct, frozen=True):
+    """The body of an endpoint that reads none: whatever is sent is ignored."""
+
+
+JsonObject: TypeAlias = dict[str, Any]  # opaque JSON: an event's content, a device's keys
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The body of an endpoint that takes bytes. `file` is at its beginning, and is deleted after the reply."""
+
+    file: BinaryIO
+    size_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """A reply's body that is sent from a file, piece by piece. The file is closed afterwards."""
+
+    file: BinaryIO
+    size_bytes: int
+
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Q, B]):
+    """One request, as its handler sees it: authenticated, decoded and checked."""
+
+    path: Mapping[str, str]  # the path's parameters by their names in the template, decoded and checked
+    query: Q
+    body: B
+    authenticated: Requester | None
+    origin: ServerName | None  # the server whose signature was verified
+    client_ip: str
+    user_agent: str
+    uri: str  # path and query, as they were sent
+    header: Callable[[str], str | None]  # the value of a header; None when it was not sent
+
+    @property
+    def requester(self) -> Requester:
+        """Who asks. Only where the endpoint's `auth` makes sure that somebody does."""
+        if self.authenticated is None:
+            raise LookupError("This endpoint does not ask who calls")
+        return self.authenticated
+
+    @property
+    def peer(self) -> ServerName:
+        """The server that asks. Only where the endpoint's `auth` is FEDERATION."""
+        if self.origin is None:
+            raise LookupError("This endpoint is not for other servers")
+        return self.origin
+
+    @property
+    def room_id(self) -> RoomID:
+        """The path's {roomId}."""
+        return RoomID(self.path["roomId"])
+
+    @property
+    def event_id(self) -> EventID:
+        """The path's {eventId}."""
+        return EventID(self.path["eventId"])
+
+    @property
+    def room_alias(self) -> RoomAlias:
+        """The path's {roomAlias}."""
+        return RoomAlias(self.path["roomAlias"])
+
+    @property
+    def path_user_id(self) -> UserID:
+        """The path's {userId}: not always who asks."""
+        return UserID(self.path["userId"])
+
+    @property
+    def path_device_id(self) -> DeviceID:
+        """The path's {deviceId}: not always the one that asks."""
+        return DeviceID(self.path["deviceId"])
+
+
+PlainRequest: TypeAlias = Request[NoQuery, NoBody]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an endpoint answers.
+
+    `body` is bytes (say in `headers` of which Content-Type), a FileBody, or else whatever can be written as JSON:
+    plain values, records, structs, and orjson.Fragment for what is JSON already.
+    """
+
+    body: object
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+
+
+EMPTY: Final = Reply({})
+
+Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Reply]]  # Any: each handler has its own Q and B
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Reply]])
+
+JSON_LIMIT_BYTES: Final = 1024 * 1024
+
+_MARKS: Final = "endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The mark on a handler. Everything that is known without a server."""
+
+    method: str
+    path: str
+    auth: Auth
+    limit: RateClass
+    spec: str  # page and anchor of the specification, or the reason why the endpoint exists
+    query: Any  # a type; Any, because type forms such as unions have no type of their own
+    body: Any  # as above
+    also: tuple[str, ...]
+    guests: bool
+    suspended: bool
+    max_body_bytes: int
+    name: str  # "SendingEndpoints.send"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path under which the endpoint answers: its own, its old names, its aliases."""
+        paths = [self.path, *self.also]
+        for path in tuple(paths):
+            if path.startswith("/_matrix/client/v3/"):
+                paths.append(path.replace("/v3/", "/r0/", 1))
+            elif path.startswith("/_matrix/media/v3/"):
+                paths += [path.replace("/v3/", "/r0/", 1), path.replace("/v3/", "/v1/", 1)]
+        return tuple(dict.fromkeys(paths))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEndpoint:
+    """A mark and the method of a live object that answers for it."""
+
+    mark: Endpoint
+    handler: Handler
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    auth: Auth,
+    limit: RateClass,
+    spec: str,
+    query: Any = NoQuery,  # Any: see Endpoint.query
+    body: Any = NoBody,  # Any: see Endpoint.body
+    also: Iterable[str] = (),
+    guests: bool = False,
+    suspended: bool = True,
+    max_body_bytes: int = JSON_LIMIT_BYTES,
+) -> Callable[[Method], Method]:
+    """Mark a method as the handler of an endpoint. A method may carry several marks.
+
+    `query` and `body` are the types in the handler's `Request[query, body]`; this is checked here.
+    `guests` may call only where it is True; a suspended user may not where `suspended` is False.
+    """
+
+    def mark(handler: Method) -> Method:
+        expected = Request[query, body]
+        declared = handler.__annotations__.get("request")
+        if declared != expected:
+            raise TypeError(f"{handler.__qualname__} reads {declared}, but its mark says {expected}")
+        marked = Endpoint(
+            method=method,
+            path=path,
+            auth=auth,
+            limit=limit,
+            spec=spec,
+            query=query,
+            body=body,
+            also=tuple(also),
+            guests=guests,
+            suspended=suspended,
+            max_body_bytes=max_body_bytes,
+            name=handler.__qualname__,
+        )
+        setattr(handler, _MARKS, (marked, *getattr(handler, _MARKS, ())))
+        return handler
+
+    return mark
+
+
+def endpoints_of(owner: type) -> tuple[Endpoint, ...]:
+    """The marks in a class, in the order of their methods."""
+    return tuple(marked for attribute in vars(owner).values() for marked in getattr(attribute, _MARKS, ()))
+
+
+def collect(instances: Iterable[object]) -> tuple[BoundEndpoint, ...]:
+    """Every endpoint of live objects, bound to its method."""
+    bound: list[BoundEndpoint] = []
+    for instance in instances:
+        for name, attribute in vars(type(instance)).items():
+            bound += [BoundEndpoint(marked, getattr(instance, name)) for marked in getattr(attribute, _MARKS, ())]
+    return tuple(bound)
+
+
+_SURFACES: Final = (
+    ("/_matrix/client/v1/media/", frozenset({Surface.CLIENT, Surface.MEDIA})),
+    ("/_matrix/federation/v1/media/", frozenset({Surface.FEDERATION, Surface.MEDIA})),
+    ("/_matrix/media/", frozenset({Surface.MEDIA})),
+    ("/_matrix/federation/", frozenset({Surface.FEDERATION})),
+    ("/_matrix/key/", frozenset({Surface.FEDERATION})),
+    ("/.well-known/matrix/server", frozenset({Surface.CLIENT, Surface.FEDERATION})),
+    ("/_synapse/admin/", frozenset({Surface.ADMIN})),
+    ("/_columba/admin/", frozenset({Surface.ADMIN})),
+    ("/_columba/metrics", frozenset({Surface.METRICS})),
+    ("/_columba/health", frozenset(Surface)),
+)
+
+
+def surfaces_of(path: str) -> frozenset[Surface]:
+    """On which surfaces a path is served: a listener serves it if it serves one of them."""
+    for prefix, surfaces in _SURFACES:
+        if path.startswith(prefix):
+            return surfaces
+    return frozenset({Surface.CLIENT})
