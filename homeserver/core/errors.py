@@ -3,6 +3,8 @@
 HTTP status codes and Matrix errcodes are not here: see http/errors.py.
 """
 
+# ruff: noqa: N818 - named after what is wrong, not after what they are
+
 from collections.abc import Iterable
 
 
@@ -34,6 +36,10 @@ class BadSignature(ProtocolError):
     """A signature that is missing or does not verify."""
 
 
+class BadKey(ProtocolError):
+    """A signing or verification key that its algorithm or its notation refuses."""
+
+
 class AuthRejected(ProtocolError):
     """The authorisation rules refuse an event."""
 
@@ -46,7 +52,23 @@ class UnsupportedRoomVersion(ProtocolError):
     """A room version that this server does not know."""
 
 
-class MissingEvents(Exception):  # noqa: N818 - a question, not an error: load them and call again
+class BadPushRule(ProtocolError):
+    """A push rule, or a place among the push rules, that cannot be."""
+
+
+class UnknownPushRule(ProtocolError):
+    """A push rule that the user does not have."""
+
+
+class MissingMasterKey(ProtocolError):
+    """A self-signing or user-signing key of somebody who has no master key."""
+
+
+class KeyIDInUse(ProtocolError):
+    """A cross-signing key whose public part is also the ID of one of the user's devices."""
+
+
+class MissingEvents(Exception):
     """A pure function needs events that it was not given: load `event_ids` and call again."""
 
     def __init__(self, event_ids: Iterable[str]) -> None:
@@ -54,7 +76,7 @@ class MissingEvents(Exception):  # noqa: N818 - a question, not an error: load t
         super().__init__(f"{len(self.event_ids)} events are missing")
 
 
-class MissingNodes(Exception):  # noqa: N818 - a question, not an error: load them and call again
+class MissingNodes(Exception):
     """The state map needs nodes that it was not given: load `digests` and call again."""
 
     def __init__(self, digests: Iterable[bytes]) -> None:

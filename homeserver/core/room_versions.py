@@ -3,9 +3,10 @@
 Nothing outside this file compares a version's name: code asks the record for the rule that it needs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from homeserver.core.errors import UnsupportedRoomVersion
 
@@ -44,7 +45,9 @@ class RoomVersion:
     integer_power_levels: bool  # v10: power levels are integers, never strings
     updated_redaction: bool  # v11: `redacts` lives in content; create, power levels and member keep more
     implicit_creator: bool  # v11: the creator is the sender of m.room.create; no `creator` in its content
-    room_id_is_create_hash: bool  # v12: room ID = create event's hash; create event carries no room_id, is no auth event
+    room_id_is_create_hash: (
+        bool  # v12: room ID = create event's hash; create event carries no room_id, is no auth event
+    )
     privileged_creators: bool  # v12: creators stand above all power levels; `additional_creators`
     checks_auth_event_rooms: bool = True  # auth events of another room are refused in every version (MSC4307)
 
@@ -92,9 +95,17 @@ ROOM_VERSIONS: Final = {version.name: version for version in (V1, V2, V3, V4, V5
 DEFAULT_ROOM_VERSION: Final = V12
 
 
-def room_version(name: str) -> RoomVersion:
-    """The room version called `name`. Raises UnsupportedRoomVersion."""
-    version = ROOM_VERSIONS.get(name)
+def room_version(name: object) -> RoomVersion:
+    """The room version called `name`, which may be any JSON value. Raises UnsupportedRoomVersion."""
+    version = ROOM_VERSIONS.get(name) if isinstance(name, str) else None
     if version is None:
         raise UnsupportedRoomVersion(f"this server does not support room version {name!r:.40}")
     return version
+
+
+def room_version_of_create(content: Mapping[str, Any]) -> RoomVersion:
+    """The room version that the content of m.room.create asks for; version 1 if it says nothing.
+
+    Raises UnsupportedRoomVersion.
+    """
+    return room_version(content.get("room_version", V1.name))
