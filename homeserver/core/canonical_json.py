@@ -119,6 +119,11 @@ def decode_for(version: RoomVersion, data: bytes) -> Any:
     return decode_strict(data) if version.strict_canonical_json else decode_lenient(data)
 
 
+def decode_checked(version: RoomVersion, data: bytes) -> Any:
+    """The value of JSON that encode_for has written; quicker than decode_for, because nothing is checked again."""
+    return orjson.loads(data) if version.strict_canonical_json else json.loads(data)
+
+
 def _is_plain(value: Any) -> bool:
     """True if strict canonical JSON can carry `value`, False if only the lenient form can.
 

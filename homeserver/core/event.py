@@ -41,14 +41,20 @@ class EncodedEvent:
     """An event and the canonical JSON of its PDU: what storage keeps and federation sends."""
 
     event: Event
-    json_bytes: bytes
+    pdu_json: bytes
 
 
-def event_of_checked_pdu(pdu: Mapping[str, Any], version: RoomVersion, event_id: EventID) -> Event:
-    """The view of a PDU without `unsigned` whose format was checked earlier. Nothing is checked here."""
+def view_event(
+    pdu: Mapping[str, Any], version: RoomVersion, *, event_id: EventID, room_id: RoomID | None = None
+) -> Event:
+    """The view of a PDU without `unsigned` whose format was checked earlier. Nothing is checked here.
+
+    `room_id` is read from the PDU, or follows from `event_id`, when it is not given.
+    """
     content = pdu["content"]
     event_type = pdu["type"]
-    room_id = pdu["room_id"] if "room_id" in pdu else "!" + event_id[1:]
+    if room_id is None:
+        room_id = RoomID(pdu["room_id"] if "room_id" in pdu else "!" + event_id[1:])
     if version.event_ids_are_hashes:
         prev_event_ids = tuple(pdu["prev_events"])
         auth_event_ids = tuple(pdu["auth_events"])
@@ -58,7 +64,7 @@ def event_of_checked_pdu(pdu: Mapping[str, Any], version: RoomVersion, event_id:
     return Event(
         version,
         event_id,
-        RoomID(room_id),
+        room_id,
         event_type,
         pdu["sender"],
         pdu.get("state_key"),

@@ -5,12 +5,12 @@ Which events go before it and authorise it is decided in services/events/creatio
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from homeserver.core.canonical_json import check_canonical, encode_checked, encode_lenient
-from homeserver.core.errors import BadEvent, EventTooLarge, MissingEvents
-from homeserver.core.event import EncodedEvent, event_of_checked_pdu, is_create
+from homeserver.core.errors import BadEvent, EventTooLarge
+from homeserver.core.event import EncodedEvent, is_create, view_event
 from homeserver.core.event_format import (
     AUTH_EVENTS_LIMIT,
     PDU_LIMIT_BYTES,
@@ -39,11 +39,10 @@ class EventTemplate:
     content: Mapping[str, Any]
     state_key: str | None = None
     redacts: EventID | None = None  # put wherever the room version keeps it
-    prev_event_ids: tuple[EventID, ...]
-    auth_event_ids: tuple[EventID, ...]
+    prev_events: tuple[tuple[EventID, bytes], ...]  # with reference hashes, that only versions 1 and 2 look at
+    auth_events: tuple[tuple[EventID, bytes], ...]  # likewise
     depth: int
     origin_server_ts: int
-    reference_hashes: Mapping[EventID, bytes] = field(default_factory=dict)  # of both lists, in versions 1 and 2
 
 
 def build_event(
@@ -51,15 +50,14 @@ def build_event(
     version: RoomVersion,
     server_name: ServerName,
     key: SigningKey,
-    event_id_for_v1: EventID | None = None,
+    assigned_event_id: EventID | None = None,
 ) -> EncodedEvent:
     """The event that a template makes, signed by `server_name`.
 
-    `event_id_for_v1` is its ID in versions 1 and 2, which don't derive it.
-    Raises BadJson or EventTooLarge for the content, BadEvent for the rest, and MissingEvents in versions 1 and 2 when
-    reference hashes are lacking.
+    `assigned_event_id` is its ID in versions 1 and 2, which don't derive it.
+    Raises BadJson, EventTooLarge, BadEvent.
     """
-    pdu = _unsigned_pdu(template, version, event_id_for_v1)
+    pdu = _unsigned_pdu(template, version, assigned_event_id)
     encode = encode_lenient
     if version.strict_canonical_json:
         check_canonical(pdu)
@@ -67,23 +65,23 @@ def build_event(
     pdu["hashes"] = {"sha256": encode_base64(hashlib.sha256(encode(pdu)).digest())}
     signed_json = encode(redact(pdu, version))
     pdu["signatures"] = {server_name: {key.key_id: key.sign(signed_json)}}
-    json_bytes = encode(pdu)
-    if len(json_bytes) > _BUILT_LIMIT_BYTES:
+    pdu_json = encode(pdu)
+    if len(pdu_json) > _BUILT_LIMIT_BYTES:
         raise EventTooLarge(f"an event must not be larger than {_BUILT_LIMIT_BYTES} bytes")
-    event_id = event_id_for_v1
+    event_id = assigned_event_id
     if event_id is None:
         event_id = event_id_of_hash(hashlib.sha256(signed_json).digest(), version)
-    return EncodedEvent(event_of_checked_pdu(pdu, version, event_id), json_bytes)
+    return EncodedEvent(view_event(pdu, version, event_id=event_id), pdu_json)
 
 
 def _unsigned_pdu(template: EventTemplate, version: RoomVersion, event_id: EventID | None) -> dict[str, Any]:
     _check(template, version, event_id)
     pdu: dict[str, Any] = {
-        "auth_events": _references(template.auth_event_ids, template, version),
+        "auth_events": _references(template.auth_events, version),
         "content": template.content,
         "depth": template.depth,
         "origin_server_ts": template.origin_server_ts,
-        "prev_events": _references(template.prev_event_ids, template, version),
+        "prev_events": _references(template.prev_events, version),
         "sender": template.sender,
         "type": template.type,
     }
@@ -105,7 +103,7 @@ def _check(template: EventTemplate, version: RoomVersion, event_id: EventID | No
     check_key_sizes(template.type, template.state_key)
     if not isinstance(template.content, dict):
         raise BadEvent("content must be an object")
-    if len(template.prev_event_ids) > PREV_EVENTS_LIMIT or len(template.auth_event_ids) > AUTH_EVENTS_LIMIT:
+    if len(template.prev_events) > PREV_EVENTS_LIMIT or len(template.auth_events) > AUTH_EVENTS_LIMIT:
         raise BadEvent("too many previous events or auth events")
     if not 0 <= template.depth <= depth_limit(version):
         raise BadEvent("depth is out of its range")
@@ -116,12 +114,8 @@ def _check(template: EventTemplate, version: RoomVersion, event_id: EventID | No
         raise BadEvent("an event ID is given in versions 1 and 2 alone")
 
 
-def _references(event_ids: tuple[EventID, ...], template: EventTemplate, version: RoomVersion) -> list[Any]:
+def _references(references: tuple[tuple[EventID, bytes], ...], version: RoomVersion) -> list[Any]:
     """As the PDU lists them. The element type is `Any` because it is a string or a pair."""
     if version.event_ids_are_hashes:
-        return list(event_ids)
-    hashes = template.reference_hashes
-    missing = [event_id for event_id in event_ids if event_id not in hashes]
-    if missing:
-        raise MissingEvents(missing)
-    return [[event_id, {"sha256": encode_base64(hashes[event_id])}] for event_id in event_ids]
+        return [event_id for event_id, _ in references]
+    return [[event_id, {"sha256": encode_base64(digest)}] for event_id, digest in references]

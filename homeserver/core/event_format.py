@@ -3,15 +3,12 @@
 Signatures, content hash and authorisation come after, each in a file of its own.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from homeserver.core.canonical_json import INTEGER_LIMIT, encode_for
 from homeserver.core.errors import BadEvent, BadIdentifier, EventTooLarge
-from homeserver.core.event import EncodedEvent, Event, event_of_checked_pdu, is_create
+from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.hashing import create_event_id_of, event_id_of
 from homeserver.core.identifiers import ID_LIMIT_BYTES, EventID, RoomID, parse_event_id, parse_room_id, parse_user_id
 from homeserver.core.room_versions import RoomVersion
@@ -35,20 +32,14 @@ def parse_and_encode(pdu: object, version: RoomVersion) -> EncodedEvent:
     if not isinstance(pdu, dict):
         raise BadEvent("an event is a JSON object")
     body = {key: value for key, value in pdu.items() if key != "unsigned"}
-    json_bytes = encode_for(version, body)
-    if len(json_bytes) > PDU_LIMIT_BYTES:
+    pdu_json = encode_for(version, body)
+    if len(pdu_json) > PDU_LIMIT_BYTES:
         raise EventTooLarge(f"an event must not be larger than {PDU_LIMIT_BYTES} bytes")
     try:
         event = _checked_event(body, version)
     except BadIdentifier as error:
         raise BadEvent(error.reason) from error
-    return EncodedEvent(event, json_bytes)
-
-
-def load_event(json_bytes: bytes, version: RoomVersion, event_id: EventID) -> Event:
-    """The event of canonical JSON that parse_and_encode or build_event has made; nothing is checked again."""
-    pdu = orjson.loads(json_bytes) if version.strict_canonical_json else json.loads(json_bytes)
-    return event_of_checked_pdu(pdu, version, event_id)
+    return EncodedEvent(event, pdu_json)
 
 
 def depth_limit(version: RoomVersion) -> int:
@@ -88,7 +79,7 @@ def _checked_event(body: Mapping[str, Any], version: RoomVersion) -> Event:
         _check_size("event_id", _string(body, "event_id"))
     if version.room_id_is_create_hash and room_id is not None and create_event_id_of(room_id) in body["auth_events"]:
         raise BadEvent("m.room.create is no auth event in this room version")
-    return event_of_checked_pdu(body, version, event_id_of(body, version))
+    return view_event(body, version, event_id=event_id_of(body, version))
 
 
 def _checked_room_id(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from homeserver.core.errors import BadEvent
-from homeserver.core.event import Event, event_of_checked_pdu
+from homeserver.core.event import Event, view_event
 from homeserver.core.room_versions import RoomVersion
 
 _KEPT: Final = frozenset(
@@ -51,7 +51,8 @@ def redact(pdu: Mapping[str, Any], version: RoomVersion) -> dict[str, Any]:
 
 def redacted_event(event: Event) -> Event:
     """The redacted form of an event: same ID, same place in the graph."""
-    return event_of_checked_pdu(redact(event.pdu, event.version), event.version, event.event_id)
+    pdu = redact(event.pdu, event.version)
+    return view_event(pdu, event.version, event_id=event.event_id, room_id=event.room_id)
 
 
 def _redacted_content(event_type: str, content: Mapping[str, Any], version: RoomVersion) -> Mapping[str, Any]:
