@@ -10,7 +10,7 @@ from homeserver.core.canonical_json import INTEGER_LIMIT, encode_for
 from homeserver.core.errors import BadEvent, BadIdentifier, EventTooLarge
 from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.hashing import create_event_id_of, event_id_of
-from homeserver.core.identifiers import ID_LIMIT_BYTES, EventID, RoomID, parse_event_id, parse_room_id, parse_user_id
+from homeserver.core.identifiers import ID_LIMIT_BYTES, RoomID, parse_event_id, parse_room_id, parse_user_id
 from homeserver.core.room_versions import RoomVersion
 
 PDU_LIMIT_BYTES: Final = 65536
