@@ -126,8 +126,8 @@ def service_imports_against_order(tree: Tree) -> list[str]:
             if importer is None or SERVICE_FLOORS[importer] <= SERVICE_FLOORS[imported]:
                 found.append(
                     f"{_where(module, line)}: {target} is not below this file. Within services/: events; above it "
-                    "e2ee, media, push; then rooms; then accounts, appservices, sync; then federation, admin. Move what "
-                    "both need down, or take it as a Protocol."
+                    "e2ee, media, push; then rooms; then accounts, appservices, sync; then federation, admin. Move "
+                    "what both need down, or take it as a Protocol."
                 )
     return found
 
