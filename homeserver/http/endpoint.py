@@ -7,7 +7,7 @@ What is in a body or a query is read in parameters.py; the list of all endpoints
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, BinaryIO, Final, Generic, TypeAlias, TypeVar
+from typing import IO, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -62,7 +62,7 @@ JsonObject: TypeAlias = dict[str, Any]  # opaque JSON: an event's content, a dev
 class Upload:
     """The body of an endpoint that takes bytes. `file` is at its beginning, and is deleted after the reply."""
 
-    file: BinaryIO
+    file: IO[bytes]
     size_bytes: int
     content_type: str
 
@@ -71,7 +71,7 @@ class Upload:
 class FileBody:
     """A reply's body that is sent from a file, piece by piece. The file is closed afterwards."""
 
-    file: BinaryIO
+    file: IO[bytes]
     size_bytes: int
 
 
@@ -173,6 +173,7 @@ class Endpoint:
     also: tuple[str, ...]
     guests: bool
     suspended: bool
+    waits: bool
     max_body_bytes: int
     name: str  # "SendingEndpoints.send"
 
@@ -208,12 +209,14 @@ def endpoint(
     also: Iterable[str] = (),
     guests: bool = False,
     suspended: bool = True,
+    waits: bool = False,
     max_body_bytes: int = JSON_LIMIT_BYTES,
 ) -> Callable[[Method], Method]:
     """Mark a method as the handler of an endpoint. A method may carry several marks.
 
     `query` and `body` are the types in the handler's `Request[query, body]`; this is checked here.
     `guests` may call only where it is True; a suspended user may not where `suspended` is False.
+    `waits`: a long poll, which is cancelled when the client goes away; any other handler runs to its end.
     """
 
     def mark(handler: Method) -> Method:
@@ -232,6 +235,7 @@ def endpoint(
             also=tuple(also),
             guests=guests,
             suspended=suspended,
+            waits=waits,
             max_body_bytes=max_body_bytes,
             name=handler.__qualname__,
         )

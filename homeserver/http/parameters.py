@@ -32,37 +32,48 @@ class NotJson(ProtocolError):  # noqa: N818 - named for what is the case
     """The body is not JSON."""
 
 
-def decode_segment(segment: bytes) -> str:
-    """One segment of a path, percent-decoded. Raises InvalidParameter for what is no UTF-8, or holds a NUL."""
-    return _decode(segment, "path")
+def split_path(raw: bytes) -> list[str]:
+    """The segments of a path after its first slash, percent-decoded. Raises InvalidParameter.
+
+    "/rooms/%21a%2Fb/" is ["rooms", "!a/b", ""].
+    """
+    path = _as_text(raw, "path")
+    segments = path.split("/")[1:]
+    if "%" in path:
+        return [_unquote(segment, "path") if "%" in segment else segment for segment in segments]
+    return segments
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
     """The names and values of a query, in order; a name may come several times. Raises InvalidParameter."""
     values: dict[str, list[str]] = {}
-    for pair in raw.split(b"&"):
+    query = _as_text(raw, "query").replace("+", " ")
+    for pair in query.split("&"):
         if pair:
-            name, _, value = pair.partition(b"=")
-            decoded = _decode(value.replace(b"+", b" "), "query")
-            values.setdefault(_decode(name.replace(b"+", b" "), "query"), []).append(decoded)
+            name, _, value = pair.partition("=")
+            if "%" in pair:
+                name, value = _unquote(name, "query"), _unquote(value, "query")
+            values.setdefault(name, []).append(value)
     return values
 
 
-_WRONG_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_WRONG_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def _decode(encoded: bytes, place: str) -> str:
+def _as_text(raw: bytes, place: str) -> str:
     try:
-        if b"%" in encoded:
-            if _WRONG_PERCENT.search(encoded) is not None:
-                raise InvalidParameter(f"The {place} holds a % that two hexadecimal digits do not follow")
-            encoded = unquote_to_bytes(encoded)
-        decoded = encoded.decode()
+        text = raw.decode()
     except UnicodeDecodeError:
         raise InvalidParameter(f"The {place} is not UTF-8") from None
-    if "\x00" in decoded:
+    if "\x00" in text:
         raise InvalidParameter(f"The {place} holds a NUL")
-    return decoded
+    return text
+
+
+def _unquote(encoded: str, place: str) -> str:
+    if _WRONG_PERCENT.search(encoded) is not None:
+        raise InvalidParameter(f"The {place} holds a % that two hexadecimal digits do not follow")
+    return _as_text(unquote_to_bytes(encoded), place)
 
 
 def _parse_room_id_or_alias(value: str) -> str:
@@ -101,15 +112,16 @@ _GRAMMARS: Final[Mapping[str, Callable[[str], str]]] = {
 }
 
 
-def check_parameter(name: str, value: str) -> None:
-    """Check a parameter of a path against the grammar that goes with its name. Raises InvalidParameter.
+def check_path(parameters: Mapping[str, str]) -> None:
+    """Check a path's parameters against the grammars that go with their names. Raises InvalidParameter.
 
     A name without a grammar of its own is opaque: not empty, and not longer than SEGMENT_LIMIT_BYTES.
     """
-    try:
-        _GRAMMARS.get(name, _parse_opaque)(value)
-    except BadIdentifier as bad:
-        raise InvalidParameter(f"{name}: {bad.reason}") from None
+    for name, value in parameters.items():
+        try:
+            _GRAMMARS.get(name, _parse_opaque)(value)
+        except BadIdentifier as bad:
+            raise InvalidParameter(f"{name}: {bad.reason}") from None
 
 
 _SEQUENCES: Final = (

@@ -12,10 +12,10 @@ from homeserver.http.parameters import (
     BodyShape,
     NotJson,
     QueryShape,
-    check_parameter,
-    decode_segment,
+    check_path,
     parse_json,
     parse_query,
+    split_path,
 )
 from homeserver.services.errors import InvalidParameter, MissingParameter
 
@@ -41,16 +41,16 @@ class Join(msgspec.Struct, frozen=True):
     signed: JsonObject | None = None
 
 
-def test_a_segment_is_percent_decoded_as_utf_8() -> None:
-    assert decode_segment(b"%21r%C3%B6om%3Aexample.org") == "!röom:example.org"
-    assert decode_segment(b"a+b") == "a+b"
-    assert decode_segment("ö".encode()) == "ö"
+def test_a_path_is_split_before_it_is_percent_decoded() -> None:
+    assert split_path(b"/rooms/%21r%C3%B6om%3Aexample.org/a%2Fb+c/") == ["rooms", "!röom:example.org", "a/b+c", ""]
+    assert split_path("/ö".encode()) == ["ö"]
+    assert split_path(b"/") == [""]
 
 
-@pytest.mark.parametrize("segment", [b"%", b"%4", b"%zz", b"%ff", b"\xff", b"%00", b"a%C3"])
-def test_a_segment_that_cannot_be_decoded_is_refused(segment: bytes) -> None:
+@pytest.mark.parametrize("path", [b"/%", b"/%4", b"/%zz", b"/%ff", b"/\xff", b"/%00", b"/\x00", b"/a%C3/b"])
+def test_a_path_that_cannot_be_decoded_is_refused(path: bytes) -> None:
     with pytest.raises(InvalidParameter):
-        decode_segment(segment)
+        split_path(path)
 
 
 def test_a_query_keeps_repeated_names_and_reads_plus_as_space() -> None:
@@ -105,7 +105,7 @@ def test_a_query_without_what_is_needed_is_refused() -> None:
     ],
 )
 def test_a_parameter_of_its_grammar_passes(name: str, value: str) -> None:
-    check_parameter(name, value)
+    check_path({name: value})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_parameter_of_its_grammar_passes(name: str, value: str) -> None:
 )
 def test_a_parameter_against_its_grammar_is_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidParameter, match=name):
-        check_parameter(name, value)
+        check_path({name: value})
 
 
 def test_a_body_is_read_into_its_struct_and_unknown_keys_are_ignored() -> None:
