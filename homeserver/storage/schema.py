@@ -1,0 +1,29 @@
+"""Every table there is: what purges, erasures and sweeps go through.
+
+What a table declares is in storage/tables.py; the tables are declared in the files of their families.
+"""
+
+from typing import Final
+
+from homeserver.storage import foundation
+from homeserver.storage.database import Transaction
+from homeserver.storage.tables import Owner, Table
+
+TABLES: Final[tuple[Table, ...]] = (
+    *foundation.TABLES,
+    # one line per family, in the order of the alphabet
+)
+
+
+def tables_of(owner: Owner) -> tuple[Table, ...]:
+    """The tables that hold rows of this kind of owner."""
+    return tuple(table for table in TABLES if owner in table.owners)
+
+
+def sweep_all(tx: Transaction, *, now_ms: int, limit: int) -> int:
+    """Delete at most `limit` rows of each table that have outlived their use; return how many were deleted."""
+    swept = 0
+    for table in TABLES:
+        if (sweep := table.retention.sweep) is not None:
+            swept += sweep(tx, now_ms, limit)
+    return swept

@@ -1,0 +1,50 @@
+"""A database for tests that have no reactor: writes and reads happen at once, by the code that the threads run."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from homeserver.storage.database import Backend, DatabaseCounts, InlineDatabase, Job, Transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SyncDatabase:
+    """A database whose writes and reads happen at once, by the code that the threads run."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.fatal: list[Exception] = []
+        self.database = InlineDatabase(
+            backend, call_from_thread=lambda fn, *args: fn(*args), on_fatal=self.fatal.append, epoch="test"
+        )
+        self.database.start()
+        self.dialect = backend.dialect
+
+    @property
+    def counts(self) -> DatabaseCounts:
+        """What was asked of the database."""
+        return self.database.counts
+
+    @property
+    def position(self) -> int:
+        """The newest committed position."""
+        return self.database.position
+
+    def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(tx, …)` and commit."""
+        return self.database.write_now(fn, *args, **kwargs)
+
+    def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(tx, …)` in a snapshot."""
+        return self.database.read_now(fn, *args, **kwargs)
+
+    def write_batch(self, fns: Sequence[Callable[[Transaction], Any]]) -> list[Any]:
+        """Run functions as one group: of each what it returned, or the exception that it ended with."""
+        jobs: list[Job[Any]] = [Job(fn, (), {}) for fn in fns]
+        self.database.run_batch(jobs)
+        return [job.value if job.error is None else job.error for job in jobs]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.stop()

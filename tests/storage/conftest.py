@@ -1,0 +1,40 @@
+"""A fresh, migrated database of either kind for every storage test, used without a reactor."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from homeserver.storage.database import Backend
+from homeserver.storage.postgresql import open_postgresql
+from homeserver.storage.sqlite import open_sqlite
+from tests.databases import SyncDatabase
+from tests.postgres import Postgres, start_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the whole run, without waiting for the disk."""
+    server = start_postgres(fsync=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """A fresh migrated database of either kind."""
+    if request.param == "sqlite":
+        yield open_sqlite(tmp_path / "homeserver.db")
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.url_of_new_database()
+    yield open_postgresql(url)
+    server.drop(url)
+
+
+@pytest.fixture
+def db(backend: Backend) -> Iterator[SyncDatabase]:
+    """The same, with synchronous `write` and `read`."""
+    database = SyncDatabase(backend)
+    yield database
+    database.close()
