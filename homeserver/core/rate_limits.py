@@ -1,0 +1,53 @@
+"""Rate limits: a token bucket as a pure function. Whose buckets there are is in services and http."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+_ROUNDING: Final = 1e-6  # of a token: what waiting exactly `retry_after_ms` may lack
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A bucket holds `burst` tokens, and `per_second` of them flow in again."""
+
+    per_second: float
+    burst: float
+
+    def __post_init__(self) -> None:
+        if not (self.per_second > 0 and self.burst > 0):
+            raise ValueError("a rate limit lets something pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What was left at some time. A bucket that nobody has drawn from is full, and need not exist."""
+
+    tokens: float
+    at_ms: int
+
+
+def take(limit: RateLimit, bucket: Bucket | None, now_ms: int, cost: float = 1.0) -> tuple[Bucket, int | None]:
+    """Draw `cost` tokens: the bucket afterwards, and None, or else how many milliseconds to wait (nothing is drawn).
+
+    What costs more than the burst needs a full bucket. A clock that went backwards refills nothing.
+    """
+    tokens = _tokens(limit, bucket, now_ms)
+    at_ms = now_ms if bucket is None else max(now_ms, bucket.at_ms)
+    cost = min(cost, limit.burst)
+    if tokens + _ROUNDING >= cost:
+        return Bucket(max(0.0, tokens - cost), at_ms), None
+    wait_ms = math.ceil((cost - tokens) / limit.per_second * 1000) + at_ms - now_ms
+    return Bucket(tokens, at_ms), wait_ms
+
+
+def is_full(limit: RateLimit, bucket: Bucket, now_ms: int) -> bool:
+    """Can the bucket be forgotten?"""
+    return _tokens(limit, bucket, now_ms) >= limit.burst
+
+
+def _tokens(limit: RateLimit, bucket: Bucket | None, now_ms: int) -> float:
+    if bucket is None:
+        return limit.burst
+    elapsed_ms = max(0, now_ms - bucket.at_ms)
+    return min(limit.burst, bucket.tokens + elapsed_ms * limit.per_second / 1000)
