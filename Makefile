@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 EVERYDAY := not clients and not peers and not large
 THE_REST := clients or peers or large
+NPM_PACKAGES := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.installed)
 
 # The first interpreter that runs, is new enough and can make a virtual environment.
 FIND_PYTHON = for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -21,7 +22,7 @@ run: $(VENV)/installed  ## start the server; ARGS="-c homeserver.yaml" for anoth
 test: $(VENV)/installed-dev  ## the everyday suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(EVERYDAY)" $(ARGS)
 
-test-all: $(VENV)/installed-dev tests/clients/node_modules/.installed  ## what `make test` leaves out, the large runs as a sample
+test-all: $(VENV)/installed-dev $(NPM_PACKAGES)  ## what `make test` leaves out, the large runs as a sample
 	$(BIN)/python -m pytest -m "$(THE_REST)" $(ARGS)
 
 soak: $(VENV)/installed-dev  ## the large runs with their whole counts
