@@ -6,13 +6,13 @@ Spec: client-server-api/#room-event-format
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from homeserver.core.event import Event
 
-REDACTION = "m.room.redaction"
+_REDACTION: Final = "m.room.redaction"
 
 
 def client_event_body(event: Event) -> bytes:
@@ -27,7 +27,7 @@ def client_event_body(event: Event) -> bytes:
     }
     if event.state_key is not None:
         shown["state_key"] = event.state_key
-    if event.type == REDACTION and event.redacts is not None:
+    if event.type == _REDACTION and event.redacts is not None:
         # The room version keeps it in one of the two places; clients may look in either. Spec: rooms/v11
         shown["redacts"] = event.redacts
         if not event.version.updated_redaction:

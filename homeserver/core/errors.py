@@ -64,6 +64,10 @@ class MissingMasterKey(ProtocolError):
     """A self-signing or user-signing key of somebody who has no master key."""
 
 
+class BadKeySignature(BadSignature):
+    """A signature of a cross-signing key, or by one, that is missing or does not verify."""
+
+
 class KeyIDInUse(ProtocolError):
     """A cross-signing key whose public part is also the ID of one of the user's devices."""
 

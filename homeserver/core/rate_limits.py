@@ -33,12 +33,10 @@ def take(limit: RateLimit, bucket: Bucket | None, now_ms: int, cost: float = 1.0
     What costs more than the burst needs a full bucket. A clock that went backwards refills nothing.
     """
     tokens = _tokens(limit, bucket, now_ms)
-    at_ms = now_ms if bucket is None else max(now_ms, bucket.at_ms)
     cost = min(cost, limit.burst)
     if tokens + _ROUNDING >= cost:
-        return Bucket(max(0.0, tokens - cost), at_ms), None
-    wait_ms = math.ceil((cost - tokens) / limit.per_second * 1000) + at_ms - now_ms
-    return Bucket(tokens, at_ms), wait_ms
+        return Bucket(max(0.0, tokens - cost), now_ms), None
+    return Bucket(tokens, now_ms), math.ceil((cost - tokens) / limit.per_second * 1000)
 
 
 def is_full(limit: RateLimit, bucket: Bucket, now_ms: int) -> bool:

@@ -39,10 +39,14 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     core.ProtocolError: _Shape(400, "M_BAD_JSON"),
     core.BadIdentifier: _Shape(400, "M_INVALID_PARAM"),
     core.EventTooLarge: _Shape(413, "M_TOO_LARGE"),
-    core.BadSignature: _Shape(401, "M_UNAUTHORIZED"),
+    core.BadSignature: _Shape(400, "M_INVALID_SIGNATURE"),
     core.AuthRejected: _Shape(403, "M_FORBIDDEN"),
     core.BadToken: _Shape(400, "M_INVALID_PARAM"),
     core.UnsupportedRoomVersion: _Shape(400, "M_UNSUPPORTED_ROOM_VERSION"),
+    core.BadPushRule: _Shape(400, "M_INVALID_PARAM"),
+    core.UnknownPushRule: _Shape(404, "M_NOT_FOUND"),
+    core.MissingMasterKey: _Shape(400, "M_MISSING_PARAM"),
+    core.KeyIDInUse: _Shape(403, "M_FORBIDDEN"),
     # Requests in general
     services.ServiceError: _Shape(400, "M_UNKNOWN"),
     services.NotFound: _Shape(404, "M_NOT_FOUND"),
@@ -75,6 +79,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.InvalidUsername: _Shape(400, "M_INVALID_USERNAME"),
     services.WeakPassword: _Shape(400, "M_WEAK_PASSWORD"),
     services.UnknownDevice: _Shape(400, "M_UNKNOWN_DEVICE"),
+    services.ProfileTooLarge: _Shape(400, "M_PROFILE_TOO_LARGE"),
+    services.ProfileKeyTooLarge: _Shape(400, "M_KEY_TOO_LARGE"),
     services.Exclusive: _Shape(400, "M_EXCLUSIVE"),
     services.CannotOverwriteMedia: _Shape(409, "M_CANNOT_OVERWRITE_MEDIA"),
     services.NotYetUploaded: _Shape(504, "M_NOT_YET_UPLOADED"),
@@ -98,6 +104,13 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.UnableToGrantJoin: _Shape(400, "M_UNABLE_TO_GRANT_JOIN"),
     services.DuplicateAnnotation: _Shape(400, "M_DUPLICATE_ANNOTATION"),
     services.NotThread: _Shape(400, "M_INVALID_PARAM"),
+    services.InviteBlocked: _Shape(403, "M_INVITE_BLOCKED"),
+    # Application services
+    services.AppserviceLoginUnsupported: _Shape(400, "M_APPSERVICE_LOGIN_UNSUPPORTED"),
+    services.AppserviceHasNoUrl: _Shape(400, "M_URL_NOT_SET"),
+    services.AppserviceRefused: _Shape(502, "M_BAD_STATUS", lambda e: {"status": e.status, "body": e.body}),
+    services.AppserviceUnreachable: _Shape(502, "M_CONNECTION_FAILED"),
+    services.AppserviceTimedOut: _Shape(504, "M_CONNECTION_TIMEOUT"),
     # Encryption and synchronisation
     services.WrongRoomKeysVersion: _Shape(
         403,
@@ -107,11 +120,6 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.InvalidSignature: _Shape(400, "M_INVALID_SIGNATURE"),
     services.UnknownPosition: _Shape(400, "M_UNKNOWN_POS"),
 }
-
-
-def has_shape(error: Exception) -> bool:
-    """True for an exception that somebody's request can cause; any other is a fault of this server."""
-    return isinstance(error, core.ProtocolError | services.ServiceError)
 
 
 def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
