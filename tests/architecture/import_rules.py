@@ -21,18 +21,19 @@ FLOORS: Final = {
 }
 READ_SETTINGS: Final = {"assembly", "cli"}
 
-# The same within services/. Files that lie directly in services/ (errors.py) are below all of them.
+# The same within services/, but here neighbours on a floor may know each other, in one direction. Files that lie
+# directly in services/ (errors.py) are below all of them.
 SERVICE_FLOORS: Final = {
     "events": 0,
-    "e2ee": 1,
-    "media": 1,
-    "push": 1,
-    "rooms": 2,
-    "accounts": 3,
-    "appservices": 3,
-    "sync": 3,
-    "federation": 4,
-    "admin": 4,
+    "e2ee": 0,
+    "media": 0,
+    "push": 0,
+    "rooms": 1,
+    "accounts": 2,
+    "appservices": 2,
+    "sync": 2,
+    "federation": 3,
+    "admin": 3,
 }
 
 # What core/ may use: nothing that reads a clock, a file, a socket, the environment or chance.
@@ -113,23 +114,40 @@ def _service_package(module: Module) -> str | None:
 
 
 def service_imports_against_order(tree: Tree) -> list[str]:
-    """Find imports within services/ that go up, or across a floor."""
-    found = []
+    """Find imports within services/ that go up."""
+    return [
+        f"{_where(module, line)}: {target} is above this file. Within services/, from the ground up: events, e2ee, media "
+        "and push; rooms; accounts, appservices and sync; federation and admin. Move what both need down, or take it as "
+        "a Protocol."
+        for module, importer, target, imported, line in _service_imports(tree)
+        if importer is None or SERVICE_FLOORS[importer] < SERVICE_FLOORS[imported]
+    ]
+
+
+def neighbours_that_know_each_other(tree: Tree) -> list[str]:
+    """Find packages of services/ on one floor that import each other."""
+    edges: dict[tuple[str, str], str] = {}
+    for module, importer, _, imported, line in _service_imports(tree):
+        if importer is not None:
+            edges[importer, imported] = _where(module, line)
+    return [
+        f"services/{one} and services/{other} import each other ({place}; {edges[other, one]}). Neighbours may know each "
+        "other in one direction only: move what both need into a file of one of them, or below."
+        for (one, other), place in edges.items()
+        if one < other and (other, one) in edges and SERVICE_FLOORS[one] == SERVICE_FLOORS[other]
+    ]
+
+
+def _service_imports(tree: Tree) -> Iterator[tuple[Module, str | None, str, str, int]]:
+    """Give the imports from one package of services/ to another: file, its package, target, its package, line."""
     for module in tree.values():
         importer = _service_package(module)
         if module.package != "services":
             continue
         for target, line in imported_modules(tree, module):
             imported = _service_package(tree[target])
-            if imported is None or imported == importer:
-                continue
-            if importer is None or SERVICE_FLOORS[importer] <= SERVICE_FLOORS[imported]:
-                found.append(
-                    f"{_where(module, line)}: {target} is not below this file. Within services/: events; above it "
-                    "e2ee, media, push; then rooms; then accounts, appservices, sync; then federation, admin. Move "
-                    "what both need down, or take it as a Protocol."
-                )
-    return found
+            if imported is not None and imported != importer:
+                yield module, importer, target, imported, line
 
 
 def circles(tree: Tree) -> list[str]:

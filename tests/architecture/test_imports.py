@@ -23,6 +23,10 @@ def test_services_import_in_their_order(homeserver: Tree) -> None:
     assert import_rules.service_imports_against_order(homeserver) == []
 
 
+def test_neighbours_among_the_services_know_each_other_in_one_direction(homeserver: Tree) -> None:
+    assert import_rules.neighbours_that_know_each_other(homeserver) == []
+
+
 def test_no_files_import_each_other_in_a_circle(homeserver: Tree) -> None:
     assert import_rules.circles(homeserver) == []
 
@@ -104,15 +108,18 @@ def test_every_spelling_of_an_import_is_seen(statement: str) -> None:
     assert len(import_rules.service_imports_against_order(tree)) == 1
 
 
-def test_services_of_one_floor_do_not_know_each_other() -> None:
-    tree = made_up(
-        {
-            "homeserver/services/accounts/login.py": "from homeserver.services.appservices import registry",
-            "homeserver/services/appservices/registry.py": "",
-        }
-    )
+def test_neighbours_that_import_each_other_are_found() -> None:
+    one_way = {
+        "homeserver/services/accounts/login.py": "from homeserver.services.appservices import registry",
+        "homeserver/services/accounts/profiles.py": "",
+        "homeserver/services/appservices/registry.py": "",
+    }
+    both_ways = one_way | {
+        "homeserver/services/appservices/sender.py": "from homeserver.services.accounts import profiles"
+    }
 
-    assert len(import_rules.service_imports_against_order(tree)) == 1
+    assert import_rules.neighbours_that_know_each_other(made_up(one_way)) == []
+    assert len(import_rules.neighbours_that_know_each_other(made_up(both_ways))) == 1
 
 
 def test_all_services_may_import_the_errors_which_import_none_of_them() -> None:
