@@ -116,9 +116,9 @@ def _service_package(module: Module) -> str | None:
 def service_imports_against_order(tree: Tree) -> list[str]:
     """Find imports within services/ that go up."""
     return [
-        f"{_where(module, line)}: {target} is above this file. Within services/, from the ground up: events, e2ee, media "
-        "and push; rooms; accounts, appservices and sync; federation and admin. Move what both need down, or take it as "
-        "a Protocol."
+        f"{_where(module, line)}: {target} is above this file. Within services/, from the ground up: events, e2ee, "
+        "media and push; rooms; accounts, appservices and sync; federation and admin. Move what both need down, or take "
+        "it as a Protocol."
         for module, importer, target, imported, line in _service_imports(tree)
         if importer is None or SERVICE_FLOORS[importer] < SERVICE_FLOORS[imported]
     ]
@@ -131,8 +131,8 @@ def neighbours_that_know_each_other(tree: Tree) -> list[str]:
         if importer is not None:
             edges[importer, imported] = _where(module, line)
     return [
-        f"services/{one} and services/{other} import each other ({place}; {edges[other, one]}). Neighbours may know each "
-        "other in one direction only: move what both need into a file of one of them, or below."
+        f"services/{one} and services/{other} import each other ({place}; {edges[other, one]}). Neighbours may know "
+        "each other in one direction only: move what both need into a file of one of them, or below."
         for (one, other), place in edges.items()
         if one < other and (other, one) in edges and SERVICE_FLOORS[one] == SERVICE_FLOORS[other]
     ]
