@@ -117,8 +117,8 @@ def service_imports_against_order(tree: Tree) -> list[str]:
     """Find imports within services/ that go up."""
     return [
         f"{_where(module, line)}: {target} is above this file. Within services/, from the ground up: events, e2ee, "
-        "media and push; rooms; accounts, appservices and sync; federation and admin. Move what both need down, or take "
-        "it as a Protocol."
+        "media and push; rooms; accounts, appservices and sync; federation and admin. Move what both need down, or "
+        "take it as a Protocol."
         for module, importer, target, imported, line in _service_imports(tree)
         if importer is None or SERVICE_FLOORS[importer] < SERVICE_FLOORS[imported]
     ]
