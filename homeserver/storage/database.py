@@ -43,11 +43,11 @@ class DatabaseRefused(Exception):  # noqa: N818 - the database is refused; it st
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 - a state of the database
-    """The database cannot be reached, or has stopped: nothing of this request was stored."""
+    """The database cannot be reached, or has stopped; nothing of this request was stored."""
 
 
 class OutcomeUnknown(Exception):  # noqa: N818 - a state of the request
-    """The connection was lost while committing: whether the write is stored, only a later read can tell."""
+    """The connection or the disk failed while committing: whether the write is stored, only a later read can tell."""
 
 
 class Transaction(ABC):
@@ -225,7 +225,12 @@ class Job(Generic[T]):
         """Run the function, from the beginning."""
         self.error = None
         self.after_commits = tx.after_commits = []
-        self.value = self.fn(tx, *self.args, **self.kwargs)
+        try:
+            self.value = self.fn(tx, *self.args, **self.kwargs)
+        except Exception:
+            raise
+        except BaseException as error:  # it would end the thread, and everybody else would wait forever
+            raise RuntimeError(f"a storage function raised {type(error).__name__}") from error
 
     def fail(self, error: Exception) -> None:
         """Let the job end with `error`, and leave no trace of it."""
@@ -255,17 +260,20 @@ class Batches:
     def run(self, take: Callable[[], Job[Any] | None]) -> list[Job[Any]]:
         """Run the jobs that `take` yields in one transaction, and whichever need it once more alone.
 
-        Afterwards each of them has its value, committed, or its error. Any: jobs of every type share a batch.
+        Returns them in the order of their commits; each has its value, committed, or its error. Any: jobs of every
+        type share a batch.
         """
         jobs: list[Job[Any]] = []
         again: list[Job[Any]] = []
         try:
             self._together(take, jobs, again)
         except Apart:
+            while (job := take()) is not None:
+                jobs.append(job)
             again = jobs
         for job in again:
             self._alone(job)
-        return jobs
+        return jobs if again is jobs else [*(job for job in jobs if job not in again), *again]
 
     def _together(self, take: Callable[[], Job[Any] | None], jobs: list[Job[Any]], again: list[Job[Any]]) -> None:
         connection, tx = self.connection, self.connection.transaction
@@ -287,10 +295,8 @@ class Batches:
                 connection.end_job()
             except Exception as error:
                 trouble = self.note(error)
-                if not connection.undo_job():
+                if trouble is Trouble.FATAL or not connection.undo_job():
                     connection.rollback()
-                    while (job := take()) is not None:
-                        jobs.append(job)
                     raise Apart from error
                 if trouble is Trouble.JOB and not isinstance(error, Conflict):
                     job.fail(error)
@@ -304,12 +310,11 @@ class Batches:
         except Exception as error:
             trouble = self.note(error)
             connection.rollback()
-            if trouble is not Trouble.UNKNOWN:
+            if trouble not in (Trouble.UNKNOWN, Trouble.FATAL):
                 raise Apart from error
-            unknown = OutcomeUnknown("the connection to the database was lost while committing")
             for job in jobs:
                 if job.error is None and job not in again:
-                    job.fail(unknown)
+                    job.fail(OutcomeUnknown(f"the database failed while committing: {error}"))
 
     def _alone(self, job: Job[Any]) -> None:
         connection = self.connection
@@ -324,20 +329,19 @@ class Batches:
             except Exception as error:
                 trouble = self.note(error)
                 connection.rollback()
-                if trouble is Trouble.UNKNOWN:
-                    job.fail(OutcomeUnknown("the connection to the database was lost while committing"))
-                    return
                 passing = trouble in (Trouble.CONTENTION, Trouble.LOST) or isinstance(error, Conflict)
                 if passing and attempt < ATTEMPTS_ALONE:
                     continue
-                if trouble is Trouble.LOST:
-                    job.fail(DatabaseUnavailable(f"the database cannot be reached: {error}"))
-                elif trouble is not Trouble.FATAL:
-                    job.fail(error)
-                else:
-                    job.fail(DatabaseUnavailable(f"the database has stopped: {error}"))
-                return
+                job.fail(answer_for(error, trouble))
             return
+
+    def tidy(self) -> None:
+        """Do what is due between two batches; its failure is nobody's but may be the disk's."""
+        try:
+            self.connection.after_batch()
+        except Exception as error:
+            self.note(error)
+            logger.exception("the database could not be tidied after a commit")
 
     def note(self, error: Exception) -> Trouble:
         """What an exception of the connection means; one that is fatal ends all writing."""
@@ -345,6 +349,15 @@ class Batches:
         if trouble is Trouble.FATAL and self.fatal is None:
             self.fatal = error
         return trouble
+
+
+def answer_for(error: Exception, trouble: Trouble) -> Exception:
+    """What the caller of a write is told when it failed for good."""
+    if trouble is Trouble.LOST:
+        return DatabaseUnavailable(f"the database cannot be reached: {error}")
+    if trouble in (Trouble.UNKNOWN, Trouble.FATAL):
+        return OutcomeUnknown(f"the database failed while committing: {error}")
+    return error
 
 
 class WaitingJobs:
@@ -383,20 +396,15 @@ class WaitingJobs:
 
 def run_read(connection: ReadConnection, job: Job[Any]) -> None:
     """Run one read in a snapshot of its own; once more when the connection turns out to be gone. Any: as in Batches."""
-    for last in (False, True):
+    for may_repeat in (True, False):
         try:
             connection.begin()
             job.run(connection.transaction)
         except Exception as error:
             trouble = connection.trouble(error)
-            if trouble in (Trouble.LOST, Trouble.CONTENTION) and not last:
+            if may_repeat and trouble in (Trouble.LOST, Trouble.CONTENTION):
                 continue
-            if trouble is Trouble.LOST:
-                job.fail(DatabaseUnavailable(f"the database cannot be reached: {error}"))
-            else:
-                job.fail(error)
-        else:
-            return
+            job.fail(answer_for(error, trouble))
         finally:
             connection.end()
         return
@@ -508,17 +516,20 @@ class Database:
         return answer
 
     def _write_loop(self, connection: WriteConnection) -> None:
+        try:
+            self._write_until_stopped(connection)
+        except Exception as error:
+            logger.critical("the thread that writes the database ended", exc_info=True)
+            self._call_from_thread(self._on_fatal, error)
+
+    def _write_until_stopped(self, connection: WriteConnection) -> None:
         batches = Batches(connection)
         waiting = WaitingJobs(self._writes)
         told = False
         while waiting.wait():
             jobs = batches.run(waiting.take)
             self._call_from_thread(self._committed, jobs, connection.position)
-            try:
-                connection.after_batch()
-            except Exception as error:
-                batches.note(error)
-                logger.exception("the database could not be tidied after a commit")
+            batches.tidy()
             if batches.fatal is not None and not told:
                 told = True
                 self._call_from_thread(self._on_fatal, batches.fatal)
@@ -587,7 +598,7 @@ class InlineDatabase(Database):
         waiting = iter(jobs)
         done = self._batches.run(lambda: next(waiting, None))
         self._committed(done, self._writer.position)
-        self._writer.after_batch()
+        self._batches.tidy()
         if self._batches.fatal is not None:
             self._on_fatal(self._batches.fatal)
 

@@ -135,6 +135,8 @@ def insert_shape(sql: str, translated: str) -> InsertShape | None:
         return None
     columns = [column.strip() for column in original["columns"].split(",")]
     values = [value.strip() for value in sql[original.end() + 1 : original_end - 1].split(",")]
+    if any(match["param"] or match["list"] for match in SQL_PART.finditer(sql[original_end:])):
+        return None
     target = CONFLICT_TARGET.match(sql[original_end:])
     key: tuple[str, ...] = ()
     if target is not None:

@@ -23,6 +23,7 @@ Cursor = extensions.cursor
 
 OLDEST_SERVER: Final = 130_000
 CONNECT_S: Final = 10
+WRITER_LIMITS: Final = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
 RECONNECT_AFTER_S: Final = 1.0  # after a failed attempt, requests fail at once for this long
 ROWS_PER_INSERT: Final = 500
 IDS_PER_BLOCK: Final = 256
@@ -63,8 +64,9 @@ NUMBER_TYPE: Final = extensions.new_type((NUMERIC_OID,), "NUMBER", read_number)
 class Link:
     """A connection that is made when it is needed, and anew when it was lost."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, setting_up: str | None = None) -> None:
         self.dsn = dsn
+        self.setting_up = setting_up  # a statement for each new connection
         self.connection: Connection | None = None
         self._failed: psycopg2.OperationalError | None = None
         self._failed_until = 0.0
@@ -79,6 +81,8 @@ class Link:
                 raise self._failed
             try:
                 self.connection = connect(self.dsn)
+                if self.setting_up is not None:
+                    self.connection.cursor().execute(self.setting_up)
             except psycopg2.OperationalError as error:
                 self._failed, self._failed_until = error, time.monotonic() + RECONNECT_AFTER_S
                 raise
@@ -180,8 +184,7 @@ class PostgreSQLTransaction(Transaction):
         if shape is None:
             self.run_many(sql, rows)
             return
-        cursor = self._cursor()
-        self.dirty = True
+        cursor = self._writing_cursor()
         waiting = self.rows.get(sql)
         if waiting is None:
             if shape.table in self.rows_names:
@@ -205,12 +208,12 @@ class PostgreSQLTransaction(Transaction):
     def next_ids(self, counter: str, count: int = 1) -> int:
         """The first of `count` fresh numbers of a counter."""
         if self.counters is None:
-            raise psycopg2.errors.ReadOnlySqlTransaction("a read takes no numbers")
+            raise psycopg2.errors.ReadOnlySqlTransaction("this transaction only reads")
         return self.counters.take(counter, count)
 
     def at_position(self, tables: tuple[str, ...], fn: Callable[[Transaction, int], None]) -> None:
         """Keep `fn` for the end of the batch, or until a statement names one of `tables`."""
-        self.dirty = True
+        self._writing_cursor()
         self.positions.append(WaitingPosition(fn, self.after_commits))
         self.positions_names.update(tables)
 
@@ -250,6 +253,12 @@ class PostgreSQLTransaction(Transaction):
         if self.cursor is None:
             raise psycopg2.InterfaceError("the connection is closed")
         return self.cursor
+
+    def _writing_cursor(self) -> Cursor:
+        if self.counters is None:
+            raise psycopg2.errors.ReadOnlySqlTransaction("this transaction only reads")
+        self.dirty = True
+        return self._cursor()
 
     def _insert_rows(self) -> None:
         waiting, self.rows = self.rows, {}
@@ -294,7 +303,7 @@ class Counters:
     """
 
     def __init__(self, dsn: str) -> None:
-        self.link = Link(dsn)
+        self.link = Link(dsn, "SET synchronous_commit = off")
         self._blocks: dict[str, tuple[int, int]] = {}  # the next number, and the one after the last
 
     @property
@@ -308,7 +317,6 @@ class Counters:
         if end - first < count:
             block = max(count, IDS_PER_BLOCK)
             with self.link.cursor() as cursor:
-                cursor.execute("SET synchronous_commit = off")
                 cursor.execute(DIALECT.statement(NEXT_IDS).sql, {"counter": counter, "count": block})
                 row = cursor.fetchone()
             end = int(row[0]) + 1 if row is not None else 0
@@ -321,7 +329,7 @@ class PostgreSQLWriter:
     """The connection that writes. A batch has a transaction; its jobs have no savepoints."""
 
     def __init__(self, dsn: str) -> None:
-        self.link = Link(dsn)
+        self.link = Link(dsn, WRITER_LIMITS)
         self.counters = Counters(dsn)
         self.transaction = PostgreSQLTransaction(DIALECT, BEGIN_WRITE, self.counters)
         self._committing = False

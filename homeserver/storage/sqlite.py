@@ -23,8 +23,9 @@ BUSY_MS: Final = 10_000
 STATEMENT_CACHE: Final = 1_000
 CACHE_KIB: Final = 16_384  # of pages, per connection
 CHECKPOINT_PAGES: Final = 1_000  # of 4 KiB in the log: then a checkpoint that waits for nobody
-TRUNCATE_PAGES: Final = 16_000  # then one that waits a little for the readers, to begin the log anew
-TRUNCATE_WAIT_MS: Final = 50
+RESTART_PAGES: Final = 16_000  # then one that waits a little for the readers, to begin the log anew
+RESTART_WAIT_MS: Final = 50
+TRUNCATE_WAIT_MS: Final = 2_000
 LOG_SIZE_BYTES: Final = 64 * 2**20
 CHECK_S: Final = 10.0
 APPLICATION_ID: Final = 0x436F6C75  # "Colu"
@@ -54,7 +55,10 @@ class SQLiteTransaction(Transaction):
 
     def one(self, sql: str, **parameters: Any) -> tuple[Any, ...] | None:  # Any: see Transaction
         """The first row of a query, or None."""
-        row: tuple[Any, ...] | None = self._execute(sql, parameters).fetchone()
+        cursor = self._execute(sql, parameters)
+        if self.dialect.statements[sql].writes:  # a statement that writes is run to its end
+            return next(iter(cursor.fetchall()), None)
+        row: tuple[Any, ...] | None = cursor.fetchone()
         return row
 
     def run(self, sql: str, **parameters: Any) -> int:  # Any: see Transaction
@@ -126,6 +130,7 @@ class SQLiteWriter:
         self.position = self.transaction.log_position
         self._before_job: int | None = None
         self._pages_in_log = 0
+        self._pages_due = CHECKPOINT_PAGES  # when the log has grown to so many, it is time for a checkpoint
         connection.set_wal_hook(self._log_grew)
 
     def begin(self) -> None:
@@ -179,13 +184,14 @@ class SQLiteWriter:
 
     def after_batch(self) -> None:
         """Move the log into the database when it has grown."""
-        if self._pages_in_log < CHECKPOINT_PAGES:
+        pages = self._pages_in_log
+        if pages < self._pages_due:
+            if pages < CHECKPOINT_PAGES:
+                self._pages_due = CHECKPOINT_PAGES  # the log began anew
             return
-        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
-        if self._pages_in_log >= TRUNCATE_PAGES:
-            mode = apsw.SQLITE_CHECKPOINT_RESTART
-        self._pages_in_log = 0
-        self.connection.set_busy_timeout(TRUNCATE_WAIT_MS)
+        self._pages_due = pages + CHECKPOINT_PAGES
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE if pages < RESTART_PAGES else apsw.SQLITE_CHECKPOINT_RESTART
+        self.connection.set_busy_timeout(RESTART_WAIT_MS)
         try:
             self.connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
@@ -280,7 +286,7 @@ def open_sqlite(
         if path.exists() and path.stat().st_size > 0:
             refuse_file(path, vfs, revisions, check_s)
         else:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            make_file(path)
         connection = connect(path, vfs)
         try:
             migrate(MigratingConnection(connection), revisions, now_ms=time.time_ns() // 1_000_000)
@@ -289,9 +295,26 @@ def open_sqlite(
             connection.close()
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DatabaseRefused(f"{path} is damaged: {error}") from error
-    except apsw.CantOpenError as error:
-        raise DatabaseRefused(f"{path} cannot be opened: {error}") from error
+    except (
+        apsw.CantOpenError,
+        apsw.ReadOnlyError,
+        apsw.PermissionsError,
+        apsw.IOError,
+        apsw.BusyError,
+        OSError,
+    ) as error:
+        raise DatabaseRefused(f"{path} cannot be used: {error}") from error
     return SQLiteBackend(path, vfs, DIALECT)
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file that its owner alone may read, and see that its name is on the disk."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def connect(path: Path, vfs: str | None, *, readonly: bool = False) -> apsw.Connection:
