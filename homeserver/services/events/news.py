@@ -1,0 +1,140 @@
+"""What was written lately, for readers that are up to date: they need no database.
+
+Whoever writes publishes a change after its commit; the bell rings for the users who may see it. Readers (sync) ask
+`since`: while a user's tail reaches back far enough, the answer is in memory, else it is in the database.
+Only the reactor thread comes here.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
+from homeserver.runtime.wakeups import Bell
+from homeserver.storage.events import StoredEvent
+from homeserver.storage.memberships import MembershipChange
+from homeserver.storage.notifications import ClassNotification, PersonalNotification
+
+FOLLOWED_USERS: Final = 20_000
+CHANGES_PER_USER: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EventNotified:
+    """What one event does to unread counts."""
+
+    classes: tuple[ClassNotification, ...]
+    persons: tuple[PersonalNotification, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomWritten:
+    """Events joined a room's timeline; its current state went from `root_before` to `root_after`."""
+
+    position: int  # of the last event
+    room_id: RoomID
+    events: tuple[StoredEvent, ...]
+    notified: tuple[EventNotified, ...]  # one for each event
+    root_before: bytes
+    root_after: bytes
+    memberships: tuple[MembershipChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptWritten:
+    """A user's receipt in a room moved. A private one concerns its user alone."""
+
+    position: int
+    room_id: RoomID
+    user_id: UserID
+    receipt_type: str
+    thread_id: str | None
+    event_id: EventID
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDataWritten:
+    """A user's account data of one type changed, in one room or (None) globally; push rules and tags included."""
+
+    position: int
+    user_id: UserID
+    room_id: RoomID | None
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToDeviceWritten:
+    """Messages wait for devices of a user."""
+
+    position: int
+    user_id: UserID
+    device_ids: tuple[DeviceID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceListWritten:
+    """A user's devices, or keys that others verify, changed."""
+
+    position: int
+    user_id: UserID
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCountsWritten:
+    """A device's one-time or fallback keys were uploaded or claimed."""
+
+    position: int
+    user_id: UserID
+    device_id: DeviceID
+
+
+Change = RoomWritten | ReceiptWritten | AccountDataWritten | ToDeviceWritten | DeviceListWritten | KeyCountsWritten
+
+
+@dataclass(slots=True)
+class Tail:
+    """All changes for one user after log position `floor`, oldest first."""
+
+    floor: int
+    changes: deque[Change] = field(default_factory=deque)
+
+
+class News:
+    """The bell, with what was written."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._tails: OrderedDict[UserID, Tail] = OrderedDict()
+
+    def publish(self, change: Change, users: Collection[UserID]) -> None:
+        """Tell these users' readers of a committed change."""
+        tails = self._tails
+        for user_id in users if len(users) <= len(tails) else [user for user in tails if user in users]:
+            tail = tails.get(user_id)
+            if tail is None:
+                continue
+            if len(tail.changes) >= CHANGES_PER_USER:
+                tail.floor = tail.changes.popleft().position
+            tail.changes.append(change)
+        self._bell.ring(users)
+
+    def follow(self, user_id: UserID, position: int) -> None:
+        """Keep what is written for the user from now on. `position`: the newest committed log position."""
+        if user_id in self._tails:
+            self._tails.move_to_end(user_id)
+            return
+        self._tails[user_id] = Tail(floor=position)
+        if len(self._tails) > FOLLOWED_USERS:
+            self._tails.popitem(last=False)
+
+    def since(self, user_id: UserID, position: int) -> Sequence[Change] | None:
+        """All changes for the user after `position`, oldest first, or None: look in the database."""
+        tail = self._tails.get(user_id)
+        if tail is None or position < tail.floor:
+            return None
+        changes = tail.changes
+        if not changes or changes[-1].position <= position:
+            return ()
+        return [change for change in changes if change.position > position]

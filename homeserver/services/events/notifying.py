@@ -1,0 +1,144 @@
+"""What an event does to the unread counts of a room's local members.
+
+It is worked out for each class of equal push rules, and one by one only for those whom the event names: nothing is
+written per member. The rules are core/push_evaluation.py; who is in which class, services/push/classes.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.event import Event
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.power_levels import read_power_levels
+from homeserver.core.push_evaluation import (
+    CompiledRules,
+    EventFacts,
+    RoomFacts,
+    UserFacts,
+    evaluate_class,
+    evaluate_user,
+    event_facts,
+    occurs_in_body,
+)
+from homeserver.runtime.caches import BoundedCache, CacheBudget
+from homeserver.services.events.news import EventNotified
+from homeserver.services.events.room_state import RoomStates
+from homeserver.services.push.classes import PushClasses
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import StoredEvent
+from homeserver.storage.memberships import local_members, member_counts
+from homeserver.storage.notifications import ClassNotification, PersonalNotification
+
+NOBODY: Final = EventNotified((), ())
+BODY: Final = ("content", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A room's joined members of this server, with their display names, and how many are joined in all."""
+
+    members: Mapping[UserID, str | None]
+    joined_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """An audience by its push rules, as of one generation of them."""
+
+    generation: int
+    of_user: Mapping[UserID, CompiledRules]
+    classes: frozenset[CompiledRules]
+    watched_names: Mapping[UserID, str]
+
+
+class Notifying:
+    """Works out whom an event notifies."""
+
+    def __init__(self, states: RoomStates, classes: PushClasses, budget: CacheBudget) -> None:
+        self._states = states
+        self._classes = classes
+        self._audiences: BoundedCache[tuple[RoomID, bytes], Audience] = BoundedCache(
+            "audiences", budget, lambda audience: 200 + 150 * len(audience.members)
+        )
+        self._by_class: BoundedCache[tuple[RoomID, bytes], _Classes] = BoundedCache(
+            "push classes of rooms", budget, lambda classes: 200 + 150 * len(classes.of_user)
+        )
+
+    def audience(self, tx: Transaction, room_id: RoomID, root: bytes) -> Audience:
+        """Who of this server is joined to the room, whose current state must be `root`."""
+        members_root = self._states.subtree_root(tx, room_id, root, "m.room.member")
+        key = (room_id, members_root)
+        audience = self._audiences.get(key)
+        if audience is None:
+            audience = Audience(local_members(tx, room_id), member_counts(tx, room_id).get("join", 0))
+            self._audiences.put(key, audience)  # follows from the root: true whoever commits what
+        return audience
+
+    def evaluate(self, tx: Transaction, stored: StoredEvent, root: bytes) -> EventNotified:
+        """What the event does for each class, and for those for whom it does otherwise. `root`: the current state."""
+        event = stored.event
+        audience = self.audience(tx, event.room_id, root)
+        if not audience.members or audience.members.keys() == {event.sender}:
+            return NOBODY
+        by_class = self._classes_of(tx, event.room_id, root, audience)
+        facts = event_facts(event)
+        room = self._room_facts(tx, event, root, audience)
+        outcomes = {rules.class_key: evaluate_class(rules, facts, room) for rules in by_class.classes}
+        persons = []
+        for user_id in self._named(facts, audience, by_class):
+            rules = by_class.of_user[user_id]
+            own = evaluate_user(rules, facts, room, UserFacts(user_id, audience.members[user_id]))
+            shared = outcomes[rules.class_key]
+            if (own.notify, own.highlight) != (shared.notify, shared.highlight):
+                persons.append(PersonalNotification(user_id, own.notify, own.highlight))
+        classes = tuple(
+            ClassNotification(class_key, outcome.notify, outcome.highlight)
+            for class_key, outcome in outcomes.items()
+            if outcome.notify
+        )
+        return EventNotified(classes, tuple(persons))
+
+    def _classes_of(self, tx: Transaction, room_id: RoomID, root: bytes, audience: Audience) -> _Classes:
+        key = (room_id, self._states.subtree_root(tx, room_id, root, "m.room.member"))
+        known = self._by_class.get(key)
+        if known is not None and known.generation == self._classes.generation:
+            return known
+        generation = self._classes.generation
+        rules = self._classes.of_users(tx, audience.members)
+        of_user = {user_id: compiled.in_room(room_id) for user_id, compiled in rules.items()}
+        known = _Classes(
+            generation=generation,
+            of_user=of_user,
+            classes=frozenset(of_user.values()),
+            watched_names={
+                user_id: name
+                for user_id, name in audience.members.items()
+                if name and of_user[user_id].watches_display_name
+            },
+        )
+        self._by_class.put(key, known)
+        return known
+
+    @staticmethod
+    def _named(facts: EventFacts, audience: Audience, by_class: _Classes) -> set[UserID]:
+        named = {UserID(user_id) for user_id in facts.named_users if user_id in audience.members}
+        if facts.lower_text(BODY) is not None:
+            named.update(user_id for user_id, name in by_class.watched_names.items() if occurs_in_body(name, facts))
+        named.discard(UserID(facts.sender))
+        return named
+
+    def _room_facts(self, tx: Transaction, event: Event, root: bytes, audience: Audience) -> RoomFacts:
+        state = self._states.select(tx, event.room_id, root, (CREATE, POWER_LEVELS))
+        create = state.get(CREATE)
+        if create is None:
+            return RoomFacts(audience.joined_count, 0, {})
+        power_levels = state.get(POWER_LEVELS)
+        levels = read_power_levels(create, power_levels, event.version)
+        return RoomFacts(audience.joined_count, levels.user_level(event.sender), _notification_levels(power_levels))
+
+
+def _notification_levels(power_levels: Event | None) -> Mapping[str, int]:
+    given = None if power_levels is None else power_levels.content.get("notifications")
+    return {key: level for key, level in given.items() if type(level) is int} if isinstance(given, dict) else {}

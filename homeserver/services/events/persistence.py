@@ -1,0 +1,376 @@
+"""The one room where events are stored: one transaction, then one wake-up.
+
+Everything that an event leaves behind is written here: the event, the state that follows from it, who is in the room
+now, what it relates to, what it does to unread counts. Who may send what is decided before (authorisation.py).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import orjson
+
+from homeserver.core import state_map
+from homeserver.core.auth_rules import may_redact
+from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.canonical_json import encode_for
+from homeserver.core.client_event import stripped_state_event
+from homeserver.core.event import EncodedEvent, Event
+from homeserver.core.hashing import reference_hash
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
+from homeserver.core.redaction import redacted_event
+from homeserver.core.relations import relation_of, thread_id_of
+from homeserver.core.room_versions import RoomVersion
+from homeserver.core.state_map import StateKey
+from homeserver.core.state_nodes import HashedEventID, Node
+from homeserver.runtime.clock import Clock
+from homeserver.services.events.news import EventNotified, News, RoomWritten
+from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.room_state import RoomStates
+from homeserver.storage import events as event_rows
+from homeserver.storage import memberships as membership_rows
+from homeserver.storage import rooms as room_rows
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict
+from homeserver.storage.memberships import Membership, MembershipChange
+from homeserver.storage.notifications import insert_notifications, remove_notifications
+from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
+from homeserver.storage.rooms import PLACE_STEP, RoomHead
+from homeserver.storage.state_nodes import store_nodes
+
+WRITTEN_AT_POSITION: Final = ("events", "room_roots", "memberships", "membership_changes")
+STRIPPED_TYPES: Final = (
+    "m.room.create",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.join_rules",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+)
+NOT_NOTIFIED: Final = EventNotified((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    stored: StoredEvent
+    pdu: bytes
+    notified: EventNotified
+
+
+class RoomWrite:
+    """Events being added to one room in one transaction; nothing is in the database before `finish`."""
+
+    def __init__(self, tx: Transaction, head: RoomHead, writer: "RoomWriter", *, is_new: bool) -> None:
+        self.tx = tx
+        self.version: RoomVersion = head.version
+        self.room_id: RoomID = head.room_id
+        self.root = head.current_root
+        self.heads = head.heads
+        self.depth = head.depth
+        self._head = head
+        self._writer = writer
+        self._is_new = is_new
+        self._place = head.last_place
+        self._added: list[_Added] = []
+        self._new_events: dict[EventID, StoredEvent] = {}
+        self._new_nodes: dict[bytes, bytes] = {}
+        self._parsed_nodes: dict[bytes, Node] = {}
+
+    def state(self, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
+        """The state events under these keys, with what was added so far."""
+        return self._writer.states.select(
+            self.tx, self.room_id, self.root, keys, fresh=self._parsed_nodes, new_events=self._new_events
+        )
+
+    def load(self, event_ids: Iterable[EventID]) -> dict[EventID, StoredEvent]:
+        """These events of any room, those that were just added too."""
+        return self._writer.states.load(self.tx, tuple(event_ids), self._new_events)
+
+    def add(
+        self, encoded: EncodedEvent, *, transaction: tuple[str, str] | None = None, notifies: bool = True
+    ) -> StoredEvent:
+        """Put an authorised event on top of the room's heads.
+
+        `transaction` is the device and transaction ID of the client that sent it. `notifies` is False for events
+        that nobody needs to be told of, as those that make a new room.
+        """
+        event = encoded.event
+        root_before = self.root
+        replaces: EventID | None = None
+        root_after: bytes | None = None
+        if event.state_key is not None:
+            replaces = self._set_state(event)
+            root_after = self.root
+        self._place += PLACE_STEP
+        self.heads = (event.event_id,)
+        self.depth = max(self.depth, event.depth)
+        stored = StoredEvent(
+            nid=EventNid(self.tx.next_ids("event_nid")),
+            event=event,
+            log_position=None,
+            place=self._place,
+            verdict=Verdict.ACCEPTED,
+            form=Form.FULL,
+            redacted_by=None,
+            replaces_state=replaces,
+            thread_id=self._thread_of(event),
+            transaction=transaction,
+            root_before=root_before,
+            root_after=root_after,
+        )
+        notified = NOT_NOTIFIED
+        if notifies:
+            notified = self._writer.notifying.evaluate(self.tx, stored, self._head.current_root)
+        self._added.append(_Added(stored, encoded.pdu_json, notified))
+        self._new_events[event.event_id] = stored
+        return stored
+
+    def finish(self) -> tuple[StoredEvent, ...]:
+        """Write it all. Raises Conflict when another process moved the room on."""
+        tx, writer = self.tx, self._writer
+        if not self._added:
+            return ()
+        now_ms = writer.clock.now_ms()
+        store_nodes(tx, self.room_id, self._new_nodes)
+        head = replace(self._head, current_root=self.root, heads=self.heads, depth=self.depth, last_place=self._place)
+        if self._is_new:
+            room_rows.insert_room(tx, head, created_ms=now_ms)
+        else:
+            room_rows.swap_head(tx, head)
+        changed = self._changed_members()
+        before = self._head.current_root
+        audience = (
+            frozenset(writer.notifying.audience(tx, self.room_id, before).members) if not self._is_new else frozenset()
+        )
+        for one in self._added:
+            self._write_beside(one, now_ms)
+        published: list[StoredEvent] = []
+        changes: list[MembershipChange] = []
+        for index, one in enumerate(self._added):
+            is_last = index == len(self._added) - 1
+            tx.at_position(
+                WRITTEN_AT_POSITION,
+                partial(
+                    self._write_at_position,
+                    one=one,
+                    changed=changed if is_last else {},
+                    is_last=is_last,
+                    now_ms=now_ms,
+                    published=published,
+                    changes=changes,
+                    audience=audience,
+                ),
+            )
+        return tuple(one.stored for one in self._added)
+
+    def _set_state(self, event: Event) -> EventID | None:
+        states = self._writer.states
+        key = (event.type, event.state_key or "")
+        value: EventID | HashedEventID = event.event_id
+        if not self.version.event_ids_are_hashes:
+            value = HashedEventID(event.event_id, reference_hash(event.pdu, self.version))
+        updated = states.with_nodes(
+            self.tx,
+            self.room_id,
+            lambda nodes: state_map.update(nodes, self.root, {key: value}),
+            self._parsed_nodes,
+        )
+        before = states.with_nodes(
+            self.tx, self.room_id, lambda nodes: state_map.get(nodes, self.root, *key), self._parsed_nodes
+        )
+        self.root = updated.root
+        self._new_nodes.update(updated.new_nodes)
+        self._parsed_nodes.update(updated.parsed)
+        return before
+
+    def _thread_of(self, event: Event) -> EventID | None:
+        thread_id = thread_id_of(event)
+        relation = relation_of(event.content)
+        if thread_id is not None or relation is None:
+            return thread_id
+        # What relates to an event of a thread in another way is in the thread too; that event knows which.
+        target = self.load([relation.event_id]).get(relation.event_id)
+        return target.thread_id if target is not None and target.event.room_id == self.room_id else None
+
+    def _write_beside(self, one: _Added, now_ms: int) -> None:
+        """What an event leaves behind beside itself, in tables that know no log position."""
+        stored, event = one.stored, one.stored.event
+        relation = relation_of(event.content)
+        if relation is not None:
+            insert_relation(
+                self.tx,
+                StoredRelation(
+                    stored.nid,
+                    self.room_id,
+                    relation.event_id,
+                    relation.rel_type,
+                    relation.key,
+                    event.type,
+                    event.sender,
+                ),
+            )
+        if one.notified.classes or one.notified.persons:
+            insert_notifications(
+                self.tx,
+                self.room_id,
+                place=stored.place or 0,
+                thread_id=stored.thread_id or "",
+                sender=event.sender,
+                classes=one.notified.classes,
+                persons=one.notified.persons,
+                now_ms=now_ms,
+            )
+        if event.redacts is not None:
+            self._redact(event)
+
+    def _redact(self, redaction: Event) -> None:
+        target_id = redaction.redacts
+        target = self.load([target_id]).get(target_id) if target_id is not None else None
+        if target is None or target.event.room_id != self.room_id or target.form is not Form.FULL:
+            return
+        if not may_redact(redaction, target.event, self.state((CREATE, POWER_LEVELS))):
+            return
+        event = redacted_event(target.event)
+        encoded = EncodedEvent(event, encode_for(self.version, event.pdu))
+        redacted = event_rows.store_redacted(self.tx, target, redacted=encoded, by=redaction.event_id)
+        remove_relation(self.tx, target.nid)
+        if target.place is not None:
+            remove_notifications(self.tx, self.room_id, target.place)
+        self.tx.after_commit(lambda: self._writer.states.events.replace_by_redacted(redacted))
+
+    def _write_at_position(
+        self,
+        tx: Transaction,
+        position: int,
+        *,
+        one: _Added,
+        changed: Mapping[UserID, StoredEvent | None],
+        is_last: bool,
+        now_ms: int,
+        published: list[StoredEvent],
+        changes: list[MembershipChange],
+        audience: frozenset[UserID],
+    ) -> None:
+        stored = replace(one.stored, log_position=position)
+        event_rows.insert_event(tx, stored, one.pdu)
+        published.append(stored)
+        if not is_last:
+            return
+        if self.root != self._head.current_root or self._is_new:
+            room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
+        changes.extend(self._write_memberships(changed, position, now_ms))
+        tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
+
+    def _changed_members(self) -> dict[UserID, StoredEvent | None]:
+        """Whose member event differs between the room's state before and after, and what it is now."""
+        difference = self._writer.states.difference(
+            self.tx, self.room_id, self._head.current_root, self.root, self._parsed_nodes
+        )
+        members = {key: after for (kind, key), (_, after) in difference.items() if kind == "m.room.member"}
+        events = self.load(event_id for event_id in members.values() if event_id is not None)
+        return {UserID(key): None if after is None else events[after] for key, after in members.items()}
+
+    def _write_memberships(
+        self, changed: Mapping[UserID, StoredEvent | None], position: int, now_ms: int
+    ) -> list[MembershipChange]:
+        tx, local = self.tx, self._writer.server_name
+        removed = [user_id for user_id, stored in changed.items() if stored is None]
+        membership_rows.remove_memberships(tx, self.room_id, removed)
+        before = membership_rows.memberships_in_room(tx, self.room_id, list(changed)) if changed else {}
+        rows, changes = [], []
+        for user_id, stored in changed.items():
+            if stored is None:
+                continue
+            content = stored.event.content
+            membership = str(content.get("membership", "leave"))
+            is_local = server_name_of(user_id) == local
+            shows_state = is_local and membership in ("invite", "knock")
+            rows.append(
+                Membership(
+                    room_id=self.room_id,
+                    user_id=user_id,
+                    membership=membership,
+                    event_id=stored.event.event_id,
+                    sender=stored.event.sender,
+                    place=stored.place or 0,
+                    log_position=position,
+                    display_name=_text(content.get("displayname")),
+                    avatar_url=_text(content.get("avatar_url")),
+                    is_local=is_local,
+                    is_forgotten=False,
+                    stripped_state=self._stripped_state(stored.event) if shows_state else None,
+                )
+            )
+            known = before.get(user_id)
+            was = None if known is None else known.membership
+            changes.append(MembershipChange(user_id, position, self.room_id, was, membership, stored.event.event_id))
+        membership_rows.store_memberships(tx, rows)
+        membership_rows.insert_changes(tx, changes, written_ms=now_ms)
+        return changes
+
+    def _stripped_state(self, member_event: Event) -> bytes:
+        inviter = ("m.room.member", member_event.sender)
+        state = self.state([*((kind, "") for kind in STRIPPED_TYPES), inviter])
+        state.setdefault((member_event.type, member_event.state_key or ""), member_event)
+        state[(member_event.type, member_event.state_key or "")] = member_event
+        return orjson.dumps([stripped_state_event(event) for event in state.values()])
+
+    def _publish(
+        self,
+        events: tuple[StoredEvent, ...],
+        changes: tuple[MembershipChange, ...],
+        audience: frozenset[UserID],
+    ) -> None:
+        writer = self._writer
+        for stored in events:
+            writer.states.events.put(stored)
+        writer.states.keep_nodes(self._parsed_nodes)
+        written = RoomWritten(
+            position=events[-1].log_position or 0,
+            room_id=self.room_id,
+            events=events,
+            notified=tuple(one.notified for one in self._added),
+            root_before=self._head.current_root,
+            root_after=self.root,
+            memberships=changes,
+        )
+        writer.news.publish(written, audience | {change.user_id for change in changes})
+
+
+class RoomWriter:
+    """Opens rooms for writing."""
+
+    def __init__(
+        self, states: RoomStates, notifying: Notifying, news: News, clock: Clock, server_name: ServerName
+    ) -> None:
+        self.states = states
+        self.notifying = notifying
+        self.news = news
+        self.clock = clock
+        self.server_name = server_name
+
+    def open(self, tx: Transaction, room_id: RoomID) -> RoomWrite | None:
+        """The room as it stands, ready for more events; None if this server does not know it."""
+        head = room_rows.find_head(tx, room_id)
+        return None if head is None else RoomWrite(tx, head, self, is_new=False)
+
+    def begin(self, tx: Transaction, room_id: RoomID, version: RoomVersion) -> RoomWrite:
+        """A room that does not exist yet; its first event is m.room.create."""
+        head = RoomHead(
+            room_id=room_id,
+            version=version,
+            generation=0,
+            current_root=state_map.EMPTY_ROOT,
+            heads=(),
+            depth=0,
+            last_place=0,
+            is_blocked=False,
+        )
+        return RoomWrite(tx, head, self, is_new=True)
+
+
+def _text(value: object) -> str | None:
+    # A display name may be anything in a remote's event; NUL has no place in a text column.
+    return value.replace("\0", "") if isinstance(value, str) else None

@@ -1,0 +1,188 @@
+"""A room's state at any root, read through caches of nodes and events.
+
+The map itself is core/state_map.py; which root a room is at stands in its row (storage/rooms.py).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from homeserver.core import state_map
+from homeserver.core.errors import MissingNodes
+from homeserver.core.event import Event
+from homeserver.core.identifiers import EventID, RoomID
+from homeserver.core.state_map import Nodes, StateKey
+from homeserver.core.state_nodes import Node, Stub
+from homeserver.core.state_nodes import size_bytes as node_size
+from homeserver.runtime.caches import BoundedCache, CacheBudget
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import Form, StoredEvent, events_by_id
+from homeserver.storage.state_nodes import load_nodes
+
+T = TypeVar("T")
+RECENTLY_REDACTED: Final = 10_000
+
+
+class EventCache:
+    """Stored events by ID. An event never changes but by its redaction, which whoever writes it notes here."""
+
+    def __init__(self, budget: CacheBudget) -> None:
+        self._events: BoundedCache[EventID, StoredEvent] = BoundedCache("events", budget, _event_size)
+        self._redacted: dict[EventID, None] = {}
+
+    def get(self, event_id: EventID) -> StoredEvent | None:
+        """The event, if it is at hand."""
+        return self._events.get(event_id)
+
+    def put(self, stored: StoredEvent) -> None:
+        """Keep an event that was read from the database or was committed to it."""
+        event_id = stored.event.event_id
+        # A reader whose snapshot is older than a redaction must not bring the old form back.
+        if event_id not in self._redacted or stored.form is not Form.FULL:
+            self._events.put(event_id, stored)
+
+    def replace_by_redacted(self, stored: StoredEvent) -> None:
+        """Forget the form that an event had before its redaction was committed."""
+        self._redacted[stored.event.event_id] = None
+        if len(self._redacted) > RECENTLY_REDACTED:
+            del self._redacted[next(iter(self._redacted))]
+        self._events.put(stored.event.event_id, stored)
+
+
+class RoomStates:
+    """Reads states: entries of the map, and the events that they name."""
+
+    def __init__(self, budget: CacheBudget, events: EventCache) -> None:
+        self.events = events
+        self._nodes: BoundedCache[bytes, Node] = BoundedCache("state nodes", budget, node_size)
+
+    def with_nodes(
+        self,
+        tx: Transaction | None,
+        room_id: RoomID,
+        question: Callable[[Nodes], T],
+        fresh: Mapping[bytes, Node] | None = None,
+    ) -> T:
+        """Ask the map a question, loading the nodes that it turns out to need.
+
+        `fresh` are nodes that are not stored yet. Without `tx` only what is cached answers: raises MissingNodes.
+        """
+        loaded: dict[bytes, Node] = dict(fresh) if fresh else {}
+        cached = self._nodes.get
+
+        def nodes(digest: bytes) -> Node | Stub | None:
+            return loaded.get(digest) or cached(digest)
+
+        while True:
+            try:
+                return question(nodes)
+            except MissingNodes as missing:
+                if tx is None:
+                    raise
+                found = load_nodes(tx, room_id, missing.digests)
+                if len(found) < len(missing.digests):
+                    raise
+                for digest, node in found.items():
+                    self._nodes.put(digest, node)  # named by its content: true whoever commits what
+                loaded.update(found)
+
+    def keep_nodes(self, nodes: Mapping[bytes, Node]) -> None:
+        """Cache nodes that were committed."""
+        for digest, node in nodes.items():
+            self._nodes.put(digest, node)
+
+    def event_id(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str, state_key: str = ""
+    ) -> EventID | None:
+        """The ID of the state event of this type and key in the state `root`."""
+        return self.with_nodes(tx, room_id, lambda nodes: state_map.get(nodes, root, event_type, state_key))
+
+    def find(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str, state_key: str = ""
+    ) -> StoredEvent | None:
+        """The state event of this type and key in the state `root`."""
+        event_id = self.event_id(tx, room_id, root, event_type, state_key)
+        return None if event_id is None else self.load(tx, [event_id]).get(event_id)
+
+    def select(
+        self,
+        tx: Transaction | None,
+        room_id: RoomID,
+        root: bytes,
+        keys: Iterable[StateKey],
+        fresh: Mapping[bytes, Node] | None = None,
+        new_events: Mapping[EventID, StoredEvent] | None = None,
+    ) -> dict[StateKey, Event]:
+        """The state events under these keys in the state `root`; keys without one are left out."""
+        wanted = tuple(keys)
+        found = self.with_nodes(tx, room_id, lambda nodes: state_map.get_many(nodes, root, wanted), fresh)
+        ids = [event_id for event_id in found.values() if event_id is not None]
+        events = self.load(tx, ids, new_events)
+        return {
+            key: events[event_id].event
+            for key, event_id in found.items()
+            if event_id is not None and event_id in events
+        }
+
+    def whole(self, tx: Transaction, room_id: RoomID, root: bytes) -> list[StoredEvent]:
+        """Every event of the state `root`, in no order."""
+        entries = self.with_nodes(tx, room_id, lambda nodes: list(state_map.items(nodes, root)))
+        return list(self.load(tx, [event_id for _, event_id in entries]).values())
+
+    def of_type(self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str) -> list[StoredEvent]:
+        """Every event of one type in the state `root`, in no order."""
+        entries = self.with_nodes(tx, room_id, lambda nodes: list(state_map.items_of_type(nodes, root, event_type)))
+        return list(self.load(tx, [event_id for _, event_id in entries]).values())
+
+    def difference(
+        self,
+        tx: Transaction | None,
+        room_id: RoomID,
+        before: bytes,
+        after: bytes,
+        fresh: Mapping[bytes, Node] | None = None,
+    ) -> Mapping[StateKey, tuple[EventID | None, EventID | None]]:
+        """What differs between two states: (before, after) for each key, at the cost of the difference."""
+        if before == after:
+            return {}
+        return self.with_nodes(tx, room_id, lambda nodes: state_map.difference(nodes, before, after), fresh)
+
+    def subtree_root(
+        self,
+        tx: Transaction | None,
+        room_id: RoomID,
+        root: bytes,
+        event_type: str,
+        fresh: Mapping[bytes, Node] | None = None,
+    ) -> bytes:
+        """The digest of all state of one type: what follows from that state alone is cached under it."""
+        return self.with_nodes(tx, room_id, lambda nodes: state_map.subtree_root(nodes, root, event_type), fresh)
+
+    def load(
+        self,
+        tx: Transaction | None,
+        event_ids: Sequence[EventID],
+        new_events: Mapping[EventID, StoredEvent] | None = None,
+    ) -> dict[EventID, StoredEvent]:
+        """These events, from memory where they are at hand. Without `tx`, raises MissingNodes when some are not."""
+        found: dict[EventID, StoredEvent] = {}
+        missing: list[EventID] = []
+        for event_id in event_ids:
+            stored = (new_events.get(event_id) if new_events else None) or self.events.get(event_id)
+            if stored is None:
+                missing.append(event_id)
+            else:
+                found[event_id] = stored
+        if missing:
+            if tx is None:
+                raise MissingNodes(())
+            loaded = events_by_id(tx, missing)
+            for stored in loaded.values():
+                # Not before the commit: an event of a neighbour in the same batch may yet be taken back.
+                tx.after_commit(partial(self.events.put, stored))
+            found.update(loaded)
+        return found
+
+
+def _event_size(stored: StoredEvent) -> int:
+    return 1500 + 2 * len(stored.event.pdu.get("content", ()))

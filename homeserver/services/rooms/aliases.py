@@ -1,0 +1,106 @@
+"""Room aliases of this server: who may give and take them, and what they point to.
+
+Spec: client-server-api/#room-aliases
+"""
+
+from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.errors import AuthRejected
+from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, server_name_of
+from homeserver.core.power_levels import read_power_levels
+from homeserver.runtime.clock import Clock
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RoomInUse
+from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.readers import Readers
+from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
+from homeserver.storage.database import Database, Transaction
+
+
+class RoomAliases:
+    """Gives rooms names."""
+
+    def __init__(
+        self, database: Database, creation: EventCreation, readers: Readers, clock: Clock, server_name: ServerName
+    ) -> None:
+        self._database = database
+        self._creation = creation
+        self._readers = readers
+        self._clock = clock
+        self._server_name = server_name
+
+    async def resolve(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+        """The room of this name and servers that are in it. Raises NotFound."""
+        alias = await self._database.read(find_alias, room_alias)
+        if alias is None:
+            raise NotFound(f"There is no room {room_alias}")
+        return alias.room_id, [self._server_name]
+
+    async def of_room(self, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
+        """The room's names on this server, for those who may read the room."""
+        return await self._database.read(self._of_room, user_id, room_id)
+
+    async def create(self, user_id: UserID, room_alias: RoomAlias, room_id: RoomID) -> None:
+        """Name a room. Raises InvalidParameter for another server's alias, RoomInUse when it is taken, NotFound."""
+        if server_name_of(room_alias) != self._server_name:
+            raise InvalidParameter(f"Aliases of this server end in :{self._server_name}")
+        await self._database.write(self._create, Alias(room_alias, room_id, user_id))
+
+    async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
+        """Take a name away: the one who gave it may, those who may set the canonical alias, and administrators."""
+        await self._database.write(self._delete, user_id, room_alias, is_admin=is_admin)
+
+    def _of_room(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
+        self._readers.access(tx, room_id, user_id)
+        return aliases_of_room(tx, room_id)
+
+    def _create(self, tx: Transaction, alias: Alias) -> None:
+        write = self._creation.writer.open(tx, alias.room_id)
+        if write is None:
+            raise NotFound("This server knows no such room")
+        key = ("m.room.member", alias.creator)
+        member = write.state((key,)).get(key)
+        if member is None or member.content.get("membership") != "join":
+            raise Forbidden("You are not in this room")
+        if not insert_alias(tx, alias, created_ms=self._clock.now_ms()):
+            raise RoomInUse
+
+    def _delete(self, tx: Transaction, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
+        alias = find_alias(tx, room_alias)
+        if alias is None:
+            raise NotFound(f"There is no room {room_alias}")
+        write = self._creation.writer.open(tx, alias.room_id)
+        if alias.creator != user_id and not is_admin and (write is None or not _may_set_alias(write, user_id)):
+            raise Forbidden("You may not delete this alias")
+        delete_alias(tx, room_alias)
+        if write is not None:
+            self._drop_from_state(write, user_id, room_alias)
+
+    def _drop_from_state(self, write: RoomWrite, user_id: UserID, room_alias: RoomAlias) -> None:
+        """Take the alias out of m.room.canonical_alias, if the user may write that; if not, it stays there."""
+        key = ("m.room.canonical_alias", "")
+        current = write.state((key,)).get(key)
+        if current is None:
+            return
+        content = dict(current.content)
+        others = content.get("alt_aliases")
+        if content.get("alias") == room_alias:
+            del content["alias"]
+        if isinstance(others, list):
+            content["alt_aliases"] = [other for other in others if other != room_alias]
+        if content == current.content:
+            return
+        try:
+            self._creation.add(write, Draft(key[0], user_id, content, state_key=""))
+        except AuthRejected:
+            return
+        write.finish()
+
+
+def _may_set_alias(write: RoomWrite, user_id: UserID) -> bool:
+    member_key = ("m.room.member", user_id)
+    state = write.state((CREATE, POWER_LEVELS, member_key))
+    member = state.get(member_key)
+    if member is None or member.content.get("membership") != "join":
+        return False
+    levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
+    return levels.may_send(user_id, "m.room.canonical_alias", is_state=True)

@@ -1,0 +1,252 @@
+"""Creating a room: from the client's wishes to its first events, in one write.
+
+Spec: client-server-api/#post_matrixclientv3createroom, whose order of events this file follows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from homeserver.core.errors import AuthRejected, BadIdentifier, UnsupportedRoomVersion
+from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_alias, server_name_of
+from homeserver.core.room_versions import RoomVersion, room_version
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.randomness import Randomness
+from homeserver.services.errors import InvalidParameter, InvalidRoomState, RemoteFailed, RoomInUse, UnsupportedVersion
+from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.persistence import RoomWrite
+from homeserver.storage.aliases import Alias, insert_alias
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.profiles import member_profile
+from homeserver.storage.rooms import set_published
+
+MOST_INVITES: Final = 100
+MOST_INITIAL_STATE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a preset sets. Spec: the table of presets under createRoom."""
+
+    join_rule: str
+    history_visibility: str
+    guest_access: str
+    invite_level: int
+    invitees_have_power: bool = False
+
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    "private_chat": Preset("invite", "shared", "can_join", invite_level=0),
+    "trusted_private_chat": Preset("invite", "shared", "can_join", invite_level=0, invitees_have_power=True),
+    "public_chat": Preset("public", "shared", "forbidden", invite_level=50),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InitialState:
+    """A state event that the client wants in the new room."""
+
+    type: str
+    state_key: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomWishes:
+    """What a client asks of a new room. `preset` None means: as `is_public` suggests."""
+
+    room_version: str | None = None
+    preset: str | None = None
+    is_public: bool = False
+    alias_localpart: str | None = None
+    name: str | None = None
+    topic: str | None = None
+    invite: Sequence[UserID] = ()
+    is_direct: bool = False
+    initial_state: Sequence[InitialState] = ()
+    creation_content: Mapping[str, Any] = field(default_factory=dict)
+    power_levels: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RoomCreation:
+    """Creates rooms."""
+
+    def __init__(
+        self,
+        database: Database,
+        creation: EventCreation,
+        clock: Clock,
+        randomness: Randomness,
+        server_name: ServerName,
+        default_version: str,
+    ) -> None:
+        self._database = database
+        self._creation = creation
+        self._clock = clock
+        self._randomness = randomness
+        self._server_name = server_name
+        self._default_version = default_version
+
+    async def create_room(self, creator: UserID, wishes: RoomWishes) -> RoomID:
+        """Create a room in one write, or nothing at all.
+
+        Raises InvalidParameter, InvalidRoomState, UnsupportedVersion, RoomInUse (the alias), EventTooLarge, BadJson.
+        """
+        preset = self._preset(wishes)
+        version = self._version(wishes.room_version or self._default_version)
+        alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
+        if len(wishes.invite) > MOST_INVITES or len(wishes.initial_state) > MOST_INITIAL_STATE:
+            raise InvalidParameter("Too many invites, or too many initial state events")
+        for user_id in wishes.invite:
+            if server_name_of(user_id) != self._server_name:
+                raise RemoteFailed(f"The server of {user_id} cannot be reached from here")
+        return await self._database.write(self._create, creator, wishes, preset, version, alias)
+
+    def _create(
+        self,
+        tx: Transaction,
+        creator: UserID,
+        wishes: RoomWishes,
+        preset: Preset,
+        version: RoomVersion,
+        alias: RoomAlias | None,
+    ) -> RoomID:
+        invitees = [user_id for user_id in dict.fromkeys(wishes.invite) if user_id != creator]
+        draft = Draft("m.room.create", creator, self._create_content(creator, wishes, preset, version, invitees))
+        room_id = None
+        if not version.room_id_is_create_hash:
+            room_id = RoomID(self._randomness.opaque_id("!", 18) + f":{self._server_name}")
+        write = self._creation.begin_room(tx, draft, version, room_id)
+        try:
+            self._fill(tx, write, creator, wishes, preset, alias, invitees)
+        except AuthRejected as rejected:
+            # The creator's own wishes shut the creator out: power levels, or a state event that may not be sent.
+            raise InvalidRoomState(f"The room cannot be made so: {rejected.reason}") from rejected
+        if alias is not None and not insert_alias(
+            tx, Alias(alias, write.room_id, creator), created_ms=self._clock.now_ms()
+        ):
+            raise RoomInUse
+        write.finish()
+        if wishes.is_public:
+            set_published(tx, write.room_id, is_published=True)
+        return write.room_id
+
+    def _fill(
+        self,
+        tx: Transaction,
+        write: RoomWrite,
+        creator: UserID,
+        wishes: RoomWishes,
+        preset: Preset,
+        alias: RoomAlias | None,
+        invitees: Sequence[UserID],
+    ) -> None:
+        def add(event_type: str, content: Mapping[str, Any], state_key: str = "") -> None:
+            self._creation.add(write, Draft(event_type, creator, content, state_key=state_key), notifies=False)
+
+        given = {(state.type, state.state_key) for state in wishes.initial_state}
+        add("m.room.member", {"membership": "join", **member_profile(tx, creator)}, creator)
+        add("m.room.power_levels", self._power_levels(write.version, creator, wishes, preset, invitees))
+        if alias is not None:
+            add("m.room.canonical_alias", {"alias": alias})
+        if ("m.room.join_rules", "") not in given:
+            add("m.room.join_rules", {"join_rule": preset.join_rule})
+        if ("m.room.history_visibility", "") not in given:
+            add("m.room.history_visibility", {"history_visibility": preset.history_visibility})
+        if ("m.room.guest_access", "") not in given:
+            add("m.room.guest_access", {"guest_access": preset.guest_access})
+        for state in wishes.initial_state:
+            if state.type in ("m.room.create", "m.room.member"):
+                raise InvalidRoomState(f"{state.type} cannot be set as initial state")
+            if state.type != "m.room.power_levels" or state.state_key:
+                add(state.type, state.content, state.state_key)
+        if wishes.name is not None:
+            add("m.room.name", {"name": wishes.name})
+        if wishes.topic is not None:
+            rich = {"m.text": [{"body": wishes.topic, "mimetype": "text/plain"}]}
+            add("m.room.topic", {"topic": wishes.topic, "m.topic": rich})
+        for user_id in invitees:
+            content = {"membership": "invite", **member_profile(tx, user_id)}
+            if wishes.is_direct:
+                content["is_direct"] = True
+            add("m.room.member", content, user_id)
+
+    @staticmethod
+    def _create_content(
+        creator: UserID,
+        wishes: RoomWishes,
+        preset: Preset,
+        version: RoomVersion,
+        invitees: Sequence[UserID],
+    ) -> dict[str, Any]:
+        content = {**wishes.creation_content, "room_version": version.name}
+        if version.implicit_creator:
+            content.pop("creator", None)
+        else:
+            content["creator"] = creator
+        if version.privileged_creators and preset.invitees_have_power and invitees:
+            named = content.get("additional_creators", [])
+            if not isinstance(named, list):
+                raise InvalidParameter("additional_creators is not a list")
+            content["additional_creators"] = list(dict.fromkeys([*named, *invitees]))
+        return content
+
+    @staticmethod
+    def _power_levels(
+        version: RoomVersion,
+        creator: UserID,
+        wishes: RoomWishes,
+        preset: Preset,
+        invitees: Sequence[UserID],
+    ) -> dict[str, Any]:
+        users: dict[str, int] = {}
+        if not version.privileged_creators:
+            users = {creator: 100}
+            if preset.invitees_have_power:
+                users.update(dict.fromkeys(invitees, 100))
+        levels: dict[str, Any] = {
+            "users": users,
+            "users_default": 0,
+            "events": {
+                "m.room.name": 50,
+                "m.room.avatar": 50,
+                "m.room.canonical_alias": 50,
+                "m.room.power_levels": 100,
+                "m.room.history_visibility": 100,
+                "m.room.encryption": 100,
+                "m.room.server_acl": 100,
+                # Creators alone may replace a room whose creators stand above everybody.
+                "m.room.tombstone": 150 if version.privileged_creators else 100,
+            },
+            "events_default": 0,
+            "state_default": 50,
+            "ban": 50,
+            "kick": 50,
+            "redact": 50,
+            "invite": preset.invite_level,
+        }
+        for state in wishes.initial_state:
+            if (state.type, state.state_key) == ("m.room.power_levels", ""):
+                levels = {**levels, **state.content}
+        return {**levels, **wishes.power_levels}
+
+    @staticmethod
+    def _preset(wishes: RoomWishes) -> Preset:
+        name = wishes.preset or ("public_chat" if wishes.is_public else "private_chat")
+        preset = PRESETS.get(name)
+        if preset is None:
+            raise InvalidParameter(f"There is no preset {name!r:.40}")
+        return preset
+
+    @staticmethod
+    def _version(name: str) -> RoomVersion:
+        try:
+            return room_version(name)
+        except UnsupportedRoomVersion as unsupported:
+            raise UnsupportedVersion(unsupported.reason) from unsupported
+
+    def _alias(self, localpart: str) -> RoomAlias:
+        try:
+            return parse_room_alias(f"#{localpart}:{self._server_name}")
+        except BadIdentifier as bad:
+            raise InvalidParameter(f"room_alias_name: {bad.reason}") from bad

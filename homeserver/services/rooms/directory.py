@@ -1,0 +1,153 @@
+"""The public directory: which rooms are shown there, and searching it.
+
+Spec: client-server-api/#listing-rooms
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.event import Event
+from homeserver.core.history_visibility import Visibility, read_visibility
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.power_levels import read_power_levels
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.events.room_state import RoomStates
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import find_membership
+from homeserver.storage.rooms import PublishedRoom, find_head, find_published, published_rooms, set_published
+
+MOST_ROOMS: Final = 500
+SHOWN_TYPES: Final = tuple(
+    (event_type, "")
+    for event_type in (
+        "m.room.create",
+        "m.room.name",
+        "m.room.topic",
+        "m.room.avatar",
+        "m.room.canonical_alias",
+        "m.room.join_rules",
+        "m.room.history_visibility",
+        "m.room.guest_access",
+        "m.room.encryption",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPage:
+    """A page of the directory, the rooms with most members first."""
+
+    chunk: Sequence[Mapping[str, Any]]
+    next_batch: str | None
+    prev_batch: str | None
+    total: int
+
+
+class RoomDirectory:
+    """The rooms that this server shows to everybody."""
+
+    def __init__(self, database: Database, states: RoomStates) -> None:
+        self._database = database
+        self._states = states
+
+    async def is_published(self, room_id: RoomID) -> bool:
+        """Whether the room is shown. Raises NotFound."""
+        found = await self._database.read(find_published, room_id)
+        if found is None:
+            raise NotFound("This server knows no such room")
+        return found
+
+    async def publish(self, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool) -> None:
+        """Show the room or hide it: for those who may set its canonical alias, and administrators."""
+        await self._database.write(self._publish, user_id, room_id, is_published=is_published, is_admin=is_admin)
+
+    async def search(
+        self,
+        *,
+        term: str | None = None,
+        room_types: Sequence[str | None] | None = None,
+        limit: int | None = None,
+        since: str | None = None,
+    ) -> DirectoryPage:
+        """The shown rooms whose name, topic or alias holds `term`, of these types (None: rooms without a type)."""
+        begin = _offset(since)
+        return await self._database.read(self._search, term, room_types, min(limit or MOST_ROOMS, MOST_ROOMS), begin)
+
+    def _publish(
+        self, tx: Transaction, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool
+    ) -> None:
+        head = find_head(tx, room_id)
+        if head is None:
+            raise NotFound("This server knows no such room")
+        if not is_admin:
+            membership = find_membership(tx, room_id, user_id)
+            if membership is None or membership.membership != "join":
+                raise Forbidden("You are not in this room")
+            state = self._states.select(tx, room_id, head.current_root, (CREATE, POWER_LEVELS))
+            levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), head.version)
+            if not levels.may_send(user_id, "m.room.canonical_alias", is_state=True):
+                raise Forbidden("Your power level is too low to change the directory")
+        set_published(tx, room_id, is_published=is_published)
+
+    def _search(
+        self,
+        tx: Transaction,
+        term: str | None,
+        room_types: Sequence[str | None] | None,
+        limit: int,
+        begin: int,
+    ) -> DirectoryPage:
+        rooms = sorted(published_rooms(tx), key=lambda room: (-room.joined_members, room.room_id))
+        entries = [self._entry(tx, room) for room in rooms]
+        wanted = [
+            entry
+            for entry in entries
+            if (room_types is None or entry.get("room_type") in room_types) and (not term or _mentions(entry, term))
+        ]
+        following = begin + limit
+        return DirectoryPage(
+            chunk=wanted[begin:following],
+            next_batch=f"d{following}" if following < len(wanted) else None,
+            prev_batch=f"d{max(0, begin - limit)}" if begin > 0 else None,
+            total=len(wanted),
+        )
+
+    def _entry(self, tx: Transaction, room: PublishedRoom) -> dict[str, Any]:
+        state = self._states.select(tx, room.room_id, room.current_root, SHOWN_TYPES)
+
+        def text(event_type: str, key: str) -> str | None:
+            event: Event | None = state.get((event_type, ""))
+            value = None if event is None else event.content.get(key)
+            return value if isinstance(value, str) and value else None
+
+        visibility = read_visibility(state.get(("m.room.history_visibility", "")))
+        shown: dict[str, Any] = {
+            "room_id": room.room_id,
+            "num_joined_members": room.joined_members,
+            "world_readable": visibility is Visibility.WORLD_READABLE,
+            "guest_can_join": text("m.room.guest_access", "guest_access") == "can_join",
+            "join_rule": text("m.room.join_rules", "join_rule") or "invite",
+            "room_version": room.version.name,
+            "name": text("m.room.name", "name"),
+            "topic": text("m.room.topic", "topic"),
+            "avatar_url": text("m.room.avatar", "url"),
+            "canonical_alias": text("m.room.canonical_alias", "alias"),
+            "room_type": text("m.room.create", "type"),
+            "encryption": text("m.room.encryption", "algorithm"),
+        }
+        return {key: value for key, value in shown.items() if value is not None}
+
+
+def _mentions(entry: Mapping[str, Any], term: str) -> bool:
+    wanted = term.lower()
+    return any(wanted in str(entry.get(key, "")).lower() for key in ("name", "topic", "canonical_alias"))
+
+
+def _offset(since: str | None) -> int:
+    if since is None:
+        return 0
+    if since[:1] != "d" or not since[1:].isascii() or not since[1:].isdigit() or len(since) > 10:
+        raise InvalidParameter("This token is not from the directory")
+    return int(since[1:])

@@ -1,0 +1,158 @@
+"""Joining, inviting, leaving, kicking, banning, forgetting: how local users come into rooms and go.
+
+Spec: client-server-api/#room-membership. What is allowed is decided by core/membership_rules.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from homeserver.core.event import Event
+from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of
+from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed
+from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.readers import NOT_IN_ROOM
+from homeserver.services.rooms.restricted_joins import find_authoriser
+from homeserver.storage.aliases import find_alias
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import find_membership, forget_room, joined_room_ids
+from homeserver.storage.profiles import member_profile
+
+NO_SUCH_ROOM: Final = "This server knows no such room"
+
+
+class RoomMembership:
+    """Changes who is in which room."""
+
+    def __init__(self, database: Database, creation: EventCreation, server_name: ServerName) -> None:
+        self._database = database
+        self._creation = creation
+        self._server_name = server_name
+
+    async def join(
+        self, user_id: UserID, room: str, reason: str | None, third_party_signed: Mapping[str, Any] | None = None
+    ) -> RoomID:
+        """Join the room of this ID or alias; joining again changes nothing. Raises NotFound, AuthRejected."""
+        return await self._database.write(self._join, user_id, room, reason, third_party_signed)
+
+    async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        """Invite a user."""
+        await self._database.write(self._invite, sender, room_id, target, reason)
+
+    async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
+        """Leave a room, decline an invite, or take back a knock; leaving again changes nothing."""
+        await self._database.write(self._leave, user_id, room_id, reason)
+
+    async def kick(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        """Remove another user from a room. Raises Forbidden for one who is not in it."""
+        await self._database.write(self._kick, sender, room_id, target, reason)
+
+    async def ban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        """Remove a user and let them not come back."""
+        await self._database.write(self._set, sender, room_id, target, "ban", reason)
+
+    async def unban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        """Let a banned user come back. Raises BadState for one who is not banned."""
+        await self._database.write(self._unban, sender, room_id, target, reason)
+
+    async def forget(self, user_id: UserID, room_id: RoomID) -> None:
+        """Hide a room that the user has left. Raises BadState while the user is in it, NotFound if never."""
+        await self._database.write(self._forget, user_id, room_id)
+
+    async def joined_rooms(self, user_id: UserID) -> list[RoomID]:
+        """The rooms that the user is in."""
+        return await self._database.read(joined_room_ids, user_id)
+
+    def _join(
+        self, tx: Transaction, user_id: UserID, room: str, reason: str | None, signed: Mapping[str, Any] | None
+    ) -> RoomID:
+        room_id = self._room_of(tx, room)
+        write = self._open(tx, room_id)
+        current = _member(write, user_id)
+        if current is not None and current.content.get("membership") == "join":
+            return room_id
+        content: dict[str, Any] = {"membership": "join", **member_profile(tx, user_id)}
+        if signed is not None:
+            content["third_party_invite"] = {"signed": signed}
+        authoriser = find_authoriser(write, user_id, current, self._server_name)
+        if authoriser is not None:
+            content["join_authorised_via_users_server"] = authoriser
+        self._add(write, user_id, user_id, content, reason)
+        return room_id
+
+    def _invite(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        if server_name_of(target) != self._server_name:
+            raise RemoteFailed(f"The server of {target} cannot be reached from here")
+        write = self._open(tx, room_id)
+        current = _member(write, target)
+        if current is not None and current.content.get("membership") == "join":
+            raise Forbidden(f"{target} is already in the room")
+        self._add(write, sender, target, {"membership": "invite", **member_profile(tx, target)}, reason)
+
+    def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
+        membership = find_membership(tx, room_id, user_id)
+        if membership is None:
+            raise NotFound(NO_SUCH_ROOM)
+        if membership.membership == "leave":
+            return
+        self._set(tx, user_id, room_id, user_id, "leave", reason)
+
+    def _kick(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        membership = find_membership(tx, room_id, target)
+        if membership is None or membership.membership in ("leave", "ban"):
+            raise Forbidden(f"{target} is not in the room")
+        self._set(tx, sender, room_id, target, "leave", reason)
+
+    def _unban(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        write = self._open(tx, room_id)
+        self._check_is_joined(write, sender)
+        current = _member(write, target)
+        if current is None or current.content.get("membership") != "ban":
+            raise BadState(f"{target} is not banned")
+        self._add(write, sender, target, {"membership": "leave"}, reason)
+
+    def _forget(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> None:
+        if find_membership(tx, room_id, user_id) is None:
+            raise NotFound(NO_SUCH_ROOM)
+        if not forget_room(tx, room_id, user_id):
+            raise BadState("You must leave the room before you forget it")
+
+    def _set(
+        self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, membership: str, reason: str | None
+    ) -> EventID:
+        write = self._open(tx, room_id)
+        return self._add(write, sender, target, {"membership": membership}, reason)
+
+    def _add(
+        self, write: RoomWrite, sender: UserID, target: UserID, content: dict[str, Any], reason: str | None
+    ) -> EventID:
+        if reason is not None:
+            content["reason"] = reason
+        stored = self._creation.add(write, Draft("m.room.member", sender, content, state_key=target))
+        write.finish()
+        return stored.event.event_id
+
+    def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
+        write = self._creation.writer.open(tx, room_id)
+        if write is None:
+            raise NotFound(NO_SUCH_ROOM)
+        return write
+
+    @staticmethod
+    def _check_is_joined(write: RoomWrite, user_id: UserID) -> None:
+        member = _member(write, user_id)
+        if member is None or member.content.get("membership") != "join":
+            raise Forbidden(NOT_IN_ROOM)
+
+    def _room_of(self, tx: Transaction, room: str) -> RoomID:
+        if not room.startswith("#"):
+            return parse_room_id(room)
+        alias = find_alias(tx, RoomAlias(room))
+        if alias is None:
+            raise NotFound(f"There is no room {room}")
+        return alias.room_id
+
+
+def _member(write: RoomWrite, user_id: UserID) -> Event | None:
+    key = ("m.room.member", user_id)
+    return write.state((key,)).get(key)

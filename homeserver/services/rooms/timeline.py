@@ -1,0 +1,362 @@
+"""Reading a room: its history page by page, an event and what is around it, its state, its members.
+
+Spec: client-server-api/#getting-events-for-a-room
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from homeserver.core.filters import RoomEventFilter
+from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.sync_tokens import PaginationToken, SyncToken
+from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.readers import Access, Readers
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import StoredEvent, events_backwards, events_forwards, place_at
+from homeserver.storage.memberships import find_membership, members_of_room
+from homeserver.storage.relations import relations_to
+from homeserver.storage.rooms import roots_at
+
+MOST_EVENTS: Final = 1000
+DEFAULT_EVENTS: Final = 10
+MOST_PAGES_READ: Final = 20  # of a history that filters and visibility leave little of: the client asks on
+NOT_FOUND: Final = "There is no such event here, or you may not see it"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a room's history. `end` is None when there is no more in this direction."""
+
+    chunk: list[orjson.Fragment]
+    start: str
+    end: str | None
+    state: list[orjson.Fragment]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An event with those before (newest first) and after it (oldest first)."""
+
+    event: orjson.Fragment
+    before: list[orjson.Fragment]
+    after: list[orjson.Fragment]
+    start: str
+    end: str
+    state: list[orjson.Fragment]
+
+
+class Timeline:
+    """Reads rooms for their readers."""
+
+    def __init__(self, database: Database, readers: Readers, states: RoomStates, formats: ClientFormat) -> None:
+        self._database = database
+        self._readers = readers
+        self._states = states
+        self._formats = formats
+
+    async def messages(
+        self,
+        viewer: Viewer,
+        room_id: RoomID,
+        *,
+        begin: PaginationToken | SyncToken | None,
+        end: PaginationToken | SyncToken | None,
+        backwards: bool,
+        limit: int | None,
+        event_filter: RoomEventFilter,
+    ) -> Page:
+        """A page of history from `begin` (None: from the newest, or from the oldest forwards) towards `end`."""
+        return await self._database.read(
+            self._messages, viewer, room_id, begin, end, backwards, _limit(limit, event_filter), event_filter
+        )
+
+    async def context(
+        self, viewer: Viewer, room_id: RoomID, event_id: EventID, limit: int | None, event_filter: RoomEventFilter
+    ) -> Context:
+        """An event and up to `limit` around it. Raises NotFound."""
+        return await self._database.read(
+            self._context, viewer, room_id, event_id, _limit(limit, event_filter), event_filter
+        )
+
+    async def event(self, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
+        """One event. Raises NotFound, alike for one of another room and one that the viewer may not see."""
+        return await self._database.read(self._event, viewer, room_id, event_id)
+
+    async def state(self, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
+        """The room's state: now, or when the viewer left."""
+        return await self._database.read(self._state, viewer, room_id)
+
+    async def state_event(
+        self, viewer: Viewer, room_id: RoomID, event_type: str, state_key: str, *, whole_event: bool
+    ) -> Mapping[str, Any] | orjson.Fragment:
+        """The content of a state event, or all of it. Raises NotFound."""
+        return await self._database.read(
+            self._state_event, viewer, room_id, event_type, state_key, whole_event=whole_event
+        )
+
+    async def members(
+        self,
+        viewer: Viewer,
+        room_id: RoomID,
+        *,
+        at: SyncToken | PaginationToken | None,
+        membership: str | None,
+        not_membership: str | None,
+    ) -> list[orjson.Fragment]:
+        """The member events of the room: now, at a token, or when the viewer left."""
+        return await self._database.read(self._members, viewer, room_id, at, membership, not_membership)
+
+    async def joined_members(self, viewer: Viewer, room_id: RoomID) -> dict[UserID, tuple[str | None, str | None]]:
+        """Each joined user's display name and avatar. For members alone."""
+        return await self._database.read(self._joined_members, viewer, room_id)
+
+    def _messages(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        begin: PaginationToken | SyncToken | None,
+        end: PaginationToken | SyncToken | None,
+        backwards: bool,
+        limit: int,
+        event_filter: RoomEventFilter,
+    ) -> Page:
+        access = self._readers.access(tx, room_id, viewer.user_id)
+        place = self._place(tx, room_id, begin)
+        if place is None:
+            place = access.upto_place if backwards else OLDEST
+        if backwards:
+            place = min(place, access.upto_place)
+        until = self._place(tx, room_id, end)
+        seen: list[tuple[StoredEvent, str]] = []
+        start, has_more = place, True
+        for _ in range(MOST_PAGES_READ):
+            raw = self._read(tx, room_id, place, until, limit - len(seen), access, backwards=backwards)
+            seen += self._visible(tx, viewer, room_id, raw.events, access, event_filter)
+            place, has_more = raw.next_place, raw.has_more
+            if not has_more or len(seen) >= limit:
+                break
+        memberships = {stored.event.event_id: membership for stored, membership in seen}
+        events = [stored for stored, _ in seen]
+        chunk = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships)
+        state = self._lazy_members(tx, viewer, room_id, events, event_filter)
+        return Page(
+            chunk=chunk,
+            start=str(begin or PaginationToken(start)),
+            end=str(PaginationToken(place)) if has_more else None,
+            state=state,
+        )
+
+    def _read(
+        self,
+        tx: Transaction,
+        room_id: RoomID,
+        place: int,
+        until: int | None,
+        limit: int,
+        access: Access,
+        *,
+        backwards: bool,
+    ) -> "_RawPage":
+        if backwards:
+            events = events_backwards(tx, room_id, place=place, limit=limit + 1)
+            inside = [stored for stored in events[:limit] if until is None or (stored.place or 0) > until]
+            reached = len(inside) < len(events[:limit]) or len(events) <= limit
+            return _RawPage(inside, (inside[-1].place or 0) - 1 if inside else place, not reached)
+        events = events_forwards(tx, room_id, place=place, limit=limit + 1)
+        last = access.upto_place if until is None else min(until, access.upto_place)
+        inside = [stored for stored in events[:limit] if (stored.place or 0) <= last]
+        reached = len(inside) < len(events[:limit]) or len(events) <= limit
+        return _RawPage(inside, (inside[-1].place or 0) if inside else place, not reached)
+
+    def _visible(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        events: Sequence[StoredEvent],
+        access: Access,
+        event_filter: RoomEventFilter,
+    ) -> list[tuple[StoredEvent, str]]:
+        wanted = events
+        if not event_filter.is_default:
+            children = {}
+            if event_filter.needs_relations:
+                children = relations_to(tx, [stored.event.event_id for stored in events])
+            wanted = [
+                stored
+                for stored in events
+                if event_filter.matches(
+                    event_type=stored.event.type,
+                    sender=stored.event.sender,
+                    room_id=room_id,
+                    has_url="url" in stored.event.content,
+                    children=children.get(stored.event.event_id, ()),
+                )
+            ]
+        return self._readers.visible(tx, room_id, viewer.user_id, wanted, is_member=access.is_member)
+
+    def _context(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        event_id: EventID,
+        limit: int,
+        event_filter: RoomEventFilter,
+    ) -> Context:
+        try:
+            access = self._readers.access(tx, room_id, viewer.user_id)
+        except Forbidden:
+            raise NotFound(NOT_FOUND) from None
+        middle = self._readers.find_visible(tx, room_id, viewer.user_id, event_id)
+        if middle is None or middle.place is None or middle.place > access.upto_place:
+            raise NotFound(NOT_FOUND)
+        before = self._read(tx, room_id, middle.place - 1, None, limit // 2, access, backwards=True)
+        after = self._read(tx, room_id, middle.place, None, limit - limit // 2, access, backwards=False)
+        seen_before = self._visible(tx, viewer, room_id, before.events, access, event_filter)
+        seen_after = self._visible(tx, viewer, room_id, after.events, access, event_filter)
+        events = [middle, *(stored for stored, _ in seen_before), *(stored for stored, _ in seen_after)]
+        memberships = {stored.event.event_id: membership for stored, membership in (*seen_before, *seen_after)}
+        rendered = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships)
+        newest = seen_after[-1][0] if seen_after else middle
+        return Context(
+            event=rendered[0],
+            before=rendered[1 : 1 + len(seen_before)],
+            after=rendered[1 + len(seen_before) :],
+            start=str(PaginationToken(before.next_place)),
+            end=str(PaginationToken(after.next_place)),
+            state=self._context_state(tx, viewer, room_id, newest, events, event_filter),
+        )
+
+    def _context_state(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        newest: StoredEvent,
+        events: Sequence[StoredEvent],
+        event_filter: RoomEventFilter,
+    ) -> list[orjson.Fragment]:
+        if newest.root is None:
+            return []
+        senders = {stored.event.sender for stored in events}
+        state = [
+            stored
+            for stored in self._states.whole(tx, room_id, newest.root)
+            if not event_filter.lazy_load_members
+            or stored.event.type != "m.room.member"
+            or stored.event.state_key in senders
+        ]
+        return self._formats.render(tx, state, viewer, with_room_id=True)
+
+    def _event(self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
+        stored = self._readers.find_visible(tx, room_id, viewer.user_id, event_id)
+        if stored is None:
+            raise NotFound(NOT_FOUND)
+        return self._formats.render(tx, [stored], viewer, with_room_id=True)[0]
+
+    def _state(self, tx: Transaction, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
+        access = self._readers.access(tx, room_id, viewer.user_id)
+        return self._formats.render(tx, self._states.whole(tx, room_id, access.root), viewer, with_room_id=True)
+
+    def _state_event(
+        self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_type: str, state_key: str, *, whole_event: bool
+    ) -> Mapping[str, Any] | orjson.Fragment:
+        access = self._readers.access(tx, room_id, viewer.user_id)
+        stored = self._states.find(tx, room_id, access.root, event_type, state_key)
+        if stored is None:
+            raise NotFound(f"The room has no {event_type} with this state key")
+        if whole_event:
+            return self._formats.render(tx, [stored], viewer, with_room_id=True)[0]
+        return stored.event.content
+
+    def _members(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        at: SyncToken | PaginationToken | None,
+        membership: str | None,
+        not_membership: str | None,
+    ) -> list[orjson.Fragment]:
+        access = self._readers.access(tx, room_id, viewer.user_id)
+        root = access.root if at is None else self._root_at(tx, room_id, at, access)
+        events = [
+            stored
+            for stored in self._states.of_type(tx, room_id, root, "m.room.member")
+            if membership in (None, stored.event.content.get("membership"))
+            and (not_membership is None or stored.event.content.get("membership") != not_membership)
+        ]
+        return self._formats.render(tx, events, viewer, with_room_id=True)
+
+    def _root_at(self, tx: Transaction, room_id: RoomID, at: SyncToken | PaginationToken, access: Access) -> bytes:
+        """The state at a token, but never later than what the viewer has access to."""
+        place = self._place(tx, room_id, at)
+        if place is None or place >= access.upto_place:
+            return access.root
+        if isinstance(at, SyncToken):
+            return roots_at(tx, [room_id], at=at.position).get(room_id, access.root)
+        newest = events_backwards(tx, room_id, place=place, limit=1)
+        root = newest[0].root if newest else None
+        return access.root if root is None else root
+
+    def _joined_members(
+        self, tx: Transaction, viewer: Viewer, room_id: RoomID
+    ) -> dict[UserID, tuple[str | None, str | None]]:
+        own = find_membership(tx, room_id, viewer.user_id)
+        if own is None or own.membership != "join":
+            raise Forbidden("You are not in this room")
+        return {
+            member.user_id: (member.display_name, member.avatar_url)
+            for member in members_of_room(tx, room_id)
+            if member.membership == "join"
+        }
+
+    def _lazy_members(
+        self,
+        tx: Transaction,
+        viewer: Viewer,
+        room_id: RoomID,
+        events: Sequence[StoredEvent],
+        event_filter: RoomEventFilter,
+    ) -> list[orjson.Fragment]:
+        """The member events of those who sent a page's events, as they were at the newest of them."""
+        if not event_filter.lazy_load_members or not events:
+            return []
+        newest = max(events, key=lambda stored: stored.place or 0)
+        if newest.root is None:
+            return []
+        senders: Iterable[str] = {stored.event.sender for stored in events}
+        state = self._states.select(tx, room_id, newest.root, [("m.room.member", sender) for sender in senders])
+        stored = self._states.load(tx, [event.event_id for event in state.values()])
+        return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True)
+
+    @staticmethod
+    def _place(tx: Transaction, room_id: RoomID, token: PaginationToken | SyncToken | None) -> int | None:
+        if token is None:
+            return None
+        if isinstance(token, PaginationToken):
+            return token.place
+        place = place_at(tx, room_id, at=token.position)
+        return OLDEST if place is None else place
+
+
+@dataclass(frozen=True, slots=True)
+class _RawPage:
+    events: list[StoredEvent]
+    next_place: int
+    has_more: bool
+
+
+OLDEST: Final = -(2**62)  # before any place of any room
+
+
+def _limit(asked: int | None, event_filter: RoomEventFilter) -> int:
+    limits = [limit for limit in (asked, event_filter.limit) if limit is not None]
+    return max(1, min([*limits, MOST_EVENTS])) if limits else DEFAULT_EVENTS

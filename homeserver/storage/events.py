@@ -1,0 +1,207 @@
+"""Events: the PDU's bytes, what was extracted from them, and the three numbers that this server gave them.
+
+What relates to what is in relations.py; who is in a room in memberships.py; state roots' nodes in state_nodes.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Final, NewType
+
+from homeserver.core.canonical_json import decode_for
+from homeserver.core.event import EncodedEvent, Event, view_event
+from homeserver.core.identifiers import EventID, RoomID
+from homeserver.core.room_versions import room_version
+from homeserver.storage.database import Transaction
+from homeserver.storage.tables import Owner, Retention, Table
+
+EventNid = NewType("EventNid", int)
+
+
+class Verdict(IntEnum):
+    """What the authorisation rules said when the event came."""
+
+    ACCEPTED = 0
+    SOFT_FAILED = 1
+    REJECTED = 2
+
+
+class Form(IntEnum):
+    """In which form the event is stored."""
+
+    FULL = 0
+    REDACTED = 1  # by the event `redacted_by`
+    WRONG_HASH = 2  # its content hash was wrong on receipt, so it is kept redacted
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as this server keeps it.
+
+    `place` orders the room's events as shown here; `log_position` is None for what never was news.
+    `transaction` is the (device ID, transaction ID) of the local client that sent it.
+    """
+
+    nid: EventNid
+    event: Event
+    log_position: int | None
+    place: int | None
+    verdict: Verdict
+    form: Form
+    redacted_by: EventID | None
+    replaces_state: EventID | None
+    thread_id: EventID | None
+    transaction: tuple[str, str] | None
+    root_before: bytes | None
+    root_after: bytes | None
+
+    @property
+    def root(self) -> bytes | None:
+        """The state with this event in it: after a state event, at any other."""
+        return self.root_after or self.root_before
+
+
+INSERT_EVENT = """
+    INSERT INTO events (event_nid, event_id, room_id, log_position, place, type, sender, state_key, origin_server_ts,
+                        verdict, verdict_reason, form, redacted_by, replaces_state, thread_id,
+                        transaction_device, transaction_id, root_before, root_after, pdu)
+    VALUES (:event_nid, :event_id, :room_id, :log_position, :place, :type, :sender, :state_key, :origin_server_ts,
+            :verdict, :verdict_reason, :form, :redacted_by, :replaces_state, :thread_id,
+            :transaction_device, :transaction_id, :root_before, :root_after, :pdu)"""
+
+
+def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_reason: str | None = None) -> None:
+    """Keep an event; `pdu` is the canonical JSON of its PDU."""
+    event = stored.event
+    device, transaction_id = stored.transaction or (None, None)
+    row = {
+        "event_nid": stored.nid,
+        "event_id": event.event_id,
+        "room_id": event.room_id,
+        "log_position": stored.log_position,
+        "place": stored.place,
+        "type": event.type,
+        "sender": event.sender,
+        "state_key": event.state_key,
+        "origin_server_ts": event.origin_server_ts,
+        "verdict": int(stored.verdict),
+        "verdict_reason": verdict_reason,
+        "form": int(stored.form),
+        "redacted_by": stored.redacted_by,
+        "replaces_state": stored.replaces_state,
+        "thread_id": stored.thread_id,
+        "transaction_device": device,
+        "transaction_id": transaction_id,
+        "root_before": stored.root_before,
+        "root_after": stored.root_after,
+        "pdu": pdu,
+    }
+    tx.insert_many(INSERT_EVENT, [row])
+
+
+SELECT_EVENT: Final = """
+    SELECT e.event_nid, e.event_id, e.room_id, e.log_position, e.place, e.verdict, e.form, e.redacted_by,
+           e.replaces_state, e.thread_id, e.transaction_device, e.transaction_id, e.root_before, e.root_after, e.pdu,
+           r.version
+      FROM events e JOIN rooms r ON r.room_id = e.room_id"""
+FIND_EVENT = SELECT_EVENT + " WHERE e.event_id = :event_id"
+EVENTS_BY_ID = SELECT_EVENT + " WHERE e.event_id IN :event_ids[text]"
+
+
+def find_event(tx: Transaction, event_id: EventID) -> StoredEvent | None:
+    """The event of this ID, in any room and of any verdict."""
+    row = tx.one(FIND_EVENT, event_id=event_id)
+    return None if row is None else _stored(row)
+
+
+def events_by_id(tx: Transaction, event_ids: Sequence[str]) -> dict[EventID, StoredEvent]:
+    """Those of the events that are here, whatever their room and verdict."""
+    if not event_ids:
+        return {}
+    stored = map(_stored, tx.all(EVENTS_BY_ID, event_ids=list(event_ids)))
+    return {one.event.event_id: one for one in stored}
+
+
+ROOM_NEWS = (
+    SELECT_EVENT
+    + """
+     WHERE e.room_id = :room_id AND e.log_position > :after AND e.log_position <= :upto AND e.verdict = 0
+     ORDER BY e.log_position DESC LIMIT :limit"""
+)
+
+
+def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
+    """The newest accepted events of a room with log positions in (after, upto], newest first."""
+    return [_stored(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
+
+
+BACKWARDS = (
+    SELECT_EVENT
+    + """
+     WHERE e.room_id = :room_id AND e.place <= :place AND e.verdict = 0
+     ORDER BY e.place DESC LIMIT :limit"""
+)
+FORWARDS = (
+    SELECT_EVENT
+    + """
+     WHERE e.room_id = :room_id AND e.place > :place AND e.verdict = 0
+     ORDER BY e.place LIMIT :limit"""
+)
+
+
+def events_backwards(tx: Transaction, room_id: RoomID, *, place: int, limit: int) -> list[StoredEvent]:
+    """Accepted events at `place` and before, newest first."""
+    return [_stored(row) for row in tx.all(BACKWARDS, room_id=room_id, place=place, limit=limit)]
+
+
+def events_forwards(tx: Transaction, room_id: RoomID, *, place: int, limit: int) -> list[StoredEvent]:
+    """Accepted events after `place`, oldest first."""
+    return [_stored(row) for row in tx.all(FORWARDS, room_id=room_id, place=place, limit=limit)]
+
+
+PLACE_AT = """
+    SELECT e.place FROM events e
+     WHERE e.room_id = :room_id AND e.log_position <= :at ORDER BY e.log_position DESC LIMIT 1"""
+
+
+def place_at(tx: Transaction, room_id: RoomID, *, at: int) -> int | None:
+    """The place of the newest event that the room had at log position `at`."""
+    row = tx.one(PLACE_AT, room_id=room_id, at=at)
+    return None if row is None else row[0]
+
+
+REPLACE_FORM = """
+    UPDATE events SET form = :form, redacted_by = :redacted_by, pdu = :pdu WHERE event_nid = :event_nid"""
+
+
+def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID) -> StoredEvent:
+    """Replace an event's stored form by its redacted one: what it said is gone from here on."""
+    tx.run(REPLACE_FORM, form=int(Form.REDACTED), redacted_by=by, pdu=redacted.pdu_json, event_nid=target.nid)
+    return replace(target, event=redacted.event, form=Form.REDACTED, redacted_by=by)
+
+
+def _stored(row: tuple[Any, ...]) -> StoredEvent:
+    version = room_version(row[15])
+    return StoredEvent(
+        nid=EventNid(row[0]),
+        event=view_event(decode_for(version, bytes(row[14])), version, event_id=EventID(row[1])),
+        log_position=row[3],
+        place=row[4],
+        verdict=Verdict(row[5]),
+        form=Form(row[6]),
+        redacted_by=row[7],
+        replaces_state=row[8],
+        thread_id=row[9],
+        transaction=None if row[11] is None else (row[10], row[11]),
+        root_before=None if row[12] is None else bytes(row[12]),
+        root_after=None if row[13] is None else bytes(row[13]),
+    )
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table(
+        "events",
+        owners={Owner.ROOM: "room_id", Owner.USER: "sender"},
+        retention=Retention.bounded("the room's history; goes with its purge"),
+    ),
+)

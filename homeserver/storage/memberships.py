@@ -1,0 +1,267 @@
+"""Who is in which room, now and before: as the current state has it, and how it changed.
+
+The rows follow the room's current state; what may be asked of whom is decided in services/rooms/.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.storage.database import Transaction
+from homeserver.storage.rooms import SYNC_HORIZON_MS
+from homeserver.storage.tables import Owner, Retention, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user's membership in one room, as the room's current state has it.
+
+    `place` is that of the member event; `log_position` where the membership row last changed;
+    `stripped_state` the JSON list that an invited or knocking user is shown.
+    """
+
+    room_id: RoomID
+    user_id: UserID
+    membership: str
+    event_id: EventID
+    sender: UserID
+    place: int
+    log_position: int
+    display_name: str | None
+    avatar_url: str | None
+    is_local: bool
+    is_forgotten: bool
+    stripped_state: bytes | None
+
+
+COLUMNS: Final = """room_id, user_id, membership, event_id, sender, place, log_position, display_name, avatar_url,
+           is_local, is_forgotten, stripped_state"""
+
+STORE = f"""
+    INSERT INTO memberships ({COLUMNS})
+    VALUES (:room_id, :user_id, :membership, :event_id, :sender, :place, :log_position, :display_name, :avatar_url,
+            :is_local, :is_forgotten, :stripped_state)
+    ON CONFLICT (room_id, user_id) DO UPDATE SET
+        membership = excluded.membership, event_id = excluded.event_id, sender = excluded.sender,
+        place = excluded.place, log_position = excluded.log_position, display_name = excluded.display_name,
+        avatar_url = excluded.avatar_url, is_forgotten = excluded.is_forgotten,
+        stripped_state = excluded.stripped_state"""  # noqa: S608 - the columns are a constant
+
+
+def store_memberships(tx: Transaction, memberships: Sequence[Membership]) -> None:
+    """Put these in place of what was known of the same users in the same rooms."""
+    tx.insert_many(
+        STORE,
+        [
+            {
+                "room_id": one.room_id,
+                "user_id": one.user_id,
+                "membership": one.membership,
+                "event_id": one.event_id,
+                "sender": one.sender,
+                "place": one.place,
+                "log_position": one.log_position,
+                "display_name": one.display_name,
+                "avatar_url": one.avatar_url,
+                "is_local": one.is_local,
+                "is_forgotten": one.is_forgotten,
+                "stripped_state": one.stripped_state,
+            }
+            for one in memberships
+        ],
+    )
+
+
+REMOVE = "DELETE FROM memberships WHERE room_id = :room_id AND user_id IN :user_ids[text]"
+
+
+def remove_memberships(tx: Transaction, room_id: RoomID, user_ids: Sequence[str]) -> None:
+    """These users have no member event in the room's current state any more."""
+    if user_ids:
+        tx.run(REMOVE, room_id=room_id, user_ids=list(user_ids))
+
+
+FIND = f"SELECT {COLUMNS} FROM memberships WHERE room_id = :room_id AND user_id = :user_id"  # noqa: S608
+
+
+def find_membership(tx: Transaction, room_id: RoomID, user_id: UserID) -> Membership | None:
+    """The user's membership in the room, forgotten or not; None for somebody who never had one."""
+    row = tx.one(FIND, room_id=room_id, user_id=user_id)
+    return None if row is None else _membership(row)
+
+
+ROOMS_OF_USER = f"SELECT {COLUMNS} FROM memberships WHERE user_id = :user_id AND NOT is_forgotten"  # noqa: S608
+
+
+def rooms_of_user(tx: Transaction, user_id: UserID) -> list[Membership]:
+    """The user's memberships in every room that was not forgotten, in no order."""
+    return [_membership(row) for row in tx.all(ROOMS_OF_USER, user_id=user_id)]
+
+
+JOINED_ROOM_IDS = "SELECT room_id FROM memberships WHERE user_id = :user_id AND membership = 'join'"
+
+
+def joined_room_ids(tx: Transaction, user_id: UserID) -> list[RoomID]:
+    """The rooms in which the user is joined."""
+    return [RoomID(row[0]) for row in tx.all(JOINED_ROOM_IDS, user_id=user_id)]
+
+
+MEMBERS_OF_ROOM = f"SELECT {COLUMNS} FROM memberships WHERE room_id = :room_id"  # noqa: S608
+
+
+def members_of_room(tx: Transaction, room_id: RoomID) -> list[Membership]:
+    """Everybody with a member event in the room's current state, whatever the membership."""
+    return [_membership(row) for row in tx.all(MEMBERS_OF_ROOM, room_id=room_id)]
+
+
+IN_ROOM = f"""
+    SELECT {COLUMNS} FROM memberships WHERE room_id = :room_id AND user_id IN :user_ids[text]"""  # noqa: S608
+
+
+def memberships_in_room(tx: Transaction, room_id: RoomID, user_ids: Sequence[str]) -> dict[UserID, Membership]:
+    """The memberships of these users in the room; those who never had one are left out."""
+    rows = tx.all(IN_ROOM, room_id=room_id, user_ids=list(user_ids))
+    return {UserID(row[1]): _membership(row) for row in rows}
+
+
+LOCAL_MEMBERS = """
+    SELECT user_id, display_name FROM memberships
+     WHERE room_id = :room_id AND membership = 'join' AND is_local"""
+
+
+def local_members(tx: Transaction, room_id: RoomID) -> dict[UserID, str | None]:
+    """The joined users of this server and their display names in the room."""
+    return {UserID(row[0]): row[1] for row in tx.all(LOCAL_MEMBERS, room_id=room_id)}
+
+
+COUNTS = "SELECT membership, COUNT(*) FROM memberships WHERE room_id = :room_id GROUP BY membership"
+
+
+def member_counts(tx: Transaction, room_id: RoomID) -> dict[str, int]:
+    """How many users have each membership in the room."""
+    return {row[0]: row[1] for row in tx.all(COUNTS, room_id=room_id)}
+
+
+SHARED_ROOM_USERS = """
+    SELECT DISTINCT theirs.user_id FROM memberships mine
+      JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join'
+     WHERE mine.user_id = :user_id AND mine.membership = 'join'"""
+
+
+def users_sharing_rooms(tx: Transaction, user_id: UserID) -> set[UserID]:
+    """Everybody joined to a room in which the user is joined, the user too if in any room."""
+    return {UserID(row[0]) for row in tx.all(SHARED_ROOM_USERS, user_id=user_id)}
+
+
+FORGET = """
+    UPDATE memberships SET is_forgotten = :is_forgotten
+     WHERE room_id = :room_id AND user_id = :user_id AND membership IN ('leave', 'ban')"""
+
+
+def forget_room(tx: Transaction, room_id: RoomID, user_id: UserID) -> bool:
+    """Hide a room from a user who left it. False when the user is not out of it."""
+    return tx.run(FORGET, room_id=room_id, user_id=user_id, is_forgotten=True) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """One step of a user's membership in a room; `before` is None where there was none."""
+
+    user_id: UserID
+    log_position: int
+    room_id: RoomID
+    before: str | None
+    membership: str
+    event_id: EventID
+
+
+INSERT_CHANGE = """
+    INSERT INTO membership_changes (user_id, log_position, room_id, before, membership, event_id, written_ms)
+    VALUES (:user_id, :log_position, :room_id, :before, :membership, :event_id, :written_ms)"""
+
+
+def insert_changes(tx: Transaction, changes: Sequence[MembershipChange], *, written_ms: int) -> None:
+    """Note how memberships changed."""
+    tx.insert_many(
+        INSERT_CHANGE,
+        [
+            {
+                "user_id": one.user_id,
+                "log_position": one.log_position,
+                "room_id": one.room_id,
+                "before": one.before,
+                "membership": one.membership,
+                "event_id": one.event_id,
+                "written_ms": written_ms,
+            }
+            for one in changes
+        ],
+    )
+
+
+CHANGES_OF_USER = """
+    SELECT user_id, log_position, room_id, before, membership, event_id FROM membership_changes
+     WHERE user_id = :user_id AND log_position > :after AND log_position <= :upto ORDER BY log_position"""
+
+
+def changes_of_user(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> list[MembershipChange]:
+    """How the user's memberships went in (after, upto], oldest first."""
+    return [_change(row) for row in tx.all(CHANGES_OF_USER, user_id=user_id, after=after, upto=upto)]
+
+
+CHANGES_OF_ROOMS = """
+    SELECT user_id, log_position, room_id, before, membership, event_id FROM membership_changes
+     WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto ORDER BY log_position"""
+
+
+def changes_of_rooms(tx: Transaction, room_ids: Sequence[str], *, after: int, upto: int) -> list[MembershipChange]:
+    """How memberships in these rooms went in (after, upto], oldest first."""
+    if not room_ids:
+        return []
+    return [_change(row) for row in tx.all(CHANGES_OF_ROOMS, room_ids=list(room_ids), after=after, upto=upto)]
+
+
+SWEEP_CHANGES = """
+    DELETE FROM membership_changes WHERE (user_id, log_position, room_id) IN (
+        SELECT user_id, log_position, room_id FROM membership_changes WHERE written_ms < :before LIMIT :limit)"""
+
+
+def sweep_changes(tx: Transaction, now_ms: int, limit: int) -> int:
+    """Forget changes that only sync tokens older than the horizon would ask for."""
+    return tx.run(SWEEP_CHANGES, before=now_ms - SYNC_HORIZON_MS, limit=limit)
+
+
+def _membership(row: tuple[Any, ...]) -> Membership:
+    return Membership(
+        room_id=RoomID(row[0]),
+        user_id=UserID(row[1]),
+        membership=row[2],
+        event_id=EventID(row[3]),
+        sender=UserID(row[4]),
+        place=row[5],
+        log_position=row[6],
+        display_name=row[7],
+        avatar_url=row[8],
+        is_local=bool(row[9]),
+        is_forgotten=bool(row[10]),
+        stripped_state=None if row[11] is None else bytes(row[11]),
+    )
+
+
+def _change(row: tuple[Any, ...]) -> MembershipChange:
+    return MembershipChange(UserID(row[0]), row[1], RoomID(row[2]), row[3], row[4], EventID(row[5]))
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table(
+        "memberships",
+        owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},
+        retention=Retention.bounded("one row per user and room"),
+    ),
+    Table(
+        "membership_changes",
+        owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},
+        retention=Retention.expires(sweep_changes),
+    ),
+)
