@@ -1,4 +1,4 @@
-"""What holds for every test: skips that count as failures, and the size and seed of the large runs."""
+"""What holds for every test: skips that count as failures, no judging by time, the size and seed of the large runs."""
 
 import os
 import random
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and that is no bug.
+settings.register_profile("columba", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("columba")
 
 NO_SKIPS = os.environ.get("COLUMBA_NO_SKIPS") == "1"
 
