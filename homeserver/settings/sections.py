@@ -1,0 +1,275 @@
+"""The settings: what the configuration file can say, and what counts where it says nothing.
+
+Every default stands here and nowhere else. What each setting means for the operator is written in template.yaml.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from homeserver.settings import kinds
+from homeserver.settings.kinds import reads
+from homeserver.settings.reading import Place, Refused, entries, is_null, refuse_unknown, word_of
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+DAY_S: Final = 86_400
+SURFACES: Final = ("client", "federation", "media", "admin", "metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files with which a listener speaks TLS."""
+
+    certificate: Path = field(metadata=reads(kinds.existing_file))
+    private_key: Path = field(metadata=reads(kinds.existing_file))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address and port, and what is served there. Port 0 is any free port."""
+
+    port: int = field(metadata=reads(kinds.whole_number(0, 65_535)))
+    bind: str = field(default="127.0.0.1", metadata=reads(kinds.address))
+    serve: tuple[str, ...] = field(
+        default=("client", "federation", "media"), metadata=reads(kinds.list_of(kinds.one_of(*SURFACES), least=1))
+    )
+    tls: Tls | None = field(default=None, metadata=reads(kinds.optional(kinds.section(Tls))))
+
+
+def _listeners(place: Place) -> tuple[Listener, ...]:
+    read = kinds.read_items(place, kinds.section(Listener), least=1)
+    taken: dict[tuple[str, int], Place] = {}
+    for at, listener in read:
+        key = (listener.bind, listener.port)
+        if listener.port and key in taken:
+            raise at.refuse(f"{taken[key].name} listens on {listener.bind} port {listener.port} already")
+        taken[key] = at
+    return tuple(listener for _, listener in read)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Who may make an account."""
+
+    enabled: bool = field(default=False, metadata=reads(kinds.flag))
+    require_token: bool = field(default=True, metadata=reads(kinds.flag))
+    shared_secret: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a server that did not answer is asked again."""
+
+    first_s: float = field(default=60.0, metadata=reads(kinds.number(0.1, DAY_S)))
+    factor: float = field(default=2.0, metadata=reads(kinds.number(1, 10)))
+    max_s: float = field(default=float(DAY_S), metadata=reads(kinds.number(0.1, 30 * DAY_S)))
+
+
+def _retry(place: Place) -> Retry:
+    retry = kinds.section(Retry)(place)
+    if retry.max_s < retry.first_s:
+        raise place.refuse("max_s must not be less than first_s")
+    return retry
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """How this server speaks with others."""
+
+    enabled: bool = field(default=True, metadata=reads(kinds.flag))
+    verify_certificates: bool = field(default=True, metadata=reads(kinds.flag))
+    ca_file: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.existing_file)))
+    allow_private_addresses: bool = field(default=False, metadata=reads(kinds.flag))
+    key_servers: tuple[str, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.server_name)))
+    retry: Retry = field(default_factory=Retry, metadata=reads(_retry))
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """What a password costs to check, for us and for whoever guesses."""
+
+    argon2_time_cost: int = field(default=3, metadata=reads(kinds.whole_number(1, 100)))
+    argon2_memory_kib: int = field(default=65_536, metadata=reads(kinds.whole_number(8, 4_194_304)))
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`burst` requests at once, and `rate_hz` per second in the long run."""
+
+    rate_hz: float = field(metadata=reads(kinds.number(0.0001, 1_000_000)))
+    burst: int = field(metadata=reads(kinds.whole_number(1, 1_000_000)))
+
+
+DEFAULT_RATE_LIMITS: Final[Mapping[str, RateLimit]] = MappingProxyType(
+    {
+        "general": RateLimit(rate_hz=50, burst=200),
+        "send": RateLimit(rate_hz=10, burst=50),
+        "login": RateLimit(rate_hz=0.1, burst=10),
+        "register": RateLimit(rate_hz=0.1, burst=5),
+        "join": RateLimit(rate_hz=0.5, burst=20),
+        "invite": RateLimit(rate_hz=0.5, burst=20),
+        "create_room": RateLimit(rate_hz=0.2, burst=10),
+        "search": RateLimit(rate_hz=2, burst=20),
+        "keys": RateLimit(rate_hz=20, burst=100),
+        "media": RateLimit(rate_hz=20, burst=200),
+        "report": RateLimit(rate_hz=0.1, burst=10),
+        "federation": RateLimit(rate_hz=50, burst=200),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How much each requester may ask of each class of endpoints."""
+
+    enabled: bool = True
+    classes: Mapping[str, RateLimit] = field(default_factory=lambda: DEFAULT_RATE_LIMITS)
+
+
+def _rate_limits(place: Place) -> RateLimits:
+    word = word_of(place.node)
+    if word == "default" or is_null(place.node):
+        return RateLimits()
+    if word == "disabled":
+        return RateLimits(enabled=False)
+    if word is not None:
+        raise place.refuse("must be default, disabled, or a table of classes")
+    found = entries(place)
+    refuse_unknown(found, list(DEFAULT_RATE_LIMITS))
+    classes = dict(DEFAULT_RATE_LIMITS)
+    is_refused = False
+    for name, (_, at) in found.items():
+        try:
+            classes[name] = kinds.section(RateLimit)(at)
+        except Refused:
+            is_refused = True
+    if is_refused:
+        raise Refused
+    return RateLimits(classes=MappingProxyType(classes))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things may be."""
+
+    body_bytes: int = field(default=8 * MIB, metadata=reads(kinds.size_bytes(256 * KIB, GIB)))
+    upload_bytes: int = field(default=50 * MIB, metadata=reads(kinds.size_bytes(KIB, 64 * GIB)))
+    remote_media_bytes: int = field(default=10 * GIB, metadata=reads(kinds.size_bytes(0, 1 << 50)))
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how it looks."""
+
+    level: str = field(default="info", metadata=reads(kinds.one_of("debug", "info", "warning", "error")))
+    format: str = field(default="console", metadata=reads(kinds.one_of("console", "json")))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Identifiers that an application service is interested in. Spec: application-service-api/#registration"""
+
+    exclusive: bool = field(metadata=reads(kinds.flag))
+    regex: str = field(metadata=reads(kinds.pattern))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """All identifiers that an application service is interested in."""
+
+    users: tuple[Namespace, ...] = field(
+        default=(), metadata=reads(kinds.list_of(kinds.section(Namespace, strict=False)))
+    )
+    aliases: tuple[Namespace, ...] = field(
+        default=(), metadata=reads(kinds.list_of(kinds.section(Namespace, strict=False)))
+    )
+    rooms: tuple[Namespace, ...] = field(
+        default=(), metadata=reads(kinds.list_of(kinds.section(Namespace, strict=False)))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Appservice:
+    """The registration file of an application service. Spec: application-service-api/#registration"""
+
+    id: str = field(metadata=reads(kinds.text))
+    url: str | None = field(metadata=reads(kinds.optional(kinds.web_address)))
+    as_token: str = field(repr=False, metadata=reads(kinds.text))
+    hs_token: str = field(repr=False, metadata=reads(kinds.text))
+    sender_localpart: str = field(metadata=reads(kinds.text))
+    namespaces: Namespaces = field(metadata=reads(kinds.section(Namespaces, strict=False)))
+    rate_limited: bool = field(default=True, metadata=reads(kinds.flag))
+    protocols: tuple[str, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.text)))
+    # The other names are those of the proposal, MSC2409, which bridges still write.
+    receive_ephemeral: bool = field(
+        default=False, metadata=reads(kinds.flag, "push_ephemeral", "de.sorunome.msc2409.push_ephemeral")
+    )
+
+
+def _appservices(place: Place) -> tuple[Appservice, ...]:
+    read = kinds.read_items(place, kinds.file_of(Appservice))
+    for attribute in ("id", "as_token"):
+        owners: dict[str, Place] = {}
+        for at, appservice in read:
+            value = getattr(appservice, attribute)
+            if value in owners:
+                raise at.refuse(f"has the same {attribute} as {owners[value].name}")
+            owners[value] = at
+    return tuple(appservice for _, appservice in read)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. Paths are absolute once it was read from a file."""
+
+    server_name: str = field(metadata=reads(kinds.server_name))
+    public_base_url: str | None = field(default=None, metadata=reads(kinds.optional(kinds.web_folder)))
+    data_dir: Path = field(default=Path("columba-data"), metadata=reads(kinds.path))
+    signing_key: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.path)))
+    media_dir: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.path)))
+    database: str = field(default="sqlite", repr=False, metadata=reads(kinds.database))
+    listeners: tuple[Listener, ...] = field(default=(Listener(port=8008, serve=SURFACES),), metadata=reads(_listeners))
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
+        default=(ip_network("127.0.0.0/8"), ip_network("::1/128")), metadata=reads(kinds.list_of(kinds.network))
+    )
+    registration: Registration = field(default_factory=Registration, metadata=reads(kinds.section(Registration)))
+    access_token_lifetime_s: int = field(default=300, metadata=reads(kinds.whole_number(10, 365 * DAY_S)))
+    query_string_tokens: str = field(default="accept", metadata=reads(kinds.one_of("accept", "refuse")))
+    passwords: Passwords = field(default_factory=Passwords, metadata=reads(kinds.section(Passwords)))
+    default_room_version: str = field(default="12", metadata=reads(kinds.room_version))
+    federation: Federation = field(default_factory=Federation, metadata=reads(kinds.section(Federation)))
+    rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
+    limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))
+    cache_size: int = field(default=64 * MIB, metadata=reads(kinds.size_bytes(MIB, 1 << 40)))
+    appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))
+    log: Log = field(default_factory=Log, metadata=reads(kinds.section(Log)))
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach this server, with a slash at its end."""
+        return self.public_base_url or f"https://{self.server_name}/"
+
+    @property
+    def signing_key_file(self) -> Path:
+        """The file with the key by which this server signs."""
+        return self.signing_key or self.data_dir / "signing.key"
+
+    @property
+    def sqlite_file(self) -> Path:
+        """The database's file, where the database is SQLite."""
+        return self.data_dir / "homeserver.db"
+
+    @property
+    def media_folder(self) -> Path:
+        """Where the bytes of media lie."""
+        return self.media_dir or self.data_dir / "media"
+
+    @property
+    def admin_socket(self) -> Path:
+        """The unix socket by which administrators speak with the running server."""
+        return self.data_dir / "admin.sock"

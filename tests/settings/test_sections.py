@@ -1,0 +1,18 @@
+"""The settings, against those who use them."""
+
+from homeserver.core.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.http.endpoint import Surface
+from homeserver.http.rate_limiting import RateClass
+from homeserver.settings.sections import DEFAULT_RATE_LIMITS, SURFACES, Settings
+
+
+def test_what_a_listener_may_serve_is_what_endpoints_belong_to() -> None:
+    assert list(SURFACES) == [surface.value for surface in Surface]
+
+
+def test_every_class_of_endpoints_but_the_free_one_has_a_rate_limit() -> None:
+    assert set(DEFAULT_RATE_LIMITS) == {each.value for each in RateClass if each is not RateClass.FREE}
+
+
+def test_new_rooms_have_the_version_that_the_specification_recommends() -> None:
+    assert Settings(server_name="example.org").default_room_version == DEFAULT_ROOM_VERSION.name
