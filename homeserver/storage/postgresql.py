@@ -267,7 +267,7 @@ class PostgreSQLTransaction(Transaction):
         try:
             for each in waiting.values():
                 head = cursor.mogrify(each.shape.head, {})
-                tail = cursor.mogrify(each.shape.tail, {})
+                tail = cursor.mogrify(each.shape.tail, {}) if each.shape.tail.strip() else b""
                 for start in range(0, len(each.rows), ROWS_PER_INSERT):
                     begun, self.begun = self.begun, True
                     values = b",".join(each.rows[start : start + ROWS_PER_INSERT])

@@ -5,12 +5,34 @@ What a table declares is in storage/tables.py; the tables are declared in the fi
 
 from typing import Final
 
-from homeserver.storage import foundation
+from homeserver.storage import (
+    aliases,
+    client_transactions,
+    events,
+    foundation,
+    memberships,
+    notifications,
+    profiles,
+    push_rules,
+    relations,
+    rooms,
+    state_nodes,
+)
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Table
 
 TABLES: Final[tuple[Table, ...]] = (
+    *aliases.TABLES,
+    *client_transactions.TABLES,
+    *events.TABLES,
     *foundation.TABLES,
+    *memberships.TABLES,
+    *notifications.TABLES,
+    *profiles.TABLES,
+    *push_rules.TABLES,
+    *relations.TABLES,
+    *rooms.TABLES,
+    *state_nodes.TABLES,
     # one line per family, in the order of the alphabet
 )
 

@@ -1,0 +1,113 @@
+"""A server's services on a real database, without HTTP and without a reactor: for tests of use cases."""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import orjson
+
+from homeserver.core.filters import RoomEventFilter
+from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
+from homeserver.core.signing import SigningKey
+from homeserver.runtime.caches import CacheBudget
+from homeserver.runtime.clock import ManualClock
+from homeserver.runtime.randomness import SeededRandomness
+from homeserver.runtime.wakeups import Bell
+from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.news import News
+from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.push.classes import PushClasses
+from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.creation import RoomCreation, RoomWishes
+from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.sending import ClientTransaction, Sending
+from homeserver.services.rooms.timeline import Timeline
+from homeserver.storage.database import Backend
+from tests.databases import SyncDatabase
+
+T = TypeVar("T")
+SERVER = ServerName("example.org")
+ALICE, BOB, CAROL = (UserID(f"@{name}:{SERVER}") for name in ("alice", "bob", "carol"))
+PHONE = DeviceID("PHONE")
+
+
+def now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a use case returns that has nothing to wait for, as on a database that answers at once."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the use case waits for something")
+
+
+class World:
+    """One server, its services made by hand as assembly does."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.sync_database = SyncDatabase(backend)
+        self.database = self.sync_database.database
+        self.clock = ManualClock(1_700_000_000)
+        self.randomness = SeededRandomness(1)
+        self.budget = CacheBudget(32 * 1024 * 1024)
+        self.key = SigningKey("test", bytes(32))
+        self.bell = Bell(self.clock)
+        self.news = News(self.bell)
+        self.event_cache = EventCache(self.budget)
+        self.states = RoomStates(self.budget, self.event_cache)
+        self.push_classes = PushClasses(self.budget)
+        self.notifying = Notifying(self.states, self.push_classes, self.budget)
+        self.writer = RoomWriter(self.states, self.notifying, self.news, self.clock, SERVER)
+        self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key)
+        self.readers = Readers(self.states)
+        self.formats = ClientFormat(self.states, self.clock, self.budget)
+        self.rooms = RoomCreation(self.database, self.event_creation, self.clock, self.randomness, SERVER, "12")
+        self.membership = RoomMembership(self.database, self.event_creation, SERVER)
+        self.sending = Sending(self.database, self.event_creation, self.clock)
+        self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
+        self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
+        self.directory = RoomDirectory(self.database, self.states)
+
+    def create_room(self, creator: UserID = ALICE, **wishes: Any) -> RoomID:
+        """A new room; `wishes` are the fields of RoomWishes."""
+        return now(self.rooms.create_room(creator, RoomWishes(**wishes)))
+
+    def join(self, user_id: UserID, room_id: RoomID) -> None:
+        """Let a user join."""
+        now(self.membership.join(user_id, room_id, None))
+
+    def send(self, sender: UserID, room_id: RoomID, body: str = "hello", transaction_id: str | None = None) -> EventID:
+        """Send a text message."""
+        transaction = None if transaction_id is None else ClientTransaction(PHONE, f"send/{room_id}", transaction_id)
+        content = {"msgtype": "m.text", "body": body}
+        return now(self.sending.send_message(sender, room_id, "m.room.message", content, transaction))
+
+    def history(self, user_id: UserID, room_id: RoomID, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest events of a room as the user sees them, newest first."""
+        page = now(
+            self.timeline.messages(
+                Viewer(user_id, PHONE),
+                room_id,
+                begin=None,
+                end=None,
+                backwards=True,
+                limit=limit,
+                event_filter=RoomEventFilter(),
+            )
+        )
+        return [shown(fragment) for fragment in page.chunk]
+
+    def close(self) -> None:
+        """Close the database."""
+        self.sync_database.close()
+
+
+def shown(fragment: Any) -> dict[str, Any]:
+    """What a client reads of a rendered event."""
+
+    value: dict[str, Any] = orjson.loads(orjson.dumps(fragment))
+    return value
