@@ -94,24 +94,24 @@ PLACE_BITS: Final = 64
 def layered(nodes: Nodes, *layers: Mapping[bytes, Node]) -> Nodes:
     """`nodes` with further nodes before it, such as `Updated.parsed` of an update that is not stored yet."""
 
-    def lookup(digest: bytes) -> Node | Stub | None:
+    def find(digest: bytes) -> Node | Stub | None:
         for layer in layers:
             node = layer.get(digest)
             if node is not None:
                 return node
         return nodes(digest)
 
-    return lookup
+    return find
 
 
 def partial_nodes(nodes: Nodes) -> Nodes:
     """`nodes` of a map that never came whole: what it does not have is unknown, and there is nowhere to load it."""
 
-    def lookup(digest: bytes) -> Node | Stub | None:
+    def find(digest: bytes) -> Node | Stub | None:
         node = nodes(digest)
         return STUB if node is None and digest not in FIXED_NODES else node
 
-    return lookup
+    return find
 
 
 # --- Reading ---
@@ -570,13 +570,13 @@ def _differing(
                 below += [(label, before, after) for before, after in children if before != after]
                 continue
             # Other than between branches, whatever is on one side alone is part of the difference.
-            for side, node, is_new in ((sides[0], old, False), (sides[1], new, True)):
+            for side, node in zip(sides, (old, new), strict=True):
                 if isinstance(node, Leaf):
                     side.update({(label, key): value for key, value in node.entries.items()})
-                elif node is not None:
-                    below += [
-                        (label, b"", child) if is_new else (label, child, b"") for child in node.children if child
-                    ]
+            if isinstance(old, Branch):
+                below += [(label, child, b"") for child in old.children if child]
+            if isinstance(new, Branch):
+                below += [(label, b"", child) for child in new.children if child]
         level = below
     keys = sides[0].keys() | sides[1].keys()
     pairs_of_values = {key: (sides[0].get(key) or None, sides[1].get(key) or None) for key in keys}

@@ -4,7 +4,7 @@ What a node is and how nodes make up a map is in core/state_nodes.py and core/st
 event or position is in the tables of events and rooms.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,42 +45,6 @@ def load_subtree_bodies(tx: Transaction, room_id: RoomID, root: bytes) -> dict[b
     for level in _levels(tx, room_id, {root}, bodies.keys()):
         bodies.update(level)
     return bodies
-
-
-class StoredNodes:
-    """The nodes of a room as a transaction sees them, for the functions of core/state_map.py.
-
-    A node is looked for in `cached`, then loaded, singly: for a few keys. Before many entries are read, `load` what
-    they need in one go. `loaded` is what a cache may keep.
-    """
-
-    def __init__(
-        self, tx: Transaction, room_id: RoomID, cached: Callable[[bytes], Node | None] = lambda _: None
-    ) -> None:
-        self.loaded: dict[bytes, Node] = {}
-        self._tx = tx
-        self._room_id = room_id
-        self._cached = cached
-
-    def __call__(self, digest: bytes) -> Node | None:
-        """A node; None when the room does not have it."""
-        node = self.loaded.get(digest) or self._cached(digest)
-        if node is None and digest not in FIXED_NODES:
-            self.load((digest,))
-            node = self.loaded.get(digest)
-        return node
-
-    def load(self, digests: Iterable[bytes]) -> None:
-        """Load several nodes at once, such as those of a MissingNodes."""
-        self.loaded.update(load_nodes(self._tx, self._room_id, digests))
-
-    def load_subtree(self, root: bytes) -> None:
-        """Load all nodes below a root."""
-        self.loaded.update(load_subtree(self._tx, self._room_id, root))
-
-    def add(self, nodes: Mapping[bytes, Node]) -> None:
-        """Take the nodes of an update (`Updated.parsed`), which its bytes are stored for."""
-        self.loaded.update(nodes)
 
 
 STORE = """
