@@ -26,14 +26,14 @@ class RoomAliases:
         self._creation = creation
         self._readers = readers
         self._clock = clock
-        self._server_name = server_name
+        self.server_name = server_name
 
     async def resolve(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
         """The room of this name and servers that are in it. Raises NotFound."""
         alias = await self._database.read(find_alias, room_alias)
         if alias is None:
             raise NotFound(f"There is no room {room_alias}")
-        return alias.room_id, [self._server_name]
+        return alias.room_id, [self.server_name]
 
     async def of_room(self, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
         """The room's names on this server, for those who may read the room."""
@@ -41,8 +41,8 @@ class RoomAliases:
 
     async def create(self, user_id: UserID, room_alias: RoomAlias, room_id: RoomID) -> None:
         """Name a room. Raises InvalidParameter for another server's alias, RoomInUse when it is taken, NotFound."""
-        if server_name_of(room_alias) != self._server_name:
-            raise InvalidParameter(f"Aliases of this server end in :{self._server_name}")
+        if server_name_of(room_alias) != self.server_name:
+            raise InvalidParameter(f"Aliases of this server end in :{self.server_name}")
         await self._database.write(self._create, Alias(room_alias, room_id, user_id))
 
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:

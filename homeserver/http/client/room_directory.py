@@ -1,0 +1,213 @@
+"""Client-server API: room aliases, and the public directory."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from homeserver.core.identifiers import parse_room_id
+from homeserver.http.endpoint import (
+    ACCESS_TOKEN,
+    EMPTY,
+    NONE,
+    NoBody,
+    NoQuery,
+    PlainRequest,
+    Reply,
+    Request,
+    endpoint,
+)
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.directory import DirectoryPage, RoomDirectory
+
+
+class AliasBody(msgspec.Struct, frozen=True):
+    """What an alias points to."""
+
+    room_id: str
+
+
+class VisibilityBody(msgspec.Struct, frozen=True):
+    """Whether a room is shown."""
+
+    visibility: Literal["public", "private"] = "public"
+
+
+class PublicRoomsQuery(msgspec.Struct, frozen=True):
+    """A page of the directory."""
+
+    limit: int | None = None
+    since: str | None = None
+    server: str | None = None
+
+
+class ServerQuery(msgspec.Struct, frozen=True):
+    """Whose directory."""
+
+    server: str | None = None
+
+
+class RoomsFilter(msgspec.Struct, frozen=True):
+    """Which rooms; a room type of null stands for rooms without one."""
+
+    generic_search_term: str | None = None
+    room_types: list[str | None] | None = None
+
+
+class PublicRoomsBody(msgspec.Struct, frozen=True):
+    """A page of the directory, filtered."""
+
+    limit: int | None = None
+    since: str | None = None
+    filter: RoomsFilter = RoomsFilter()
+    include_all_networks: bool = False
+    third_party_instance_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RoomDirectoryEndpoints:
+    """How rooms are found."""
+
+    aliases: RoomAliases
+    directory: RoomDirectory
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/directory/room/{roomAlias}",
+        auth=NONE,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3directoryroomroomalias",
+    )
+    async def resolve_alias(self, request: PlainRequest) -> Reply:
+        """The room of this name."""
+        room_id, servers = await self.aliases.resolve(request.room_alias)
+        return Reply({"room_id": room_id, "servers": servers})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/directory/room/{roomAlias}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#put_matrixclientv3directoryroomroomalias",
+        body=AliasBody,
+        suspended=False,
+    )
+    async def create_alias(self, request: Request[NoQuery, AliasBody]) -> Reply:
+        """Name a room."""
+        room_id = parse_room_id(request.body.room_id)
+        await self.aliases.create(request.requester.user_id, request.room_alias, room_id)
+        return EMPTY
+
+    @endpoint(
+        "DELETE",
+        "/_matrix/client/v3/directory/room/{roomAlias}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#delete_matrixclientv3directoryroomroomalias",
+    )
+    async def delete_alias(self, request: PlainRequest) -> Reply:
+        """Take a name away."""
+        requester = request.requester
+        await self.aliases.delete(requester.user_id, request.room_alias, is_admin=requester.is_admin)
+        return EMPTY
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/aliases",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidaliases",
+        guests=True,
+    )
+    async def aliases_of_room(self, request: PlainRequest) -> Reply:
+        """A room's names on this server."""
+        return Reply({"aliases": await self.aliases.of_room(request.requester.user_id, request.room_id)})
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/directory/list/room/{roomId}",
+        auth=NONE,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3directorylistroomroomid",
+    )
+    async def visibility(self, request: PlainRequest) -> Reply:
+        """Whether a room is in the directory."""
+        is_published = await self.directory.is_published(request.room_id)
+        return Reply({"visibility": "public" if is_published else "private"})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/directory/list/room/{roomId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#put_matrixclientv3directorylistroomroomid",
+        body=VisibilityBody,
+        suspended=False,
+    )
+    async def set_visibility(self, request: Request[NoQuery, VisibilityBody]) -> Reply:
+        """Put a room into the directory, or take it out."""
+        requester = request.requester
+        await self.directory.publish(
+            requester.user_id,
+            request.room_id,
+            is_published=request.body.visibility == "public",
+            is_admin=requester.is_admin,
+        )
+        return EMPTY
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/publicRooms",
+        auth=NONE,
+        limit=RateClass.SEARCH,
+        spec="client-server-api/#get_matrixclientv3publicrooms",
+        query=PublicRoomsQuery,
+    )
+    async def public_rooms(self, request: Request[PublicRoomsQuery, NoBody]) -> Reply:
+        """The directory, page by page."""
+        query = request.query
+        self._check_server(query.server)
+        return _page(await self.directory.search(limit=_limit(query.limit), since=query.since))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/publicRooms",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEARCH,
+        spec="client-server-api/#post_matrixclientv3publicrooms",
+        query=ServerQuery,
+        body=PublicRoomsBody,
+        guests=True,
+    )
+    async def query_public_rooms(self, request: Request[ServerQuery, PublicRoomsBody]) -> Reply:
+        """The rooms of the directory that a filter leaves."""
+        body = request.body
+        self._check_server(request.query.server)
+        page = await self.directory.search(
+            term=body.filter.generic_search_term,
+            room_types=body.filter.room_types,
+            limit=_limit(body.limit),
+            since=body.since,
+        )
+        return _page(page)
+
+    def _check_server(self, server: str | None) -> None:
+        if server is not None and server != self.aliases.server_name:
+            raise NotFound(f"The directory of {server} cannot be reached from here")
+
+
+def _page(page: DirectoryPage) -> Reply:
+    body: dict[str, Any] = {"chunk": page.chunk, "total_room_count_estimate": page.total}
+    if page.next_batch is not None:
+        body["next_batch"] = page.next_batch
+    if page.prev_batch is not None:
+        body["prev_batch"] = page.prev_batch
+    return Reply(body)
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and limit < 1:
+        raise InvalidParameter("A limit is at least 1")
+    return limit

@@ -1,0 +1,215 @@
+"""Client-server API: getting events for a room."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from homeserver.core.errors import BadJson
+from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
+from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
+from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, PlainRequest, Reply, Request, endpoint
+from homeserver.http.parameters import NotJson, parse_json
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.errors import InvalidParameter
+from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.timeline import Timeline
+
+
+class StateQuery(msgspec.Struct, frozen=True):
+    """Whether the content alone or the whole event is wanted."""
+
+    format: Literal["content", "event"] = "content"
+
+
+class MembersQuery(msgspec.Struct, frozen=True):
+    """Which members, and when."""
+
+    at: str | None = None
+    membership: Literal["join", "invite", "leave", "ban", "knock"] | None = None
+    not_membership: Literal["join", "invite", "leave", "ban", "knock"] | None = None
+
+
+class MessagesQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to", "direction": "dir"}):
+    """From where to where, in which direction."""
+
+    direction: Literal["b", "f"]
+    begin: str | None = None
+    end: str | None = None
+    limit: int | None = None
+    filter: str | None = None
+
+
+class ContextQuery(msgspec.Struct, frozen=True):
+    """How much around the event."""
+
+    limit: int | None = None
+    filter: str | None = None
+
+
+@dataclass(frozen=True)
+class RoomEventsEndpoints:
+    """A room's events, state and members."""
+
+    timeline: Timeline
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/event/{eventId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomideventeventid",
+        guests=True,
+    )
+    async def event(self, request: PlainRequest) -> Reply:
+        """One event."""
+        return Reply(await self.timeline.event(_viewer(request), request.room_id, request.event_id))
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey",
+        query=StateQuery,
+        guests=True,
+    )
+    async def state_event(self, request: Request[StateQuery, NoBody]) -> Reply:
+        """One piece of the room's state."""
+        found = await self.timeline.state_event(
+            _viewer(request),
+            request.room_id,
+            request.path["eventType"],
+            request.path.get("stateKey", ""),
+            whole_event=request.query.format == "event",
+        )
+        return Reply(found)
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/state",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidstate",
+        guests=True,
+    )
+    async def state(self, request: PlainRequest) -> Reply:
+        """The whole state of the room."""
+        return Reply(await self.timeline.state(_viewer(request), request.room_id))
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/members",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidmembers",
+        query=MembersQuery,
+        guests=True,
+    )
+    async def members(self, request: Request[MembersQuery, NoBody]) -> Reply:
+        """The member events of the room."""
+        chunk = await self.timeline.members(
+            _viewer(request),
+            request.room_id,
+            at=_token(request.query.at),
+            membership=request.query.membership,
+            not_membership=request.query.not_membership,
+        )
+        return Reply({"chunk": chunk})
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/joined_members",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidjoined_members",
+        guests=True,
+    )
+    async def joined_members(self, request: PlainRequest) -> Reply:
+        """How those who are in the room are shown."""
+        members = await self.timeline.joined_members(_viewer(request), request.room_id)
+        joined = {}
+        for user_id, (display_name, avatar_url) in members.items():
+            shown = {"display_name": display_name, "avatar_url": avatar_url}
+            joined[user_id] = {key: value for key, value in shown.items() if value is not None}
+        return Reply({"joined": joined})
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/messages",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidmessages",
+        query=MessagesQuery,
+        guests=True,
+    )
+    async def messages(self, request: Request[MessagesQuery, NoBody]) -> Reply:
+        """A page of the room's history."""
+        query = request.query
+        page = await self.timeline.messages(
+            _viewer(request),
+            request.room_id,
+            begin=_token(query.begin),
+            end=_token(query.end),
+            backwards=query.direction == "b",
+            limit=_limit(query.limit),
+            event_filter=_filter(query.filter),
+        )
+        body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}
+        if page.end is not None:
+            body["end"] = page.end
+        if page.state:
+            body["state"] = page.state
+        return Reply(body)
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/context/{eventId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidcontexteventid",
+        query=ContextQuery,
+        guests=True,
+    )
+    async def context(self, request: Request[ContextQuery, NoBody]) -> Reply:
+        """An event and what is around it."""
+        context = await self.timeline.context(
+            _viewer(request),
+            request.room_id,
+            request.event_id,
+            _limit(request.query.limit),
+            _filter(request.query.filter),
+        )
+        return Reply(
+            {
+                "event": context.event,
+                "events_before": context.before,
+                "events_after": context.after,
+                "start": context.start,
+                "end": context.end,
+                "state": context.state,
+            }
+        )
+
+
+def _viewer(request: Request[Any, NoBody]) -> Viewer:  # Any: each endpoint's own query
+    return Viewer(request.requester.user_id, request.requester.device_id)
+
+
+def _token(text: str | None) -> PaginationToken | SyncToken | None:
+    return None if text is None or text == "" else parse_token(text)
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and limit < 0:
+        raise InvalidParameter("A limit is not negative")
+    return limit
+
+
+def _filter(text: str | None) -> RoomEventFilter:
+    if text is None:
+        return RoomEventFilter()
+    try:
+        return parse_room_event_filter(parse_json(text.encode()))
+    except (NotJson, BadJson) as bad:
+        raise InvalidParameter(f"filter: {bad.reason}") from bad

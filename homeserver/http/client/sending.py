@@ -1,0 +1,85 @@
+"""Client-server API: sending events to a room, and redacting them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.core.identifiers import DeviceID
+from homeserver.http.endpoint import ACCESS_TOKEN, JsonObject, NoQuery, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.rooms.sending import ClientTransaction, Sending
+
+
+class RedactBody(msgspec.Struct, frozen=True):
+    """Why an event is redacted."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SendingEndpoints:
+    """Messages, state and redactions."""
+
+    sending: Sending
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEND,
+        spec="client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+        body=JsonObject,
+        guests=True,
+        suspended=False,
+    )
+    async def send_message(self, request: Request[NoQuery, JsonObject]) -> Reply:
+        """Send a message event; once per transaction ID."""
+        event_type = request.path["eventType"]
+        transaction = _transaction(request, f"send/{request.room_id}/{event_type}")
+        event_id = await self.sending.send_message(
+            request.requester.user_id, request.room_id, event_type, request.body, transaction
+        )
+        return Reply({"event_id": event_id})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEND,
+        spec="client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid",
+        body=RedactBody,
+    )
+    async def redact_event(self, request: Request[NoQuery, RedactBody]) -> Reply:
+        """Take the content of an event away; once per transaction ID."""
+        transaction = _transaction(request, f"redact/{request.room_id}/{request.event_id}")
+        content = {} if request.body.reason is None else {"reason": request.body.reason}
+        event_id = await self.sending.redact(
+            request.requester.user_id, request.room_id, request.event_id, content, transaction
+        )
+        return Reply({"event_id": event_id})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEND,
+        spec="client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
+        body=JsonObject,
+        guests=True,
+        suspended=False,
+    )
+    async def set_state(self, request: Request[NoQuery, JsonObject]) -> Reply:
+        """Set a piece of the room's state."""
+        event_id = await self.sending.set_state(
+            request.requester.user_id,
+            request.room_id,
+            request.path["eventType"],
+            request.path.get("stateKey", ""),
+            request.body,
+        )
+        return Reply({"event_id": event_id})
+
+
+def _transaction(request: Request[NoQuery, Any], scope: str) -> ClientTransaction:  # Any: each endpoint's own body
+    return ClientTransaction(request.requester.device_id or DeviceID(""), scope, request.path["txnId"])
