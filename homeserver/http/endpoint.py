@@ -221,7 +221,7 @@ def endpoint(
 
     def mark(handler: Method) -> Method:
         expected = Request[query, body]
-        declared = handler.__annotations__.get("request")
+        declared = next((each for name, each in handler.__annotations__.items() if name != "return"), None)
         if declared != expected:
             raise TypeError(f"{handler.__qualname__} reads {declared}, but its mark says {expected}")
         marked = Endpoint(

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 import orjson
 
+from homeserver.core.canonical_json import NESTING_LIMIT
 from homeserver.core.errors import BadIdentifier, BadJson, ProtocolError
 from homeserver.core.identifiers import (
     parse_device_id,
@@ -23,7 +24,6 @@ from homeserver.core.identifiers import (
 from homeserver.http.endpoint import JsonObject, NoBody, NoQuery, Upload
 from homeserver.services.errors import InvalidParameter, MissingParameter
 
-NESTING_LIMIT: Final = 128  # far beyond any client's; what is written again may nest 254 levels at most
 LARGEST_INTEGER: Final = 2**53 - 1  # of canonical JSON
 SEGMENT_LIMIT_BYTES: Final = 1024
 

@@ -204,6 +204,18 @@ class UnknownDevice(ServiceError):
     default_reason = "This device does not belong to the user"
 
 
+class ProfileTooLarge(ServiceError):
+    """The whole profile would be too large."""
+
+    default_reason = "The profile would be too large"
+
+
+class ProfileKeyTooLarge(ServiceError):
+    """The name of a profile's field is too long."""
+
+    default_reason = "The name of the profile's field is too long"
+
+
 class Exclusive(ServiceError):
     """The name is reserved by an application service, or is not in the namespace of the one that asks."""
 
@@ -273,6 +285,12 @@ class BadAlias(ServiceError):
     default_reason = "The alias does not point to this room"
 
 
+class InviteBlocked(ServiceError):
+    """The invited user does not accept this invite."""
+
+    default_reason = "The user does not accept your invite"
+
+
 class BadState(ServiceError):
     """The change of state is not possible: unbanning a user who is not banned."""
 
@@ -329,6 +347,44 @@ class NotThread(ServiceError):
     """A receipt names a thread that is none, or to which the event does not belong."""
 
     default_reason = "The event does not belong to this thread"
+
+
+# Application services
+
+
+class AppserviceLoginUnsupported(ServiceError):
+    """The application service's users cannot log in this way."""
+
+    default_reason = "Application services cannot log in this way"
+
+
+class AppserviceHasNoUrl(ServiceError):
+    """The application service's registration names no URL."""
+
+    default_reason = "The application service has no URL"
+
+
+class AppserviceRefused(ServiceError):
+    """The application service answered with an error: `status` and `body` are its own."""
+
+    default_reason = "The application service answered with an error"
+
+    def __init__(self, status: int, body: str, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.body = body
+
+
+class AppserviceUnreachable(ServiceError):
+    """No connection to the application service could be made."""
+
+    default_reason = "The application service cannot be reached"
+
+
+class AppserviceTimedOut(ServiceError):
+    """The application service did not answer in time."""
+
+    default_reason = "The application service did not answer in time"
 
 
 # Encryption and synchronisation

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
+from homeserver.core.canonical_json import NESTING_LIMIT
 from homeserver.core.errors import BadJson
 from homeserver.http.endpoint import JsonObject, NoBody, NoQuery
 from homeserver.http.parameters import (
-    NESTING_LIMIT,
     BodyShape,
     NotJson,
     QueryShape,

@@ -1,0 +1,95 @@
+"""What happens to every request in turn: who calls, how often, what was sent, and then the endpoint's own handler.
+
+How requests come in from the network and replies go out is in resource.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from homeserver.core.errors import ProtocolError
+from homeserver.core.identifiers import ServerName
+from homeserver.http.arrival import Arrival
+from homeserver.http.authentication import Authentication
+from homeserver.http.endpoint import Auth, Reply, Request, Upload
+from homeserver.http.errors import reply_to
+from homeserver.http.parameters import parse_query
+from homeserver.http.rate_limiting import RateClass, RateLimiting, network_of
+from homeserver.http.router import Route, Router
+from homeserver.services.accounts.requester import Requester
+from homeserver.services.errors import ServiceError
+
+
+class Door:
+    """The way in, for whatever listener a request came by."""
+
+    def __init__(self, authentication: Authentication, rate_limiting: RateLimiting) -> None:
+        self.authentication: Final = authentication
+        self._rate_limiting = rate_limiting
+
+    async def answer(self, route: Route, arrival: Arrival) -> Reply:
+        """Let the route's handler answer. Raises whatever is wrong with the request, or in the handler."""
+        mark = route.mark
+        requester = None
+        origin = None
+        if mark.auth is not Auth.NONE:
+            requester = await self.authentication.requester(mark, arrival)
+            origin = await self.authentication.origin(mark, arrival)
+        if mark.limit is not RateClass.FREE:
+            self._limit(mark.limit, arrival, requester, origin)
+        content = arrival.content
+        body = content if isinstance(content, Upload) else route.body.read(content)
+        return await route.handler(
+            Request(
+                arrival.path,
+                route.query.read(arrival.query),
+                body,
+                requester,
+                origin,
+                arrival.client_ip,
+                arrival.header("User-Agent") or "",
+                arrival.uri,
+                arrival.header,
+            )
+        )
+
+    def sweep(self) -> None:
+        """Forget what is no longer needed: to be called now and then."""
+        self._rate_limiting.sweep()
+
+    def _limit(
+        self, rate_class: RateClass, arrival: Arrival, requester: Requester | None, origin: ServerName | None
+    ) -> None:
+        if requester is not None:
+            if requester.is_rate_limited:
+                self._rate_limiting.take(rate_class, requester.user_id)
+        elif origin is not None:
+            self._rate_limiting.take(rate_class, origin)
+        elif not arrival.by_owner:
+            self._rate_limiting.take(rate_class, network_of(arrival.client_ip))
+
+
+# Any: the body is whatever JSON the administrators' API takes.
+async def administer(door: Door, router: Router, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
+    """Answer a request of the server's owner without a network, as (status, JSON). `path` may have a query."""
+    uri = quote(path, safe="/?&=%:@!$#")
+    raw_path, _, query = uri.encode().partition(b"?")
+    try:
+        route, parameters = router.find(method, raw_path)
+        arrival = Arrival(
+            method=method,
+            uri=uri,
+            path=parameters,
+            query=parse_query(query),
+            content=orjson.dumps(body),
+            authorization=(),
+            header=lambda _: None,
+            client_ip="",
+            by_owner=True,
+        )
+        reply = await door.answer(route, arrival)
+    except (ProtocolError, ServiceError) as refusal:
+        reply = reply_to(refusal)
+    return reply.status, reply.body
