@@ -18,7 +18,7 @@ from homeserver.core.event_format import (
     check_key_sizes,
     depth_limit,
 )
-from homeserver.core.hashing import event_id_of_hash
+from homeserver.core.hashing import create_event_id_of, event_id_of_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import RoomVersion
@@ -110,6 +110,10 @@ def _check(template: EventTemplate, version: RoomVersion, event_id: EventID | No
     has_own_room_id = version.room_id_is_create_hash and is_create(template.type, template.state_key)
     if (template.room_id is None) != has_own_room_id:
         raise BadEvent("room_id is given for every event but an m.room.create that gives it")
+    if version.room_id_is_create_hash and template.room_id is not None:
+        create_event_id = create_event_id_of(template.room_id)
+        if any(auth_event_id == create_event_id for auth_event_id, _ in template.auth_events):
+            raise BadEvent("m.room.create is no auth event in this room version")
     if (event_id is None) != version.event_ids_are_hashes:
         raise BadEvent("an event ID is given in versions 1 and 2 alone")
 
