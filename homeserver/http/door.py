@@ -49,7 +49,6 @@ class Door:
                 requester,
                 origin,
                 arrival.client_ip,
-                arrival.header("User-Agent") or "",
                 arrival.uri,
                 arrival.header,
             )

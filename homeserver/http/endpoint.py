@@ -89,7 +89,6 @@ class Request(Generic[Q, B]):
     authenticated: Requester | None
     origin: ServerName | None  # the server whose signature was verified
     client_ip: str
-    user_agent: str
     uri: str  # path and query, as they were sent
     header: Callable[[str], str | None]  # the value of a header; None when it was not sent
 
@@ -106,6 +105,11 @@ class Request(Generic[Q, B]):
         if self.origin is None:
             raise LookupError("This endpoint is not for other servers")
         return self.origin
+
+    @property
+    def user_agent(self) -> str:
+        """What the client calls itself; empty when it does not say."""
+        return self.header("User-Agent") or ""
 
     @property
     def room_id(self) -> RoomID:

@@ -8,10 +8,10 @@ once and counted. A connection that is too slow, silent or stuck is closed.
 # mypy: disallow-untyped-calls=False
 
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -78,7 +78,7 @@ class Traffic:
         self.channels: Final[set[_Channel]] = set()
         self.is_draining = False
         self._metrics = metrics
-        self._log_request = log.info if logs_every_request else log.debug
+        self._logs_every_request = logs_every_request
         self._in_flight: set[_Exchange] = set()
         self._emptied: Deferred[None] | None = None
         self._next_sweep: Cancellable | None = None
@@ -125,16 +125,17 @@ class Traffic:
         """Count a request out; `status` is 499 when the client left before the answer."""
         self._in_flight.discard(exchange)
         self._metrics.observe_request(exchange.endpoint_path, status, cpu_s=cpu_s, wall_s=wall_s)
-        self._log_request(
-            "request",
-            method=exchange.method.decode("latin-1"),
-            path=exchange.uri.partition(b"?")[0].decode("latin-1"),
-            status=status,
-            size_bytes=size_bytes,
-            cpu_ms=round(cpu_s * 1000, 2),
-            wall_ms=round(wall_s * 1000, 1),
-            client=exchange.client_ip,
-        )
+        if self._logs_every_request:
+            log.info(
+                "request",
+                method=exchange.method.decode("latin-1"),
+                path=exchange.uri.partition(b"?")[0].decode("latin-1"),
+                status=status,
+                size_bytes=size_bytes,
+                cpu_ms=round(cpu_s * 1000, 2),
+                wall_ms=round(wall_s * 1000, 1),
+                client=exchange.client_ip,
+            )
         if self._emptied is not None and not self._in_flight:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
@@ -202,6 +203,9 @@ class _Channel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        # Each request asks; the system would have to be asked each time.
+        self._peer = self.transport.getPeer()
+        self._host = self.transport.getHost()
         self.traffic.channels.add(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -213,13 +217,11 @@ class _Channel(http.HTTPChannel):
             self._received += len(data)
             super().dataReceived(data)
 
-    def lineReceived(self, line: bytes) -> None:
-        if not self.has_given_up:
-            super().lineReceived(line)
+    def getPeer(self) -> IAddress:
+        return self._peer
 
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self.has_given_up:
-            super().rawDataReceived(data)
+    def getHost(self) -> IAddress:
+        return self._host
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._respondToBadRequestAndDisconnect()
@@ -255,6 +257,7 @@ class _Channel(http.HTTPChannel):
         """Answer before the request has wholly arrived, and read no more. The connection is closed a little later."""
         if not self.has_given_up:
             self.has_given_up = True
+            self.lineReceived = self.rawDataReceived = _ignore  # type: ignore[method-assign] # of what is buffered
             self.transport.write(_with_tail(rendered, self.traffic.date(), persistent=False, with_body=True))
 
     def close_if_idle(self) -> None:
@@ -301,38 +304,38 @@ class _Exchange(http.Request):
     """One request and its answer."""
 
     channel: _Channel
+    client_ip = ""
+    endpoint_path = "none"  # for the metrics: of a bounded set
+
+    _route: Route | None = None
+    _path: Mapping[str, str] = MappingProxyType({})
+    _query: Mapping[str, list[str]] = MappingProxyType({})
+    _refusal: ProtocolError | ServiceError | None = None
+    _limit_bytes = JSON_LIMIT_BYTES
+    _received_bytes = 0
+    _spool: IO[bytes] | None = None
+    _context: Context
+    _coroutine: Coroutine[Deferred[Any], None, None] | None = None  # Any: whatever a handler waits for
+    _waiting: Deferred[Any] | None = None  # as above
+    _busy_s = 0.0
+    _began_s = 0.0
+    _status = 499
+    _sent_bytes = 0
 
     def __init__(self, channel: _Channel, queued: object = False) -> None:
         super().__init__(channel, queued)
-        self.client_ip = ""
-        self.endpoint_path = "none"  # for the metrics: of a bounded set
         self._traffic: Final = channel.traffic
         self._listening: Final = channel.listening
-        self._route: Route | None = None
-        self._path: Mapping[str, str] = {}
-        self._query: Mapping[str, list[str]] = {}
-        self._refusal: ProtocolError | ServiceError | None = None
-        self._limit_bytes = JSON_LIMIT_BYTES
-        self._received_bytes = 0
         self._chunks: list[bytes] = []
-        self._spool: IO[bytes] | None = None
-        self._coroutine: Coroutine[Deferred[Any], None, None] | None = None  # Any: whatever a handler waits for
-        self._waiting: Deferred[Any] | None = None  # as above
-        self._context = copy_context()
-        self._cpu_s = 0.0
-        self._began_s = 0.0
-        self._status = 499
-        self._sent_bytes = 0
 
     # Receiving
 
     def headers_received(self, method: bytes, uri: bytes, length: int | None) -> None:
         """Find the route; refuse what is already known to be refused."""
         self.method, self.uri = method, uri
-        peer = self.client
-        self.client_ip = self._listening.proxies.client_of(
-            getattr(peer, "host", None) or UNIX_SOCKET, self._header_values("X-Forwarded-For")
-        )
+        peer = getattr(self.client, "host", None) or UNIX_SOCKET
+        forwarded = self.requestHeaders.getRawHeaders(b"X-Forwarded-For")
+        self.client_ip = peer if forwarded is None else self._listening.proxies.client_of(peer, _decoded(forwarded))
         if method != b"OPTIONS":
             try:
                 self._find_route(method.decode("latin-1"), uri)
@@ -362,7 +365,7 @@ class _Exchange(http.Request):
         # An upload is not worth receiving from nobody; what a token is worth is seen later.
         if route.body.is_upload and route.mark.auth is Auth.ACCESS_TOKEN:
             authentication = self._traffic.door.authentication
-            if not authentication.shows_token(self._header_values("Authorization"), self._query):
+            if not authentication.shows_token(self._header_values(b"Authorization"), self._query):
                 raise MissingToken
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -383,6 +386,7 @@ class _Exchange(http.Request):
         """Everything has arrived."""
         self.clientproto = version
         self._began_s = self._traffic.clock.seconds()
+        self._context = copy_context()
         self._context.run(request_id.set, self._traffic.begin(self))
         self._coroutine = self._respond()
         self._step()
@@ -422,21 +426,21 @@ class _Exchange(http.Request):
         coroutine = self._coroutine
         if coroutine is None:
             return
-        began_s = time.thread_time()
+        began_s = self._traffic.clock.seconds()
         try:
             # A result the coroutine takes from the Deferred itself.
             if isinstance(result, Failure):
-                failure = result.value
+                failure: Any = result.value  # Twisted types it as perhaps None, which a failure never is
                 waiting = self._context.run(lambda: coroutine.throw(failure))
             else:
                 waiting = self._context.run(coroutine.send, None)
         except StopIteration:
             self._coroutine = self._waiting = None
-            self._cpu_s += time.thread_time() - began_s
+            self._busy_s += self._traffic.clock.seconds() - began_s
             self._end()
         else:
             self._waiting = waiting
-            self._cpu_s += time.thread_time() - began_s
+            self._busy_s += self._traffic.clock.seconds() - began_s
             waiting.addBoth(self._step)
 
     async def _respond(self) -> None:
@@ -470,7 +474,7 @@ class _Exchange(http.Request):
         except (TypeError, ValueError) as fault:
             self._log_fault(fault)
             rendered = render(reply_to_fault())
-        if may_be_compressed(rendered, self._header_values("Accept-Encoding")):
+        if may_be_compressed(rendered, self._header_values(b"Accept-Encoding")):
             if rendered.size_bytes > OFFLOADED_FROM_BYTES:
                 return await self._traffic.offload(lambda: compress(rendered))
             return compress(rendered)
@@ -503,7 +507,7 @@ class _Exchange(http.Request):
             self,
             status=self._status,
             size_bytes=self._sent_bytes,
-            cpu_s=self._cpu_s,
+            cpu_s=self._busy_s,
             wall_s=self._traffic.clock.seconds() - self._began_s,
         )
         if not self._disconnected:
@@ -524,7 +528,7 @@ class _Exchange(http.Request):
             self._path,
             self._query,
             content,
-            self._header_values("Authorization"),
+            self._header_values(b"Authorization"),
             self._header_value,
             self.client_ip,
             self._listening.by_owner,
@@ -538,13 +542,21 @@ class _Exchange(http.Request):
             exc_info=fault,
         )
 
-    def _header_values(self, name: str) -> list[str]:
-        values = self.requestHeaders.getRawHeaders(name.encode())
-        return [] if values is None else [value.decode("utf-8", "replace") for value in values]
+    def _header_values(self, name: bytes) -> list[str]:
+        values = self.requestHeaders.getRawHeaders(name)
+        return [] if values is None else _decoded(values)
 
     def _header_value(self, name: str) -> str | None:
-        values = self._header_values(name)
-        return values[0] if values else None
+        values = self.requestHeaders.getRawHeaders(name.encode())
+        return None if values is None else values[0].decode("utf-8", "replace")
+
+
+def _decoded(values: Sequence[bytes]) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in values]
+
+
+def _ignore(data: bytes) -> None:
+    """What arrives is not wanted any more."""
 
 
 def _with_tail(rendered: Rendered, date: bytes, *, persistent: bool, with_body: bool) -> bytes:
