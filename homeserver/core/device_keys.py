@@ -164,11 +164,12 @@ def _one_time_key(full_id: str, key: object) -> OneTimeKey:
 
 
 def _claims(one_time_keys: Mapping[str, Any]) -> Iterator[KeyClaim]:
-    for user_id, devices in one_time_keys.items():
+    for user, devices in one_time_keys.items():
+        user_id = _user_id(user)
         for device_id, algorithm in _object(devices, "devices").items():
             if not isinstance(algorithm, str) or _ALGORITHM.fullmatch(algorithm) is None:
                 raise BadJson("algorithms must be strings")
-            yield KeyClaim(_user_id(user_id), _device_id(device_id), algorithm)
+            yield KeyClaim(user_id, _device_id(device_id), algorithm)
 
 
 def _object(value: object, name: str) -> dict[str, Any]:

@@ -245,13 +245,12 @@ def test_an_own_rule_is_deleted() -> None:
 
 @pytest.mark.parametrize("rule_id", ["!nowhere", ".m.rule.message", ".not.a.default.rule"])
 def test_a_rule_that_the_user_does_not_have_is_unknown(rule_id: str) -> None:
-    for change in (
-        lambda: set_enabled(NO_CHANGES, RuleKind.ROOM, rule_id, enabled=True),
-        lambda: set_actions(NO_CHANGES, RuleKind.ROOM, rule_id, []),
-        lambda: delete_rule(NO_CHANGES, RuleKind.ROOM, rule_id),
-    ):
-        with pytest.raises(UnknownPushRule):
-            change()
+    with pytest.raises(UnknownPushRule):
+        set_enabled(NO_CHANGES, RuleKind.ROOM, rule_id, enabled=True)
+    with pytest.raises(UnknownPushRule):
+        set_actions(NO_CHANGES, RuleKind.ROOM, rule_id, [])
+    with pytest.raises(UnknownPushRule):
+        delete_rule(NO_CHANGES, RuleKind.ROOM, rule_id)
 
 
 def test_enabled_must_be_a_boolean() -> None:
