@@ -4,22 +4,19 @@ Spec: rooms/v1 to rooms/v12, #authorisation-rules. The rules of every other type
 of `join_authorised_via_users_server` has signed the event is verified with its other signatures, when it arrives.
 """
 
-import binascii
-from base64 import b64decode
 from collections.abc import Mapping
 from itertools import product
 from typing import Any, Final
-
-from nacl.exceptions import CryptoError
-from nacl.signing import VerifyKey
 
 from homeserver.core.auth_selection import JOIN_RULES, POWER_LEVELS
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.errors import AuthRejected, BadIdentifier, BadJson
 from homeserver.core.event import Event
-from homeserver.core.identifiers import parse_user_id
+from homeserver.core.identifiers import KeyID, parse_user_id
 from homeserver.core.power_levels import PowerLevels, creator, read_power_levels
 from homeserver.core.room_versions import RoomVersion
+from homeserver.core.signing import VerifyKey
+from homeserver.core.unpadded_base64 import decode_base64
 
 State = Mapping[tuple[str, str], Event]
 
@@ -164,23 +161,17 @@ def _is_signed_with_a_key_of(issued: Event, signed: Mapping[str, Any], version: 
         return False
     keys = _third_party_keys(issued.content)[:_MAX_THIRD_PARTY_KEYS]
     signatures = _third_party_signatures(signed)[:_MAX_THIRD_PARTY_SIGNATURES]
-    for signature, key in product(signatures, keys):
-        try:
-            VerifyKey(key).verify(message, signature)
-        except CryptoError:
-            continue
-        return True
-    return False
+    return any(key.has_signed(message, signature) for signature, key in product(signatures, keys))
 
 
-def _third_party_keys(content: Mapping[str, Any]) -> list[bytes]:
-    """The Ed25519 keys in an m.room.third_party_invite, each once."""
+def _third_party_keys(content: Mapping[str, Any]) -> list[VerifyKey]:
+    """The Ed25519 keys in an m.room.third_party_invite, each once. They have no names there."""
     written = [content.get("public_key")]
     several = content.get("public_keys")
     if isinstance(several, list):
         written += [entry.get("public_key") for entry in several if isinstance(entry, dict)]
     decoded = (_from_base64(key, size_bytes=32) for key in written)
-    return list(dict.fromkeys(key for key in decoded if key is not None))
+    return list(dict.fromkeys(VerifyKey(KeyID("ed25519:"), key) for key in decoded if key is not None))
 
 
 def _third_party_signatures(signed: Mapping[str, Any]) -> list[bytes]:
@@ -200,14 +191,8 @@ def _third_party_signatures(signed: Mapping[str, Any]) -> list[bytes]:
 
 def _from_base64(text: object, *, size_bytes: int) -> bytes | None:
     """That many bytes from base64 of either alphabet, padded or not; None for everything else."""
-    if not isinstance(text, str) or not text.isascii():
-        return None
-    digits = text.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        decoded = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
-    except binascii.Error:
-        return None
-    return decoded if len(decoded) == size_bytes else None
+    decoded = decode_base64(text.replace("-", "+").replace("_", "/")) if isinstance(text, str) else None
+    return decoded if decoded is not None and len(decoded) == size_bytes else None
 
 
 def _authorise_leave(event: Event, target: str, state: State, create: Event) -> None:

@@ -37,10 +37,14 @@ def test_a_member_event_needs_a_state_key(version: RoomVersion) -> None:
 @pytest.mark.parametrize(
     "content", [{}, {"membership": None}, {"membership": 1}, {"membership": "JOIN"}, {"membership": ["join"]}]
 )
-def test_a_membership_that_is_missing_or_unknown_is_refused(version: RoomVersion, content: dict[str, Any]) -> None:
-    room = chat(version)
+@pytest.mark.parametrize("join_rule", ["public", "knock"])
+def test_a_membership_that_is_missing_or_unknown_is_refused(
+    version: RoomVersion, content: dict[str, Any], join_rule: str
+) -> None:
+    room = chat(version, join_rule=join_rule)
 
-    assert not room.allows(room.event("m.room.member", content, state_key=ALICE))
+    for user in (ALICE, CAROL):
+        assert not room.allows(room.event("m.room.member", content, sender=user, state_key=user))
 
 
 # Join
