@@ -1,12 +1,36 @@
 """A database for tests that have no reactor: writes and reads happen at once, by the code that the threads run."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from homeserver.storage.database import Backend, DatabaseCounts, InlineDatabase, Job, Transaction
+from homeserver.storage.sqlite import SQLiteBackend, open_sqlite
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@cache
+def migrated_file() -> Path:
+    """An SQLite file with the newest schema, made once per run."""
+    folder = tempfile.TemporaryDirectory(prefix="columba-sqlite-")
+    path = Path(folder.name) / "homeserver.db"
+    open_sqlite(path)
+    FOLDERS.append(folder)
+    return path
+
+
+FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # deleted when the interpreter ends
+
+
+def fresh_sqlite(path: Path) -> SQLiteBackend:
+    """A new SQLite file at `path` with the newest schema."""
+    shutil.copyfile(migrated_file(), path)
+    return SQLiteBackend(path)
 
 
 class SyncDatabase:

@@ -21,6 +21,28 @@ from homeserver.storage.postgresql import open_postgresql
 TEMPLATE = "columba_template"
 START_S = 60.0
 
+# The rows that the revisions themselves insert are kept in a schema beside, from which an emptied table gets them back.
+KEEP_FIRST_ROWS = """
+    CREATE SCHEMA first;
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+            EXECUTE format('CREATE TABLE first.%1$I AS TABLE public.%1$I', name);
+        END LOOP;
+    END $$"""
+EMPTY = """
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+            EXECUTE format('DELETE FROM public.%1$I', name);
+            EXECUTE format('INSERT INTO public.%1$I SELECT * FROM first.%1$I', name);
+        END LOOP;
+    END $$"""
+TABLES = """
+    SELECT c.relname, a.attname, a.atttypid FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid
+     WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname, a.attname, a.atttypid"""
+DISCONNECT = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
 
 @dataclass
 class Postgres:
@@ -29,6 +51,8 @@ class Postgres:
     folder: Path
     process: subprocess.Popen[bytes]
     template: str | None = None
+    tables: list[tuple[object, ...]] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def url(self, database: str) -> str:
@@ -40,16 +64,24 @@ class Postgres:
         return self._create("template0")
 
     def url_of_new_database(self) -> str:
-        """A new database with the newest schema, copied from one that was migrated once."""
+        """A database with the newest schema and nothing in it: a copy of one migrated once, or one given back."""
+        if self.returned:
+            return self.returned.pop()
         if self.template is None:
-            open_postgresql(self._create("template0", TEMPLATE))
-            self.template = TEMPLATE
-        return self._create(self.template)
+            self.template = self._create("template0", TEMPLATE)
+            open_postgresql(self.template)
+            self._run(KEEP_FIRST_ROWS, self.template)
+            self.tables = self._run(TABLES, self.template)
+        return self._create(TEMPLATE)
 
-    def drop(self, url: str) -> None:
-        """Delete a database that url_of_new_database made, whoever is connected."""
-        name = url.partition("@/")[2].partition("?")[0]
-        self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def give_back(self, url: str) -> None:
+        """Take a database that url_of_new_database gave, whoever is connected, to be emptied and given again."""
+        self._run(DISCONNECT, url)
+        if self._run(TABLES, url) == self.tables:
+            self._run(EMPTY, url)
+            self.returned.append(url)
+        else:
+            self._run(f'DROP DATABASE "{url.partition("@/")[2].partition("?")[0]}" WITH (FORCE)')
 
     def stop(self) -> None:
         """End the server and delete its folder."""
@@ -67,12 +99,13 @@ class Postgres:
         self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'UTF8\' STRATEGY file_copy')
         return self.url(name)
 
-    def _run(self, sql: str) -> None:
-        connection = psycopg2.connect(self.url("postgres"))
+    def _run(self, sql: str, url: str | None = None) -> list[tuple[object, ...]]:
+        connection = psycopg2.connect(url or self.url("postgres"))
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(sql)
+                return cursor.fetchall() if cursor.description is not None else []
         finally:
             connection.close()
 

@@ -451,7 +451,11 @@ class PostgreSQLBackend:
     """A database that was checked and migrated by open_postgresql."""
 
     dsn: str = field(repr=False)  # it holds the password
-    dialect: Dialect
+
+    @property
+    def dialect(self) -> Dialect:
+        """PostgreSQL's."""
+        return DIALECT
 
     def open_writer(self) -> PostgreSQLWriter:
         """Open a connection that writes. Each process has one."""
@@ -495,7 +499,7 @@ def open_postgresql(dsn: str, *, revisions: Sequence[Revision] = REVISIONS) -> P
         migrate(MigratingConnection(connection), revisions, now_ms=time.time_ns() // 1_000_000)
     finally:
         connection.close()
-    return PostgreSQLBackend(dsn, DIALECT)
+    return PostgreSQLBackend(dsn)
 
 
 def connect(dsn: str) -> Connection:

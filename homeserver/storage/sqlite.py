@@ -124,13 +124,14 @@ def unstorable(error: OverflowError | UnicodeEncodeError) -> BadJson:
 class SQLiteWriter:
     """The connection that writes. Each job has a savepoint; the batch has the transaction."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, checkpoint_pages: int = CHECKPOINT_PAGES) -> None:
         self.connection = connection
+        self.checkpoint_pages = checkpoint_pages
         self.transaction = SQLiteTransaction(connection, DIALECT)
         self.position = self.transaction.log_position
         self._before_job: int | None = None
         self._pages_in_log = 0
-        self._pages_due = CHECKPOINT_PAGES  # when the log has grown to so many, it is time for a checkpoint
+        self._pages_due = checkpoint_pages  # when the log has grown to so many, it is time for a checkpoint
         connection.set_wal_hook(self._log_grew)
 
     def begin(self) -> None:
@@ -186,10 +187,10 @@ class SQLiteWriter:
         """Move the log into the database when it has grown."""
         pages = self._pages_in_log
         if pages < self._pages_due:
-            if pages < CHECKPOINT_PAGES:
-                self._pages_due = CHECKPOINT_PAGES  # the log began anew
+            if pages < self.checkpoint_pages:
+                self._pages_due = self.checkpoint_pages  # the log began anew
             return
-        self._pages_due = pages + CHECKPOINT_PAGES
+        self._pages_due = pages + self.checkpoint_pages
         mode = apsw.SQLITE_CHECKPOINT_PASSIVE if pages < RESTART_PAGES else apsw.SQLITE_CHECKPOINT_RESTART
         self.connection.set_busy_timeout(RESTART_WAIT_MS)
         try:
@@ -248,12 +249,17 @@ class SQLiteBackend:
     """A database file that was checked and migrated by open_sqlite."""
 
     path: Path
-    vfs: str | None
-    dialect: Dialect
+    vfs: str | None = None
+    checkpoint_pages: int = CHECKPOINT_PAGES
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLite's."""
+        return DIALECT
 
     def open_writer(self) -> SQLiteWriter:
         """Open the connection that writes. There is one per file."""
-        return SQLiteWriter(connect(self.path, self.vfs))
+        return SQLiteWriter(connect(self.path, self.vfs), self.checkpoint_pages)
 
     def open_reader(self) -> SQLiteReader:
         """Open a connection that reads."""
@@ -273,7 +279,12 @@ class SQLiteBackend:
 
 
 def open_sqlite(
-    path: Path, *, revisions: Sequence[Revision] = REVISIONS, vfs: str | None = None, check_s: float = CHECK_S
+    path: Path,
+    *,
+    revisions: Sequence[Revision] = REVISIONS,
+    vfs: str | None = None,
+    check_s: float = CHECK_S,
+    checkpoint_pages: int = CHECKPOINT_PAGES,
 ) -> SQLiteBackend:
     """Check a database file, or make one, and bring its schema up to date.
 
@@ -304,7 +315,7 @@ def open_sqlite(
         OSError,
     ) as error:
         raise DatabaseRefused(f"{path} cannot be used: {error}") from error
-    return SQLiteBackend(path, vfs, DIALECT)
+    return SQLiteBackend(path, vfs, checkpoint_pages)
 
 
 def make_file(path: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from homeserver.storage.database import Backend
-from homeserver.storage.postgresql import open_postgresql
-from homeserver.storage.sqlite import open_sqlite
-from tests.databases import SyncDatabase
+from homeserver.storage.postgresql import PostgreSQLBackend
+from tests.databases import SyncDatabase, fresh_sqlite
 from tests.postgres import Postgres, start_postgres
 
 
@@ -24,12 +23,12 @@ def postgres() -> Iterator[Postgres]:
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """A fresh migrated database of either kind."""
     if request.param == "sqlite":
-        yield open_sqlite(tmp_path / "homeserver.db")
+        yield fresh_sqlite(tmp_path / "homeserver.db")
         return
     server: Postgres = request.getfixturevalue("postgres")
     url = server.url_of_new_database()
-    yield open_postgresql(url)
-    server.drop(url)
+    yield PostgreSQLBackend(url)
+    server.give_back(url)
 
 
 @pytest.fixture
