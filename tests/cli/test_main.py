@@ -1,0 +1,45 @@
+"""The command `homeserver`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import AdminServer, homeserver
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    done = homeserver("--help", folder=tmp_path)
+
+    assert done.returncode == 0
+    for command in ("init", "run", "check", "admin"):
+        assert f"    {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["init", "folder"], ["admin"], ["admin", "user"]])
+def test_a_command_that_is_none_is_refused_with_the_usage(tmp_path: Path, arguments: list[str]) -> None:
+    done = homeserver(*arguments, folder=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: homeserver")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_request_can_be_sent_to_the_api_of_administrators(tmp_path: Path) -> None:
+    homeserver("init", ".", "--server-name", "example.org", folder=tmp_path)
+    server = AdminServer()
+    server.answer = {"rooms": ["!ä:example.org"]}
+
+    with server.listening(tmp_path / "admin.sock"):
+        done = homeserver(
+            "admin", "call", "POST", "/_columba/admin/v1/rooms", '{"a": 1}', "-c", "homeserver.yaml", folder=tmp_path
+        )
+
+    assert done.stdout == '{\n  "rooms": [\n    "!ä:example.org"\n  ]\n}\n'
+    assert server.requests == [("POST", "/_columba/admin/v1/rooms", {"a": 1})]
+
+
+def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    done = homeserver("admin", "call", "POST", "/x", "{a}", folder=tmp_path)
+
+    assert done.returncode == 2
+    assert "argument BODY" in done.stderr
