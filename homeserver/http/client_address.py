@@ -1,20 +1,18 @@
 """Which address a request comes from, when proxies stand between."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-UNIX_SOCKET: Final = "unix"  # a peer without address: as good a proxy as the socket's permissions
+UNIX_SOCKET: Final = "unix"  # what a peer without an address is called
 
 
 class TrustedProxies:
     """The proxies whose X-Forwarded-For is believed."""
 
-    def __init__(self, networks: Iterable[str]) -> None:
-        """`networks` are addresses, networks such as 10.0.0.0/8, or "unix". Raises ValueError for anything else."""
-        given = set(networks)
-        self._trusts_unix = UNIX_SOCKET in given
-        self._networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in given - {UNIX_SOCKET}]
+    def __init__(self, networks: Iterable[IPv4Network | IPv6Network], *, trusts_unix_socket: bool = False) -> None:
+        self._networks = tuple(networks)
+        self._trusts_unix_socket = trusts_unix_socket
 
     def client_of(self, peer: str, forwarded: Sequence[str]) -> str:
         """The rightmost address in X-Forwarded-For that is not a trusted proxy's; the peer when it is none itself.
@@ -35,7 +33,7 @@ class TrustedProxies:
 
     def _is_trusted(self, peer: str) -> bool:
         if peer == UNIX_SOCKET:
-            return self._trusts_unix
+            return self._trusts_unix_socket
         address = _parse(peer)
         return address is not None and any(address in network for network in self._networks)
 

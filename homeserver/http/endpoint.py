@@ -158,8 +158,6 @@ EMPTY: Final = Reply({})
 Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Reply]]  # Any: each handler has its own Q and B
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Reply]])
 
-JSON_LIMIT_BYTES: Final = 1024 * 1024
-
 _MARKS: Final = "endpoints"
 
 
@@ -178,7 +176,7 @@ class Endpoint:
     guests: bool
     suspended: bool
     waits: bool
-    max_body_bytes: int
+    max_body_bytes: int | None  # None: what is configured for JSON, or for uploads
     name: str  # "SendingEndpoints.send"
 
     @property
@@ -214,7 +212,7 @@ def endpoint(
     guests: bool = False,
     suspended: bool = True,
     waits: bool = False,
-    max_body_bytes: int = JSON_LIMIT_BYTES,
+    max_body_bytes: int | None = None,
 ) -> Callable[[Method], Method]:
     """Mark a method as the handler of an endpoint. A method may carry several marks.
 

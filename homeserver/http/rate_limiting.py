@@ -4,11 +4,11 @@ How the limits are configured is in settings; limits that need to know more (fai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
+from homeserver.core.rate_limits import Bucket, RateLimit, is_full, take
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import LimitExceeded
 
@@ -33,71 +33,44 @@ class RateClass(Enum):
     FEDERATION = "federation"
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`burst` requests at once, and then `per_second` in the long run."""
-
-    per_second: float
-    burst: int
-
-
-DEFAULT_RATES: Final[Mapping[RateClass, Rate]] = {
-    RateClass.GENERAL: Rate(20, 200),
-    RateClass.SEND: Rate(5, 50),
-    RateClass.LOGIN: Rate(0.2, 10),
-    RateClass.REGISTER: Rate(0.1, 5),
-    RateClass.JOIN: Rate(0.5, 20),
-    RateClass.INVITE: Rate(0.5, 20),
-    RateClass.CREATE_ROOM: Rate(0.2, 10),
-    RateClass.SEARCH: Rate(1, 20),
-    RateClass.KEYS: Rate(10, 100),
-    RateClass.MEDIA: Rate(20, 200),
-    RateClass.REPORT: Rate(0.1, 10),
-    RateClass.FEDERATION: Rate(50, 500),
-}
-
-
 class RateLimiting:
     """The buckets. Memory is bounded: full ones are forgotten, and beyond MOST_BUCKETS the oldest as well."""
 
-    def __init__(self, rates: Mapping[RateClass, Rate], clock: Clock) -> None:
-        """A class that `rates` does not name is not limited."""
-        self._rates = rates
+    def __init__(self, limits: Mapping[RateClass, RateLimit], clock: Clock) -> None:
+        """A class that `limits` does not name is not limited."""
+        self._limits = limits
         self._clock = clock
-        # -> the moment, in ms, at which the bucket is full again
-        self._full_at_ms: dict[tuple[RateClass, str], float] = {}
+        self._buckets: dict[tuple[RateClass, str], Bucket] = {}
 
     def take(self, rate_class: RateClass, caller: str) -> None:
         """Count one request of `caller`: a user ID, a server name, or what `network_of` says. Raises LimitExceeded."""
-        rate = self._rates.get(rate_class)
-        if rate is None:
+        limit = self._limits.get(rate_class)
+        if limit is None:
             return
-        now_ms = self._clock.now_ms()
         key = (rate_class, caller)
-        each_ms = 1000 / rate.per_second
-        full_at_ms = max(self._full_at_ms.get(key, 0.0), now_ms) + each_ms
-        wait_ms = full_at_ms - now_ms - rate.burst * each_ms
-        if wait_ms > 0.5:
-            raise LimitExceeded(max(1, round(wait_ms)))
-        if key not in self._full_at_ms and len(self._full_at_ms) >= MOST_BUCKETS:
+        bucket, wait_ms = take(limit, self._buckets.get(key), self._clock.now_ms())
+        if wait_ms is not None:
+            raise LimitExceeded(wait_ms)
+        if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
             self._make_room()
-        self._full_at_ms[key] = full_at_ms
+        self._buckets[key] = bucket
 
     def sweep(self) -> None:
         """Forget the buckets that are full: to be called now and then."""
         now_ms = self._clock.now_ms()
-        self._full_at_ms = {key: full_at_ms for key, full_at_ms in self._full_at_ms.items() if full_at_ms > now_ms}
+        self._buckets = {
+            key: bucket for key, bucket in self._buckets.items() if not is_full(self._limits[key[0]], bucket, now_ms)
+        }
 
     def __len__(self) -> int:
         """How many buckets are in memory."""
-        return len(self._full_at_ms)
+        return len(self._buckets)
 
     def _make_room(self) -> None:
         self.sweep()
-        if len(self._full_at_ms) >= MOST_BUCKETS:
-            soonest_full = sorted(self._full_at_ms, key=self._full_at_ms.__getitem__)
-            for key in soonest_full[: MOST_BUCKETS // 10]:
-                del self._full_at_ms[key]
+        if len(self._buckets) >= MOST_BUCKETS:
+            for key in tuple(self._buckets)[: MOST_BUCKETS // 10]:
+                del self._buckets[key]
 
 
 def network_of(address: str) -> str:

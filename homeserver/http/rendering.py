@@ -27,6 +27,7 @@ _EVERYWHERE: Final = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 )
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _COMPRESSIBLE: Final = re.compile(rb"\r\ncontent-type: (?:application/json|text/)", re.IGNORECASE)
@@ -46,7 +47,7 @@ class Rendered:
     @property
     def has_body(self) -> bool:
         """False for the statuses that never have one."""
-        return self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        return self.status not in _WITHOUT_BODY
 
     @property
     def size_bytes(self) -> int:

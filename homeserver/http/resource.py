@@ -25,7 +25,7 @@ from homeserver.core.errors import ProtocolError
 from homeserver.http.arrival import Arrival
 from homeserver.http.client_address import UNIX_SOCKET, TrustedProxies
 from homeserver.http.door import Door
-from homeserver.http.endpoint import JSON_LIMIT_BYTES, Auth, FileBody, Reply, Upload
+from homeserver.http.endpoint import Auth, FileBody, Reply, Upload
 from homeserver.http.errors import reply_to, reply_to_fault
 from homeserver.http.parameters import parse_query
 from homeserver.http.rendering import PREFLIGHT, Rendered, compress, may_be_compressed, render
@@ -56,6 +56,8 @@ class Listening:
 
     router: Router
     proxies: TrustedProxies
+    body_limit_bytes: int = 1024 * 1024
+    upload_limit_bytes: int = 50 * 1024 * 1024
     by_owner: bool = False  # a socket that only the server's owner can open
 
 
@@ -311,7 +313,7 @@ class _Exchange(http.Request):
     _path: Mapping[str, str] = MappingProxyType({})
     _query: Mapping[str, list[str]] = MappingProxyType({})
     _refusal: ProtocolError | ServiceError | None = None
-    _limit_bytes = JSON_LIMIT_BYTES
+    _limit_bytes: int
     _received_bytes = 0
     _spool: IO[bytes] | None = None
     _context: Context
@@ -326,6 +328,7 @@ class _Exchange(http.Request):
         super().__init__(channel, queued)
         self._traffic: Final = channel.traffic
         self._listening: Final = channel.listening
+        self._limit_bytes = channel.listening.body_limit_bytes
         self._chunks: list[bytes] = []
 
     # Receiving
@@ -358,7 +361,10 @@ class _Exchange(http.Request):
             path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         route, self._path = self._listening.router.find(method, path)
         self._route = route
-        self._limit_bytes = route.mark.max_body_bytes
+        if route.mark.max_body_bytes is not None:
+            self._limit_bytes = route.mark.max_body_bytes
+        elif route.body.is_upload:
+            self._limit_bytes = self._listening.upload_limit_bytes
         self.endpoint_path = route.mark.path
         if query:
             self._query = parse_query(query)

@@ -15,11 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from homeserver.core.identifiers import DeviceID, ServerName, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.http.authentication import Authentication
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.door import Door
 from homeserver.http.endpoint import Surface, collect
-from homeserver.http.rate_limiting import Rate, RateClass, RateLimiting
+from homeserver.http.rate_limiting import RateClass, RateLimiting
 from homeserver.http.resource import Listening, Site, Traffic
 from homeserver.http.router import Router
 from homeserver.runtime.clock import ReactorClock
@@ -150,7 +151,7 @@ def serve(running_reactor: None) -> Iterator[Callable[..., Served]]:
     """Serve the endpoints of the given objects, each site on a port of its own."""
     stops: list[Callable[[], Any]] = []
 
-    def start(*endpoints: object, rates: Mapping[RateClass, Rate] | None = None, **listening: Any) -> Served:
+    def start(*endpoints: object, rates: Mapping[RateClass, RateLimit] | None = None, **listening: Any) -> Served:
         clock = ReactorClock(the_reactor)
         tokens = Tokens()
         metrics = Metrics()

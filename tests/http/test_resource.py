@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.endpoint import (
     ACCESS_TOKEN,
@@ -31,7 +33,7 @@ from homeserver.http.endpoint import (
     Upload,
     endpoint,
 )
-from homeserver.http.rate_limiting import Rate, RateClass
+from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import Forbidden, UserInteractionRequired
 from tests.http.conftest import Served, in_reactor, read_response
 
@@ -309,7 +311,7 @@ def test_a_listener_serves_only_what_it_is_told_to(serve: Serve, rooms: Rooms) -
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(serve: Serve, rooms: Rooms) -> None:
-    site = serve(rooms, rates={RateClass.LOGIN: Rate(per_second=0.001, burst=2)})
+    site = serve(rooms, rates={RateClass.LOGIN: RateLimit(per_second=0.001, burst=2)})
 
     answers = [site.request("GET", "/_matrix/client/v3/ip") for _ in range(3)]
 
@@ -322,7 +324,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(serve: Serve, rooms: Rooms
 def test_a_forwarded_address_counts_only_from_a_trusted_proxy(serve: Serve, rooms: Rooms) -> None:
     forwarded = {"X-Forwarded-For": "198.51.100.1, 192.0.2.7", "User-Agent": "test"}
 
-    believed = serve(rooms, proxies=TrustedProxies(["127.0.0.0/8"]))
+    believed = serve(rooms, proxies=TrustedProxies([ip_network("127.0.0.0/8")]))
     unbelieved = serve(rooms)
 
     assert believed.request("GET", "/_matrix/client/v3/ip", None, forwarded).json == {

@@ -1,0 +1,23 @@
+"""Every class of endpoints. What is not in this table is not served.
+
+The objects are made in assembly.py, one of each class, and bound by endpoint.collect; the router is router.py.
+"""
+
+from typing import Final
+
+from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.versions import VersionsEndpoints
+from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.landing import LandingEndpoints
+from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
+
+ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
+    # client
+    CapabilitiesEndpoints,
+    VersionsEndpoints,
+    WellKnownEndpoints,
+    # this server's own
+    HealthEndpoints,
+    LandingEndpoints,
+    MetricsEndpoints,
+)
