@@ -59,9 +59,9 @@ class Postgres:
         """How a client reaches one of its databases."""
         return f"postgresql://columba@/{database}?host={self.folder}"
 
-    def url_of_empty_database(self) -> str:
+    def url_of_empty_database(self, encoding: str = "UTF8") -> str:
         """A new database without tables."""
-        return self._create("template0")
+        return self._create("template0", encoding=encoding)
 
     def url_of_new_database(self) -> str:
         """A database with the newest schema and nothing in it: a copy of one migrated once, or one given back."""
@@ -81,7 +81,11 @@ class Postgres:
             self._run(EMPTY, url)
             self.returned.append(url)
         else:
-            self._run(f'DROP DATABASE "{url.partition("@/")[2].partition("?")[0]}" WITH (FORCE)')
+            self.drop(url)
+
+    def drop(self, url: str) -> None:
+        """Delete a database, whoever is connected."""
+        self._run(f'DROP DATABASE "{url.partition("@/")[2].partition("?")[0]}" WITH (FORCE)')
 
     def stop(self) -> None:
         """End the server and delete its folder."""
@@ -94,9 +98,9 @@ class Postgres:
                 self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _create(self, template: str, name: str | None = None) -> str:
+    def _create(self, template: str, name: str | None = None, encoding: str = "UTF8") -> str:
         name = name or f"columba_{os.getpid()}_{next(self.numbers)}_{secrets.token_hex(3)}"
-        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'UTF8\' STRATEGY file_copy')
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'{encoding}\'')
         return self.url(name)
 
     def _run(self, sql: str, url: str | None = None) -> list[tuple[object, ...]]:
