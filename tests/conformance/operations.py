@@ -26,6 +26,9 @@ OWN_PATHS: Final = {
     "/_matrix/client/v3/auth/": "fallback pages of user-interactive authentication, in prose only",
     "/_matrix/client/v3/rooms/{}/state/{}": "the empty state key without its slash",
     "/_matrix/static/": "the login fallback page, in prose only",
+    "/_matrix/federation/": "the server-server API",
+    "/_matrix/key/": "the server-server API",
+    "/.well-known/matrix/server": "the server-server API",
 }
 
 
