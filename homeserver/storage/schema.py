@@ -6,14 +6,19 @@ What a table declares is in storage/tables.py; the tables are declared in the fi
 from typing import Final
 
 from homeserver.storage import (
+    access_tokens,
+    accounts,
     aliases,
     client_transactions,
+    devices,
     events,
     foundation,
+    login_tokens,
     memberships,
     notifications,
     profiles,
     push_rules,
+    registration_tokens,
     relations,
     rooms,
     state_nodes,
@@ -22,14 +27,19 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Table
 
 TABLES: Final[tuple[Table, ...]] = (
+    *access_tokens.TABLES,
+    *accounts.TABLES,
     *aliases.TABLES,
     *client_transactions.TABLES,
+    *devices.TABLES,
     *events.TABLES,
     *foundation.TABLES,
+    *login_tokens.TABLES,
     *memberships.TABLES,
     *notifications.TABLES,
     *profiles.TABLES,
     *push_rules.TABLES,
+    *registration_tokens.TABLES,
     *relations.TABLES,
     *rooms.TABLES,
     *state_nodes.TABLES,
