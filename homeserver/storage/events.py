@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final, NewType
 
-from homeserver.core.canonical_json import decode_for
+from homeserver.core.canonical_json import decode_checked
 from homeserver.core.event import EncodedEvent, Event, view_event
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import room_version
@@ -135,6 +135,19 @@ def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit:
     return [_stored(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
 
 
+ROOMS_WITH_NEWS = """
+    SELECT DISTINCT room_id FROM events
+     WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto"""
+
+
+def rooms_with_news(tx: Transaction, room_ids: Sequence[str], *, after: int, upto: int) -> set[RoomID]:
+    """Those of the rooms that got events with log positions in (after, upto]."""
+    if not room_ids:
+        return set()
+    rows = tx.all(ROOMS_WITH_NEWS, room_ids=list(room_ids), after=after, upto=upto)
+    return {RoomID(row[0]) for row in rows}
+
+
 BACKWARDS = (
     SELECT_EVENT
     + """
@@ -184,7 +197,7 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
     version = room_version(row[15])
     return StoredEvent(
         nid=EventNid(row[0]),
-        event=view_event(decode_for(version, bytes(row[14])), version, event_id=EventID(row[1])),
+        event=view_event(decode_checked(version, bytes(row[14])), version, event_id=EventID(row[1])),
         log_position=row[3],
         place=row[4],
         verdict=Verdict(row[5]),

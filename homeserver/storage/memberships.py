@@ -143,6 +143,23 @@ def member_counts(tx: Transaction, room_id: RoomID) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.all(COUNTS, room_id=room_id)}
 
 
+PRESENT_HEROES = """
+    SELECT user_id FROM memberships
+     WHERE room_id = :room_id AND membership IN ('join', 'invite') AND user_id <> :user_id
+     ORDER BY place LIMIT :limit"""
+DEPARTED_HEROES = """
+    SELECT user_id FROM memberships
+     WHERE room_id = :room_id AND membership IN ('leave', 'ban') AND user_id <> :user_id
+     ORDER BY place LIMIT :limit"""
+
+
+def hero_candidates(tx: Transaction, room_id: RoomID, user_id: UserID, *, limit: int) -> list[UserID]:
+    """Those of the others who may stand for a room without a name: who is in it or invited, else who has left."""
+    rows = tx.all(PRESENT_HEROES, room_id=room_id, user_id=user_id, limit=limit)
+    rows = rows or tx.all(DEPARTED_HEROES, room_id=room_id, user_id=user_id, limit=limit)
+    return [UserID(row[0]) for row in rows]
+
+
 SHARED_ROOM_USERS = """
     SELECT DISTINCT theirs.user_id FROM memberships mine
       JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join'
@@ -220,6 +237,19 @@ def changes_of_rooms(tx: Transaction, room_ids: Sequence[str], *, after: int, up
     if not room_ids:
         return []
     return [_change(row) for row in tx.all(CHANGES_OF_ROOMS, room_ids=list(room_ids), after=after, upto=upto)]
+
+
+JOINED_PLACE = """
+    SELECT e.place FROM membership_changes c JOIN events e ON e.event_id = c.event_id
+     WHERE c.user_id = :user_id AND c.room_id = :room_id AND c.membership = 'join'
+       AND (c.before IS NULL OR c.before <> 'join')
+     ORDER BY c.log_position DESC LIMIT 1"""
+
+
+def joined_place(tx: Transaction, room_id: RoomID, user_id: UserID) -> int | None:
+    """Where in the room's order the user joined last; None when that is long ago, or never was."""
+    row = tx.one(JOINED_PLACE, room_id=room_id, user_id=user_id)
+    return None if row is None else row[0]
 
 
 SWEEP_CHANGES = """

@@ -124,10 +124,23 @@ class RoomStates:
             if event_id is not None and event_id in events
         }
 
-    def whole(self, tx: Transaction, room_id: RoomID, root: bytes) -> list[StoredEvent]:
+    def whole(self, tx: Transaction | None, room_id: RoomID, root: bytes) -> list[StoredEvent]:
         """Every event of the state `root`, in no order."""
         entries = self.with_nodes(tx, room_id, lambda nodes: list(state_map.items(nodes, root)))
         return list(self.load(tx, [event_id for _, event_id in entries]).values())
+
+    def all_but_type(self, tx: Transaction | None, room_id: RoomID, root: bytes, left_out: str) -> list[StoredEvent]:
+        """Every event of the state `root` but those of one type, in no order."""
+
+        def entries(nodes: Nodes) -> list[EventID]:
+            wanted = [event_type for event_type in state_map.types(nodes, root) if event_type != left_out]
+            return [
+                event_id
+                for event_type in wanted
+                for _, event_id in state_map.items_of_type(nodes, root, event_type)
+            ]
+
+        return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())
 
     def of_type(self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str) -> list[StoredEvent]:
         """Every event of one type in the state `root`, in no order."""

@@ -166,7 +166,7 @@ class RoomCreation:
             rich = {"m.text": [{"body": wishes.topic, "mimetype": "text/plain"}]}
             add("m.room.topic", {"topic": wishes.topic, "m.topic": rich})
         for user_id in invitees:
-            content = {"membership": "invite", **member_profile(tx, user_id)}
+            content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}
             if wishes.is_direct:
                 content["is_direct"] = True
             add("m.room.member", content, user_id)

@@ -1,0 +1,106 @@
+"""Small maps that make an empty or a small sync cost no database access. Only the reactor thread writes them.
+
+Each is filled by a sync that did read the database, and is outdated by the changes that services/events/news.py tells
+of: a section that finds such a change reads anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
+from homeserver.storage.device_keys import KeyCounts
+from homeserver.storage.notifications import UnreadCount
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Device = tuple[UserID, DeviceID]
+
+DEVICES: Final = 20_000
+COUNTED_ROOMS: Final = 100_000
+LAZY_ROOMS: Final = 20_000
+MEMBERS_PER_ROOM: Final = 1_000
+
+
+class Recent(Generic[K, V]):
+    """A map that forgets what was used longest ago."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is still there."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        """Forget a value."""
+        self._values.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRoom:
+    """A user's unread counts in a room as of a log position, by thread."""
+
+    position: int
+    threads: dict[str, UnreadCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What waits for a device as of a log position: the highest position of a message, 0 for none."""
+
+    position: int
+    highest: int
+
+
+class SyncMemory:
+    """What syncs remember of each other."""
+
+    def __init__(self) -> None:
+        self.key_counts: Recent[Device, KeyCounts] = Recent(DEVICES)
+        self.inboxes: Recent[Device, Inbox] = Recent(DEVICES)
+        self.ignored: Recent[UserID, frozenset[str]] = Recent(DEVICES)
+        self.counts: Recent[tuple[UserID, RoomID], CountedRoom] = Recent(COUNTED_ROOMS)
+        self._sent_members: Recent[tuple[Device, RoomID], OrderedDict[str, tuple[EventID, int]]] = Recent(LAZY_ROOMS)
+        self._acknowledged: dict[Device, int] = {}
+
+    def was_sent(self, device: Device, room_id: RoomID, member: str, event_id: EventID, since: int) -> bool:
+        """Whether the device has this member event: it was sent in an answer that the client shows to have."""
+        sent = self._sent_members.get((device, room_id))
+        return sent is not None and member in sent and sent[member][0] == event_id and sent[member][1] <= since
+
+    def note_sent(self, device: Device, room_id: RoomID, members: dict[str, EventID], position: int) -> None:
+        """Remember member events that are sent with the token of `position`."""
+        sent = self._sent_members.get((device, room_id))
+        if sent is None:
+            sent = OrderedDict()
+            self._sent_members.put((device, room_id), sent)
+        for member, event_id in members.items():
+            if sent.get(member, (None,))[0] != event_id:
+                sent[member] = (event_id, position)
+            while len(sent) > MEMBERS_PER_ROOM:
+                sent.popitem(last=False)
+
+    def acknowledge(self, device: Device, position: int) -> None:
+        """A client came back with a token: it has the to-device messages up to `position`."""
+        if position > self._acknowledged.get(device, 0):
+            self._acknowledged[device] = position
+
+    def take_acknowledged(self) -> list[tuple[UserID, DeviceID, int]]:
+        """What was acknowledged since the last call."""
+        taken = [(user_id, device_id, position) for (user_id, device_id), position in self._acknowledged.items()]
+        self._acknowledged = {}
+        return taken

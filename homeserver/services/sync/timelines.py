@@ -1,0 +1,121 @@
+"""The timeline of one room in a sync: its newest events that the user may see and wants to.
+
+Spec: client-server-api/#syncing. What the state was before it is in states.py.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from homeserver.core.filters import RoomEventFilter
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.rooms.readers import Readers, is_member_event_of
+from homeserver.services.sync.request import NotInMemory, Window
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import StoredEvent, room_news
+from homeserver.storage.relations import relations_to
+
+DEFAULT_LIMIT: Final = 10
+MOST_PAGES: Final = 10  # read for one room when filters leave little; then the timeline is limited
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Events, oldest first, each with the user's membership at it. `limited`: there are more before them."""
+
+    events: Sequence[tuple[StoredEvent, str]]
+    limited: bool
+
+    @property
+    def senders(self) -> set[str]:
+        """Whose member events a lazily loading client needs."""
+        return {stored.event.sender for stored, _ in self.events}
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineQuestion:
+    """Which part of a room's history is wanted, and by whom.
+
+    `joined_throughout` says that the user was joined all the time, and may see everything in the window; otherwise
+    history visibility decides, and `is_member` says whether shared history is open to the user.
+    """
+
+    room_id: RoomID
+    user_id: UserID
+    window: Window
+    event_filter: RoomEventFilter
+    ignored: Collection[str]
+    joined_throughout: bool
+    is_member: bool = True
+
+
+class Timelines:
+    """Reads timelines."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def from_events(self, question: TimelineQuestion, events: Sequence[StoredEvent]) -> Timeline:
+        """The timeline when `events` are all that happened in the window, oldest first."""
+        if question.event_filter.needs_relations:
+            raise NotInMemory
+        limit = _limit(question.event_filter)
+        wanted = [(stored, "join") for stored in events if self._is_wanted(question, stored, ())]
+        return Timeline(wanted[max(0, len(wanted) - limit) :] if limit else [], limited=len(wanted) > limit)
+
+    def read(self, tx: Transaction, question: TimelineQuestion) -> Timeline:
+        """The timeline as the database has it."""
+        limit = _limit(question.event_filter)
+        after = -1 if question.window.after is None else question.window.after
+        upto, has_more = question.window.upto, True
+        newest_first: list[tuple[StoredEvent, str]] = []
+        for _ in range(MOST_PAGES):
+            asked = limit - len(newest_first) + 1
+            page = room_news(tx, question.room_id, after=after, upto=upto, limit=asked)
+            newest_first += self._wanted(tx, question, page)
+            has_more = len(page) == asked
+            if not has_more or len(newest_first) > limit:
+                break
+            upto = (page[-1].log_position or 0) - 1
+        return Timeline(newest_first[:limit][::-1], limited=has_more or len(newest_first) > limit)
+
+    def _wanted(
+        self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]
+    ) -> list[tuple[StoredEvent, str]]:
+        children = {}
+        if question.event_filter.needs_relations:
+            children = relations_to(tx, [stored.event.event_id for stored in events])
+        wanted = [
+            stored for stored in events if self._is_wanted(question, stored, children.get(stored.event.event_id, ()))
+        ]
+        if question.joined_throughout:
+            return [(stored, "join") for stored in wanted]
+        seen = {
+            stored.nid: (stored, membership)
+            for stored, membership in self._readers.visible(
+                tx, question.room_id, question.user_id, wanted, is_member=question.is_member
+            )
+        }
+        return [
+            seen.get(stored.nid, (stored, "leave"))
+            for stored in wanted
+            # That one was removed, or an invite was taken back, one is always told.
+            if stored.nid in seen or is_member_event_of(stored.event, question.user_id)
+        ]
+
+    @staticmethod
+    def _is_wanted(question: TimelineQuestion, stored: StoredEvent, children: Collection[tuple[str, str]]) -> bool:
+        event = stored.event
+        if event.sender in question.ignored and event.state_key is None:
+            return False
+        return question.event_filter.is_default or question.event_filter.matches(
+            event_type=event.type,
+            sender=event.sender,
+            room_id=event.room_id,
+            has_url="url" in event.content,
+            children=children,
+        )
+
+
+def _limit(event_filter: RoomEventFilter) -> int:
+    return DEFAULT_LIMIT if event_filter.limit is None else event_filter.limit
