@@ -15,7 +15,7 @@ from psycopg2 import extensions
 from homeserver.core.errors import BadJson
 from homeserver.storage import dialect as dialects
 from homeserver.storage.database import DatabaseRefused, Durability, Transaction, Trouble
-from homeserver.storage.dialect import Dialect, InsertShape, check_parameters
+from homeserver.storage.dialect import Dialect, InsertShape, Statement, check_parameters
 from homeserver.storage.migrations.runner import REVISIONS, Revision, migrate
 
 Connection = extensions.connection
@@ -107,6 +107,14 @@ class Link:
             self.connection.close()
 
 
+def adapted(statement: Statement, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The same parameters, checked, and their lists as the driver takes them. Any: see Transaction."""
+    check_parameters(parameters)
+    for name, adapter in statement.arrays:
+        parameters[name] = adapter(parameters[name])
+    return parameters
+
+
 @dataclass(slots=True)
 class WaitingRows:
     """Rows of one INSERT that wait for the end of the batch, already in the server's words."""
@@ -174,8 +182,15 @@ class PostgreSQLTransaction(Transaction):
 
     def run_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:  # Any: see Transaction
         """Run a statement once for each of `rows`, in order."""
-        for row in rows:
-            self._execute(sql, dict(row))
+        statement = self.dialect.statements.get(sql) or self.dialect.statement(sql)
+        self._settle_for(statement)
+        cursor = self._cursor()
+        try:
+            texts = [cursor.mogrify(statement.sql, adapted(statement, dict(row))) for row in rows]
+        except UnicodeEncodeError as error:
+            raise BadJson("a string is not valid Unicode") from error
+        for start in range(0, len(texts), ROWS_PER_INSERT):
+            self._send(b";".join(texts[start : start + ROWS_PER_INSERT]))
 
     def insert_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:  # Any: see Transaction
         """Keep rows for one INSERT at the end of the batch, or before a statement that names their table."""
@@ -231,15 +246,8 @@ class PostgreSQLTransaction(Transaction):
 
     def _execute(self, sql: str, parameters: dict[str, Any]) -> Cursor:  # Any: see Transaction
         statement = self.dialect.statements.get(sql) or self.dialect.statement(sql)
-        check_parameters(parameters)
-        for name, adapter in statement.arrays:
-            parameters[name] = adapter(parameters[name])
-        if statement.writes:
-            self.dirty = True
-        if self.positions_names and not self.positions_names.isdisjoint(statement.names):
-            self._give_positions()
-        if self.rows_names and not self.rows_names.isdisjoint(statement.names):
-            self._insert_rows()
+        adapted(statement, parameters)
+        self._settle_for(statement)
         cursor = self._cursor()
         begun, self.begun = self.begun, True
         try:
@@ -248,6 +256,19 @@ class PostgreSQLTransaction(Transaction):
             self.begun = begun
             raise BadJson("a string is not valid Unicode") from error
         return cursor
+
+    def _send(self, text: bytes) -> None:
+        begun, self.begun = self.begun, True
+        self._cursor().execute(text if begun else self.begin.encode() + text)
+
+    def _settle_for(self, statement: Statement) -> None:
+        """Write what waits and `statement` would miss."""
+        if statement.writes:
+            self.dirty = True
+        if self.positions_names and not self.positions_names.isdisjoint(statement.names):
+            self._give_positions()
+        if self.rows_names and not self.rows_names.isdisjoint(statement.names):
+            self._insert_rows()
 
     def _cursor(self) -> Cursor:
         if self.cursor is None:
@@ -269,9 +290,7 @@ class PostgreSQLTransaction(Transaction):
                 head = cursor.mogrify(each.shape.head, {})
                 tail = cursor.mogrify(each.shape.tail, {}) if each.shape.tail.strip() else b""
                 for start in range(0, len(each.rows), ROWS_PER_INSERT):
-                    begun, self.begun = self.begun, True
-                    values = b",".join(each.rows[start : start + ROWS_PER_INSERT])
-                    cursor.execute((b"" if begun else self.begin.encode()) + head + values + tail)
+                    self._send(head + b",".join(each.rows[start : start + ROWS_PER_INSERT]) + tail)
         except psycopg2.Error:
             self.broken = True
             raise
