@@ -44,7 +44,7 @@ SWEEP_EVERY_S: Final = 5.0
 IDLE_S: Final = 75.0  # a connection without a request
 SLOW_AFTER_S: Final = 30.0  # a request that is still arriving must by then have come at a fair rate
 SLOWEST_BYTES_PER_S: Final = 1000.0
-STUCK_S: Final = 120.0  # a client that takes nothing of what it asked for
+STUCK_S: Final = 600.0  # a client that does not take what it asked for
 LINGER_S: Final = 5.0  # for a client to read why it was refused
 
 log = get_logger(__name__)
@@ -198,6 +198,7 @@ class _Channel(http.HTTPChannel):
         self._received = 0  # bytes
         self._answered_at = 0  # how much had been received when the last answer was sent
         self._is_answering = False
+        self._is_closing = False
         self._phase = ""
         self._phase_began_s = 0.0
         self._phase_began_at = 0
@@ -255,6 +256,11 @@ class _Channel(http.HTTPChannel):
         self._is_stuck = False
         super().resumeProducing()
 
+    def loseConnection(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            super().loseConnection()
+
     def respond_and_give_up(self, rendered: Rendered) -> None:
         """Answer before the request has wholly arrived, and read no more. The connection is closed a little later."""
         if not self.has_given_up:
@@ -274,7 +280,7 @@ class _Channel(http.HTTPChannel):
             self._phase, self._phase_began_s, self._phase_began_at = phase, now_s, self._received
             return
         elapsed_s = now_s - self._phase_began_s
-        if (phase == "given up" and elapsed_s >= LINGER_S) or (phase == "stuck" and elapsed_s >= STUCK_S):
+        if (phase == "given up" and elapsed_s >= LINGER_S) or (phase in ("stuck", "closing") and elapsed_s >= STUCK_S):
             self.forceAbortClient()
         elif phase == "receiving" and elapsed_s >= SLOW_AFTER_S:
             if self._received - self._phase_began_at < SLOWEST_BYTES_PER_S * elapsed_s:
@@ -287,6 +293,8 @@ class _Channel(http.HTTPChannel):
     def _current_phase(self) -> str:
         if self.has_given_up:
             return "given up"
+        if self._is_closing:
+            return "closing"
         if self._is_stuck:
             return "stuck"
         if self._is_answering:

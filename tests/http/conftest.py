@@ -2,11 +2,11 @@
 
 import http.client
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import pytest
@@ -114,6 +114,19 @@ class Served:
         return in_reactor(function)
 
 
+class Serve(Protocol):
+    """Serves the endpoints of the given objects, each site on a port of its own."""
+
+    def __call__(
+        self,
+        *endpoints: object,
+        limits: Mapping[RateClass, RateLimit] | None = None,
+        served: Collection[Surface] = frozenset(Surface),
+        proxies: TrustedProxies = TrustedProxies(()),
+        by_owner: bool = False,
+    ) -> Served: ...
+
+
 def read_response(connection: http.client.HTTPConnection) -> Response:
     """The next response of a connection."""
     answer = connection.getresponse()
@@ -147,30 +160,35 @@ def running_reactor() -> Iterator[None]:
 
 
 @pytest.fixture
-def serve(running_reactor: None) -> Iterator[Callable[..., Served]]:
+def serve(running_reactor: None) -> Iterator[Serve]:
     """Serve the endpoints of the given objects, each site on a port of its own."""
     stops: list[Callable[[], Any]] = []
 
-    def start(*endpoints: object, rates: Mapping[RateClass, RateLimit] | None = None, **listening: Any) -> Served:
+    def start(
+        *endpoints: object,
+        limits: Mapping[RateClass, RateLimit] | None = None,
+        served: Collection[Surface] = frozenset(Surface),
+        proxies: TrustedProxies = TrustedProxies(()),
+        by_owner: bool = False,
+    ) -> Served:
         clock = ReactorClock(the_reactor)
         tokens = Tokens()
         metrics = Metrics()
-        door = Door(Authentication(tokens, Peers(), accepts_query_tokens=True), RateLimiting(rates or {}, clock))
+        door = Door(Authentication(tokens, Peers(), accepts_query_tokens=True), RateLimiting(limits or {}, clock))
         traffic = Traffic(door, clock, metrics, deferToThread)
-        router = Router(collect(endpoints), listening.pop("served", frozenset(Surface)))
-        site = Site(traffic, Listening(router, listening.pop("proxies", TrustedProxies(())), **listening))
+        site = Site(traffic, Listening(Router(collect(endpoints), served), proxies, by_owner=by_owner))
         port = in_reactor(lambda: the_reactor.listenTCP(0, site, interface="127.0.0.1"))
         in_reactor(traffic.start)
-        served = Served(port.getHost().port, traffic, tokens, metrics)
+        running = Served(port.getHost().port, traffic, tokens, metrics)
 
         def stop() -> None:
-            for connection in served.opened:
+            for connection in running.opened:
                 connection.close()
             in_reactor(port.stopListening)
             in_reactor(lambda: traffic.drain(0))
 
         stops.append(stop)
-        return served
+        return running
 
     yield start
     for stop in stops:

@@ -1,4 +1,6 @@
 """Requests over a real connection: what arrives is answered, whatever it is."""
+# mypy: disallow-untyped-calls=False
+# (Twisted's transport for tests is untyped.)
 
 import gzip
 import io
@@ -13,10 +15,13 @@ import msgspec
 import orjson
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import StringTransport
 
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.rate_limits import RateLimit
+from homeserver.http.authentication import Authentication
 from homeserver.http.client_address import TrustedProxies
+from homeserver.http.door import Door
 from homeserver.http.endpoint import (
     ACCESS_TOKEN,
     ADMIN_SOCKET,
@@ -31,13 +36,17 @@ from homeserver.http.endpoint import (
     Request,
     Surface,
     Upload,
+    collect,
     endpoint,
 )
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.rate_limiting import RateClass, RateLimiting
+from homeserver.http.resource import Listening, Site, Traffic
+from homeserver.http.router import Router
+from homeserver.runtime.clock import ManualClock
+from homeserver.runtime.metrics import Metrics
 from homeserver.services.errors import Forbidden, UserInteractionRequired
-from tests.http.conftest import Served, in_reactor, read_response
+from tests.http.conftest import Peers, Serve, Served, Tokens, in_reactor, read_response
 
-Serve = Callable[..., Served]
 AS_ALICE = {"Authorization": "Bearer secret"}
 SEND = "/_matrix/client/v3/rooms/!r:example.org/send/m.room.message/t1"
 
@@ -311,7 +320,7 @@ def test_a_listener_serves_only_what_it_is_told_to(serve: Serve, rooms: Rooms) -
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(serve: Serve, rooms: Rooms) -> None:
-    site = serve(rooms, rates={RateClass.LOGIN: RateLimit(per_second=0.001, burst=2)})
+    site = serve(rooms, limits={RateClass.LOGIN: RateLimit(per_second=0.001, burst=2)})
 
     answers = [site.request("GET", "/_matrix/client/v3/ip") for _ in range(3)]
 
@@ -549,6 +558,110 @@ def test_a_file_reply_that_is_not_wanted_any_more_is_closed(site: Served) -> Non
 
     wait_for(lambda: site.traffic.in_flight == 0)
     wait_for(lambda: not site.traffic.channels)
+
+
+class Line:
+    """A connection without a network, under a clock that is moved by hand."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.clock = ManualClock()
+        limiting = RateLimiting({}, self.clock)
+        door = Door(Authentication(Tokens(), Peers(), accepts_query_tokens=True), limiting)
+        self.traffic = Traffic(door, self.clock, Metrics(), lambda _: Deferred())
+        self.traffic.start()
+        router = Router(collect([rooms]), frozenset(Surface))
+        self._channel = Site(self.traffic, Listening(router, TrustedProxies(()))).buildProtocol(None)
+        self.transport = StringTransport()
+        self._channel.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self._channel.dataReceived(data)
+
+    def take_nothing(self) -> None:
+        """As a client does that stops to read while much is to be sent."""
+        self._channel.pauseProducing()
+
+    def pass_time(self, seconds: int) -> None:
+        """Sweeps come every few seconds."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.transport.disconnecting or self.transport.disconnected)
+
+
+@pytest.fixture
+def line(rooms: Rooms) -> Line:
+    return Line(rooms)
+
+
+def test_an_idle_connection_is_closed_after_a_while(line: Line) -> None:
+    line.send(b"GET /_matrix/client/v3/ip HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b" 200 OK" in line.transport.value()
+
+    line.pass_time(60)
+    assert not line.is_closed
+    line.pass_time(30)
+
+    assert line.is_closed
+
+
+def test_a_long_poll_may_take_its_time(line: Line) -> None:
+    line.send(b"GET /_matrix/client/v3/wait HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    line.pass_time(1000)
+
+    assert not line.is_closed
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"GET /_matrix/client/v3/ip HTTP/1.1\r\n",
+        b"PUT %s HTTP/1.1\r\nContent-Length: 9999\r\n\r\n" % SEND.encode(),
+    ],
+)
+def test_a_request_that_drips_in_is_cut_off(line: Line, start: bytes) -> None:
+    line.send(start)
+    for _ in range(45):
+        line.send(b"x")
+        line.pass_time(1)
+
+    assert line.is_closed
+
+
+def test_a_large_upload_at_a_fair_rate_is_received(line: Line) -> None:
+    line.send(
+        b"POST /_matrix/media/v3/upload HTTP/1.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    for _ in range(200):
+        line.send(b"x" * 5000)
+        line.pass_time(1)
+
+    assert b'"size":1000000' in line.transport.value()
+
+
+def test_a_client_that_takes_nothing_is_cut_off(line: Line) -> None:
+    line.take_nothing()
+
+    line.pass_time(500)
+    assert not line.is_closed
+    line.pass_time(150)
+
+    assert line.is_closed
+
+
+def test_a_refused_client_has_a_moment_to_read_why(line: Line) -> None:
+    line.send(b"PUT %s HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n" % SEND.encode())
+    assert line.transport.value().startswith(b"HTTP/1.1 413 ")
+
+    assert not line.is_closed
+    line.send(b"x" * 100_000)
+    line.pass_time(30)
+
+    assert line.is_closed
 
 
 def test_a_mark_must_say_what_its_handler_reads() -> None:

@@ -1,0 +1,72 @@
+"""Buckets per caller and class."""
+
+import pytest
+
+from homeserver.core.rate_limits import RateLimit
+from homeserver.http.rate_limiting import MOST_BUCKETS, RateClass, RateLimiting, network_of
+from homeserver.runtime.clock import ManualClock
+from homeserver.services.errors import LimitExceeded
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def limiting(clock: ManualClock) -> RateLimiting:
+    return RateLimiting({RateClass.SEND: RateLimit(per_second=2, burst=3)}, clock)
+
+
+def test_a_burst_passes_and_then_one_at_a_time(limiting: RateLimiting, clock: ManualClock) -> None:
+    for _ in range(3):
+        limiting.take(RateClass.SEND, "@a:b")
+    with pytest.raises(LimitExceeded) as caught:
+        limiting.take(RateClass.SEND, "@a:b")
+
+    clock.advance(caught.value.retry_after_ms / 1000)
+
+    assert caught.value.retry_after_ms == 500
+    limiting.take(RateClass.SEND, "@a:b")
+
+
+def test_callers_and_classes_do_not_share_a_bucket(limiting: RateLimiting) -> None:
+    for _ in range(3):
+        limiting.take(RateClass.SEND, "@a:b")
+
+    limiting.take(RateClass.SEND, "@c:b")
+    for _ in range(100):
+        limiting.take(RateClass.LOGIN, "@a:b")
+
+
+def test_full_buckets_are_forgotten(limiting: RateLimiting, clock: ManualClock) -> None:
+    limiting.take(RateClass.SEND, "@a:b")
+    clock.advance(1)
+    limiting.take(RateClass.SEND, "@c:b")
+
+    limiting.sweep()
+
+    assert len(limiting) == 1
+
+
+def test_memory_is_bounded_however_many_callers_come(limiting: RateLimiting) -> None:
+    for number in range(MOST_BUCKETS + 10):
+        limiting.take(RateClass.SEND, str(number))
+
+    assert len(limiting) <= MOST_BUCKETS
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("unix", "unix"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_household_counts_as_one(address: str, network: str) -> None:
+    assert network_of(address) == network
