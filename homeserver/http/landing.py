@@ -34,10 +34,7 @@ _WITH_TOKEN: Final = "Whoever was given a registration token may make an account
 _IS_CLOSED: Final = "Accounts here are made by whoever runs the server."
 _HEADERS: Final = (
     ("Content-Type", "text/html; charset=utf-8"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-popups",
-    ),
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "public, max-age=300"),
 )

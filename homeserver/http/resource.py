@@ -226,6 +226,13 @@ class _Channel(http.HTTPChannel):
     def getHost(self) -> IAddress:
         return self._host
 
+    def headerReceived(self, line: bytes) -> bool:
+        if len(line) > 64 and line[:15].lower() == b"content-length:":
+            # So many digits that Python refuses to read the number.
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
+
     def lineLengthExceeded(self, line: bytes) -> None:
         self._respondToBadRequestAndDisconnect()
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,7 +46,7 @@ from homeserver.http.router import Router
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.errors import Forbidden, UserInteractionRequired
-from tests.http.conftest import Peers, Serve, Served, Tokens, in_reactor, read_response
+from tests.http.conftest import Peers, Serve, Served, Tokens, in_reactor, read_response, the_reactor
 
 AS_ALICE = {"Authorization": "Bearer secret"}
 SEND = "/_matrix/client/v3/rooms/!r:example.org/send/m.room.message/t1"
@@ -513,6 +514,7 @@ def test_draining_gives_up_what_takes_too_long(site: Served, rooms: Rooms) -> No
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
@@ -539,6 +541,24 @@ def test_http_1_0_and_absolute_paths_are_understood(site: Served) -> None:
 
     assert old.startswith(b"HTTP/1.1 200 OK")
     assert absolute.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_unix_socket_is_served_as_well(site: Served, rooms: Rooms, tmp_path: Path) -> None:
+    listening = Listening(Router(collect([rooms]), frozenset(Surface)), TrustedProxies(()), by_owner=True)
+    path = tmp_path / "admin.sock"
+    port = in_reactor(lambda: the_reactor.listenUNIX(str(path), Site(site.traffic, listening), mode=0o600))
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(b"POST /_columba/admin/stop HTTP/1.1\r\nHost: x\r\n\r\n")
+            stopped = connection.recv(65536)
+            connection.sendall(b"GET /_matrix/client/v3/ip HTTP/1.1\r\nHost: x\r\n\r\n")
+            asked = connection.recv(65536)
+    finally:
+        in_reactor(port.stopListening)
+
+    assert stopped.startswith(b"HTTP/1.1 200 ")
+    assert b'"ip":"unix"' in asked
 
 
 def test_requests_are_counted_by_endpoint(site: Served) -> None:
