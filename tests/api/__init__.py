@@ -1,0 +1,1 @@
+"""The client-server API over real HTTP, against the whole server as a process."""
