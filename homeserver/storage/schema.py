@@ -7,42 +7,54 @@ from typing import Final
 
 from homeserver.storage import (
     access_tokens,
+    account_data,
     accounts,
     aliases,
     client_transactions,
+    device_keys,
+    device_lists,
     devices,
     events,
+    filters,
     foundation,
     login_tokens,
     memberships,
     notifications,
     profiles,
     push_rules,
+    receipts,
     registration_tokens,
     relations,
     rooms,
     state_nodes,
+    to_device,
 )
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Table
 
 TABLES: Final[tuple[Table, ...]] = (
     *access_tokens.TABLES,
+    *account_data.TABLES,
     *accounts.TABLES,
     *aliases.TABLES,
     *client_transactions.TABLES,
+    *device_keys.TABLES,
+    *device_lists.TABLES,
     *devices.TABLES,
     *events.TABLES,
+    *filters.TABLES,
     *foundation.TABLES,
     *login_tokens.TABLES,
     *memberships.TABLES,
     *notifications.TABLES,
     *profiles.TABLES,
     *push_rules.TABLES,
+    *receipts.TABLES,
     *registration_tokens.TABLES,
     *relations.TABLES,
     *rooms.TABLES,
     *state_nodes.TABLES,
+    *to_device.TABLES,
     # one line per family, in the order of the alphabet
 )
 

@@ -6,7 +6,7 @@ Only the reactor thread comes here.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -107,9 +107,16 @@ class News:
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._tails: OrderedDict[UserID, Tail] = OrderedDict()
+        self._listeners: list[Callable[[Change], None]] = []
+
+    def listen(self, listener: Callable[[Change], None]) -> None:
+        """Have `listener` called with every change, whomever it concerns, before readers wake: what memory follows."""
+        self._listeners.append(listener)
 
     def publish(self, change: Change, users: Collection[UserID]) -> None:
         """Tell these users' readers of a committed change."""
+        for listener in self._listeners:
+            listener(change)
         tails = self._tails
         for user_id in users if len(users) <= len(tails) else [user for user in tails if user in users]:
             tail = tails.get(user_id)

@@ -1,0 +1,144 @@
+"""Who is typing in which room: in memory only, with a serial that moves at every change.
+
+Spec: client-server-api/#typing-notifications. What a sync shows of it is in services/sync/ephemeral.py.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import Final
+
+from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of
+from homeserver.runtime.clock import Cancellable, Clock
+from homeserver.runtime.wakeups import Bell
+from homeserver.services.errors import Forbidden
+from homeserver.services.events.news import Change, News, RoomWritten
+from homeserver.services.events.notifying import Notifying
+from homeserver.services.rooms.audiences import audience_with
+from homeserver.storage.database import Database, Transaction
+
+DEFAULT_TIMEOUT_MS: Final = 30_000
+SHORTEST_TIMEOUT_MS: Final = 1_000
+LONGEST_TIMEOUT_MS: Final = 120_000
+MOST_ROOMS: Final = 10_000  # remembered; beyond them, those in which nobody types for longest are forgotten
+MOST_MOVES: Final = 1_000
+
+
+@dataclass(slots=True)
+class _Room:
+    """A room in which somebody types, or did."""
+
+    members: set[UserID] = field(default_factory=set)  # joined, of this server
+    typing: dict[UserID, Cancellable] = field(default_factory=dict)  # and what ends it
+    serial: int = 0
+
+
+class Typing:
+    """Knows who is typing. Changes happen on the reactor thread; `typing_since` answers on any."""
+
+    def __init__(
+        self, database: Database, notifying: Notifying, news: News, bell: Bell, clock: Clock, server_name: ServerName
+    ) -> None:
+        self.serial = 0
+        self._database = database
+        self._notifying = notifying
+        self._bell = bell
+        self._clock = clock
+        self._server_name = server_name
+        self._lock = Lock()
+        self._rooms: OrderedDict[RoomID, _Room] = OrderedDict()  # the one that changed last is the last
+        self._moves: OrderedDict[RoomID, int] = OrderedDict()  # log position of the newest change of memberships
+        news.listen(self._follow_members)
+
+    async def set_typing(
+        self,
+        requester: UserID,
+        user_id: UserID,
+        room_id: RoomID,
+        *,
+        is_typing: bool,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Say that a user types, for so long, or no longer does. Raises Forbidden."""
+        if requester != user_id:
+            raise Forbidden("You can type for yourself only")
+        if not is_typing:
+            self._stop(room_id, user_id)  # who is not in the room does not type there: nothing to check
+            return
+        members, position = await self._database.read(self._members, room_id, user_id)
+        while self._moves.get(room_id, 0) > position:  # somebody came or went while the database was asked
+            members, position = await self._database.read(self._members, room_id, user_id)
+        wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
+        timeout_s = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS) / 1000
+        with self._lock:
+            room = self._rooms.setdefault(room_id, _Room())
+            room.members = members
+            before = room.typing.get(user_id)
+            room.typing[user_id] = self._clock.call_later(timeout_s, partial(self._stop, room_id, user_id))
+            if before is None:
+                self._move_on(room_id, room)
+        if before is None:
+            self._bell.ring(room.members)
+        else:
+            before.cancel()
+
+    def typing_since(self, user_id: UserID, serial: int) -> list[tuple[RoomID, list[UserID]]]:
+        """Who types now in each room of the user where that changed after `serial`: 0 for all rooms where anybody does.
+
+        Only rooms in which the user is joined.
+        """
+        found: list[tuple[RoomID, list[UserID]]] = []
+        with self._lock:
+            for room_id, room in reversed(self._rooms.items()):
+                if room.serial <= serial:
+                    break
+                if user_id in room.members and (room.typing or serial):
+                    found.append((room_id, list(room.typing)))
+        return found
+
+    def _members(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> tuple[set[UserID], int]:
+        position = tx.log_position
+        return set(audience_with(tx, self._notifying, room_id, user_id).members), position
+
+    def _stop(self, room_id: RoomID, user_id: UserID) -> None:
+        room = self._rooms.get(room_id)
+        if room is None or user_id not in room.typing:
+            return
+        with self._lock:
+            ending = room.typing.pop(user_id)
+            self._move_on(room_id, room)
+        ending.cancel()
+        self._bell.ring(room.members)
+
+    def _move_on(self, room_id: RoomID, room: _Room) -> None:
+        """Note that the room changed; to be called under the lock."""
+        self.serial += 1
+        room.serial = self.serial
+        self._rooms.move_to_end(room_id)
+        while len(self._rooms) > MOST_ROOMS and not next(iter(self._rooms.values())).typing:
+            self._rooms.popitem(last=False)
+
+    def _follow_members(self, change: Change) -> None:
+        """Who leaves a room types there no more, and is not told who does; who joins is told."""
+        if not isinstance(change, RoomWritten) or not change.memberships:
+            return
+        room_id = change.room_id
+        self._moves[room_id] = change.position
+        self._moves.move_to_end(room_id)
+        if len(self._moves) > MOST_MOVES:
+            self._moves.popitem(last=False)
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        for moved in change.memberships:
+            if moved.membership != "join":
+                with self._lock:
+                    room.members.discard(moved.user_id)
+                self._stop(room_id, moved.user_id)
+            elif server_name_of(moved.user_id) == self._server_name and moved.user_id not in room.members:
+                with self._lock:
+                    room.members.add(moved.user_id)
+                    if room.typing:
+                        self._move_on(room_id, room)
+                self._bell.ring(room.members)
