@@ -6,6 +6,11 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 from typing import Final
 
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.room_creation import RoomCreationEndpoints
+from homeserver.http.client.room_directory import RoomDirectoryEndpoints
+from homeserver.http.client.room_events import RoomEventsEndpoints
+from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -14,6 +19,11 @@ from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     # client
     CapabilitiesEndpoints,
+    RoomCreationEndpoints,
+    RoomDirectoryEndpoints,
+    RoomEventsEndpoints,
+    RoomMembershipEndpoints,
+    SendingEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
     # this server's own
