@@ -258,7 +258,7 @@ SWEEP_CHANGES = """
 
 
 def sweep_changes(tx: Transaction, now_ms: int, limit: int) -> int:
-    """Forget changes that only sync tokens older than the horizon would ask for."""
+    """Forget changes that only sync tokens older than the horizon (rooms.sync_horizon) would ask for."""
     return tx.run(SWEEP_CHANGES, before=now_ms - SYNC_HORIZON_MS, limit=limit)
 
 

@@ -170,9 +170,26 @@ SWEEP_ROOTS = """
          LIMIT :limit)"""
 
 
+MOVE_HORIZON = """
+    UPDATE sync_horizon SET log_position =
+        (SELECT MAX(log_position) FROM room_roots WHERE written_ms < :before)
+     WHERE log_position < (SELECT MAX(log_position) FROM room_roots WHERE written_ms < :before)"""
+
+
 def sweep_roots(tx: Transaction, now_ms: int, limit: int) -> int:
     """Forget states that only sync tokens older than the horizon would ask for; the newest older one stays."""
-    return tx.run(SWEEP_ROOTS, before=now_ms - SYNC_HORIZON_MS, limit=limit)
+    before = now_ms - SYNC_HORIZON_MS
+    tx.run(MOVE_HORIZON, before=before)
+    return tx.run(SWEEP_ROOTS, before=before, limit=limit)
+
+
+FIND_HORIZON = "SELECT log_position FROM sync_horizon"
+
+
+def sync_horizon(tx: Transaction) -> int:
+    """The oldest log position from which a sync can go on; for an older token it begins anew."""
+    row = tx.one(FIND_HORIZON)
+    return 0 if row is None else row[0]
 
 
 SYNC_HORIZON_MS: Final = 60 * 24 * 3600 * 1000  # a sync token older than this gets an initial sync
@@ -180,4 +197,5 @@ SYNC_HORIZON_MS: Final = 60 * 24 * 3600 * 1000  # a sync token older than this g
 TABLES: Final[tuple[Table, ...]] = (
     Table("rooms", owners={Owner.ROOM: "room_id"}, retention=Retention.bounded("one row per room")),
     Table("room_roots", owners={Owner.ROOM: "room_id"}, retention=Retention.expires(sweep_roots)),
+    Table("sync_horizon", retention=Retention.bounded("one row")),
 )

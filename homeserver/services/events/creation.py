@@ -9,7 +9,7 @@ from typing import Any
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
-from homeserver.core.event import Event
+from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import depth_limit
 from homeserver.core.hashing import reference_hash
@@ -21,6 +21,7 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
+from homeserver.storage.rooms import find_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,18 @@ class EventCreation:
 
     def begin_room(self, tx: Transaction, draft: Draft, version: RoomVersion, room_id: RoomID | None) -> RoomWrite:
         """Begin a room with its m.room.create event. `room_id` is None where the create event's hash gives it."""
+        built = self._build_create(draft, version, room_id, self._now(draft))
+        while room_id is None and find_head(tx, built.event.room_id) is not None:
+            # The same wish of the same user in the same millisecond would be the same room.
+            built = self._build_create(draft, version, None, built.event.origin_server_ts + 1)
+        authorise(built.event, {}, built.event)
+        write = self.writer.begin(tx, built.event.room_id, version)
+        write.add(built, notifies=False)
+        return write
+
+    def _build_create(
+        self, draft: Draft, version: RoomVersion, room_id: RoomID | None, origin_server_ts: int
+    ) -> EncodedEvent:
         template = EventTemplate(
             room_id=room_id,
             type=draft.type,
@@ -99,13 +112,10 @@ class EventCreation:
             prev_events=(),
             auth_events=(),
             depth=1,
-            origin_server_ts=self._now(draft),
+            origin_server_ts=origin_server_ts,
         )
-        built = build_event(template, version, self._server_name, self._signing_key, self._event_id_to_assign(version))
-        authorise(built.event, {}, built.event)
-        write = self.writer.begin(tx, built.event.room_id, version)
-        write.add(built, notifies=False)
-        return write
+        assigned = self._event_id_to_assign(version)
+        return build_event(template, version, self._server_name, self._signing_key, assigned)
 
     def _now(self, draft: Draft) -> int:
         return self._clock.now_ms() if draft.origin_server_ts is None else draft.origin_server_ts

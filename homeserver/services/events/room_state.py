@@ -135,9 +135,7 @@ class RoomStates:
         def entries(nodes: Nodes) -> list[EventID]:
             wanted = [event_type for event_type in state_map.types(nodes, root) if event_type != left_out]
             return [
-                event_id
-                for event_type in wanted
-                for _, event_id in state_map.items_of_type(nodes, root, event_type)
+                event_id for event_type in wanted for _, event_id in state_map.items_of_type(nodes, root, event_type)
             ]
 
         return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())

@@ -5,6 +5,7 @@ when they don't suffice; `read` asks the database in one transaction. Both use t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -33,7 +34,7 @@ from homeserver.storage.memberships import (
 )
 from homeserver.storage.push_rules import find_rule_changes, have_rules_changed
 from homeserver.storage.receipts import Receipt, receipts_of_rooms, receipts_since
-from homeserver.storage.rooms import roots_at
+from homeserver.storage.rooms import roots_at, sync_horizon
 
 PUSH_RULES: Final = "m.push_rules"
 IGNORED_USERS: Final = "m.ignored_user_list"
@@ -104,6 +105,8 @@ class SyncAssembling:
     def read(self, tx: Transaction, request: SyncRequest) -> Answer:
         """The answer as the database has it."""
         serial, typing = self._typing.serial, self.typing_since(request)
+        if request.since is not None and request.since.position < sync_horizon(tx):
+            request = replace(request, since=None)
         since = request.since
         upto = tx.log_position
         window = Window(None if since is None else since.position, upto)

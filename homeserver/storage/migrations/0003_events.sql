@@ -55,6 +55,14 @@ CREATE TABLE room_roots (
 
 CREATE INDEX room_roots_by_age ON room_roots (written_ms);
 
+-- Sync tokens of older positions than this are no longer honoured: what they would ask for was swept away.
+CREATE TABLE sync_horizon (
+    only_row BIGINT NOT NULL PRIMARY KEY,
+    log_position BIGINT NOT NULL
+);
+
+INSERT INTO sync_horizon (only_row, log_position) VALUES (1, 0);
+
 -- Who is in which room now: follows the current state, and is each user's index of rooms.
 CREATE TABLE memberships (
     room_id TEXT NOT NULL,

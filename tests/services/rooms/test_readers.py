@@ -1,0 +1,79 @@
+"""Who sees which events, by history visibility and membership."""
+
+import pytest
+
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.errors import Forbidden
+from homeserver.services.rooms.creation import InitialState
+from tests.services.world import ALICE, BOB, World, now
+
+
+def bodies(world: World, user_id: UserID, room_id: RoomID) -> list[str]:
+    """The texts of messages that the user sees, oldest first."""
+    history = world.history(user_id, room_id)
+    return [event["content"]["body"] for event in reversed(history) if event["type"] == "m.room.message"]
+
+
+def room_with(world: World, visibility: str) -> RoomID:
+    """A public room of this history visibility: a message, an invite of Bob, a message, his join, a message."""
+    state = [InitialState("m.room.history_visibility", "", {"history_visibility": visibility})]
+    room_id = world.create_room(ALICE, preset="public_chat", initial_state=state)
+    world.send(ALICE, room_id, "before")
+    now(world.membership.invite(ALICE, room_id, BOB, None))
+    world.send(ALICE, room_id, "invited")
+    world.join(BOB, room_id)
+    world.send(ALICE, room_id, "joined")
+    return room_id
+
+
+@pytest.mark.parametrize(
+    ("visibility", "seen"),
+    [
+        ("world_readable", ["before", "invited", "joined"]),
+        ("shared", ["before", "invited", "joined"]),
+        ("invited", ["invited", "joined"]),
+        ("joined", ["joined"]),
+    ],
+)
+def test_a_member_sees_what_the_visibility_at_each_event_lets_them(
+    world: World, visibility: str, seen: list[str]
+) -> None:
+    room_id = room_with(world, visibility)
+
+    assert bodies(world, BOB, room_id) == seen
+
+
+def test_who_left_sees_the_room_as_it_was_then(world: World) -> None:
+    room_id = room_with(world, "shared")
+    now(world.membership.leave(BOB, room_id, None))
+
+    world.send(ALICE, room_id, "after")
+
+    assert bodies(world, BOB, room_id) == ["before", "invited", "joined"]
+
+
+def test_who_was_kicked_and_then_banned_still_sees_what_they_saw(world: World) -> None:
+    room_id = room_with(world, "shared")
+    now(world.membership.kick(ALICE, room_id, BOB, None))
+    now(world.membership.ban(ALICE, room_id, BOB, None))
+
+    assert bodies(world, BOB, room_id) == ["before", "invited", "joined"]
+
+
+def test_only_a_world_readable_room_lets_strangers_read(world: World) -> None:
+    stranger = UserID("@stranger:example.org")
+
+    assert bodies(world, stranger, room_with(world, "world_readable")) == ["before", "invited", "joined"]
+    with pytest.raises(Forbidden):
+        world.history(stranger, room_with(world, "shared"))
+
+
+def test_who_declined_an_invite_reads_nothing(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    world.send(ALICE, room_id, "secret")
+    now(world.membership.invite(ALICE, room_id, BOB, None))
+
+    now(world.membership.leave(BOB, room_id, None))
+
+    with pytest.raises(Forbidden):
+        world.history(BOB, room_id)
