@@ -44,6 +44,52 @@ def store_profile(tx: Transaction, user_id: UserID, profile: Profile) -> None:
     tx.run(STORE, user_id=user_id, display_name=profile.display_name, avatar_url=profile.avatar_url)
 
 
+FIND_FIELD = "SELECT value FROM profile_fields WHERE user_id = :user_id AND name = :name"
+
+
+def find_profile_field(tx: Transaction, user_id: UserID, name: str) -> bytes | None:
+    """The JSON of a field other than display name and avatar."""
+    row = tx.one(FIND_FIELD, user_id=user_id, name=name)
+    return None if row is None else bytes(row[0])
+
+
+FIELDS = "SELECT name, value FROM profile_fields WHERE user_id = :user_id ORDER BY name"
+
+
+def profile_fields(tx: Transaction, user_id: UserID) -> dict[str, bytes]:
+    """The JSON of all fields other than display name and avatar."""
+    return {row[0]: bytes(row[1]) for row in tx.all(FIELDS, user_id=user_id)}
+
+
+STORE_FIELD = """
+    INSERT INTO profile_fields (user_id, name, value) VALUES (:user_id, :name, :value)
+    ON CONFLICT (user_id, name) DO UPDATE SET value = excluded.value"""
+
+
+def store_profile_field(tx: Transaction, user_id: UserID, name: str, value: bytes) -> None:
+    """Set a field other than display name and avatar to a JSON value."""
+    tx.run(STORE_FIELD, user_id=user_id, name=name, value=value)
+
+
+DELETE_FIELD = "DELETE FROM profile_fields WHERE user_id = :user_id AND name = :name"
+
+
+def delete_profile_field(tx: Transaction, user_id: UserID, name: str) -> None:
+    """Take a field other than display name and avatar away."""
+    tx.run(DELETE_FIELD, user_id=user_id, name=name)
+
+
+DELETE_PROFILE = "DELETE FROM profiles WHERE user_id = :user_id"
+DELETE_FIELDS = "DELETE FROM profile_fields WHERE user_id = :user_id"
+
+
+def delete_profile(tx: Transaction, user_id: UserID) -> None:
+    """Take the whole profile away."""
+    tx.run(DELETE_PROFILE, user_id=user_id)
+    tx.run(DELETE_FIELDS, user_id=user_id)
+
+
 TABLES: Final[tuple[Table, ...]] = (
     Table("profiles", owners={Owner.USER: "user_id"}, retention=Retention.bounded("one row per account")),
+    Table("profile_fields", owners={Owner.USER: "user_id"}, retention=Retention.bounded("64 KiB per account")),
 )

@@ -1,0 +1,138 @@
+"""The accounts of this server: who they are and what they may.
+
+Their devices, tokens and profiles have files of their own.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from homeserver.core.identifiers import UserID
+from homeserver.storage.database import Transaction
+from homeserver.storage.tables import Owner, Retention, Table
+
+
+class AccountKind(Enum):
+    """What kind of user an account is for."""
+
+    USER = "user"
+    GUEST = "guest"
+    APPSERVICE = "appservice"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account of this server."""
+
+    user_id: UserID
+    kind: AccountKind
+    created_ms: int
+    appservice_id: str | None = None
+    password_hash: str | None = None  # None: nobody logs in with a password
+    is_admin: bool = False
+    is_deactivated: bool = False
+    is_erased: bool = False  # deactivated, and what the user sent is to be shown to nobody new
+    is_locked: bool = False
+    is_suspended: bool = False
+    is_shadow_banned: bool = False
+    is_rate_limited: bool = True
+
+
+INSERT = """
+    INSERT INTO users (
+        user_id, kind, appservice_id, password_hash, created_ms, is_admin,
+        is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited)
+    VALUES (
+        :user_id, :kind, :appservice_id, :password_hash, :created_ms, :is_admin,
+        :is_deactivated, :is_erased, :is_locked, :is_suspended, :is_shadow_banned, :is_rate_limited)
+    ON CONFLICT (user_id) DO NOTHING"""
+
+
+def insert_account(tx: Transaction, account: Account) -> bool:
+    """Make an account. False when the user ID is taken."""
+    return tx.run(INSERT, **_values(account)) > 0
+
+
+FIND = """
+    SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
+           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited
+      FROM users WHERE user_id = :user_id"""
+
+
+def find_account(tx: Transaction, user_id: UserID) -> Account | None:
+    """The account of this user ID."""
+    row = tx.one(FIND, user_id=user_id)
+    return None if row is None else _account(row)
+
+
+PAGE = """
+    SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
+           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited
+      FROM users WHERE user_id > :after ORDER BY user_id LIMIT :limit"""
+
+
+def accounts_after(tx: Transaction, after: str, *, limit: int) -> list[Account]:
+    """A page of all accounts, in the order of their user IDs; the first page is after ""."""
+    return [_account(row) for row in tx.all(PAGE, after=after, limit=limit)]
+
+
+UPDATE = """
+    UPDATE users
+       SET kind = :kind, appservice_id = :appservice_id, password_hash = :password_hash, is_admin = :is_admin,
+           is_deactivated = :is_deactivated, is_erased = :is_erased, is_locked = :is_locked,
+           is_suspended = :is_suspended, is_shadow_banned = :is_shadow_banned, is_rate_limited = :is_rate_limited
+     WHERE user_id = :user_id"""
+
+
+def update_account(tx: Transaction, account: Account) -> None:
+    """Put `account` in place of what is stored of it. Read it in the same transaction."""
+    values = _values(account)
+    del values["created_ms"]
+    tx.run(UPDATE, **values)
+
+
+SET_PASSWORD = "UPDATE users SET password_hash = :password_hash WHERE user_id = :user_id"  # noqa: S105 - SQL
+
+
+def set_password_hash(tx: Transaction, user_id: UserID, password_hash: str) -> None:
+    """Put another password in place of the user's."""
+    tx.run(SET_PASSWORD, user_id=user_id, password_hash=password_hash)
+
+
+def _values(account: Account) -> dict[str, Any]:  # Any: column values
+    return {
+        "user_id": account.user_id,
+        "kind": account.kind.value,
+        "appservice_id": account.appservice_id,
+        "password_hash": account.password_hash,
+        "created_ms": account.created_ms,
+        "is_admin": account.is_admin,
+        "is_deactivated": account.is_deactivated,
+        "is_erased": account.is_erased,
+        "is_locked": account.is_locked,
+        "is_suspended": account.is_suspended,
+        "is_shadow_banned": account.is_shadow_banned,
+        "is_rate_limited": account.is_rate_limited,
+    }
+
+
+def _account(row: tuple[Any, ...]) -> Account:  # Any: a row
+    return Account(
+        user_id=UserID(row[0]),
+        kind=AccountKind(row[1]),
+        created_ms=row[2],
+        appservice_id=row[3],
+        password_hash=row[4],
+        is_admin=bool(row[5]),
+        is_deactivated=bool(row[6]),
+        is_erased=bool(row[7]),
+        is_locked=bool(row[8]),
+        is_suspended=bool(row[9]),
+        is_shadow_banned=bool(row[10]),
+        is_rate_limited=bool(row[11]),
+    )
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table("users", owners={Owner.USER: "user_id"}, retention=Retention.bounded("one row per account")),
+)
