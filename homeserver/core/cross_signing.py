@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from homeserver.core.canonical_json import encode_canonical
 from homeserver.core.device_keys import check_signatures, check_size
 from homeserver.core.errors import BadJson, BadKey, BadKeySignature, BadSignature, KeyIDInUse, MissingMasterKey
 from homeserver.core.identifiers import KeyID
@@ -136,7 +137,12 @@ def check_signed_by_master(key: CrossSigningKey, master: CrossSigningKey) -> Non
 
 def has_new_keys(upload: CrossSigningUpload, stored: Mapping[KeyUsage, CrossSigningKey]) -> bool:
     """Is any uploaded key another one than the user has? If so, and there is a master key, authenticate the user."""
-    return any(key.usage not in stored or stored[key.usage].public_key != key.public_key for key in upload.keys)
+    return any(key.usage not in stored or not is_same_key(key, stored[key.usage]) for key in upload.keys)
+
+
+def is_same_key(key: CrossSigningKey, other: CrossSigningKey) -> bool:
+    """Are the two alike but for their signatures? A public key with something else beside it is another key to sign."""
+    return encode_canonical(_signed_part(key.payload)) == encode_canonical(_signed_part(other.payload))
 
 
 def device_signers(devices: Mapping[str, Mapping[str, Any]]) -> list[VerifyKey]:

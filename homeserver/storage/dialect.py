@@ -89,7 +89,8 @@ class Dialect:
         for match in SQL_PART.finditer(sql):
             if name := match["list"]:
                 inside, outside, adapter = self.arrays[match["type"]]
-                arrays.append((name, adapter))
+                if (name, adapter) not in arrays:
+                    arrays.append((name, adapter))
                 out.append((outside if match["not"] else inside).format(name=name))
             elif name := match["param"]:
                 out.append(self.parameter(name))
