@@ -1,6 +1,6 @@
 """A server's services on a real database, without HTTP and without a reactor: for tests of use cases."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import orjson
@@ -12,6 +12,15 @@ from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.randomness import SeededRandomness
 from homeserver.runtime.wakeups import Bell
+from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.interactive_auth import InteractiveAuth
+from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.password_check import PasswordCheck
+from homeserver.services.accounts.passwords import Passwords
+from homeserver.services.accounts.registration import Registration, RegistrationPolicy
+from homeserver.services.accounts.sessions import Sessions
+from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.news import News
@@ -45,6 +54,11 @@ def now(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the use case waits for something")
 
 
+async def call_now(function: Callable[..., T], *arguments: Any) -> T:
+    """What a thread would do, at once."""
+    return function(*arguments)
+
+
 class World:
     """One server, its services made by hand as assembly does."""
 
@@ -71,6 +85,41 @@ class World:
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
         self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
         self.directory = RoomDirectory(self.database, self.states)
+        self._open_accounts()
+
+    def _open_accounts(self) -> None:
+        self.appservices = NoAppservices()
+        self.tokens = AccessTokens(self.database, self.appservices, self.clock)
+        self.passwords = Passwords(call_now, time_cost=1, memory_kib=8)
+        self.password_check = PasswordCheck(self.database, self.passwords, self.clock)
+        self.interactive_auth = InteractiveAuth(self.password_check, self.clock, self.randomness)
+        self.device_removal = DeviceRemoval(self.tokens, self.news)
+        self.sessions = Sessions(
+            self.database,
+            self.tokens,
+            self.device_removal,
+            self.clock,
+            self.randomness,
+            access_token_lifetime_ms=300_000,
+        )
+        self.login = Login(
+            self.database, self.password_check, self.passwords, self.sessions, self.clock, self.randomness, SERVER
+        )
+        self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
+
+    def open_registration(self, policy: RegistrationPolicy) -> Registration:
+        """Registration as this policy has it."""
+        return Registration(
+            self.database,
+            self.passwords,
+            self.interactive_auth,
+            self.sessions,
+            self.appservices,
+            self.clock,
+            self.randomness,
+            SERVER,
+            policy,
+        )
 
     def create_room(self, creator: UserID = ALICE, **wishes: Any) -> RoomID:
         """A new room; `wishes` are the fields of RoomWishes."""

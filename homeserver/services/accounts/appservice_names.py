@@ -1,0 +1,38 @@
+"""What accounts need to know of application services: their tokens, and which user IDs are theirs.
+
+Spec: application-service-api/#registration
+"""
+
+from typing import Protocol
+
+from homeserver.core.identifiers import UserID
+from homeserver.services.accounts.requester import Requester
+
+
+class AppserviceNames(Protocol):
+    """Knows the application services of this server."""
+
+    def find_by_token(self, token: str) -> Requester | None:
+        """The application service with this token, as its own user."""
+
+    def may_speak_for(self, appservice_id: str, user_id: UserID) -> bool:
+        """True if the user ID is in the application service's namespace, or its own user."""
+
+    def is_reserved(self, user_id: UserID, *, besides: str | None) -> bool:
+        """True if an application service other than `besides` has the user ID to itself."""
+
+
+class NoAppservices:
+    """A server without application services."""
+
+    def find_by_token(self, token: str) -> Requester | None:  # noqa: ARG002 - see AppserviceNames
+        """Nobody."""
+        return None
+
+    def may_speak_for(self, appservice_id: str, user_id: UserID) -> bool:  # noqa: ARG002 - see AppserviceNames
+        """No."""
+        return False
+
+    def is_reserved(self, user_id: UserID, *, besides: str | None) -> bool:  # noqa: ARG002 - see AppserviceNames
+        """No."""
+        return False

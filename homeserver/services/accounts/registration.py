@@ -1,0 +1,209 @@
+"""Making accounts: by whoever may, with what this server asks for; by application services; by administrators.
+
+Spec: client-server-api/#account-registration. The tokens that may be asked for are made by administrators.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from homeserver.core.errors import BadIdentifier
+from homeserver.core.identifiers import ServerName, UserID, is_valid_new_localpart, parse_user_id
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.randomness import Randomness
+from homeserver.services.accounts.appservice_names import AppserviceNames
+from homeserver.services.accounts.interactive_auth import DUMMY, REGISTRATION_TOKEN, Attempt, InteractiveAuth
+from homeserver.services.accounts.passwords import Passwords, check_new_password
+from homeserver.services.accounts.requester import Requester
+from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
+from homeserver.services.errors import (
+    Exclusive,
+    Forbidden,
+    GuestAccessForbidden,
+    InvalidUsername,
+    MissingParameter,
+    UserInUse,
+)
+from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.profiles import Profile, store_profile
+from homeserver.storage.registration_tokens import find_registration_token, use_registration_token
+
+CLOSED: Final = "Registration is disabled on this server"
+GENERATED_LENGTH: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationPolicy:
+    """Who may make an account without an administrator."""
+
+    is_open: bool
+    needs_token: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationWish:
+    """The account that somebody wants. Without a device nobody is logged in."""
+
+    username: str | None
+    password: str | None
+    device: DeviceWish | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The account that was made, and its first session."""
+
+    user_id: UserID
+    session: OpenedSession | None
+
+
+class Registration:
+    """Makes accounts."""
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        interactive_auth: InteractiveAuth,
+        sessions: Sessions,
+        appservices: AppserviceNames,
+        clock: Clock,
+        randomness: Randomness,
+        server_name: ServerName,
+        policy: RegistrationPolicy,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._interactive_auth = interactive_auth
+        self._sessions = sessions
+        self._appservices = appservices
+        self._clock = clock
+        self._randomness = randomness
+        self._server_name = server_name
+        self._policy = policy
+
+    async def register(self, wish: RegistrationWish, attempt: Attempt) -> Registered:
+        """Make an account for whoever passes the stages that the policy asks for.
+
+        Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, UserInteractionRequired.
+        """
+        if not self._policy.is_open:
+            raise Forbidden(CLOSED)
+        user_id = self._wanted_user_id(wish.username)
+        await self._check_free(user_id, appservice_id=None)
+        if wish.password is not None:
+            check_new_password(wish.password)
+        stage = REGISTRATION_TOKEN if self._policy.needs_token else DUMMY
+        stages = {DUMMY: _pass, REGISTRATION_TOKEN: self._show_token}
+        passed = await self._interactive_auth.pass_stages(attempt, [[stage]], stages, None)
+        if wish.password is None:
+            raise MissingParameter("An account needs a password")
+        token = passed.get(REGISTRATION_TOKEN)
+        account = Account(
+            user_id,
+            AccountKind.USER,
+            self._clock.now_ms(),
+            password_hash=await self._passwords.hash_new(wish.password),
+        )
+        return await self._database.write(
+            self._create, account, wish.device, token=token if isinstance(token, str) else None
+        )
+
+    async def register_guest(self) -> Registered:
+        """Guests are not welcome here. Raises GuestAccessForbidden."""
+        raise GuestAccessForbidden("This server has no guest accounts")
+
+    async def register_for_appservice(self, requester: Requester, wish: RegistrationWish) -> Registered:
+        """Make an account in the namespace of an application service. Raises Exclusive, UserInUse, InvalidUsername."""
+        appservice_id = requester.appservice_id
+        if appservice_id is None:
+            raise Forbidden("Only an application service can register in this way")
+        if wish.username is None:
+            raise MissingParameter("An application service says which user it registers")
+        user_id = self._wanted_user_id(wish.username)
+        if not self._appservices.may_speak_for(appservice_id, user_id):
+            raise Exclusive("This user ID is not in the application service's namespace")
+        await self._check_free(user_id, appservice_id=appservice_id)
+        account = Account(user_id, AccountKind.APPSERVICE, self._clock.now_ms(), appservice_id=appservice_id)
+        return await self._database.write(self._create, account, wish.device, token=None)
+
+    async def register_by_administrator(
+        self,
+        username: str,
+        password: str,
+        *,
+        is_admin: bool,
+        device: DeviceWish | None = None,
+        display_name: str | None = None,
+    ) -> Registered:
+        """Make an account, whether registration is open or not. Raises InvalidUsername, UserInUse, WeakPassword."""
+        user_id = self._wanted_user_id(username)
+        await self._check_free(user_id, appservice_id=None)
+        account = Account(
+            user_id,
+            AccountKind.USER,
+            self._clock.now_ms(),
+            password_hash=await self._passwords.hash_new(password),
+            is_admin=is_admin,
+        )
+        return await self._database.write(self._create, account, device, token=None, display_name=display_name)
+
+    async def check_available(self, username: str) -> None:
+        """Raise UserInUse, InvalidUsername or Exclusive for a name that is not to be had, Forbidden when none is."""
+        if not self._policy.is_open:
+            raise Forbidden(CLOSED)
+        await self._check_free(self._wanted_user_id(username), appservice_id=None)
+
+    async def is_token_valid(self, token: str) -> bool:
+        """True if an account can be made with this token. Raises Forbidden when none can be made at all."""
+        if not self._policy.is_open:
+            raise Forbidden(CLOSED)
+        found = await self._database.read(find_registration_token, token)
+        return found is not None and found.is_valid(self._clock.now_ms())
+
+    def _wanted_user_id(self, username: str | None) -> UserID:
+        localpart = self._randomness.opaque_id("", GENERATED_LENGTH) if username is None else username
+        localpart = localpart.lower()
+        if not is_valid_new_localpart(localpart):
+            raise InvalidUsername("A user name consists of the letters a-z, digits, and . _ = - / +")
+        try:
+            return parse_user_id(f"@{localpart}:{self._server_name}")
+        except BadIdentifier as bad:
+            raise InvalidUsername("The user name is too long") from bad
+
+    async def _check_free(self, user_id: UserID, *, appservice_id: str | None) -> None:
+        if self._appservices.is_reserved(user_id, besides=appservice_id):
+            raise Exclusive
+        if await self._database.read(find_account, user_id) is not None:
+            raise UserInUse
+
+    async def _show_token(self, shown: Mapping[str, Any]) -> object:
+        token = shown.get("token")
+        if not isinstance(token, str):
+            raise MissingParameter("The registration token is missing")
+        if not await self.is_token_valid(token):
+            raise Forbidden("The registration token is not valid")
+        return token
+
+    def _create(
+        self,
+        tx: Transaction,
+        account: Account,
+        device: DeviceWish | None,
+        *,
+        token: str | None,
+        display_name: str | None = None,
+    ) -> Registered:
+        if token is not None and not use_registration_token(tx, token, now_ms=self._clock.now_ms()):
+            raise Forbidden("The registration token is not valid any more")
+        if not insert_account(tx, account):
+            raise UserInUse
+        if display_name:
+            store_profile(tx, account.user_id, Profile(display_name, None))
+        session = None if device is None else self._sessions.open(tx, account.user_id, device)
+        return Registered(account.user_id, session)
+
+
+async def _pass(_: Mapping[str, Any]) -> object:
+    return True
