@@ -1,0 +1,287 @@
+"""The composition root: builds the whole server by hand, in floor order, and starts and stops it.
+
+No logic here: who needs whom, what runs in the background, and in which order things open and close.
+"""
+
+import gc
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.internet.threads import deferToThreadPool
+
+import homeserver
+from homeserver.core.errors import BadKey
+from homeserver.core.identifiers import ServerName
+from homeserver.core.rate_limits import RateLimit
+from homeserver.core.signing import SigningKey
+from homeserver.http.authentication import Authentication
+from homeserver.http.client.account import AccountEndpoints
+from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.room_creation import RoomCreationEndpoints
+from homeserver.http.client.room_directory import RoomDirectoryEndpoints
+from homeserver.http.client.room_events import RoomEventsEndpoints
+from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.versions import VersionsEndpoints
+from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.client_address import TrustedProxies
+from homeserver.http.door import Door, administer
+from homeserver.http.endpoint import BoundEndpoint, Surface, collect
+from homeserver.http.landing import LandingEndpoints
+from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
+from homeserver.http.peers import NoPeers
+from homeserver.http.rate_limiting import RateClass, RateLimiting
+from homeserver.http.resource import Listening, Site, Traffic
+from homeserver.http.router import Router
+from homeserver.runtime.caches import CacheBudget
+from homeserver.runtime.clock import ReactorClock
+from homeserver.runtime.logs import get_logger
+from homeserver.runtime.loops import Loops
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.randomness import SystemRandomness
+from homeserver.runtime.startup import StartRefused
+from homeserver.runtime.wakeups import Bell
+from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.interactive_auth import InteractiveAuth
+from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.password_check import PasswordCheck
+from homeserver.services.accounts.passwords import Passwords
+from homeserver.services.accounts.registration import Registration, RegistrationPolicy
+from homeserver.services.accounts.sessions import Sessions
+from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.events.client_format import ClientFormat
+from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.news import News
+from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.push.classes import PushClasses
+from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.creation import RoomCreation
+from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.timeline import Timeline
+from homeserver.settings.sections import Listener, Settings
+from homeserver.storage.database import Database, DatabaseRefused, Transaction
+from homeserver.storage.opening import open_backend
+from homeserver.storage.schema import sweep_all
+
+DRAIN_S: Final = 5.0
+SWEEP_EVERY_S: Final = 600.0
+ROWS_PER_SWEEP: Final = 500
+
+log = get_logger(__name__)
+
+
+def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
+    """The server of these settings, not started yet."""
+    return Columba(settings, reactor)
+
+
+class Columba:
+    """One assembled server."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._clock = ReactorClock(reactor)
+        self._metrics = Metrics()
+        self._loops = Loops(self._clock)
+        self._database: Database | None = None
+        self._endpoints: tuple[BoundEndpoint, ...] = ()
+        self._door: Door | None = None
+        self._traffic: Traffic | None = None
+        self._ports: list[Any] = []
+        self.addresses: Sequence[str] = ()
+
+    async def start(self) -> None:
+        """Open the database, begin to listen, begin the background work."""
+        database, door = self._open()
+        self._traffic = Traffic(
+            door, self._clock, self._metrics, self._in_thread, logs_every_request=self._settings.log.level == "debug"
+        )
+        self._traffic.start()
+        self.addresses = [self._listen(self._traffic, listener) for listener in self._settings.listeners]
+        self._listen_to_owner(self._traffic)
+        self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
+        # What was made so far stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def start_offline(self) -> None:
+        """Open the database for `administer` alone."""
+        self._open()
+
+    async def stop(self) -> None:
+        """Answer what is under way, then close everything."""
+        for port in self._ports:
+            await port.stopListening()
+        self._ports = []
+        if self._traffic is not None:
+            await self._traffic.drain(DRAIN_S)
+        await self._loops.stop()
+        if self._database is not None:
+            await self._database.stop()
+        self._settings.admin_socket.unlink(missing_ok=True)
+
+    async def administer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
+        """Answer a request to the administrators' API as the owner's socket would."""
+        if self._door is None:
+            raise StartRefused("the server is not open")
+        return await administer(self._door, Router(self._endpoints, {Surface.ADMIN}), method, path, body)
+
+    def _open(self) -> tuple[Database, Door]:
+        settings = self._settings
+        try:
+            backend = open_backend(settings.database, settings.data_dir)
+        except DatabaseRefused as refused:
+            raise StartRefused(refused.reason) from refused
+        database = Database(backend, call_from_thread=self._reactor.callFromThread, on_fatal=self._die)
+        database.start()
+        self._database = database
+        tokens, instances = self._assemble(database)
+        self._endpoints = collect(instances)
+        limits = {
+            RateClass(name): RateLimit(limit.rate_hz, limit.burst)
+            for name, limit in settings.rate_limits.classes.items()
+            if settings.rate_limits.enabled
+        }
+        authentication = Authentication(
+            tokens, NoPeers(), accepts_query_tokens=settings.query_string_tokens == "accept"
+        )
+        self._door = Door(authentication, RateLimiting(limits, self._clock))
+        return database, self._door
+
+    def _assemble(self, database: Database) -> tuple[AccessTokens, tuple[object, ...]]:
+        """Every service, and the endpoints on top of them."""
+        settings, clock, randomness = self._settings, self._clock, SystemRandomness()
+        server_name = ServerName(settings.server_name)
+        budget = CacheBudget(settings.cache_size)
+        self._metrics.caches(budget)
+        self._metrics.loops(self._loops)
+        self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
+
+        # The ground: events
+        news = News(Bell(clock))
+        states = RoomStates(budget, EventCache(budget))
+        classes = PushClasses(budget)
+        notifying = Notifying(states, classes, budget)
+        writer = RoomWriter(states, notifying, news, clock, server_name)
+        creation = EventCreation(writer, clock, randomness, server_name, self._signing_key())
+        formats = ClientFormat(states, clock, budget)
+
+        # Rooms
+        readers = Readers(states)
+        timeline = Timeline(database, readers, states, formats)
+        membership = RoomMembership(database, creation, server_name)
+        aliases = RoomAliases(database, creation, readers, clock, server_name)
+        directory = RoomDirectory(database, states)
+        sending = Sending(database, creation, clock)
+        rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
+
+        # Accounts
+        passwords = Passwords(
+            self._in_thread,
+            time_cost=settings.passwords.argon2_time_cost,
+            memory_kib=settings.passwords.argon2_memory_kib,
+        )
+        appservices = NoAppservices()
+        tokens = AccessTokens(database, appservices, clock)
+        removal = DeviceRemoval(tokens, news)
+        sessions = Sessions(database, tokens, removal, clock, randomness, settings.access_token_lifetime_s * 1000)
+        check = PasswordCheck(database, passwords, clock)
+        interactive_auth = InteractiveAuth(check, clock, randomness)
+        login = Login(database, check, passwords, sessions, clock, randomness, server_name)
+        policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
+        registration = Registration(
+            database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
+        )
+        return tokens, (
+            AccountEndpoints(),
+            CapabilitiesEndpoints(
+                settings.default_room_version,
+                changes_passwords=True,
+                gives_login_tokens=False,
+                changes_threepids=False,
+                forgets_left_rooms=False,
+            ),
+            HealthEndpoints(),
+            LandingEndpoints(
+                server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
+            ),
+            LoginEndpoints(login, sessions, interactive_auth),
+            MetricsEndpoints(self._metrics),
+            RegistrationEndpoints(registration),
+            RoomCreationEndpoints(rooms),
+            RoomDirectoryEndpoints(aliases, directory),
+            RoomEventsEndpoints(timeline),
+            RoomMembershipEndpoints(membership),
+            SendingEndpoints(sending),
+            VersionsEndpoints(),
+            WellKnownEndpoints(settings.public_base_url, federation_address=None),
+        )
+
+    def _signing_key(self) -> SigningKey:
+        path = self._settings.signing_key_file
+        try:
+            return SigningKey.from_line(path.read_text("ascii"))
+        except (OSError, UnicodeDecodeError, BadKey) as wrong:
+            raise StartRefused(f"the signing key in {path} cannot be read: {wrong}") from wrong
+
+    def _listen(self, traffic: Traffic, listener: Listener) -> str:
+        served = {Surface(name) for name in listener.serve}
+        limits = self._settings.limits
+        listening = Listening(
+            Router(self._endpoints, served),
+            TrustedProxies(self._settings.trusted_proxies),
+            body_limit_bytes=limits.body_bytes,
+            upload_limit_bytes=limits.upload_bytes,
+        )
+        site = Site(traffic, listening)
+        try:
+            if listener.tls is None:
+                port = self._reactor.listenTCP(listener.port, site, interface=listener.bind)
+            else:
+                tls = DefaultOpenSSLContextFactory(  # type: ignore[no-untyped-call]
+                    str(listener.tls.private_key), str(listener.tls.certificate)
+                )
+                port = self._reactor.listenSSL(listener.port, site, tls, interface=listener.bind)
+        except CannotListenError as taken:
+            raise StartRefused(f"cannot listen on {listener.bind} port {listener.port}: {taken.socketError}") from taken
+        self._ports.append(port)
+        host = "localhost" if listener.bind in ("127.0.0.1", "0.0.0.0", "::", "::1") else listener.bind  # noqa: S104 - compared
+        return f"{'http' if listener.tls is None else 'https'}://{host}:{port.getHost().port}/"
+
+    def _listen_to_owner(self, traffic: Traffic) -> None:
+        path = self._settings.admin_socket
+        path.unlink(missing_ok=True)  # of a server that was killed: this one holds the folder's lock
+        listening = Listening(Router(self._endpoints, {Surface.ADMIN}), TrustedProxies(()), by_owner=True)
+        try:
+            self._ports.append(self._reactor.listenUNIX(str(path), Site(traffic, listening), mode=0o600))
+        except CannotListenError as wrong:
+            raise StartRefused(f"cannot listen on {path}: {wrong.socketError}") from wrong
+
+    async def _sweep(self, database: Database) -> None:
+        """Delete what has outlived its use, a few rows of each table at a time."""
+
+        def sweep(tx: Transaction) -> int:
+            return sweep_all(tx, now_ms=self._clock.now_ms(), limit=ROWS_PER_SWEEP)
+
+        while await database.write(sweep) >= ROWS_PER_SWEEP:
+            await self._clock.sleep(1.0)
+
+    def _in_thread(self, fn: Any, *args: Any, **kwargs: Any) -> Any:  # Any: whatever fn takes and returns
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), fn, *args, **kwargs)
+
+    def _die(self, error: Exception) -> None:
+        """The disk failed under the database: nothing may be acknowledged any more."""
+        log.critical("the database's disk failed; the server ends at once", exc_info=error)
+        os._exit(74)
