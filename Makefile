@@ -20,7 +20,7 @@ run: $(VENV)/installed  ## start the server; ARGS="-c homeserver.yaml" for anoth
 	@exec $(BIN)/homeserver run $(ARGS)
 
 test: $(VENV)/installed-dev  ## the everyday suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(EVERYDAY)" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 --durations-min=5 -m "$(EVERYDAY)" $(ARGS)
 
 test-all: $(VENV)/installed-dev $(NPM_PACKAGES)  ## what `make test` leaves out, the large runs as a sample
 	$(BIN)/python -m pytest -m "$(THE_REST)" $(ARGS)
