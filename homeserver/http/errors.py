@@ -67,6 +67,7 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.MissingParameter: _Shape(400, "M_MISSING_PARAM"),
     services.MalformedRequest: _Shape(400, "M_BAD_JSON"),
     services.Unrecognized: _Shape(404, "M_UNRECOGNIZED"),
+    services.KeptByServer: _Shape(405, "M_BAD_JSON"),
     services.TooLarge: _Shape(413, "M_TOO_LARGE"),
     services.Unavailable: _Shape(503, "M_UNKNOWN"),
     services.RemoteFailed: _Shape(502, "M_UNKNOWN"),

@@ -85,6 +85,12 @@ class Unrecognized(ServiceError):
     default_reason = "Unrecognized request"
 
 
+class KeptByServer(ServiceError):
+    """The server keeps this itself: it cannot be set."""
+
+    default_reason = "The server keeps this itself"
+
+
 class TooLarge(ServiceError):
     """The request, or something in it, is too large."""
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from homeserver.core.identifiers import UserID
 from homeserver.core.push_rules import NO_CHANGES, RuleChanges, dump_changes, load_changes
-from homeserver.storage.database import Transaction
+from homeserver.storage.database import Conflict, Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 FIND = "SELECT changes FROM push_rules WHERE user_id = :user_id"
@@ -17,6 +17,15 @@ def find_rule_changes(tx: Transaction, user_id: UserID) -> RuleChanges:
     return NO_CHANGES if row is None else load_changes(bytes(row[0]))
 
 
+FIND_VERSIONED = "SELECT changes, log_position FROM push_rules WHERE user_id = :user_id"
+
+
+def find_versioned_changes(tx: Transaction, user_id: UserID) -> tuple[RuleChanges, int]:
+    """What the user changed of the default rules, and at which log position last: 0 for never."""
+    row = tx.one(FIND_VERSIONED, user_id=user_id)
+    return (NO_CHANGES, 0) if row is None else (load_changes(bytes(row[0])), row[1])
+
+
 OF_USERS = "SELECT user_id, changes FROM push_rules WHERE user_id IN :user_ids[text]"
 
 
@@ -25,14 +34,17 @@ def rule_changes_of(tx: Transaction, user_ids: Sequence[str]) -> dict[UserID, Ru
     return {UserID(row[0]): load_changes(bytes(row[1])) for row in tx.all(OF_USERS, user_ids=list(user_ids))}
 
 
-STORE = """
+SWAP = """
     INSERT INTO push_rules (user_id, log_position, changes) VALUES (:user_id, :log_position, :changes)
-    ON CONFLICT (user_id) DO UPDATE SET log_position = excluded.log_position, changes = excluded.changes"""
+    ON CONFLICT (user_id) DO UPDATE SET log_position = excluded.log_position, changes = excluded.changes
+     WHERE push_rules.log_position = :seen"""
 
 
-def store_rule_changes(tx: Transaction, user_id: UserID, changes: RuleChanges, *, log_position: int) -> None:
-    """Keep what the user changed of the default rules."""
-    tx.run(STORE, user_id=user_id, log_position=log_position, changes=dump_changes(changes))
+def swap_rule_changes(tx: Transaction, user_id: UserID, changes: RuleChanges, *, seen: int, log_position: int) -> None:
+    """Keep what the user changed, if nothing was changed since log position `seen`. Raises Conflict."""
+    stored = dump_changes(changes)
+    if not tx.run(SWAP, user_id=user_id, log_position=log_position, changes=stored, seen=seen):
+        raise Conflict(user_id)
 
 
 CHANGED_SINCE = """
