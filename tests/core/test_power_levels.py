@@ -39,7 +39,8 @@ from tests.core.rooms import ALICE, BOB, CAROL, JSON_VALUES, VERSIONS, Room, cha
         ("1e3", None),
         ("٣", None),
         ("Infinity", None),
-        ("9" * 5000, None),
+        ("9" * 1000, int("9" * 1000)),
+        ("9" * 1001, None),
     ],
 )
 def test_before_version_10_a_string_counts_when_it_is_a_decimal_integer(written: str, level: int | None) -> None:
@@ -137,6 +138,17 @@ def test_each_level_is_the_one_that_the_event_gives(version: RoomVersion) -> Non
     assert not levels.may_send(BOB, "m.room.name", is_state=True)
 
 
+@every_version
+def test_a_level_that_is_just_enough_suffices(version: RoomVersion) -> None:
+    room = Room(version)
+    event = room.put_power_levels({"users": {BOB: 10}, "events": {"m.room.name": 10, "m.room.topic": 11}})
+
+    levels = read_power_levels(room.create, event, version)
+
+    assert levels.may_send(BOB, "m.room.name", is_state=True)
+    assert not levels.may_send(BOB, "m.room.topic", is_state=True)
+
+
 def test_the_creator_is_the_one_named_before_version_11_and_the_sender_after() -> None:
     content = {"creator": BOB}
 
@@ -152,6 +164,12 @@ def test_additional_creators_count_from_version_12_on() -> None:
     assert creators(Room(V11, content).create) == {ALICE}
     assert is_creator(Room(V12, content).create, CAROL)
     assert not is_creator(Room(V11, content).create, CAROL)
+
+
+def test_creators_that_are_garbage_are_passed_over() -> None:
+    assert creators(Room(V12, {"additional_creators": [None, [BOB], {}, CAROL]}).create) == {ALICE, CAROL}
+    assert creators(Room(V12, {"additional_creators": {BOB: 1}}).create) == {ALICE}
+    assert creators(Room(V10, {"creator": [BOB]}).create) == frozenset()
 
 
 def test_in_version_12_creators_stand_above_every_level_whatever_the_power_levels_say() -> None:
