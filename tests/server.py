@@ -77,6 +77,7 @@ class Server:
     settings: dict[str, Any]  # Any: YAML
     process: subprocess.Popen[bytes] | None = None
     has_expected_errors: bool = False  # a test that provokes errors in the log says so
+    program: tuple[str, ...] = ("-m", "homeserver")  # what the interpreter is told to run
     _stdout: bytearray = field(default_factory=bytearray)
 
     @property
@@ -131,7 +132,7 @@ class Server:
         self._stdout.clear()
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "homeserver", "run", "-c", str(self.configuration)],
+                [sys.executable, *self.program, "run", "-c", str(self.configuration)],
                 cwd=self.folder,
                 env=environment(),
                 stdin=subprocess.DEVNULL,

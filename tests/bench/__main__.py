@@ -1,0 +1,129 @@
+"""`python -m tests.bench`: measures Columba, and Synapse beside it, and prints a table.
+
+Each round starts every server on empty data, alone, in an order that turns round by round; the table has the medians of
+all rounds. What is compared are ratios within one run: another day's machine is another machine.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import pstats
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.bench.contestants import Contestant, columba, peer
+from tests.bench.measures import MEASURES, Arena, Counts, Measure
+from tests.bench.report import Results
+from tests.server import REPOSITORY
+from tests.synapse import SynapseMissing
+
+CACHE: Final = REPOSITORY / ".cache"
+CONDITIONS: Final = (
+    "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
+    "room version 12, syncs with set_presence=offline; all other settings as they come."
+)
+
+
+def main() -> int:
+    """Measure what the command line asks for."""
+    options = _options()
+    by_name = {measure.__name__: measure for measure in MEASURES}
+    unknown = [name for name in options.only if name not in by_name]
+    if unknown:
+        print(f"There is no measure {', '.join(unknown)}; there are {', '.join(by_name)}.", file=sys.stderr)
+        return 2
+    measures = [by_name[name] for name in options.only] if options.only else list(MEASURES)
+    counts = Counts(rooms=options.rooms, members=options.members).scaled(options.scale)
+    if options.profile:
+        return _profile(measures, counts, options.profile)
+    makers: list[Callable[[], Contestant]] = [columba]
+    if options.peer == "synapse":
+        try:
+            makers.append(peer(options.peer_python))
+        except SynapseMissing as missing:
+            print(f"{missing}\nColumba is measured alone.", file=sys.stderr)
+    results = Results()
+    for number in range(options.rounds):
+        for make in makers if number % 2 == 0 else makers[::-1]:
+            asyncio.run(_round(make(), measures, counts, results, f"round {number + 1} of {options.rounds}"))
+    print(f"\n{CONDITIONS}\nMedians of {options.rounds}; {os.cpu_count()} CPUs, Python {platform.python_version()}.\n")
+    print(results.table())
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        conditions = {
+            "text": CONDITIONS,
+            "rounds": options.rounds,
+            "scale": options.scale,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": platform.platform(),
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+        }
+        options.json.write_text(results.to_json(conditions))
+        print(f"\nAlso in {options.json}.")
+    return 0
+
+
+async def _round(
+    contestant: Contestant, measures: Sequence[Measure], counts: Counts, results: Results, title: str
+) -> None:
+    try:
+        await contestant.start()
+        arena = Arena(contestant, counts)
+        for measure in measures:
+            _tell(f"{title}: {contestant.name}, {measure.__name__}")
+            results.add(contestant.name, await measure(arena))
+    finally:
+        _tell("")
+        contestant.close()
+
+
+def _tell(line: str) -> None:
+    """Say what is going on in one line that the next one overwrites."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _profile(measures: Sequence[Measure], counts: Counts, path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contestant = columba(("-m", "tests.bench.profiled", str(path.resolve())))
+    asyncio.run(_round(contestant, measures, counts, Results(), "profile"))
+    statistics = pstats.Stats(str(path))
+    statistics.sort_stats("tottime").print_stats(25)
+    print(f"The whole profile is in {path}: python -m pstats {path}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="+", default=[], metavar="MEASURE", help=f"of {_names()}")
+    parser.add_argument("--peer", choices=("synapse", "none"), default="synapse", help="what to measure beside Columba")
+    parser.add_argument("--peer-python", type=Path, metavar="FILE", help="an interpreter that has Synapse already")
+    parser.add_argument("--rounds", type=int, default=3, help="how often; 3 unless given")
+    parser.add_argument("--scale", type=float, default=1.0, help="times as many operations")
+    parser.add_argument("--rooms", type=int, default=20, help="rooms of an initial sync")
+    parser.add_argument("--members", type=int, default=50, help="members of the room of deliveries")
+    parser.add_argument(
+        "--json", type=Path, nargs="?", const=CACHE / "bench.json", metavar="FILE", help="write all figures, too"
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        nargs="?",
+        const=CACHE / "columba.prof",
+        metavar="FILE",
+        help="profile Columba instead, and print the functions with the most CPU time",
+    )
+    return parser.parse_args()
+
+
+def _names() -> str:
+    return ", ".join(measure.__name__ for measure in MEASURES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
