@@ -27,6 +27,7 @@ from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
@@ -69,12 +70,23 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.timeline import Timeline
+from homeserver.services.rooms.typing import Typing
+from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.rooms import SyncRooms
+from homeserver.services.sync.states import SyncStates
+from homeserver.services.sync.stored_filters import StoredFilters
+from homeserver.services.sync.timelines import Timelines
+from homeserver.services.sync.unread import Unread
 from homeserver.settings.sections import Listener, Settings
 from homeserver.storage.database import Database, DatabaseRefused, Transaction
 from homeserver.storage.opening import open_backend
 from homeserver.storage.schema import sweep_all
 
 DRAIN_S: Final = 5.0
+FLUSH_EVERY_S: Final = 5.0
 SWEEP_EVERY_S: Final = 600.0
 ROWS_PER_SWEEP: Final = 500
 
@@ -99,6 +111,7 @@ class Columba:
         self._endpoints: tuple[BoundEndpoint, ...] = ()
         self._door: Door | None = None
         self._traffic: Traffic | None = None
+        self._long_poll: LongPoll | None = None
         self._ports: list[Any] = []
         self.addresses: Sequence[str] = ()
 
@@ -111,6 +124,7 @@ class Columba:
         self._traffic.start()
         self.addresses = [self._listen(self._traffic, listener) for listener in self._settings.listeners]
         self._listen_to_owner(self._traffic)
+        self._loops.start("acknowledged messages", self._flush_acknowledged, FLUSH_EVERY_S)
         self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
         # What was made so far stays: the collector need not look at it again and again.
         gc.collect()
@@ -129,6 +143,7 @@ class Columba:
             await self._traffic.drain(DRAIN_S)
         await self._loops.stop()
         if self._database is not None:
+            await self._flush_acknowledged()
             await self._database.stop()
         self._settings.admin_socket.unlink(missing_ok=True)
 
@@ -170,7 +185,8 @@ class Columba:
         self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
 
         # The ground: events
-        news = News(Bell(clock))
+        bell = Bell(clock)
+        news = News(bell)
         states = RoomStates(budget, EventCache(budget))
         classes = PushClasses(budget)
         notifying = Notifying(states, classes, budget)
@@ -185,6 +201,7 @@ class Columba:
         aliases = RoomAliases(database, creation, readers, clock, server_name)
         directory = RoomDirectory(database, states)
         sending = Sending(database, creation, clock)
+        typing = Typing(database, notifying, news, bell, clock, server_name)
         rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
 
         # Accounts
@@ -204,6 +221,12 @@ class Columba:
         registration = Registration(
             database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
         )
+
+        # Sync, which follows all of these
+        memory = SyncMemory()
+        sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), Unread(classes, memory), formats)
+        assembling = SyncAssembling(sync_rooms, DeviceParts(memory), states, memory, typing, database.epoch)
+        self._long_poll = LongPoll(database, assembling, memory, news, bell, clock)
         return tokens, (
             AccountEndpoints(),
             CapabilitiesEndpoints(
@@ -225,6 +248,7 @@ class Columba:
             RoomEventsEndpoints(timeline),
             RoomMembershipEndpoints(membership),
             SendingEndpoints(sending),
+            SyncEndpoints(self._long_poll, StoredFilters(database)),
             VersionsEndpoints(),
             WellKnownEndpoints(settings.public_base_url, federation_address=None),
         )
@@ -268,6 +292,10 @@ class Columba:
             self._ports.append(self._reactor.listenUNIX(str(path), Site(traffic, listening), mode=0o600))
         except CannotListenError as wrong:
             raise StartRefused(f"cannot listen on {path}: {wrong.socketError}") from wrong
+
+    async def _flush_acknowledged(self) -> None:
+        if self._long_poll is not None:
+            await self._long_poll.flush_acknowledged()
 
     async def _sweep(self, database: Database) -> None:
         """Delete what has outlived its use, a few rows of each table at a time."""

@@ -5,12 +5,16 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 
 from typing import Final
 
+from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.registration import RegistrationEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -18,12 +22,16 @@ from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 
 ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     # client
+    AccountEndpoints,
     CapabilitiesEndpoints,
+    LoginEndpoints,
+    RegistrationEndpoints,
     RoomCreationEndpoints,
     RoomDirectoryEndpoints,
     RoomEventsEndpoints,
     RoomMembershipEndpoints,
     SendingEndpoints,
+    SyncEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
     # this server's own

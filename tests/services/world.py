@@ -12,8 +12,10 @@ from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.randomness import SeededRandomness
 from homeserver.runtime.wakeups import Bell
+from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
 from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
 from homeserver.services.accounts.password_check import PasswordCheck
@@ -28,13 +30,24 @@ from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.push.classes import PushClasses
+from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.timeline import Timeline
+from homeserver.services.rooms.typing import Typing
+from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.rooms import SyncRooms
+from homeserver.services.sync.states import SyncStates
+from homeserver.services.sync.timelines import Timelines
+from homeserver.services.sync.unread import Unread
 from homeserver.storage.database import Backend
 from tests.databases import SyncDatabase
 
@@ -86,6 +99,27 @@ class World:
         self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
         self.directory = RoomDirectory(self.database, self.states)
         self._open_accounts()
+        self._open_personal()
+        self._open_sync()
+
+    def _open_sync(self) -> None:
+        self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER)
+        self.sync_memory = SyncMemory()
+        timelines = Timelines(self.readers)
+        sync_states = SyncStates(self.states, self.sync_memory)
+        unread = Unread(self.push_classes, self.sync_memory)
+        sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats)
+        device_parts = DeviceParts(self.sync_memory)
+        self.assembling = SyncAssembling(
+            sync_rooms, device_parts, self.states, self.sync_memory, self.typing, self.database.epoch
+        )
+        self.long_poll = LongPoll(self.database, self.assembling, self.sync_memory, self.news, self.bell, self.clock)
+
+    def _open_personal(self) -> None:
+        self.receipts = Receipts(self.database, self.readers, self.states, self.notifying, self.news, self.clock)
+        self.account_data = AccountDataKeeping(self.database, self.news)
+        self.filters = Filters(self.database, self.clock)
+        self.push_rules = PushRules(self.database, self.push_classes, self.news)
 
     def _open_accounts(self) -> None:
         self.appservices = NoAppservices()
