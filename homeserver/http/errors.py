@@ -96,6 +96,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.ThreepidMediumNotSupported: _Shape(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED"),
     # Rooms
     services.RoomInUse: _Shape(400, "M_ROOM_IN_USE"),
+    services.AliasInUse: _Shape(409, "M_UNKNOWN"),
+    services.StillJoined: _Shape(400, "M_UNKNOWN"),
     services.BadAlias: _Shape(400, "M_BAD_ALIAS"),
     services.BadState: _Shape(403, "M_BAD_STATE"),
     services.InvalidRoomState: _Shape(400, "M_INVALID_ROOM_STATE"),

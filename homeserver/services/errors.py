@@ -280,9 +280,21 @@ class ThreepidMediumNotSupported(ServiceError):
 
 
 class RoomInUse(ServiceError):
-    """The room alias is taken."""
+    """The alias that a new room is to get is taken."""
 
     default_reason = "This room alias is already taken"
+
+
+class AliasInUse(ServiceError):
+    """The alias that a room is to get belongs to another room, or to this one."""
+
+    default_reason = "This room alias is already taken"
+
+
+class StillJoined(ServiceError):
+    """The user is in the room that is to be forgotten."""
+
+    default_reason = "You must leave the room before you forget it"
 
 
 class BadAlias(ServiceError):

@@ -8,7 +8,7 @@ from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, server_name_of
 from homeserver.core.power_levels import read_power_levels
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RoomInUse
+from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import Readers
@@ -40,7 +40,7 @@ class RoomAliases:
         return await self._database.read(self._of_room, user_id, room_id)
 
     async def create(self, user_id: UserID, room_alias: RoomAlias, room_id: RoomID) -> None:
-        """Name a room. Raises InvalidParameter for another server's alias, RoomInUse when it is taken, NotFound."""
+        """Name a room. Raises InvalidParameter for another server's alias, AliasInUse when it is taken, NotFound."""
         if server_name_of(room_alias) != self.server_name:
             raise InvalidParameter(f"Aliases of this server end in :{self.server_name}")
         await self._database.write(self._create, Alias(room_alias, room_id, user_id))
@@ -62,7 +62,7 @@ class RoomAliases:
         if member is None or member.content.get("membership") != "join":
             raise Forbidden("You are not in this room")
         if not insert_alias(tx, alias, created_ms=self._clock.now_ms()):
-            raise RoomInUse
+            raise AliasInUse
 
     def _delete(self, tx: Transaction, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
         alias = find_alias(tx, room_alias)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of
-from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed
+from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed, StillJoined
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM
@@ -56,7 +56,7 @@ class RoomMembership:
         await self._database.write(self._unban, sender, room_id, target, reason)
 
     async def forget(self, user_id: UserID, room_id: RoomID) -> None:
-        """Hide a room that the user has left. Raises BadState while the user is in it, NotFound if never."""
+        """Hide a room that the user has left. Raises StillJoined while the user is in it, NotFound if never."""
         await self._database.write(self._forget, user_id, room_id)
 
     async def joined_rooms(self, user_id: UserID) -> list[RoomID]:
@@ -115,7 +115,7 @@ class RoomMembership:
         if find_membership(tx, room_id, user_id) is None:
             raise NotFound(NO_SUCH_ROOM)
         if not forget_room(tx, room_id, user_id):
-            raise BadState("You must leave the room before you forget it")
+            raise StillJoined
 
     def _set(
         self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, membership: str, reason: str | None

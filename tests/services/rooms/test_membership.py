@@ -4,7 +4,7 @@ import pytest
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID
-from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed
+from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed, StillJoined
 from tests.services.world import ALICE, BOB, CAROL, World, now
 
 
@@ -77,7 +77,7 @@ def test_a_room_is_forgotten_only_after_it_was_left(world: World) -> None:
     room_id = world.create_room(ALICE, preset="public_chat")
     world.join(BOB, room_id)
 
-    with pytest.raises(BadState):
+    with pytest.raises(StillJoined):
         now(world.membership.forget(BOB, room_id))
     now(world.membership.leave(BOB, room_id, None))
     now(world.membership.forget(BOB, room_id))
