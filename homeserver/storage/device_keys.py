@@ -72,10 +72,10 @@ OF_USER = """
      WHERE devices.user_id = :user_id"""
 
 
-def device_keys_of_user(tx: Transaction, user_id: UserID) -> dict[DeviceID, dict[str, Any]]:
-    """All devices of a user with what they publish; {} for one that publishes nothing. Any: JSON."""
+def device_keys_of_user(tx: Transaction, user_id: UserID) -> dict[str, dict[str, Any]]:
+    """All devices of a user, by their IDs, with what they publish; {} for one that publishes nothing. Any: JSON."""
     rows = tx.all(OF_USER, user_id=user_id)
-    return {DeviceID(row[0]): {} if row[1] is None else orjson.loads(bytes(row[1])) for row in rows}
+    return {row[0]: {} if row[1] is None else orjson.loads(bytes(row[1])) for row in rows}
 
 
 FIND_ONE_TIME = """

@@ -1,0 +1,113 @@
+"""Whose devices changed, told to those who encrypt for them: everybody who shares a room.
+
+Spec: client-server-api/#tracking-the-device-list-for-a-user
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.events.news import DeviceListWritten, News
+from homeserver.storage.cross_signing import users_signed_by
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.device_lists import (
+    changed_device_lists,
+    joined_members,
+    local_audience,
+    note_device_list_change,
+    sharing_among,
+)
+from homeserver.storage.memberships import (
+    MembershipChange,
+    changes_of_rooms,
+    changes_of_user,
+    joined_room_ids,
+    users_sharing_rooms,
+)
+from homeserver.storage.rooms import sync_horizon
+from homeserver.storage.streams import LogPosition, span_since
+
+
+class DeviceLists:
+    """Notes changes of users' devices and keys, and tells of them."""
+
+    def __init__(self, database: Database, news: News) -> None:
+        self._database = database
+        self._news = news
+
+    async def changes_since(self, user_id: UserID, position: int) -> tuple[set[UserID], set[UserID]]:
+        """As `changes`, from a position on until now. Beyond the horizon of syncs everybody may have changed."""
+        return await self._database.read(_changes_since, user_id, position)
+
+    def note_change(self, tx: Transaction, user_id: UserID) -> None:
+        """A user's devices, their names, or keys that others verify change in this transaction."""
+        tx.at_position(("device_list_changes",), partial(self._note_change_at, user_id=user_id))
+
+    def _note_change_at(self, tx: Transaction, position: int, *, user_id: UserID) -> None:
+        note_device_list_change(tx, user_id, position)
+        audience = local_audience(tx, user_id)
+        tx.after_commit(lambda: self._news.publish(DeviceListWritten(position, user_id), audience))
+
+
+def changes(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:
+    """What a user's client needs to know of (after, upto]: whose keys it must ask for anew, and whose it may forget.
+
+    The first are users in the same rooms whose devices or keys changed, or who came into a room with the user, the user
+    themself when their own changed, and those whom another device of the user verified. The second shared a room with
+    the user at `after`, and share none now.
+    """
+    updated = changed_device_lists(tx, after=after, upto=upto)
+    come, gone = _come_and_gone(tx, user_id, after, upto)
+    sharing = sharing_among(tx, user_id, updated | gone)
+    left = gone - sharing
+    verified = users_signed_by(tx, user_id, after=after, upto=upto)
+    return (updated & (sharing | {user_id})) | come | (verified - left), left
+
+
+def _changes_since(tx: Transaction, user_id: UserID, position: int) -> tuple[set[UserID], set[UserID]]:
+    span = span_since(tx, LogPosition(position))
+    if span.after < sync_horizon(tx):
+        return users_sharing_rooms(tx, user_id) | {user_id}, set()
+    return changes(tx, user_id, after=span.after, upto=span.upto)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How one user's membership in one room went from the beginning of a span to its end."""
+
+    was_joined: bool
+    is_joined: bool
+
+
+def _come_and_gone(tx: Transaction, user_id: UserID, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:
+    """Who came into a room with the user within (after, upto], and who was in one at `after` of whom one is gone."""
+    own = _steps(changes_of_user(tx, user_id, after=after, upto=upto))
+    entered = {room_id for (room_id, _), step in own.items() if step.is_joined and not step.was_joined}
+    left = {room_id for (room_id, _), step in own.items() if step.was_joined and not step.is_joined}
+    watched = left.union(joined_room_ids(tx, user_id)) - entered
+    others = _steps(changes_of_rooms(tx, tuple(watched), after=after, upto=upto))
+    come: set[UserID] = set()
+    gone: set[UserID] = set()
+    for (room_id, other), step in others.items():
+        if step.was_joined and (room_id in left or not step.is_joined):
+            gone.add(other)
+        elif step.is_joined and not step.was_joined and room_id not in left:
+            come.add(other)
+    for room_id, member in joined_members(tx, tuple(entered | left)):
+        if room_id in entered:
+            come.add(member)
+        elif (room_id, member) not in others:
+            gone.add(member)
+    return come - {user_id}, gone - {user_id}
+
+
+def _steps(history: Sequence[MembershipChange]) -> Mapping[tuple[RoomID, UserID], _Step]:
+    """From single changes, oldest first, to what came of them for each user and room."""
+    steps: dict[tuple[RoomID, UserID], _Step] = {}
+    for change in history:
+        key = (change.room_id, change.user_id)
+        known = steps.get(key)
+        was_joined = change.before == "join" if known is None else known.was_joined
+        steps[key] = _Step(was_joined, change.membership == "join")
+    return steps

@@ -1,0 +1,128 @@
+"""Messages from device to device, kept until the receiving device has them.
+
+Spec: client-server-api/#send-to-device-messaging. They are delivered by services/sync, which deletes what was received.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import orjson
+
+from homeserver.core.errors import BadIdentifier, BadJson
+from homeserver.core.identifiers import (
+    DeviceID,
+    ServerName,
+    UserID,
+    parse_device_id,
+    parse_user_id,
+    server_name_of_user,
+)
+from homeserver.runtime.clock import Clock
+from homeserver.services.errors import TooLarge
+from homeserver.services.events.news import News, ToDeviceWritten
+from homeserver.storage.client_transactions import find_outcome, insert_outcome
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.to_device import delete_acknowledged, inboxes_of, insert_messages
+
+MESSAGE_LIMIT_BYTES: Final = 64 * 1024
+MOST_RECIPIENTS: Final = 10_000
+ALL_DEVICES: Final = "*"
+
+Messages = Mapping[UserID, Mapping[str, bytes]]
+"""By user and device, or ALL_DEVICES: the JSON that the device is to receive."""
+
+
+class ToDevice:
+    """Puts messages into the inboxes of devices."""
+
+    def __init__(self, database: Database, news: News, clock: Clock, server_name: ServerName) -> None:
+        self._database = database
+        self._news = news
+        self._clock = clock
+        self._server_name = server_name
+
+    async def send(
+        self,
+        sender: UserID,
+        device_id: DeviceID | None,
+        event_type: str,
+        transaction_id: str,
+        messages: object,
+    ) -> None:
+        """Send messages of one type, once per transaction ID of the sending device.
+
+        `messages` maps user IDs to device IDs (or "*": all other devices of the user) to contents. Devices that do not
+        exist are passed over. Raises BadJson, TooLarge.
+        """
+        parsed = _parsed(sender, event_type, messages)
+        local = {user: devices for user, devices in parsed.items() if server_name_of_user(user) == self._server_name}
+        scope = f"sendToDevice/{event_type}"
+        await self._database.write(self._send, sender, device_id or DeviceID(""), scope, transaction_id, local)
+
+    def _send(
+        self, tx: Transaction, sender: UserID, device_id: DeviceID, scope: str, transaction_id: str, messages: Messages
+    ) -> None:
+        if find_outcome(tx, sender, device_id, scope, transaction_id) is not None:
+            return
+        self.deliver(tx, messages)
+        insert_outcome(tx, sender, device_id, scope, transaction_id, outcome="", now_ms=self._clock.now_ms())
+
+    def deliver(self, tx: Transaction, messages: Messages) -> None:
+        """Put messages for users of this server into the inboxes of those devices that exist."""
+        if not messages:
+            return
+        devices, overflows = inboxes_of(tx, tuple(messages))
+        addressed: dict[tuple[UserID, DeviceID], bytes] = {}
+        for user_id, by_device in messages.items():
+            for device_id in devices.get(user_id, ()):
+                message = by_device.get(device_id, by_device.get(ALL_DEVICES))
+                if message is not None:
+                    addressed[user_id, device_id] = message
+        full = [(one.user_id, one.device_id, one.position) for one in overflows]
+        delete_acknowledged(tx, [inbox for inbox in full if inbox[:2] in addressed])
+        if addressed:
+            tx.at_position(("to_device_messages",), partial(self._deliver_at, addressed=addressed))
+
+    def _deliver_at(
+        self, tx: Transaction, position: int, *, addressed: Mapping[tuple[UserID, DeviceID], bytes]
+    ) -> None:
+        insert_messages(tx, addressed, log_position=position)
+        by_user: dict[UserID, list[DeviceID]] = {}
+        for user_id, device_id in addressed:
+            by_user.setdefault(user_id, []).append(device_id)
+
+        def publish() -> None:
+            for user_id, device_ids in by_user.items():
+                self._news.publish(ToDeviceWritten(position, user_id, tuple(device_ids)), (user_id,))
+
+        tx.after_commit(publish)
+
+
+def _parsed(sender: UserID, event_type: str, messages: object) -> dict[UserID, dict[str, bytes]]:
+    parsed: dict[UserID, dict[str, bytes]] = {}
+    for user, by_device in _object(messages, "messages").items():
+        try:
+            user_id = parse_user_id(user)
+            devices = {parse_device_id(device_id) for device_id in _object(by_device, "the messages of a user")}
+        except BadIdentifier as bad:
+            raise BadJson(bad.reason) from None
+        parsed[user_id] = {
+            device_id: _encoded(sender, event_type, _object(by_device[device_id], "a message")) for device_id in devices
+        }
+    if sum(map(len, parsed.values())) > MOST_RECIPIENTS:
+        raise BadJson(f"More than {MOST_RECIPIENTS} devices at once")
+    return parsed
+
+
+def _encoded(sender: UserID, event_type: str, content: Mapping[str, Any]) -> bytes:
+    message = orjson.dumps({"content": content, "sender": sender, "type": event_type})
+    if len(message) > MESSAGE_LIMIT_BYTES:
+        raise TooLarge(f"A message must not be larger than {MESSAGE_LIMIT_BYTES} bytes")
+    return message
+
+
+def _object(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadJson(f"{name} must be an object")
+    return value
