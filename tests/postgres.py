@@ -1,6 +1,7 @@
 """A real PostgreSQL for tests, benchmarks and soak runs: started on demand, ended by its process ID at exit."""
 
 import atexit
+import contextlib
 import importlib.util
 import itertools
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +51,7 @@ class Postgres:
     """A running server in a folder of its own, reached through a socket in that folder."""
 
     folder: Path
+    launch: Callable[[], subprocess.Popen[bytes]]
     process: subprocess.Popen[bytes]
     template: str | None = None
     tables: list[tuple[object, ...]] = field(default_factory=list)
@@ -86,6 +89,22 @@ class Postgres:
     def drop(self, url: str) -> None:
         """Delete a database, whoever is connected."""
         self._run(f'DROP DATABASE "{url.partition("@/")[2].partition("?")[0]}" WITH (FORCE)')
+
+    def kill(self) -> None:
+        """End the server with all its processes as a power cut would; its folder stays."""
+        self.process.send_signal(signal.SIGSTOP)  # or it would begin anew when the first of them ends
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start the server that was killed, on what it left behind."""
+        (self.folder / "cluster" / "postmaster.pid").unlink(missing_ok=True)
+        self.process = self.launch()
+        wait_until_ready(self)
 
     def stop(self) -> None:
         """End the server and delete its folder."""
@@ -145,19 +164,21 @@ def start_postgres(*, fsync: bool = True) -> Postgres:
         "log_min_messages": "fatal",
     }
     arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [binaries / "postgres", "-D", cluster, *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        **identity,  # type: ignore[call-overload]  # as above
-    )
-    log.close()
-    postgres = Postgres(folder, process)
+
+    def launch() -> subprocess.Popen[bytes]:
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [binaries / "postgres", "-D", cluster, *arguments],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **identity,  # type: ignore[call-overload]  # as above
+            )
+
+    postgres = Postgres(folder, launch, launch())
     atexit.register(postgres.stop)
     wait_until_ready(postgres)
     return postgres

@@ -5,6 +5,7 @@ short functions: it shows where CPU goes, and not how much of it.
 """
 
 import cProfile
+import importlib
 import pstats
 import sys
 import threading
@@ -26,6 +27,7 @@ def profile_this_thread(frame: FrameType | None = None, event: str = "", arg: An
 
 def run(path: str, arguments: list[str]) -> int:
     """Run the server's command line, and leave the profile in `path`."""
+    importlib.import_module("homeserver.cli.run")  # not to be in the profile
     threading.setprofile(profile_this_thread)
     profile_this_thread()
     try:
