@@ -19,8 +19,12 @@ from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
 from homeserver.http.authentication import Authentication
 from homeserver.http.client.account import AccountEndpoints
+from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.push_rules import PushRuleEndpoints
+from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
@@ -28,6 +32,8 @@ from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
+from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
@@ -47,8 +53,10 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.wakeups import Bell
+from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
 from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
 from homeserver.services.accounts.password_check import PasswordCheck
@@ -63,11 +71,13 @@ from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.push.classes import PushClasses
+from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
@@ -201,6 +211,7 @@ class Columba:
         aliases = RoomAliases(database, creation, readers, clock, server_name)
         directory = RoomDirectory(database, states)
         sending = Sending(database, creation, clock)
+        receipts = Receipts(database, readers, states, notifying, news, clock)
         typing = Typing(database, notifying, news, bell, clock, server_name)
         rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
 
@@ -227,7 +238,9 @@ class Columba:
         sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), Unread(classes, memory), formats)
         assembling = SyncAssembling(sync_rooms, DeviceParts(memory), states, memory, typing, database.epoch)
         self._long_poll = LongPoll(database, assembling, memory, news, bell, clock)
+        account_data = AccountDataKeeping(database, news)
         return tokens, (
+            AccountDataEndpoints(account_data),
             AccountEndpoints(),
             CapabilitiesEndpoints(
                 settings.default_room_version,
@@ -236,12 +249,15 @@ class Columba:
                 changes_threepids=False,
                 forgets_left_rooms=False,
             ),
+            FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
             LandingEndpoints(
                 server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
             ),
             LoginEndpoints(login, sessions, interactive_auth),
             MetricsEndpoints(self._metrics),
+            PushRuleEndpoints(PushRules(database, classes, news)),
+            ReceiptEndpoints(receipts),
             RegistrationEndpoints(registration),
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, directory),
@@ -249,6 +265,8 @@ class Columba:
             RoomMembershipEndpoints(membership),
             SendingEndpoints(sending),
             SyncEndpoints(self._long_poll, StoredFilters(database)),
+            TagEndpoints(account_data),
+            TypingEndpoints(typing),
             VersionsEndpoints(),
             WellKnownEndpoints(settings.public_base_url, federation_address=None),
         )

@@ -6,8 +6,12 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 from typing import Final
 
 from homeserver.http.client.account import AccountEndpoints
+from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.push_rules import PushRuleEndpoints
+from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
@@ -15,6 +19,8 @@ from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
+from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -22,9 +28,13 @@ from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 
 ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     # client
+    AccountDataEndpoints,
     AccountEndpoints,
     CapabilitiesEndpoints,
+    FilterEndpoints,
     LoginEndpoints,
+    PushRuleEndpoints,
+    ReceiptEndpoints,
     RegistrationEndpoints,
     RoomCreationEndpoints,
     RoomDirectoryEndpoints,
@@ -32,6 +42,8 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomMembershipEndpoints,
     SendingEndpoints,
     SyncEndpoints,
+    TagEndpoints,
+    TypingEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
     # this server's own

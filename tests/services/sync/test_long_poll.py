@@ -317,7 +317,7 @@ def test_a_token_from_the_future_begins_anew(world: World, ahead: int) -> None:
 def test_messages_of_ignored_users_are_left_out_but_not_their_state(world: World) -> None:
     room_id: RoomID = world.create_room(ALICE, preset="public_chat")
     world.join(BOB, room_id)
-    now(world.account_data.put(ALICE, None, "m.ignored_user_list", {"ignored_users": {BOB: {}}}))
+    now(world.account_data.put(ALICE, ALICE, None, "m.ignored_user_list", {"ignored_users": {BOB: {}}}))
     since = sync(world, ALICE)["next_batch"]
     world.send(BOB, room_id, "noise")
     now(world.membership.leave(BOB, room_id, None))
