@@ -38,9 +38,17 @@ class Typing:
     """Knows who is typing. Changes happen on the reactor thread; `typing_since` answers on any."""
 
     def __init__(
-        self, database: Database, notifying: Notifying, news: News, bell: Bell, clock: Clock, server_name: ServerName
+        self,
+        database: Database,
+        notifying: Notifying,
+        news: News,
+        bell: Bell,
+        clock: Clock,
+        server_name: ServerName,
+        most_rooms: int = MOST_ROOMS,
     ) -> None:
         self.serial = 0
+        self._most_rooms = most_rooms
         self._database = database
         self._notifying = notifying
         self._bell = bell
@@ -116,7 +124,7 @@ class Typing:
         self.serial += 1
         room.serial = self.serial
         self._rooms.move_to_end(room_id)
-        while len(self._rooms) > MOST_ROOMS and not next(iter(self._rooms.values())).typing:
+        while len(self._rooms) > self._most_rooms and not next(iter(self._rooms.values())).typing:
             self._rooms.popitem(last=False)
 
     def _follow_members(self, change: Change) -> None:
