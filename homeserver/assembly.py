@@ -21,7 +21,10 @@ from homeserver.http.authentication import Authentication
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.cross_signing import CrossSigningEndpoints
+from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.filters import FilterEndpoints
+from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -33,6 +36,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
@@ -64,6 +68,11 @@ from homeserver.services.accounts.passwords import Passwords
 from homeserver.services.accounts.registration import Registration, RegistrationPolicy
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.e2ee.cross_signing import CrossSigning
+from homeserver.services.e2ee.device_keys import DeviceKeys
+from homeserver.services.e2ee.device_lists import DeviceLists
+from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.news import News
@@ -204,6 +213,12 @@ class Columba:
         creation = EventCreation(writer, clock, randomness, server_name, self._signing_key())
         formats = ClientFormat(states, clock, budget)
 
+        # Encryption, as far as a server sees it
+        device_lists = DeviceLists(database, news)
+        device_keys = DeviceKeys(database, device_lists, news, clock, server_name)
+        cross_signing = CrossSigning(database, device_lists, news)
+        to_device = ToDevice(database, news, clock, server_name)
+
         # Rooms
         readers = Readers(states)
         timeline = Timeline(database, readers, states, formats)
@@ -249,8 +264,11 @@ class Columba:
                 changes_threepids=False,
                 forgets_left_rooms=False,
             ),
+            CrossSigningEndpoints(cross_signing, interactive_auth),
+            DeviceKeysEndpoints(device_keys, device_lists),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
+            KeyBackupsEndpoints(KeyBackups(database)),
             LandingEndpoints(
                 server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
             ),
@@ -266,6 +284,7 @@ class Columba:
             SendingEndpoints(sending),
             SyncEndpoints(self._long_poll, StoredFilters(database)),
             TagEndpoints(account_data),
+            ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),
             VersionsEndpoints(),
             WellKnownEndpoints(settings.public_base_url, federation_address=None),

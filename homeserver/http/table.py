@@ -8,7 +8,10 @@ from typing import Final
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.cross_signing import CrossSigningEndpoints
+from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.filters import FilterEndpoints
+from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -20,6 +23,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
@@ -31,7 +35,10 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     AccountDataEndpoints,
     AccountEndpoints,
     CapabilitiesEndpoints,
+    CrossSigningEndpoints,
+    DeviceKeysEndpoints,
     FilterEndpoints,
+    KeyBackupsEndpoints,
     LoginEndpoints,
     PushRuleEndpoints,
     ReceiptEndpoints,
@@ -43,6 +50,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     SendingEndpoints,
     SyncEndpoints,
     TagEndpoints,
+    ToDeviceEndpoints,
     TypingEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
