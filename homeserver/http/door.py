@@ -3,7 +3,7 @@
 How requests come in from the network and replies go out is in resource.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -25,9 +25,16 @@ from homeserver.services.errors import ServiceError
 class Door:
     """The way in, for whatever listener a request came by."""
 
-    def __init__(self, authentication: Authentication, rate_limiting: RateLimiting) -> None:
+    def __init__(
+        self,
+        authentication: Authentication,
+        rate_limiting: RateLimiting,
+        on_seen: Callable[[Requester, str, Callable[[str], str | None]], None] | None = None,
+    ) -> None:
+        """`on_seen` is told who calls, from which address, and how to read the request's headers."""
         self.authentication: Final = authentication
         self._rate_limiting = rate_limiting
+        self._on_seen = on_seen
 
     async def answer(self, route: Route, arrival: Arrival) -> Reply:
         """Let the route's handler answer. Raises whatever is wrong with the request, or in the handler."""
@@ -39,6 +46,8 @@ class Door:
             origin = await self.authentication.origin(mark, arrival)
         if mark.limit is not RateClass.FREE:
             self._limit(mark.limit, arrival, requester, origin)
+        if requester is not None and self._on_seen is not None:
+            self._on_seen(requester, arrival.client_ip, arrival.header)
         content = arrival.content
         body = content if isinstance(content, Upload) else route.body.read(content)
         return await route.handler(

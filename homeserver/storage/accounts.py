@@ -99,6 +99,16 @@ def set_password_hash(tx: Transaction, user_id: UserID, password_hash: str) -> N
     tx.run(SET_PASSWORD, user_id=user_id, password_hash=password_hash)
 
 
+DEPARTING = """
+    SELECT DISTINCT u.user_id FROM users u JOIN memberships m ON m.user_id = u.user_id
+     WHERE u.is_deactivated AND m.membership IN ('join', 'invite', 'knock') ORDER BY u.user_id"""
+
+
+def departing_users(tx: Transaction) -> list[UserID]:
+    """The users whose accounts were deactivated and who have not left all their rooms yet."""
+    return [UserID(row[0]) for row in tx.all(DEPARTING)]
+
+
 def _values(account: Account) -> dict[str, Any]:  # Any: column values
     return {
         "user_id": account.user_id,

@@ -14,13 +14,19 @@ from homeserver.runtime.randomness import SeededRandomness
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.deactivation import Deactivation
+from homeserver.services.accounts.device_activity import DeviceActivity
 from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.password_check import PasswordCheck
 from homeserver.services.accounts.passwords import Passwords
+from homeserver.services.accounts.profiles import Profiles
 from homeserver.services.accounts.registration import Registration, RegistrationPolicy
+from homeserver.services.accounts.registration_tokens import RegistrationTokens
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.events.client_format import ClientFormat, Viewer
@@ -34,6 +40,7 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
@@ -140,6 +147,14 @@ class World:
             self.database, self.password_check, self.passwords, self.sessions, self.clock, self.randomness, SERVER
         )
         self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
+        self.registration_tokens = RegistrationTokens(self.database, self.clock, self.randomness)
+        self.devices = Devices(self.database, self.device_removal, self.interactive_auth, self.clock)
+        self.device_activity = DeviceActivity(self.database, self.clock)
+        self.profiles = Profiles(self.database, MemberProfiles(self.event_creation), SERVER)
+        self.password_change = PasswordChange(self.database, self.passwords, self.interactive_auth, self.sessions)
+        self.deactivation = Deactivation(
+            self.database, self.interactive_auth, self.sessions, self.device_removal, self.tokens, self.membership
+        )
 
     def open_registration(self, policy: RegistrationPolicy) -> Registration:
         """Registration as this policy has it."""

@@ -1,6 +1,5 @@
 """How a request that needs user-interactive authentication is read. What its stages are is for services/accounts."""
 
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -18,4 +17,4 @@ def attempt(operation: str, body: Any) -> Attempt:  # Any: the endpoint's own st
     """
     fields: dict[str, Any] = msgspec.to_builtins(body)
     shown = fields.pop("auth", None)
-    return Attempt(operation, sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).digest(), shown)
+    return Attempt(operation, orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), shown)

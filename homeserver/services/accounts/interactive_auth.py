@@ -8,6 +8,7 @@ Spec: client-server-api/#user-interactive-authentication-api
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final
 
 from homeserver.core.identifiers import UserID, localpart_of
@@ -33,14 +34,14 @@ class Attempt:
     """A request that needs authentication: what it would do, and what it shows."""
 
     operation: str  # method and path
-    asks: bytes  # the rest of the body, or b"" where that may change between attempts
+    asks: bytes  # the rest of the body, or b"" where that may change between attempts; may hold a new password
     shown: Mapping[str, Any] | None  # the body's `auth`, of any shape
 
 
 @dataclass(slots=True)
 class _Session:
     name: str
-    request: tuple[str, bytes, UserID | None]
+    request: tuple[str, bytes, UserID | None]  # operation, keyed hash of what it asks, who asks
     expires_ms: int
     completed: dict[str, object] = field(default_factory=dict)
 
@@ -52,6 +53,7 @@ class InteractiveAuth:
         self._check = check
         self._clock = clock
         self._randomness = randomness
+        self._key = randomness.bytes(32)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     async def confirm_user(self, user_id: UserID, attempt: Attempt) -> None:
@@ -69,7 +71,7 @@ class InteractiveAuth:
 
         Raises UserInteractionRequired when more is needed, Forbidden when the session is of another request.
         """
-        request = (attempt.operation, attempt.asks, user_id)
+        request = (attempt.operation, blake2b(attempt.asks, key=self._key).digest(), user_id)
         session = self._session_for(attempt, request)
         shown = attempt.shown or {}
         kind = shown.get("type")

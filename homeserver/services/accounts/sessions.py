@@ -13,7 +13,7 @@ from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.token_values import ACCESS, REFRESH, hash_of, is_possible, new_token
 from homeserver.services.accounts.tokens import AccessTokens
-from homeserver.services.errors import UnknownToken, UserLocked
+from homeserver.services.errors import Forbidden, UnknownToken, UserLocked
 from homeserver.storage.access_tokens import (
     Session,
     end_refresh_token,
@@ -25,6 +25,7 @@ from homeserver.storage.access_tokens import (
     insert_session,
 )
 from homeserver.storage.accounts import find_account
+from homeserver.storage.cross_signing import cross_signing_keys_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import devices_of_user, insert_device
 
@@ -80,12 +81,14 @@ class Sessions:
         self._lifetime_ms = access_token_lifetime_ms
 
     def open(self, tx: Transaction, user_id: UserID, wish: DeviceWish) -> OpenedSession:
-        """Log a device in, within a write of the caller. Sessions that the device had before end."""
+        """Log a device in, within a write of the caller. Sessions that the device had before end. Raises Forbidden."""
         device_id = wish.device_id
         now_ms = self._clock.now_ms()
+        name = None if wish.display_name is None else wish.display_name.replace("\0", "")[:LONGEST_NAME]
         if device_id is None:
             device_id = DeviceID(self._randomness.opaque_id("", DEVICE_ID_LENGTH))
-        name = None if wish.display_name is None else wish.display_name.replace("\0", "")[:LONGEST_NAME]
+        elif any(key.public_key == device_id for key in cross_signing_keys_of(tx, user_id).values()):
+            raise Forbidden("A device cannot be called like one of your cross-signing keys")
         if not insert_device(tx, user_id, device_id, display_name=name, now_ms=now_ms):
             end_sessions(tx, user_id, device_id)
             ended = (device_id,)

@@ -1,0 +1,205 @@
+"""Administration: accounts made by administrators, and the tokens by which others may make one.
+
+What lies under /_synapse/ has the shapes of Synapse, whose tools use it.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.http.client.login import device_wish, session_fields
+from homeserver.http.endpoint import ADMIN, EMPTY, NONE, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.accounts.registration import Registration
+from homeserver.services.accounts.registration_tokens import RegistrationTokens, TokenLimits
+from homeserver.services.accounts.shared_secret import SecretWish, SharedSecretRegistration
+from homeserver.storage.registration_tokens import RegistrationToken
+
+SYNAPSE_REGISTRATION = "https://element-hq.github.io/synapse/latest/admin_api/register_api.html"
+SYNAPSE_TOKENS = "https://element-hq.github.io/synapse/latest/usage/administration/admin_api/registration_tokens.html"
+
+
+class NewUserBody(msgspec.Struct, frozen=True):
+    """An account that an administrator makes."""
+
+    username: str
+    password: str
+    admin: bool = False
+
+
+class SecretBody(msgspec.Struct, frozen=True):
+    """An account that somebody makes who knows the shared secret."""
+
+    nonce: str
+    username: str
+    password: str
+    mac: str
+    admin: bool = False
+    user_type: str | None = None
+    displayname: str | None = None
+    device_id: str | None = None
+    inhibit_login: bool = False
+
+
+class TokensQuery(msgspec.Struct, frozen=True):
+    """Which tokens."""
+
+    valid: bool | None = None
+
+
+class NewTokenBody(msgspec.Struct, frozen=True):
+    """A token that an administrator makes; null stands for no limit."""
+
+    token: str | None = None
+    length: int | None = None
+    uses_allowed: int | None = None
+    expiry_time: int | None = None
+
+
+class TokenBody(msgspec.Struct, frozen=True):
+    """What is to change of a token: what is left out stays."""
+
+    uses_allowed: int | msgspec.UnsetType | None = msgspec.UNSET
+    expiry_time: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+@dataclass(frozen=True)
+class RegistrationAdminEndpoints:
+    """Accounts, whether registration is open or not."""
+
+    registration: Registration
+    shared_secret: SharedSecretRegistration
+    tokens: RegistrationTokens
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/users",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin user register`",
+        body=NewUserBody,
+    )
+    async def create_user(self, request: Request[NoQuery, NewUserBody]) -> Reply:
+        """Make an account, and log nobody in."""
+        body = request.body
+        registered = await self.registration.register_by_administrator(
+            body.username, body.password, is_admin=body.admin
+        )
+        return Reply({"user_id": registered.user_id}, 201)
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/register",
+        auth=NONE,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_REGISTRATION,
+    )
+    async def new_nonce(self, _: PlainRequest) -> Reply:
+        """What the proof is to be made for."""
+        return Reply({"nonce": self.shared_secret.new_nonce()})
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/register",
+        auth=NONE,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_REGISTRATION,
+        body=SecretBody,
+    )
+    async def register_by_secret(self, request: Request[NoQuery, SecretBody]) -> Reply:
+        """Make an account, and log it in."""
+        body = request.body
+        device = device_wish(body.device_id, None, wants_refresh_token=False)
+        wish = SecretWish(
+            body.nonce,
+            body.username,
+            body.password,
+            body.mac,
+            body.admin,
+            body.user_type,
+            body.displayname,
+            None if body.inhibit_login else device,
+        )
+        registered = await self.shared_secret.register(wish)
+        if registered.session is None:
+            return Reply({"user_id": registered.user_id})
+        return Reply(session_fields(registered.session))
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/registration_tokens",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_TOKENS,
+        query=TokensQuery,
+    )
+    async def list_tokens(self, request: Request[TokensQuery, NoBody]) -> Reply:
+        """All tokens, or those that are valid, or those that are not any more."""
+        tokens = await self.tokens.all(valid=request.query.valid)
+        return Reply({"registration_tokens": [_shown(token) for token in tokens]})
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/registration_tokens/new",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_TOKENS,
+        body=NewTokenBody,
+    )
+    async def create_token(self, request: Request[NoQuery, NewTokenBody]) -> Reply:
+        """Make a token."""
+        body = request.body
+        limits = TokenLimits(body.uses_allowed, body.expiry_time)
+        return Reply(_shown(await self.tokens.create(body.token, body.length, limits)))
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/registration_tokens/{token}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_TOKENS,
+    )
+    async def token(self, request: PlainRequest) -> Reply:
+        """One token."""
+        return Reply(_shown(await self.tokens.token(request.path["token"])))
+
+    @endpoint(
+        "PUT",
+        "/_synapse/admin/v1/registration_tokens/{token}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_TOKENS,
+        body=TokenBody,
+    )
+    async def change_token(self, request: Request[NoQuery, TokenBody]) -> Reply:
+        """Put other limits in place of a token's."""
+        body = request.body
+
+        def change(limits: TokenLimits) -> TokenLimits:
+            uses = limits.uses_allowed if isinstance(body.uses_allowed, msgspec.UnsetType) else body.uses_allowed
+            expiry = limits.expires_ms if isinstance(body.expiry_time, msgspec.UnsetType) else body.expiry_time
+            return TokenLimits(uses, expiry)
+
+        return Reply(_shown(await self.tokens.change(request.path["token"], change)))
+
+    @endpoint(
+        "DELETE",
+        "/_synapse/admin/v1/registration_tokens/{token}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_TOKENS,
+    )
+    async def delete_token(self, request: PlainRequest) -> Reply:
+        """Take a token back."""
+        await self.tokens.delete(request.path["token"])
+        return EMPTY
+
+
+def _shown(token: RegistrationToken) -> dict[str, object]:
+    return {
+        "token": token.token,
+        "uses_allowed": token.uses_allowed,
+        "pending": 0,  # a use counts when the account is made, not before
+        "completed": token.times_used,
+        "expiry_time": token.expires_ms,
+    }
