@@ -208,6 +208,7 @@ class _ReadRooms:
         memberships = (one for one in rooms_of_user(tx, self._user_id) if allows_room(one.room_id))
         self._memberships = {one.room_id: one for one in memberships}
         self._changes: dict[RoomID, list[MembershipChange]] = {}
+        self._moved: set[RoomID] = set()  # rooms whose members changed
         if window.after is not None:
             for change in changes_of_user(tx, self._user_id, after=window.after, upto=window.upto):
                 self._changes.setdefault(change.room_id, []).append(change)
@@ -232,6 +233,8 @@ class _ReadRooms:
         with_news: set[RoomID] = set()
         if window.after is not None:
             with_news = rooms_with_news(tx, going_on, after=window.after, upto=window.upto)
+            moves = changes_of_rooms(tx, sorted(with_news), after=window.after, upto=window.upto)
+            self._moved = {change.room_id for change in moves}
         befores = roots_at(tx, sorted(with_news), at=window.after or 0) if with_news else {}
         rooted = sorted(joined if request.full_state else {*fresh, *with_news})
         roots = roots_at(tx, rooted, at=window.upto)
@@ -268,16 +271,10 @@ class _ReadRooms:
         return changes is not None and changes[0].before != "join"
 
     def _summary(self, room_id: RoomID, root: bytes, *, is_fresh: bool) -> Summary | None:
-        """For those who load members lazily, when it may have changed."""
-        if not self._request.filter.room.state.lazy_load_members:
-            return None
-        if not is_fresh and not self._members_changed(room_id):
+        """The room's summary, when it may have changed."""
+        if not is_fresh and room_id not in self._moved:
             return None
         return read_summary(self._tx, self._assembling.states, room_id, root, self._user_id)
-
-    def _members_changed(self, room_id: RoomID) -> bool:
-        changes = changes_of_rooms(self._tx, [room_id], after=self._window.after or 0, upto=self._window.upto)
-        return bool(changes)
 
     def _stripped(self, membership: str) -> dict[RoomID, Any]:
         """Rooms to which the user was invited, or on whose door the user knocked, since the token."""

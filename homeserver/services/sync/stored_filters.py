@@ -7,7 +7,7 @@ import orjson
 from homeserver.core.errors import BadJson
 from homeserver.core.filters import DEFAULT_FILTER, Filter, parse_filter
 from homeserver.core.identifiers import UserID
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.errors import InvalidParameter
 from homeserver.services.sync.memory import Recent
 from homeserver.storage.database import Database
 from homeserver.storage.filters import find_filter
@@ -25,7 +25,7 @@ class StoredFilters:
     async def find(self, user_id: UserID, given: str | None) -> Filter:
         """What a client gave as `filter`: JSON, the ID of its user's own filter, or nothing.
 
-        Raises InvalidParameter, NotFound.
+        Raises InvalidParameter.
         """
         if not given:
             return DEFAULT_FILTER
@@ -34,7 +34,7 @@ class StoredFilters:
             return known
         definition = given.encode() if given.startswith("{") else await self._database.read(find_filter, user_id, given)
         if definition is None:
-            raise NotFound("There is no filter of this ID")
+            raise InvalidParameter("There is no filter of this ID")
         try:
             parsed = parse_filter(orjson.loads(definition))
         except (orjson.JSONDecodeError, BadJson) as bad:
