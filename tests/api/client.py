@@ -101,7 +101,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Ask, and return the answer whatever it is; JSON is held against the specification."""
-        whole = path_of(*path) + (f"?{urlencode(query, doseq=True)}" if query else "")
+        whole = path_of(*path) + (f"?{urlencode(_as_text(query), doseq=True)}" if query else "")
         sent = {"Content-Type": "application/json"} if content is not None else {}
         if self.access_token is not None:
             sent["Authorization"] = f"Bearer {self.access_token}"
@@ -193,6 +193,11 @@ def path_of(*segments: str) -> str:
     if first.startswith("/"):
         return "/".join([first, *quoted])
     return "/".join([V3, quote(first, safe=""), *quoted])
+
+
+def _as_text(query: Mapping[str, Any]) -> dict[str, Any]:
+    words = {True: "true", False: "false"}
+    return {name: words[value] if isinstance(value, bool) else value for name, value in query.items()}
 
 
 def register(url: str, name: str, password: str = PASSWORD, **wishes: Any) -> Client:
