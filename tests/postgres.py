@@ -167,7 +167,7 @@ def start_postgres(*, fsync: bool = True) -> Postgres:
 
     def launch() -> subprocess.Popen[bytes]:
         with (folder / "log").open("ab") as log:
-            return subprocess.Popen(
+            process: subprocess.Popen[bytes] = subprocess.Popen(
                 [binaries / "postgres", "-D", cluster, *arguments],
                 cwd=folder,
                 env=environment,
@@ -177,6 +177,7 @@ def start_postgres(*, fsync: bool = True) -> Postgres:
                 start_new_session=True,
                 **identity,  # type: ignore[call-overload]  # as above
             )
+            return process
 
     postgres = Postgres(folder, launch, launch())
     atexit.register(postgres.stop)
