@@ -29,6 +29,11 @@ from homeserver.services.accounts.registration import Registration, Registration
 from homeserver.services.accounts.registration_tokens import RegistrationTokens
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.e2ee.cross_signing import CrossSigning
+from homeserver.services.e2ee.device_keys import DeviceKeys
+from homeserver.services.e2ee.device_lists import DeviceLists
+from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.news import News
@@ -105,9 +110,17 @@ class World:
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
         self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
         self.directory = RoomDirectory(self.database, self.states)
+        self._open_e2ee()
         self._open_accounts()
         self._open_personal()
         self._open_sync()
+
+    def _open_e2ee(self) -> None:
+        self.device_lists = DeviceLists(self.database, self.news)
+        self.device_keys = DeviceKeys(self.database, self.device_lists, self.news, self.clock, SERVER)
+        self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
+        self.key_backups = KeyBackups(self.database)
+        self.to_device = ToDevice(self.database, self.news, self.clock, SERVER)
 
     def _open_sync(self) -> None:
         self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER)
