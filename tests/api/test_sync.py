@@ -367,7 +367,7 @@ def test_a_filter_that_was_never_kept_is_refused(alice: Client) -> None:
 
 def test_messages_of_ignored_users_do_not_come(alice: Client, bob: Client, carol: Client) -> None:
     room_id = alice.create_room_with(bob, carol)
-    ignored = {"ignored_users": {bob.user_id: {}}}
+    ignored: dict[str, Any] = {"ignored_users": {bob.user_id: {}}}
     alice.put("user", alice.user_id, "account_data", "m.ignored_user_list", body=ignored)
     since = alice.token()
 
