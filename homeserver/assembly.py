@@ -6,6 +6,7 @@ No logic here: who needs whom, what runs in the background, and in which order t
 import gc
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.error import CannotListenError
@@ -17,15 +18,19 @@ from homeserver.core.errors import BadKey
 from homeserver.core.identifiers import ServerName
 from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
+from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.authentication import Authentication
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
+from homeserver.http.client.account_management import AccountManagementEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
+from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
@@ -59,14 +64,21 @@ from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.deactivation import Deactivation
+from homeserver.services.accounts.device_activity import FLUSH_S, DeviceActivity
 from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.password_check import PasswordCheck
 from homeserver.services.accounts.passwords import Passwords
+from homeserver.services.accounts.profiles import Profiles
 from homeserver.services.accounts.registration import Registration, RegistrationPolicy
+from homeserver.services.accounts.registration_tokens import RegistrationTokens
 from homeserver.services.accounts.sessions import Sessions
+from homeserver.services.accounts.shared_secret import SharedSecretRegistration
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
@@ -78,12 +90,13 @@ from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import EventCache, RoomStates
-from homeserver.services.push.classes import PushClasses
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
@@ -105,158 +118,97 @@ from homeserver.storage.opening import open_backend
 from homeserver.storage.schema import sweep_all
 
 DRAIN_S: Final = 5.0
-FLUSH_EVERY_S: Final = 5.0
+ACKNOWLEDGED_EVERY_S: Final = 5.0
 SWEEP_EVERY_S: Final = 600.0
 ROWS_PER_SWEEP: Final = 500
 
 log = get_logger(__name__)
 
 
-def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
-    """The server of these settings, not started yet."""
-    return Columba(settings, reactor)
+@dataclass(frozen=True, slots=True)
+class Mechanics:
+    """What services are made with besides each other."""
+
+    settings: Settings
+    clock: ReactorClock
+    metrics: Metrics
+    database: Database
+    signing_key: SigningKey
+    in_thread: Any  # runs a function in a thread, as deferToThread does
 
 
-class Columba:
-    """One assembled server."""
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What the server itself needs of what was made."""
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._clock = ReactorClock(reactor)
-        self._metrics = Metrics()
-        self._loops = Loops(self._clock)
-        self._database: Database | None = None
-        self._endpoints: tuple[BoundEndpoint, ...] = ()
-        self._door: Door | None = None
-        self._traffic: Traffic | None = None
-        self._long_poll: LongPoll | None = None
-        self._ports: list[Any] = []
-        self.addresses: Sequence[str] = ()
+    endpoints: tuple[BoundEndpoint, ...]
+    tokens: AccessTokens
+    activity: DeviceActivity
+    long_poll: LongPoll
 
-    async def start(self) -> None:
-        """Open the database, begin to listen, begin the background work."""
-        database, door = self._open()
-        self._traffic = Traffic(
-            door, self._clock, self._metrics, self._in_thread, logs_every_request=self._settings.log.level == "debug"
-        )
-        self._traffic.start()
-        self.addresses = [self._listen(self._traffic, listener) for listener in self._settings.listeners]
-        self._listen_to_owner(self._traffic)
-        self._loops.start("acknowledged messages", self._flush_acknowledged, FLUSH_EVERY_S)
-        self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
-        # What was made so far stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
 
-    async def start_offline(self) -> None:
-        """Open the database for `administer` alone."""
-        self._open()
+def assemble(made: Mechanics) -> Assembled:
+    """Every service, in floor order, and the endpoints on top of them."""
+    settings, clock, database, randomness = made.settings, made.clock, made.database, SystemRandomness()
+    server_name = ServerName(settings.server_name)
+    budget = CacheBudget(settings.cache_size)
+    made.metrics.caches(budget)
 
-    async def stop(self) -> None:
-        """Answer what is under way, then close everything."""
-        for port in self._ports:
-            await port.stopListening()
-        self._ports = []
-        if self._traffic is not None:
-            await self._traffic.drain(DRAIN_S)
-        await self._loops.stop()
-        if self._database is not None:
-            await self._flush_acknowledged()
-            await self._database.stop()
-        self._settings.admin_socket.unlink(missing_ok=True)
+    # The ground: events
+    bell = Bell(clock)
+    news = News(bell)
+    states = RoomStates(budget, EventCache(budget))
+    classes = PushClasses(budget)
+    notifying = Notifying(states, classes, budget)
+    writer = RoomWriter(states, notifying, news, clock, server_name)
+    creation = EventCreation(writer, clock, randomness, server_name, made.signing_key)
+    formats = ClientFormat(states, clock, budget)
 
-    async def administer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
-        """Answer a request to the administrators' API as the owner's socket would."""
-        if self._door is None:
-            raise StartRefused("the server is not open")
-        return await administer(self._door, Router(self._endpoints, {Surface.ADMIN}), method, path, body)
+    # Encryption, as far as a server sees it
+    device_lists = DeviceLists(database, news)
+    device_keys = DeviceKeys(database, device_lists, news, clock, server_name)
+    cross_signing = CrossSigning(database, device_lists, news)
+    to_device = ToDevice(database, news, clock, server_name)
 
-    def _open(self) -> tuple[Database, Door]:
-        settings = self._settings
-        try:
-            backend = open_backend(settings.database, settings.data_dir)
-        except DatabaseRefused as refused:
-            raise StartRefused(refused.reason) from refused
-        database = Database(backend, call_from_thread=self._reactor.callFromThread, on_fatal=self._die)
-        database.start()
-        self._database = database
-        tokens, instances = self._assemble(database)
-        self._endpoints = collect(instances)
-        limits = {
-            RateClass(name): RateLimit(limit.rate_hz, limit.burst)
-            for name, limit in settings.rate_limits.classes.items()
-            if settings.rate_limits.enabled
-        }
-        authentication = Authentication(
-            tokens, NoPeers(), accepts_query_tokens=settings.query_string_tokens == "accept"
-        )
-        self._door = Door(authentication, RateLimiting(limits, self._clock))
-        return database, self._door
+    # Rooms
+    readers = Readers(states)
+    membership = RoomMembership(database, creation, server_name)
+    aliases = RoomAliases(database, creation, readers, clock, server_name)
+    receipts = Receipts(database, readers, states, notifying, news, clock)
+    typing = Typing(database, notifying, news, bell, clock, server_name)
+    rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
 
-    def _assemble(self, database: Database) -> tuple[AccessTokens, tuple[object, ...]]:
-        """Every service, and the endpoints on top of them."""
-        settings, clock, randomness = self._settings, self._clock, SystemRandomness()
-        server_name = ServerName(settings.server_name)
-        budget = CacheBudget(settings.cache_size)
-        self._metrics.caches(budget)
-        self._metrics.loops(self._loops)
-        self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
+    # Accounts
+    argon2 = settings.passwords
+    passwords = Passwords(made.in_thread, time_cost=argon2.argon2_time_cost, memory_kib=argon2.argon2_memory_kib)
+    appservices = NoAppservices()
+    tokens = AccessTokens(database, appservices, clock)
+    removal = DeviceRemoval(tokens, news)
+    sessions = Sessions(database, tokens, removal, clock, randomness, settings.access_token_lifetime_s * 1000)
+    check = PasswordCheck(database, passwords, clock)
+    interactive_auth = InteractiveAuth(check, clock, randomness)
+    login = Login(database, check, passwords, sessions, clock, randomness, server_name)
+    policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
+    registration = Registration(
+        database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
+    )
+    shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
+    registration_tokens = RegistrationTokens(database, clock, randomness)
+    account_data = AccountDataKeeping(database, news)
+    deactivation = Deactivation(database, interactive_auth, sessions, removal, tokens, membership)
+    password_change = PasswordChange(database, passwords, interactive_auth, sessions)
 
-        # The ground: events
-        bell = Bell(clock)
-        news = News(bell)
-        states = RoomStates(budget, EventCache(budget))
-        classes = PushClasses(budget)
-        notifying = Notifying(states, classes, budget)
-        writer = RoomWriter(states, notifying, news, clock, server_name)
-        creation = EventCreation(writer, clock, randomness, server_name, self._signing_key())
-        formats = ClientFormat(states, clock, budget)
+    # Sync, which follows all of these
+    memory = SyncMemory()
+    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), Unread(classes, memory), formats)
+    assembling = SyncAssembling(sync_rooms, DeviceParts(memory), states, memory, typing, database.epoch)
+    long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
-        # Encryption, as far as a server sees it
-        device_lists = DeviceLists(database, news)
-        device_keys = DeviceKeys(database, device_lists, news, clock, server_name)
-        cross_signing = CrossSigning(database, device_lists, news)
-        to_device = ToDevice(database, news, clock, server_name)
-
-        # Rooms
-        readers = Readers(states)
-        timeline = Timeline(database, readers, states, formats)
-        membership = RoomMembership(database, creation, server_name)
-        aliases = RoomAliases(database, creation, readers, clock, server_name)
-        directory = RoomDirectory(database, states)
-        sending = Sending(database, creation, clock)
-        receipts = Receipts(database, readers, states, notifying, news, clock)
-        typing = Typing(database, notifying, news, bell, clock, server_name)
-        rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
-
-        # Accounts
-        passwords = Passwords(
-            self._in_thread,
-            time_cost=settings.passwords.argon2_time_cost,
-            memory_kib=settings.passwords.argon2_memory_kib,
-        )
-        appservices = NoAppservices()
-        tokens = AccessTokens(database, appservices, clock)
-        removal = DeviceRemoval(tokens, news)
-        sessions = Sessions(database, tokens, removal, clock, randomness, settings.access_token_lifetime_s * 1000)
-        check = PasswordCheck(database, passwords, clock)
-        interactive_auth = InteractiveAuth(check, clock, randomness)
-        login = Login(database, check, passwords, sessions, clock, randomness, server_name)
-        policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
-        registration = Registration(
-            database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
-        )
-
-        # Sync, which follows all of these
-        memory = SyncMemory()
-        sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), Unread(classes, memory), formats)
-        assembling = SyncAssembling(sync_rooms, DeviceParts(memory), states, memory, typing, database.epoch)
-        self._long_poll = LongPoll(database, assembling, memory, news, bell, clock)
-        account_data = AccountDataKeeping(database, news)
-        return tokens, (
+    endpoints = collect(
+        (
             AccountDataEndpoints(account_data),
             AccountEndpoints(),
+            AccountManagementEndpoints(password_change, deactivation),
             CapabilitiesEndpoints(
                 settings.default_room_version,
                 changes_passwords=True,
@@ -265,6 +217,7 @@ class Columba:
                 forgets_left_rooms=False,
             ),
             CrossSigningEndpoints(cross_signing, interactive_auth),
+            DeviceEndpoints(Devices(database, removal, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
@@ -273,22 +226,114 @@ class Columba:
                 server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
             ),
             LoginEndpoints(login, sessions, interactive_auth),
-            MetricsEndpoints(self._metrics),
+            MetricsEndpoints(made.metrics),
+            ProfileEndpoints(Profiles(database, MemberProfiles(creation), server_name)),
             PushRuleEndpoints(PushRules(database, classes, news)),
             ReceiptEndpoints(receipts),
+            RegistrationAdminEndpoints(registration, shared_secret, registration_tokens),
             RegistrationEndpoints(registration),
             RoomCreationEndpoints(rooms),
-            RoomDirectoryEndpoints(aliases, directory),
-            RoomEventsEndpoints(timeline),
+            RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
+            RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership),
-            SendingEndpoints(sending),
-            SyncEndpoints(self._long_poll, StoredFilters(database)),
+            SendingEndpoints(Sending(database, creation, clock)),
+            SyncEndpoints(long_poll, StoredFilters(database)),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),
             VersionsEndpoints(),
             WellKnownEndpoints(settings.public_base_url, federation_address=None),
         )
+    )
+    return Assembled(endpoints, tokens, DeviceActivity(database, clock), long_poll)
+
+
+def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
+    """The server of these settings, not started yet."""
+    return Columba(settings, reactor)
+
+
+class Columba:
+    """One assembled server, from its start to its end."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._clock = ReactorClock(reactor)
+        self._metrics = Metrics()
+        self._loops = Loops(self._clock)
+        self._database: Database | None = None
+        self._assembled: Assembled | None = None
+        self._door: Door | None = None
+        self._traffic: Traffic | None = None
+        self._ports: list[Any] = []
+        self.addresses: Sequence[str] = ()
+
+    async def start(self) -> None:
+        """Open the database, begin to listen, begin the background work. Raises StartRefused."""
+        database, assembled, door = self._open()
+        is_verbose = self._settings.log.level == "debug"
+        traffic = Traffic(door, self._clock, self._metrics, self._in_thread, logs_every_request=is_verbose)
+        self._traffic = traffic
+        traffic.start()
+        self.addresses = [self._listen(traffic, assembled, listener) for listener in self._settings.listeners]
+        self._listen_to_owner(traffic, assembled)
+        self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
+        self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
+        self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
+        # What was made so far stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def start_offline(self) -> None:
+        """Open the database for `administer` alone. Raises StartRefused."""
+        self._open()
+
+    async def stop(self) -> None:
+        """Answer what is under way, then close everything."""
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await port.stopListening()
+        if self._traffic is not None:
+            await self._traffic.drain(DRAIN_S)
+        await self._loops.stop()
+        if self._database is not None:
+            if self._assembled is not None:
+                await self._assembled.long_poll.flush_acknowledged()
+                await self._assembled.activity.flush()
+            await self._database.stop()
+        if ports:
+            self._settings.admin_socket.unlink(missing_ok=True)
+
+    async def administer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
+        """Answer a request to the administrators' API as the owner's socket would."""
+        if self._door is None or self._assembled is None:
+            raise StartRefused("the server is not open")
+        return await administer(self._door, Router(self._assembled.endpoints, {Surface.ADMIN}), method, path, body)
+
+    def _open(self) -> tuple[Database, Assembled, Door]:
+        settings = self._settings
+        signing_key = self._signing_key()
+        try:
+            backend = open_backend(settings.database, settings.data_dir)
+        except DatabaseRefused as refused:
+            raise StartRefused(refused.reason) from refused
+        database = Database(backend, call_from_thread=self._reactor.callFromThread, on_fatal=self._die)
+        database.start()
+        self._database = database
+        self._metrics.loops(self._loops)
+        self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
+        mechanics = Mechanics(settings, self._clock, self._metrics, database, signing_key, self._in_thread)
+        self._assembled = assemble(mechanics)
+        limits = {
+            RateClass(name): RateLimit(limit.rate_hz, limit.burst)
+            for name, limit in settings.rate_limits.classes.items()
+            if settings.rate_limits.enabled
+        }
+        accepts_query_tokens = settings.query_string_tokens == "accept"
+        authentication = Authentication(self._assembled.tokens, NoPeers(), accepts_query_tokens=accepts_query_tokens)
+        self._door = Door(authentication, RateLimiting(limits, self._clock), self._assembled.activity.note)
+        return database, self._assembled, self._door
 
     def _signing_key(self) -> SigningKey:
         path = self._settings.signing_key_file
@@ -297,11 +342,11 @@ class Columba:
         except (OSError, UnicodeDecodeError, BadKey) as wrong:
             raise StartRefused(f"the signing key in {path} cannot be read: {wrong}") from wrong
 
-    def _listen(self, traffic: Traffic, listener: Listener) -> str:
+    def _listen(self, traffic: Traffic, assembled: Assembled, listener: Listener) -> str:
         served = {Surface(name) for name in listener.serve}
         limits = self._settings.limits
         listening = Listening(
-            Router(self._endpoints, served),
+            Router(assembled.endpoints, served),
             TrustedProxies(self._settings.trusted_proxies),
             body_limit_bytes=limits.body_bytes,
             upload_limit_bytes=limits.upload_bytes,
@@ -321,18 +366,14 @@ class Columba:
         host = "localhost" if listener.bind in ("127.0.0.1", "0.0.0.0", "::", "::1") else listener.bind  # noqa: S104 - compared
         return f"{'http' if listener.tls is None else 'https'}://{host}:{port.getHost().port}/"
 
-    def _listen_to_owner(self, traffic: Traffic) -> None:
+    def _listen_to_owner(self, traffic: Traffic, assembled: Assembled) -> None:
         path = self._settings.admin_socket
         path.unlink(missing_ok=True)  # of a server that was killed: this one holds the folder's lock
-        listening = Listening(Router(self._endpoints, {Surface.ADMIN}), TrustedProxies(()), by_owner=True)
+        listening = Listening(Router(assembled.endpoints, {Surface.ADMIN}), TrustedProxies(()), by_owner=True)
         try:
             self._ports.append(self._reactor.listenUNIX(str(path), Site(traffic, listening), mode=0o600))
         except CannotListenError as wrong:
             raise StartRefused(f"cannot listen on {path}: {wrong.socketError}") from wrong
-
-    async def _flush_acknowledged(self) -> None:
-        if self._long_poll is not None:
-            await self._long_poll.flush_acknowledged()
 
     async def _sweep(self, database: Database) -> None:
         """Delete what has outlived its use, a few rows of each table at a time."""

@@ -5,14 +5,18 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 
 from typing import Final
 
+from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
+from homeserver.http.client.account_management import AccountManagementEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
+from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
@@ -34,12 +38,15 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     # client
     AccountDataEndpoints,
     AccountEndpoints,
+    AccountManagementEndpoints,
     CapabilitiesEndpoints,
     CrossSigningEndpoints,
+    DeviceEndpoints,
     DeviceKeysEndpoints,
     FilterEndpoints,
     KeyBackupsEndpoints,
     LoginEndpoints,
+    ProfileEndpoints,
     PushRuleEndpoints,
     ReceiptEndpoints,
     RegistrationEndpoints,
@@ -58,4 +65,5 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     HealthEndpoints,
     LandingEndpoints,
     MetricsEndpoints,
+    RegistrationAdminEndpoints,
 )
