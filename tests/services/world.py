@@ -39,8 +39,8 @@ from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import EventCache, RoomStates
-from homeserver.services.push.classes import PushClasses
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes

@@ -1,7 +1,7 @@
 """What an event does to the unread counts of a room's local members.
 
 It is worked out for each class of equal push rules, and one by one only for those whom the event names: nothing is
-written per member. The rules are core/push_evaluation.py; who is in which class, services/push/classes.py.
+written per member. The rules are core/push_evaluation.py; who is in which class, services/events/push_classes.py.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from homeserver.core.push_evaluation import (
 )
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.services.events.news import EventNotified
+from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import RoomStates
-from homeserver.services.push.classes import PushClasses
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.memberships import local_members, member_counts

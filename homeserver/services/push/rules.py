@@ -1,6 +1,7 @@
 """Reading and editing a user's push rules. Spec: client-server-api/#push-rules
 
-What may be changed how is in core/push_rules.py; which class of users the rules put somebody into, in classes.py.
+What may be changed how is in core/push_rules.py; which class of users the rules put somebody into, in
+services/events/push_classes.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from homeserver.core.push_rules import (
     set_enabled,
 )
 from homeserver.services.events.news import AccountDataWritten, News
-from homeserver.services.push.classes import PushClasses
+from homeserver.services.events.push_classes import PushClasses
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.push_rules import find_rule_changes, find_versioned_changes, swap_rule_changes
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.events.news import RoomWritten
-from homeserver.services.push.classes import PushClasses
+from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.sync.memory import CountedRoom, SyncMemory
 from homeserver.services.sync.request import NotInMemory
 from homeserver.storage.database import Transaction

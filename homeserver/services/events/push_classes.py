@@ -1,6 +1,6 @@
 """Which class of equal push rules each local user is in: what an event means is worked out once per class.
 
-Editing rules is in rules.py.
+Editing rules is in services/push/rules.py.
 """
 
 from collections.abc import Collection
