@@ -100,9 +100,11 @@ class Traffic:
     async def drain(self, timeout_s: float) -> None:
         """Answer what is in flight, for that long, then give up the rest; close every connection.
 
-        The listeners are to be closed before.
+        Long polls end at once. The listeners are to be closed before.
         """
         self.is_draining = True
+        for exchange in tuple(self._in_flight):
+            exchange.end_poll()
         for channel in tuple(self.channels):
             channel.close_if_idle()
         if self._in_flight:
@@ -416,8 +418,13 @@ class _Exchange(http.Request):
         super().connectionLost(reason)
         if self._coroutine is None:
             self._close_spool()
-        elif self._waiting is not None and self._route is not None and self._route.mark.waits:
-            self._waiting.cancel()
+        else:
+            self.end_poll()
+
+    def end_poll(self) -> None:
+        """Cancel a long poll; any other request runs to its end."""
+        if self._route is not None and self._route.mark.waits:
+            self.give_up()
 
     def give_up(self) -> None:
         """Cancel whatever the answer waits for."""

@@ -116,6 +116,13 @@ class Rooms:
 
     @endpoint("GET", "/_matrix/client/v3/wait", auth=NONE, limit=RateClass.FREE, spec="", waits=True)
     async def wait(self, _: PlainRequest) -> Reply:
+        return await self._wait_to_be_woken()
+
+    @endpoint("GET", "/_matrix/client/v3/work", auth=NONE, limit=RateClass.FREE, spec="")
+    async def work(self, _: PlainRequest) -> Reply:
+        return await self._wait_to_be_woken()
+
+    async def _wait_to_be_woken(self) -> Reply:
         woken: Deferred[None] = Deferred()
         self.waiting.append(woken)
         try:
@@ -482,7 +489,7 @@ def test_a_client_that_leaves_cancels_its_long_poll(site: Served, rooms: Rooms) 
 def test_draining_answers_what_is_in_flight_and_closes_the_connections(site: Served, rooms: Rooms) -> None:
     idle, waiting = site.connect(), site.connect()
     idle.connect()
-    waiting.request("GET", "/_matrix/client/v3/wait")
+    waiting.request("GET", "/_matrix/client/v3/work")
     wait_for(lambda: rooms.waiting)
 
     drained = in_reactor(lambda: [Deferred.fromCoroutine(site.traffic.drain(60))])[0]
@@ -498,10 +505,21 @@ def test_draining_answers_what_is_in_flight_and_closes_the_connections(site: Ser
 
 def test_draining_gives_up_what_takes_too_long(site: Served, rooms: Rooms) -> None:
     waiting = site.connect()
-    waiting.request("GET", "/_matrix/client/v3/wait")
+    waiting.request("GET", "/_matrix/client/v3/work")
     wait_for(lambda: rooms.waiting)
 
     in_reactor(lambda: site.traffic.drain(0))
+
+    assert rooms.cancelled == ["wait"]
+    assert read_response(waiting).status == 503
+
+
+def test_draining_ends_long_polls_at_once(site: Served, rooms: Rooms) -> None:
+    waiting = site.connect()
+    waiting.request("GET", "/_matrix/client/v3/wait")
+    wait_for(lambda: rooms.waiting)
+
+    in_reactor(lambda: site.traffic.drain(60))
 
     assert rooms.cancelled == ["wait"]
     assert read_response(waiting).status == 503
