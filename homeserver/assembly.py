@@ -212,9 +212,10 @@ def assemble(made: Mechanics) -> Assembled:
             CapabilitiesEndpoints(
                 settings.default_room_version,
                 changes_passwords=True,
-                gives_login_tokens=False,
+                gives_login_tokens=True,
                 changes_threepids=False,
                 forgets_left_rooms=False,
+                moderates_accounts=False,
             ),
             CrossSigningEndpoints(cross_signing, interactive_auth),
             DeviceEndpoints(Devices(database, removal, interactive_auth, clock)),

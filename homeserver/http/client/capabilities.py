@@ -16,6 +16,7 @@ class CapabilitiesEndpoints:
     gives_login_tokens: bool  # a logged-in client may log in another
     changes_threepids: bool
     forgets_left_rooms: bool
+    moderates_accounts: bool  # administrators may lock and suspend accounts by the client-server API
 
     @endpoint(
         "GET",
@@ -39,6 +40,6 @@ class CapabilitiesEndpoints:
             "m.get_login_token": {"enabled": self.gives_login_tokens},
             "m.forget_forced_upon_leave": {"enabled": self.forgets_left_rooms},
         }
-        if request.requester.is_admin:
+        if self.moderates_accounts and request.requester.is_admin:
             capabilities["m.account_moderation"] = {"suspend": True, "lock": True}
         return Reply({"capabilities": capabilities})

@@ -11,6 +11,7 @@ CAPABILITIES = CapabilitiesEndpoints(
     gives_login_tokens=False,
     changes_threepids=False,
     forgets_left_rooms=False,
+    moderates_accounts=True,
 )
 PATH = "/_matrix/client/v3/capabilities"
 AS_ALICE = {"Authorization": "Bearer secret"}
