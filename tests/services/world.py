@@ -13,7 +13,7 @@ from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.randomness import SeededRandomness
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.accounts.account_data import AccountDataKeeping
-from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.appservice_names import AppserviceNames, NoAppservices
 from homeserver.services.accounts.deactivation import Deactivation
 from homeserver.services.accounts.device_activity import DeviceActivity
 from homeserver.services.accounts.device_removal import DeviceRemoval
@@ -142,7 +142,7 @@ class World:
         self.push_rules = PushRules(self.database, self.push_classes, self.news)
 
     def _open_accounts(self) -> None:
-        self.appservices = NoAppservices()
+        self.appservices: AppserviceNames = NoAppservices()
         self.tokens = AccessTokens(self.database, self.appservices, self.clock)
         self.passwords = Passwords(call_now, time_cost=1, memory_kib=8)
         self.password_check = PasswordCheck(self.database, self.passwords, self.clock)

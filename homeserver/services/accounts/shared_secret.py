@@ -23,10 +23,10 @@ class SecretWish:
     username: str
     password: str
     mac: str  # HMAC-SHA1, in hexadecimal digits
-    is_admin: bool
-    user_type: str | None
-    display_name: str | None
-    device: DeviceWish | None
+    is_admin: bool = False
+    user_type: str | None = None
+    display_name: str | None = None
+    device: DeviceWish | None = None  # None: nobody is logged in
 
 
 class SharedSecretRegistration:

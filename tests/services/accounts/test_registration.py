@@ -1,0 +1,232 @@
+"""Making accounts."""
+
+import pytest
+
+from homeserver.services.accounts.interactive_auth import Attempt
+from homeserver.services.accounts.registration import Registration, RegistrationPolicy, RegistrationWish
+from homeserver.services.accounts.registration_tokens import TokenLimits
+from homeserver.services.accounts.sessions import DeviceWish
+from homeserver.services.errors import (
+    Exclusive,
+    Forbidden,
+    GuestAccessForbidden,
+    InvalidParameter,
+    InvalidUsername,
+    MissingParameter,
+    UserInteractionRequired,
+    UserInUse,
+    WeakPassword,
+)
+from homeserver.storage.accounts import AccountKind, find_account
+from tests.services.accounts.people import DUMMY_SHOWN, PASSWORD, change_account, register
+from tests.services.accounts.test_login import Bridge
+from tests.services.world import ALICE, World, now
+
+NOTHING_SHOWN = Attempt("POST /register", b"", None)
+
+
+def wish(username: str | None = "alice", password: str | None = PASSWORD) -> RegistrationWish:
+    return RegistrationWish(username, password, None)
+
+
+def shows_token(token: str) -> Attempt:
+    return Attempt("POST /register", b"", {"type": "m.login.registration_token", "token": token})
+
+
+@pytest.fixture
+def with_tokens(world: World) -> Registration:
+    """Registration that asks for a registration token."""
+    return world.open_registration(RegistrationPolicy(is_open=True, needs_token=True))
+
+
+@pytest.fixture
+def closed(world: World) -> Registration:
+    """Registration that is closed."""
+    return world.open_registration(RegistrationPolicy(is_open=False, needs_token=False))
+
+
+def test_an_account_is_made_once_the_stages_are_passed(world: World) -> None:
+    with pytest.raises(UserInteractionRequired) as required:
+        now(world.registration.register(wish(), NOTHING_SHOWN))
+    assert required.value.flows == [["m.login.dummy"]]
+    shown = {"type": "m.login.dummy", "session": required.value.session}
+
+    registered = now(world.registration.register(wish(), Attempt("POST /register", b"", shown)))
+
+    assert registered.user_id == ALICE
+    assert registered.session is None
+    account = world.sync_database.read(find_account, ALICE)
+    assert account is not None
+    assert account.kind is AccountKind.USER
+    assert not account.is_admin
+
+
+def test_a_password_is_not_in_the_database(world: World) -> None:
+    register(world, "alice")
+
+    account = world.sync_database.read(find_account, ALICE)
+
+    assert account is not None
+    assert account.password_hash is not None
+    assert account.password_hash.startswith("$argon2id$")
+    assert PASSWORD not in account.password_hash
+
+
+def test_without_a_device_nobody_is_logged_in_and_with_one_somebody_is(world: World) -> None:
+    silent = now(world.registration.register(wish("quiet"), DUMMY_SHOWN))
+    loud = now(world.registration.register(RegistrationWish("loud", PASSWORD, DeviceWish()), DUMMY_SHOWN))
+
+    assert silent.session is None
+    assert loud.session is not None
+
+
+def test_without_a_name_one_is_made_up(world: World) -> None:
+    first = now(world.registration.register(wish(None), DUMMY_SHOWN))
+    second = now(world.registration.register(wish(None), DUMMY_SHOWN))
+
+    assert first.user_id != second.user_id
+
+
+@pytest.mark.parametrize("username", ["alice", "Alice", "ALICE"])
+def test_a_name_that_is_taken_is_refused_before_any_stage(world: World, username: str) -> None:
+    register(world, "alice")
+
+    with pytest.raises(UserInUse):
+        now(world.registration.register(wish(username), NOTHING_SHOWN))
+    with pytest.raises(UserInUse):
+        now(world.registration.check_available(username))
+
+
+def test_the_name_of_a_deactivated_user_stays_taken(world: World) -> None:
+    register(world, "alice")
+    change_account(world, ALICE, is_deactivated=True)
+
+    with pytest.raises(UserInUse):
+        now(world.registration.register(wish("alice"), DUMMY_SHOWN))
+
+
+@pytest.mark.parametrize(
+    "username", ["", "a b", "al:ice", "@alice:example.org", "ünicode", "a\0b", "x" * 250, "a\n", "#a"]
+)
+def test_a_name_outside_the_grammar_is_refused_before_any_stage(world: World, username: str) -> None:
+    with pytest.raises(InvalidUsername):
+        now(world.registration.register(wish(username), NOTHING_SHOWN))
+    with pytest.raises(InvalidUsername):
+        now(world.registration.check_available(username))
+
+
+@pytest.mark.parametrize("username", ["a", "1234", "a.b_c=d-e/f+g"])
+def test_a_name_within_the_grammar_is_free(world: World, username: str) -> None:
+    now(world.registration.check_available(username))
+
+
+def test_a_password_is_neither_empty_nor_endless_nor_left_out(world: World) -> None:
+    with pytest.raises(WeakPassword):
+        now(world.registration.register(wish(password=""), DUMMY_SHOWN))
+    with pytest.raises(InvalidParameter):
+        now(world.registration.register(wish(password="x" * 513), DUMMY_SHOWN))
+    with pytest.raises(MissingParameter):
+        now(world.registration.register(wish(password=None), DUMMY_SHOWN))
+
+
+def test_closed_registration_makes_no_account_and_tells_nothing_of_names(world: World, closed: Registration) -> None:
+    register(world, "alice")
+
+    for refused in (
+        closed.register(wish("bob"), DUMMY_SHOWN),
+        closed.register(wish("alice"), NOTHING_SHOWN),
+        closed.check_available("alice"),
+        closed.check_available("bob"),
+        closed.is_token_valid("anything"),
+    ):
+        with pytest.raises(Forbidden):
+            now(refused)
+
+
+def test_guests_are_refused(world: World) -> None:
+    with pytest.raises(GuestAccessForbidden):
+        now(world.registration.register_guest())
+
+
+def test_administrators_make_accounts_whether_registration_is_open_or_not(world: World, closed: Registration) -> None:
+    now(closed.register_by_administrator("alice", PASSWORD, is_admin=True))
+
+    account = world.sync_database.read(find_account, ALICE)
+    assert account is not None
+    assert account.is_admin
+    assert now(world.login.with_password("alice", PASSWORD, DeviceWish())).user_id == ALICE
+    with pytest.raises(UserInUse):
+        now(closed.register_by_administrator("alice", "other", is_admin=False))
+    with pytest.raises(WeakPassword):
+        now(closed.register_by_administrator("bob", "", is_admin=False))
+
+
+def test_a_registration_token_makes_as_many_accounts_as_it_allows(world: World, with_tokens: Registration) -> None:
+    token = now(world.registration_tokens.create("welcome", None, TokenLimits(2, None)))
+
+    now(with_tokens.register(wish("alice"), shows_token(token.token)))
+    now(with_tokens.register(wish("bob"), shows_token(token.token)))
+
+    with pytest.raises(UserInteractionRequired) as required:
+        now(with_tokens.register(wish("carol"), shows_token(token.token)))
+    assert isinstance(required.value.failure, Forbidden)
+    assert not now(with_tokens.is_token_valid("welcome"))
+    assert now(world.registration_tokens.token("welcome")).times_used == 2
+
+
+def test_a_token_that_is_used_up_between_the_stage_and_the_account_makes_none(
+    world: World, with_tokens: Registration
+) -> None:
+    now(world.registration_tokens.create("welcome", None, TokenLimits(1, None)))
+    real_hash = world.passwords.hash_new
+
+    async def hash_while_another_registers(password: str) -> str:
+        world.passwords.hash_new = real_hash  # type: ignore[method-assign]
+        await with_tokens.register(wish("bob"), shows_token("welcome"))
+        return await real_hash(password)
+
+    world.passwords.hash_new = hash_while_another_registers  # type: ignore[method-assign]
+    with pytest.raises(Forbidden):
+        now(with_tokens.register(wish("alice"), shows_token("welcome")))
+
+    assert world.sync_database.read(find_account, ALICE) is None
+
+
+@pytest.mark.parametrize("shown", [{}, {"type": "m.login.dummy"}, {"type": "m.login.registration_token"}])
+def test_where_a_token_is_asked_for_nothing_else_will_do(
+    world: World, with_tokens: Registration, shown: dict[str, str]
+) -> None:
+    with pytest.raises(UserInteractionRequired) as required:
+        now(with_tokens.register(wish(), Attempt("POST /register", b"", shown)))
+
+    assert required.value.flows == [["m.login.registration_token"]]
+    assert world.sync_database.read(find_account, ALICE) is None
+
+
+def test_a_token_expires(world: World, with_tokens: Registration) -> None:
+    soon_ms = world.clock.now_ms() + 1000
+    now(world.registration_tokens.create("welcome", None, TokenLimits(None, soon_ms)))
+    assert now(with_tokens.is_token_valid("welcome"))
+
+    world.clock.advance(1)
+
+    assert not now(with_tokens.is_token_valid("welcome"))
+    with pytest.raises(UserInteractionRequired):
+        now(with_tokens.register(wish(), shows_token("welcome")))
+
+
+def test_names_of_an_application_service_are_its_own(world: World) -> None:
+    world.appservices = Bridge()
+    registration = world.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
+    requester = Bridge().find_by_token("as-token")
+    assert requester is not None
+
+    registered = now(registration.register_for_appservice(requester, wish("bridge_one", None)))
+
+    account = world.sync_database.read(find_account, registered.user_id)
+    assert account is not None
+    assert (account.kind, account.appservice_id) == (AccountKind.APPSERVICE, "bridge")
+    with pytest.raises(Exclusive):
+        now(registration.register(wish("bridge_two"), NOTHING_SHOWN))
+    with pytest.raises(Exclusive):
+        now(registration.register_for_appservice(requester, wish("alice", None)))
