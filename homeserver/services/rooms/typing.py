@@ -74,9 +74,10 @@ class Typing:
         if not is_typing:
             self._stop(room_id, user_id)  # who is not in the room does not type there: nothing to check
             return
-        members, position = await self._database.read(self._members, room_id, user_id)
-        while self._moves.get(room_id, 0) > position:  # somebody came or went while the database was asked
-            members, position = await self._database.read(self._members, room_id, user_id)
+        known = self._rooms.get(room_id)  # its members are kept up to date
+        members = known.members if known is not None else set()
+        if user_id not in members:
+            members = await self._members_with(user_id, room_id)
         wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
         timeout_s = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS) / 1000
         with self._lock:
@@ -104,6 +105,12 @@ class Typing:
                 if user_id in room.members and (room.typing or serial):
                     found.append((room_id, list(room.typing)))
         return found
+
+    async def _members_with(self, user_id: UserID, room_id: RoomID) -> set[UserID]:
+        members, position = await self._database.read(self._members, room_id, user_id)
+        while self._moves.get(room_id, 0) > position:  # somebody came or went while the database was asked
+            members, position = await self._database.read(self._members, room_id, user_id)
+        return members
 
     def _members(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> tuple[set[UserID], int]:
         position = tx.log_position
