@@ -59,6 +59,8 @@ class DeviceParts:
         page, has_more = messages[:PAGE], len(messages) > PAGE
         highest = messages[-1].position if messages else 0
         tx.after_commit(lambda: self._memory.inboxes.put(device, Inbox(window.upto, highest)))
+        if page:
+            tx.after_commit(lambda: self._memory.note_delivered(device, page[-1].position))
         events = [orjson.Fragment(message.message) for message in page]
         return ToDevicePart(events, page[-1].position if has_more else window.upto)
 

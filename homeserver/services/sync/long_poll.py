@@ -60,6 +60,7 @@ class LongPoll:
         acknowledged = self._memory.take_acknowledged()
         if acknowledged:
             await self._database.write(delete_acknowledged, acknowledged)
+            self._memory.note_deleted(acknowledged)
 
     def _checked(self, request: SyncRequest) -> SyncRequest:
         since = request.since

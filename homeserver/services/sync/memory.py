@@ -5,7 +5,7 @@ of: a section that finds such a change reads anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -75,6 +75,7 @@ class SyncMemory:
         self.ignored: Recent[UserID, frozenset[str]] = Recent(DEVICES)
         self.counts: Recent[tuple[UserID, RoomID], CountedRoom] = Recent(COUNTED_ROOMS)
         self._sent_members: Recent[tuple[Device, RoomID], OrderedDict[str, tuple[EventID, int]]] = Recent(LAZY_ROOMS)
+        self._delivered: Recent[Device, int] = Recent(DEVICES)  # newest message shown that is still stored; 0: none is
         self._acknowledged: dict[Device, int] = {}
 
     def was_sent(self, device: Device, room_id: RoomID, member: str, event_id: EventID, since: int) -> bool:
@@ -94,8 +95,14 @@ class SyncMemory:
             while len(sent) > MEMBERS_PER_ROOM:
                 sent.popitem(last=False)
 
+    def note_delivered(self, device: Device, position: int) -> None:
+        """An answer shows the device its to-device messages up to that of `position`."""
+        self._delivered.put(device, max(position, self._delivered.get(device) or 0))
+
     def acknowledge(self, device: Device, position: int) -> None:
         """A client came back with a token: it has the to-device messages up to `position`."""
+        if self._delivered.get(device) == 0:
+            return  # there is nothing to delete
         if position > self._acknowledged.get(device, 0):
             self._acknowledged[device] = position
 
@@ -104,3 +111,10 @@ class SyncMemory:
         taken = [(user_id, device_id, position) for (user_id, device_id), position in self._acknowledged.items()]
         self._acknowledged = {}
         return taken
+
+    def note_deleted(self, acknowledged: Sequence[tuple[UserID, DeviceID, int]]) -> None:
+        """What was acknowledged is no longer stored."""
+        for user_id, device_id, position in acknowledged:
+            device = (user_id, device_id)
+            if (self._delivered.get(device) or 0) <= position:
+                self._delivered.put(device, 0)
