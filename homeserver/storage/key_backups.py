@@ -34,6 +34,11 @@ class BackedUpKey:
     forwarded_count: int
     session_data: bytes
 
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """What tells which of two keys for a session is the better."""
+        return self.is_verified, self.first_message_index, self.forwarded_count
+
 
 NEXT_VERSION = """
     INSERT INTO key_backup_numbers (user_id, newest) VALUES (:user_id, 1)
@@ -143,7 +148,7 @@ KEYS_OF_SESSIONS = """
 def ranks_of_sessions(
     tx: Transaction, user_id: UserID, version: int, sessions: Collection[tuple[RoomID, str]]
 ) -> dict[tuple[RoomID, str], tuple[bool, int, int]]:
-    """Of each session that the version has a key for: is_verified, first_message_index, forwarded_count."""
+    """The ranks of the keys that the version has for these sessions, and for others beside them."""
     rows = tx.all(
         KEYS_OF_SESSIONS,
         user_id=user_id,

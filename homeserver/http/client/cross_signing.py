@@ -13,7 +13,7 @@ from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.e2ee.cross_signing import CrossSigning
 
 
-class DeviceSigningBody(msgspec.Struct, frozen=True, omit_defaults=True):
+class DeviceSigningBody(msgspec.Struct, frozen=True):
     """Keys that sign other keys."""
 
     master_key: dict[str, Any] | None = None

@@ -141,9 +141,7 @@ class KeyBackups:
             raise WrongRoomKeysVersion(str(newest.version))
         known = ranks_of_sessions(tx, user_id, backup.version, [(key.room_id, key.session_id) for key in keys])
         kept = [
-            key
-            for key in keys
-            if (rank := known.get((key.room_id, key.session_id))) is None or _preference(_rank(key)) < _preference(rank)
+            key for key in keys if (old := known.get((key.room_id, key.session_id))) is None or is_better(key.rank, old)
         ]
         added = sum((key.room_id, key.session_id) not in known for key in kept)
         if backup.key_count + added > MOST_KEYS:
@@ -170,14 +168,12 @@ class KeyBackups:
         return BackupState(count, str(etag))
 
 
-def _rank(key: BackedUpKey) -> tuple[bool, int, int]:
-    return key.is_verified, key.first_message_index, key.forwarded_count
+def is_better(new: tuple[bool, int, int], old: tuple[bool, int, int]) -> bool:
+    """Whether a key takes the place of another: by is_verified, first_message_index and forwarded_count, in this order.
 
-
-def _preference(rank: tuple[bool, int, int]) -> tuple[bool, int, int]:
-    """What sorts the better of two keys first."""
-    is_verified, first_message_index, forwarded_count = rank
-    return not is_verified, first_message_index, forwarded_count
+    Spec: client-server-api/#server-side-key-backups
+    """
+    return (not new[0], *new[1:]) < (not old[0], *old[1:])
 
 
 def _backed_up(room_id: RoomID, session_id: str, key: SessionKey) -> BackedUpKey:
