@@ -12,8 +12,6 @@ from homeserver.storage.accounts import Account, find_account
 from homeserver.storage.cross_signing import cross_signing_keys_of, store_cross_signing_keys
 from homeserver.storage.devices import devices_of_user
 from homeserver.storage.memberships import find_membership
-from homeserver.storage.owned_rows import GONE_WITH_ACCOUNT
-from homeserver.storage.schema import TABLES
 from tests.services.accounts.people import PASSWORD, change_account, register, whose
 from tests.services.accounts.test_interactive_auth import password
 from tests.services.accounts.test_registration import wish
@@ -122,7 +120,3 @@ def test_closing_twice_is_closed_and_an_erasure_is_not_taken_back(world: World, 
     assert alice(world).is_erased
     with pytest.raises(NotFound):
         now(world.deactivation.deactivate(BOB, erase=False))
-
-
-def test_what_goes_with_an_account_is_named_as_the_schema_names_it() -> None:
-    assert {table.name for table in TABLES} >= GONE_WITH_ACCOUNT

@@ -1,0 +1,73 @@
+"""Accounts, as stored."""
+
+from dataclasses import replace
+
+from homeserver.core.identifiers import UserID
+from homeserver.storage.accounts import (
+    Account,
+    AccountKind,
+    accounts_after,
+    find_account,
+    insert_account,
+    set_password_hash,
+    update_account,
+)
+from tests.databases import SyncDatabase
+
+ALICE = Account(UserID("@alice:example.org"), AccountKind.USER, 1_700_000_000_000, password_hash="hash")
+
+
+def test_an_account_is_read_as_it_was_stored(db: SyncDatabase) -> None:
+    bridged = Account(
+        UserID("@bridge_bot:example.org"),
+        AccountKind.APPSERVICE,
+        1,
+        appservice_id="bridge",
+        is_admin=True,
+        is_locked=True,
+        is_suspended=True,
+        is_shadow_banned=True,
+        is_rate_limited=False,
+    )
+
+    for account in (ALICE, bridged):
+        assert db.write(insert_account, account)
+
+    assert db.read(find_account, ALICE.user_id) == ALICE
+    assert db.read(find_account, bridged.user_id) == bridged
+
+
+def test_a_user_id_has_one_account(db: SyncDatabase) -> None:
+    db.write(insert_account, ALICE)
+
+    assert not db.write(insert_account, replace(ALICE, password_hash="another", is_admin=True))
+
+    assert db.read(find_account, ALICE.user_id) == ALICE
+
+
+def test_of_two_who_want_the_same_name_at_once_one_gets_it(db: SyncDatabase) -> None:
+    results = db.write_batch([lambda tx: insert_account(tx, ALICE), lambda tx: insert_account(tx, ALICE)])
+
+    assert sorted(results) == [False, True]
+
+
+def test_what_changes_is_stored_and_the_rest_stays(db: SyncDatabase) -> None:
+    db.write(insert_account, ALICE)
+
+    changed = replace(ALICE, is_deactivated=True, is_erased=True, password_hash=None)
+    db.write(update_account, changed)
+    assert db.read(find_account, ALICE.user_id) == changed
+
+    db.write(set_password_hash, ALICE.user_id, "newer")
+    assert db.read(find_account, ALICE.user_id) == replace(changed, password_hash="newer")
+
+
+def test_pages_of_accounts_meet_everybody_once(db: SyncDatabase) -> None:
+    accounts = [replace(ALICE, user_id=UserID(f"@user{number}:example.org")) for number in range(5)]
+    for account in accounts:
+        db.write(insert_account, account)
+
+    first = db.read(accounts_after, "", limit=3)
+    second = db.read(accounts_after, first[-1].user_id, limit=3)
+
+    assert first + second == accounts
