@@ -31,10 +31,13 @@ class _Known:
 class AccessTokens:
     """Finds who calls. Writes that end tokens, or change what an account may, say so here after their commit."""
 
-    def __init__(self, database: Database, appservices: AppserviceNames, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, appservices: AppserviceNames, clock: Clock, most_known: int = MOST_KNOWN
+    ) -> None:
         self._database = database
         self._appservices = appservices
         self._clock = clock
+        self._most_known = most_known
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._by_user: dict[UserID, set[bytes]] = {}
         self._changes = 0  # how often something was forgotten: what was read before that is not to be remembered
@@ -134,7 +137,7 @@ class AccessTokens:
     def _remember(self, token_hash: bytes, known: _Known) -> None:
         self._known[token_hash] = known
         self._by_user.setdefault(known.requester.user_id, set()).add(token_hash)
-        if len(self._known) > MOST_KNOWN:
+        if len(self._known) > self._most_known:
             self._forget(next(iter(self._known)))
 
     def _forget(self, token_hash: bytes) -> None:
