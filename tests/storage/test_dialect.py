@@ -15,6 +15,7 @@ BY_NAME = "SELECT id FROM things WHERE name IN :names[text] ORDER BY id"
 NOT_BY_NAME = "SELECT id FROM things WHERE name NOT IN :names[text] ORDER BY id"
 BY_ID = "SELECT name FROM things WHERE id IN :ids[bigint] ORDER BY id"
 BY_DIGEST = "SELECT id FROM things WHERE digest IN :digests[bytes] ORDER BY id"
+TWICE = "SELECT id FROM things WHERE name IN :names[text] UNION ALL SELECT -id FROM things WHERE name IN :names[text]"
 EVERYTHING = "SELECT id, name, digest, flag FROM things ORDER BY id"
 LITERALS = "SELECT '100%', ':not_a_parameter', 'it''s', \"name\" FROM things WHERE id = :id -- 50% of :nothing"
 TOTAL = "SELECT sum(id), count(*), avg(id) FROM things"
@@ -55,6 +56,12 @@ def test_a_list_is_a_parameter(db: SyncDatabase) -> None:
     assert db.read(lambda tx: tx.all(BY_ID, ids=range(2))) == [("a",)]
     assert db.read(lambda tx: tx.all(BY_DIGEST, digests=[b"", b"\0\xff"])) == [(1,), (2,)]
     assert db.read(lambda tx: tx.all(BY_DIGEST, digests=[])) == []
+
+
+def test_a_list_may_stand_twice_in_a_statement(db: SyncDatabase) -> None:
+    db.write(things)
+
+    assert sorted(db.read(lambda tx: tx.all(TWICE, names=["a"]))) == [(-1,), (1,)]
 
 
 def test_what_is_quoted_is_left_alone(db: SyncDatabase) -> None:

@@ -50,7 +50,7 @@ from homeserver.storage.device_keys import (
 )
 from homeserver.storage.devices import find_device
 
-JsonObject = dict[str, Any]
+JsonObject = dict[str, Any]  # what clients published, of any shape
 
 ONE_TIME_KEYS_PER_DEVICE: Final = 5_000
 FALLBACK_KEYS_PER_DEVICE: Final = 64
