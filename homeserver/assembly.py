@@ -144,6 +144,7 @@ class Assembled:
     endpoints: tuple[BoundEndpoint, ...]
     tokens: AccessTokens
     activity: DeviceActivity
+    deactivation: Deactivation
     long_poll: LongPoll
 
 
@@ -183,7 +184,7 @@ def assemble(made: Mechanics) -> Assembled:
     passwords = Passwords(made.in_thread, time_cost=argon2.argon2_time_cost, memory_kib=argon2.argon2_memory_kib)
     appservices = NoAppservices()
     tokens = AccessTokens(database, appservices, clock)
-    removal = DeviceRemoval(tokens, news)
+    removal = DeviceRemoval(tokens, device_lists)
     sessions = Sessions(database, tokens, removal, clock, randomness, settings.access_token_lifetime_s * 1000)
     check = PasswordCheck(database, passwords, clock)
     interactive_auth = InteractiveAuth(check, clock, randomness)
@@ -195,7 +196,7 @@ def assemble(made: Mechanics) -> Assembled:
     shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
     registration_tokens = RegistrationTokens(database, clock, randomness)
     account_data = AccountDataKeeping(database, news)
-    deactivation = Deactivation(database, interactive_auth, sessions, removal, tokens, membership)
+    deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, membership)
     password_change = PasswordChange(database, passwords, interactive_auth, sessions)
 
     # Sync, which follows all of these
@@ -218,7 +219,7 @@ def assemble(made: Mechanics) -> Assembled:
                 moderates_accounts=False,
             ),
             CrossSigningEndpoints(cross_signing, interactive_auth),
-            DeviceEndpoints(Devices(database, removal, interactive_auth, clock)),
+            DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
@@ -246,7 +247,7 @@ def assemble(made: Mechanics) -> Assembled:
             WellKnownEndpoints(settings.public_base_url, federation_address=None),
         )
     )
-    return Assembled(endpoints, tokens, DeviceActivity(database, clock), long_poll)
+    return Assembled(endpoints, tokens, DeviceActivity(database, clock), deactivation, long_poll)
 
 
 def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
@@ -280,6 +281,7 @@ class Columba:
         self.addresses = [self._listen(traffic, assembled, listener) for listener in self._settings.listeners]
         self._listen_to_owner(traffic, assembled)
         self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
+        self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
         # What was made so far stays: the collector need not look at it again and again.

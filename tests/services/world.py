@@ -147,7 +147,7 @@ class World:
         self.passwords = Passwords(call_now, time_cost=1, memory_kib=8)
         self.password_check = PasswordCheck(self.database, self.passwords, self.clock)
         self.interactive_auth = InteractiveAuth(self.password_check, self.clock, self.randomness)
-        self.device_removal = DeviceRemoval(self.tokens, self.news)
+        self.device_removal = DeviceRemoval(self.tokens, self.device_lists)
         self.sessions = Sessions(
             self.database,
             self.tokens,
@@ -161,12 +161,12 @@ class World:
         )
         self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
         self.registration_tokens = RegistrationTokens(self.database, self.clock, self.randomness)
-        self.devices = Devices(self.database, self.device_removal, self.interactive_auth, self.clock)
+        self.devices = Devices(self.database, self.device_removal, self.device_lists, self.interactive_auth, self.clock)
         self.device_activity = DeviceActivity(self.database, self.clock)
         self.profiles = Profiles(self.database, MemberProfiles(self.event_creation), SERVER)
         self.password_change = PasswordChange(self.database, self.passwords, self.interactive_auth, self.sessions)
         self.deactivation = Deactivation(
-            self.database, self.interactive_auth, self.sessions, self.device_removal, self.tokens, self.membership
+            self.database, self.interactive_auth, self.sessions, self.device_lists, self.tokens, self.membership
         )
 
     def open_registration(self, policy: RegistrationPolicy) -> Registration:

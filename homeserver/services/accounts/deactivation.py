@@ -9,11 +9,11 @@ from typing import Final
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import UserID
 from homeserver.runtime.logs import get_logger
-from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.interactive_auth import Attempt, InteractiveAuth
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, ServiceError
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.storage.accounts import departing_users, find_account, update_account
@@ -35,14 +35,14 @@ class Deactivation:
         database: Database,
         interactive_auth: InteractiveAuth,
         sessions: Sessions,
-        removal: DeviceRemoval,
+        device_lists: DeviceLists,
         tokens: AccessTokens,
         membership: RoomMembership,
     ) -> None:
         self._database = database
         self._interactive_auth = interactive_auth
         self._sessions = sessions
-        self._removal = removal
+        self._device_lists = device_lists
         self._tokens = tokens
         self._membership = membership
 
@@ -77,7 +77,7 @@ class Deactivation:
         delete_private_rows(tx, user_id)
         if erase:
             delete_profile(tx, user_id)
-        self._removal.announce(tx, user_id)
+        self._device_lists.note_change(tx, user_id)
         tx.after_commit(lambda: self._tokens.forget_user(user_id))
 
     async def _leave_rooms(self, user_id: UserID) -> None:

@@ -13,6 +13,7 @@ from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.interactive_auth import Attempt, InteractiveAuth
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import LONGEST_NAME
+from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, TooLarge
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device, devices_of_user, find_device, insert_device, rename_device
@@ -25,10 +26,16 @@ class Devices:
     """Shows users their devices, and lets go of them."""
 
     def __init__(
-        self, database: Database, removal: DeviceRemoval, interactive_auth: InteractiveAuth, clock: Clock
+        self,
+        database: Database,
+        removal: DeviceRemoval,
+        device_lists: DeviceLists,
+        interactive_auth: InteractiveAuth,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._removal = removal
+        self._device_lists = device_lists
         self._interactive_auth = interactive_auth
         self._clock = clock
 
@@ -77,7 +84,7 @@ class Devices:
             return insert_device(tx, user_id, device_id, display_name=display_name, now_ms=now_ms)
         if display_name is not None and display_name != device.display_name:
             rename_device(tx, user_id, device_id, display_name)
-            self._removal.announce(tx, user_id)
+            self._device_lists.note_change(tx, user_id)
         return False
 
     def _remove(self, tx: Transaction, user_id: UserID, device_ids: Sequence[DeviceID]) -> None:

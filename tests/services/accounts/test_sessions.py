@@ -226,7 +226,7 @@ def test_a_lookup_that_a_logout_overtakes_is_not_remembered(world: World) -> Non
     token = register(world, "alice").tokens.access_token
     slow: Any = LoggingOutMeanwhile(world)
     tokens = AccessTokens(slow, world.appservices, world.clock)
-    removal = DeviceRemoval(tokens, world.news)
+    removal = DeviceRemoval(tokens, world.device_lists)
     world.device_removal = removal
     lookup: Any = tokens.find(token)
 
