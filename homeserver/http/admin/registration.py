@@ -4,6 +4,7 @@ What lies under /_synapse/ has the shapes of Synapse, whose tools use it.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -15,8 +16,10 @@ from homeserver.services.accounts.registration_tokens import RegistrationTokens,
 from homeserver.services.accounts.shared_secret import SecretWish, SharedSecretRegistration
 from homeserver.storage.registration_tokens import RegistrationToken
 
-SYNAPSE_REGISTRATION = "https://element-hq.github.io/synapse/latest/admin_api/register_api.html"
-SYNAPSE_TOKENS = "https://element-hq.github.io/synapse/latest/usage/administration/admin_api/registration_tokens.html"
+SYNAPSE_REGISTRATION: Final = "https://element-hq.github.io/synapse/latest/admin_api/register_api.html"
+SYNAPSE_TOKENS: Final = (
+    "https://element-hq.github.io/synapse/latest/usage/administration/admin_api/registration_tokens.html"
+)
 
 
 class NewUserBody(msgspec.Struct, frozen=True):

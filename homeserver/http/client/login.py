@@ -1,7 +1,7 @@
 """Client-server API: login and logout, and the tokens that come of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,9 +25,9 @@ from homeserver.services.accounts.login import Login
 from homeserver.services.accounts.sessions import DeviceWish, IssuedTokens, OpenedSession, Sessions
 from homeserver.services.errors import MissingParameter, ServiceError
 
-PASSWORD = "m.login.password"  # noqa: S105 - the name of a login type
-TOKEN = "m.login.token"  # noqa: S105 - as above
-APPSERVICE = "m.login.application_service"
+PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a login type
+TOKEN: Final = "m.login.token"  # noqa: S105 - as above
+APPSERVICE: Final = "m.login.application_service"
 
 
 class LoginBody(msgspec.Struct, frozen=True):

@@ -12,8 +12,6 @@ from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.interactive_auth import Attempt
 from homeserver.services.accounts.registration import Registration, RegistrationWish
 
-APPSERVICE = "m.login.application_service"
-
 
 class RegisterQuery(msgspec.Struct, frozen=True):
     """What kind of account."""
@@ -24,7 +22,6 @@ class RegisterQuery(msgspec.Struct, frozen=True):
 class RegisterBody(msgspec.Struct, frozen=True):
     """The account that is wanted."""
 
-    type: str | None = None
     auth: AuthData | None = None
     username: str | None = None
     password: str | None = None

@@ -4,6 +4,7 @@ Where profiles themselves are kept and changed: services/accounts/profiles.py.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, UserID
@@ -11,7 +12,7 @@ from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.storage.database import Transaction
 from homeserver.storage.profiles import member_profile
 
-PROFILE_KEYS = ("displayname", "avatar_url")
+PROFILE_KEYS: Final = ("displayname", "avatar_url")
 
 
 class MemberProfiles:
