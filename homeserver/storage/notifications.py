@@ -166,7 +166,11 @@ def sweep_persons(tx: Transaction, now_ms: int, limit: int) -> int:
 
 
 TABLES: Final[tuple[Table, ...]] = (
-    Table("class_notifications", owners={Owner.ROOM: "room_id"}, retention=Retention.expires(sweep_classes)),
+    Table(
+        "class_notifications",
+        owners={Owner.ROOM: "room_id", Owner.USER: "sender"},
+        retention=Retention.expires(sweep_classes),
+    ),
     Table(
         "personal_notifications",
         owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},

@@ -77,5 +77,9 @@ def has_annotated(
 
 
 TABLES: Final[tuple[Table, ...]] = (
-    Table("relations", owners={Owner.ROOM: "room_id"}, retention=Retention.bounded("at most one row per event")),
+    Table(
+        "relations",
+        owners={Owner.ROOM: "room_id", Owner.USER: "sender"},
+        retention=Retention.bounded("at most one row per event"),
+    ),
 )
