@@ -1,0 +1,180 @@
+"""What users do all day, as often as a test wants: the same things each time, done to the same rooms and accounts.
+
+It fills every table of the schema. A new table that stays empty here gets its part in `Workload`.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, UserID, parse_room_alias
+from homeserver.core.sync_tokens import SyncToken
+from homeserver.services.accounts.registration_tokens import TokenLimits
+from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
+from homeserver.services.e2ee.key_backups import SessionKey
+from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
+from homeserver.services.rooms.sending import ClientTransaction
+from homeserver.services.sync.request import SyncRequest
+from tests.services.accounts.people import PASSWORD, register, whose
+from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
+from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
+
+TABLET = DeviceID("TABLET")
+SIGNED = "signed_curve25519"
+CHANGES_OF_STATE = 6  # in one run
+
+
+class Workload:
+    """Alice and Bob, their room, and what they do there. Carol comes and goes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.runs = 0
+        for name in ("alice", "bob", "carol"):
+            register(world, name)
+        self.room_id: RoomID = world.create_room(ALICE, preset="public_chat", name="Room")
+        world.join(BOB, self.room_id)
+        self.thread_root: EventID = world.send(ALICE, self.room_id, "a thread begins")
+        refreshing = DeviceWish(TABLET, None, wants_refresh_token=True)
+        self.tablet: OpenedSession = now(world.login.with_password("alice", PASSWORD, refreshing))
+        for user_id in (ALICE, BOB):
+            now(world.device_keys.upload(user_id, PHONE, device_keys=device_keys(user_id)))
+            now(world.cross_signing.upload_keys(user_id, identity(user_id), is_authenticated=True))
+        fallback_keys = {f"{SIGNED}:fallback": one_time_key(BOB)}
+        now(world.device_keys.upload(BOB, PHONE, fallback_keys=fallback_keys))
+        now(world.to_device.send(ALICE, PHONE, "org.example", "for a device that never asks", {CAROL: {"*": {}}}))
+        self.backup: str = now(world.key_backups.create(ALICE, "org.example", {"public_key": "key"}))
+
+    def run(self) -> None:
+        """Everything once. An hour passes."""
+        self.runs += 1
+        newest = self._talk()
+        self._read(newest)
+        self._move()
+        self._keep_things()
+        self._log_in_and_out()
+        self._sign()
+        self._administer()
+        self.world.clock.advance(3600)
+        now(self.world.device_activity.flush())
+        now(self.world.long_poll.flush_acknowledged())
+
+    def text(self, words: str) -> str:
+        """Words that are new in every run."""
+        return f"{words} {self.runs}"
+
+    def _talk(self) -> EventID:
+        world, room_id = self.world, self.room_id
+        first = world.send(ALICE, room_id, "hello", self.text("first"))
+        mention = {"msgtype": "m.text", "body": "Bob?", "m.mentions": {"user_ids": [BOB]}}
+        transaction = ClientTransaction(PHONE, f"send/{room_id}", self.text("second"))
+        now(world.sending.send_message(ALICE, room_id, "m.room.message", mention, transaction))
+        thread = {"rel_type": "m.thread", "event_id": self.thread_root}
+        reply = {"msgtype": "m.text", "body": "yes", "m.relates_to": thread}
+        newest = now(world.sending.send_message(BOB, room_id, "m.room.message", reply, None))
+        reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": first, "key": "+"}}
+        now(world.sending.send_message(BOB, room_id, "m.reaction", reaction, None))
+        now(world.sending.redact(ALICE, room_id, first, {}, None))
+        for topic in ("one", "another"):
+            now(world.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": self.text(topic)}))
+        return newest
+
+    def _read(self, newest: EventID) -> None:
+        world, room_id = self.world, self.room_id
+        for user_id in (ALICE, BOB):
+            markers = [Marker(kind, newest) for kind in (READ, READ_PRIVATE, FULLY_READ)]
+            now(world.receipts.mark(user_id, room_id, [*markers, Marker(READ, newest, self.thread_root)]))
+        now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=True))
+        now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=False))
+
+    def _move(self) -> None:
+        world, room_id = self.world, self.room_id
+        now(world.membership.invite(ALICE, room_id, CAROL, None))
+        world.join(CAROL, room_id)
+        now(world.membership.kick(ALICE, room_id, CAROL, "for the test"))
+        now(world.membership.forget(CAROL, room_id))
+        requester = whose(world, self.tablet.tokens.access_token)
+        assert requester is not None
+        now(world.profiles.set_field(requester, ALICE, "displayname", self.text("Alice")))
+        now(world.profiles.set_field(requester, ALICE, "org.example.mood", self.text("good")))
+
+    def _keep_things(self) -> None:
+        world, room_id = self.world, self.room_id
+        for place in (None, room_id):
+            now(world.account_data.put(ALICE, ALICE, place, "org.example", {"run": self.runs}))
+        now(world.account_data.put_tag(ALICE, ALICE, room_id, "u.often", {"order": 0.5}))
+        now(world.account_data.put_tag(ALICE, ALICE, room_id, "u.now", {}))
+        now(world.account_data.delete_tag(ALICE, ALICE, room_id, "u.now"))
+        now(world.filters.upload(ALICE, ALICE, {"room": {"timeline": {"limit": 20}}}))
+        rule: dict[str, Any] = {"actions": ["notify"], "pattern": "tea"}  # Any: JSON
+        now(world.push_rules.put(ALICE, "content", "tea", rule, before=None, after=None))
+        alias: RoomAlias = parse_room_alias(f"#room:{SERVER}")
+        other: RoomAlias = parse_room_alias(f"#other:{SERVER}")
+        if self.runs == 1:
+            now(world.aliases.create(ALICE, alias, room_id))
+        now(world.aliases.create(ALICE, other, room_id))
+        now(world.aliases.delete(ALICE, other, is_admin=False))
+
+    def _log_in_and_out(self) -> None:
+        world = self.world
+        refresh_token = self.tablet.tokens.refresh_token
+        assert refresh_token is not None
+        self.tablet = replace(self.tablet, tokens=now(world.sessions.refresh(refresh_token)))
+        assert whose(world, self.tablet.tokens.access_token) is not None
+        login_token, _ = now(world.login.issue_token(ALICE))
+        now(world.login.issue_token(ALICE))  # nobody uses this one
+        laptop = now(world.login.with_token(login_token, DeviceWish(None, "A laptop")))
+        requester = whose(world, laptop.tokens.access_token)
+        assert requester is not None
+        world.device_activity.note(requester, "192.0.2.1", lambda _: "A client")
+        now(world.device_activity.flush())
+        self._encrypt(laptop)
+        now(world.sessions.log_out(requester))
+
+    def _encrypt(self, laptop: OpenedSession) -> None:
+        """A device publishes its keys, is written to, and gets what was written."""
+        world, device_id = self.world, laptop.device_id
+        one_time_keys = {f"{SIGNED}:{number}": one_time_key(ALICE, device_id=device_id) for number in range(3)}
+        fallback_keys = {f"{SIGNED}:fallback": one_time_key(ALICE, device_id=device_id)}
+        keys = device_keys(ALICE, device_id)
+        now(
+            world.device_keys.upload(
+                ALICE, device_id, device_keys=keys, one_time_keys=one_time_keys, fallback_keys=fallback_keys
+            )
+        )
+        signed_keys = signed(keys, ALICE, f"{ALICE} self_signing")
+        assert now(world.cross_signing.upload_signatures(ALICE, {ALICE: {device_id: signed_keys}})) == {}
+        for _ in range(4):
+            now(world.device_keys.claim({ALICE: {device_id: SIGNED}}))
+        phone_key = {f"{SIGNED}:{self.runs}": one_time_key(ALICE)}
+        now(world.device_keys.upload(ALICE, PHONE, one_time_keys=phone_key))
+        now(world.device_keys.claim({ALICE: {PHONE: SIGNED}}))
+        since = self._sync(ALICE, device_id, None)
+        for number in range(3):
+            messages = {ALICE: {device_id: {"number": number}}, BOB: {PHONE: {"number": number}}}
+            now(world.to_device.send(BOB, PHONE, "org.example", self.text(f"message {number}"), messages))
+        self._sync(ALICE, device_id, self._sync(ALICE, device_id, since))
+        self._sync(BOB, PHONE, self._sync(BOB, PHONE, None))
+
+    def _sync(self, user_id: UserID, device_id: DeviceID, since: SyncToken | None) -> SyncToken:
+        return now(self.world.long_poll.sync(SyncRequest(viewer=Viewer(user_id, device_id), since=since))).next_batch
+
+    def _sign(self) -> None:
+        world = self.world
+        verified = signed(cross_signing_key(BOB, "master"), ALICE, f"{ALICE} user_signing")
+        assert now(world.cross_signing.upload_signatures(ALICE, {BOB: {public(f"{BOB} master"): verified}})) == {}
+        key = SessionKey(
+            is_verified=True,
+            first_message_index=100 - self.runs,
+            forwarded_count=0,
+            session_data={"ciphertext": self.text("secret")},
+        )
+        now(world.key_backups.add_keys(ALICE, self.backup, {(self.room_id, "session"): key}))
+
+    def _administer(self) -> None:
+        world = self.world
+        token = now(world.registration_tokens.create(None, None, TokenLimits(1, None))).token
+        now(world.registration_tokens.delete(token))
+        if self.runs == 1:
+            now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
+        now(world.directory.publish(ALICE, self.room_id, is_published=bool(self.runs % 2), is_admin=False))
