@@ -70,7 +70,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.KeptByServer: _Shape(405, "M_BAD_JSON"),
     services.TooLarge: _Shape(413, "M_TOO_LARGE"),
     services.Unavailable: _Shape(503, "M_UNKNOWN"),
-    services.RemoteFailed: _Shape(502, "M_UNKNOWN"),
+    # Not a 502: proxies put pages of their own in its place, and this server is well.
+    services.RemoteFailed: _Shape(424, "M_UNKNOWN"),
     # Authentication and accounts
     services.MissingToken: _Shape(401, "M_MISSING_TOKEN"),
     services.UnknownToken: _Shape(401, "M_UNKNOWN_TOKEN", lambda e: {"soft_logout": True} if e.soft_logout else {}),

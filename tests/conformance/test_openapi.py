@@ -36,6 +36,7 @@ paths:
             application/json:
               schema: {$ref: definitions/event.yaml}
               examples: {response: {value: {$ref: definitions/example.json, type: m.room.name}}}
+        "401": {$ref: "#/components/responses/forbidden"}
         "403": {$ref: "#/components/responses/forbidden"}
   /rooms/list/state/{eventType}/{stateKey}:
     get:
@@ -131,6 +132,13 @@ def test_an_error_that_is_not_described_still_needs_its_errcode(small: Specifica
 
     with pytest.raises(ResponseMismatch, match="an error has an errcode"):
         small.validate_response("GET", STATE, 429, {"error": "Slow down"})
+
+
+def test_a_token_may_be_asked_for_wherever_an_answer_to_the_unknown_is_described(small: Specification) -> None:
+    small.validate_response("GET", STATE, 401, {"errcode": "M_MISSING_TOKEN", "error": "Who is there?"})
+
+    with pytest.raises(ResponseMismatch, match="'reason' is a required property"):
+        small.validate_response("GET", STATE, 401, {"errcode": "M_UNAUTHORIZED", "error": "Not you"})
 
 
 def test_a_success_that_is_not_described_is_refused(small: Specification) -> None:

@@ -1,0 +1,134 @@
+"""Who and what there is on the server that the hostile requests are about: people, rooms, events, tokens, by name.
+
+A hostile request may log its sender out, or spoil a room: before each endpoint the cast is made whole again.
+"""
+
+import hashlib
+import hmac
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.api.client import PASSWORD, Client, new_user
+from tests.hostile.tables import Tables
+
+PEOPLE: Final = ("self", "friend", "stranger")
+SHARED_SECRET: Final = "a secret of the tests"
+# Somebody in a hundred rooms has long answers.
+ROOMS_OF_A_LIFE: Final = 10
+
+# What needs no server to be known, or what no server knows.
+FIXED: Final[Mapping[str, str]] = {
+    "password": PASSWORD,
+    "unknown room": "!nowhere:elsewhere.example",
+    "unknown room of hash": "!" + "A" * 43,
+    "unknown event": "$" + "B" * 43,
+    "unknown event of old": "$1:elsewhere.example",
+    "remote user": "@somebody:elsewhere.example",
+    "remote alias": "#somewhere:elsewhere.example",
+    "remote server": "elsewhere.example",
+}
+
+
+@dataclass
+class Cast:
+    """The names that hostile requests may mention, and what they stand for."""
+
+    url: str
+    server_name: str
+    tables: Tables
+    people: dict[str, Client] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=lambda: dict(FIXED))
+    tokens: dict[str, str] = field(default_factory=dict)
+    has_spoiled_rooms: bool = True
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _rooms: int = 0
+
+    def assemble(self) -> None:
+        """Let everybody be there with a working token, and the rooms be as they are described."""
+        is_late = self._rooms >= ROOMS_OF_A_LIFE
+        missing = [name for name in PEOPLE if is_late or not self._is_well(name)]
+        for name in missing:
+            self._recruit(name)
+        if "admin" not in self.people or not self._is_well("admin"):
+            self._recruit_admin()
+        if "expired" not in self.tokens:
+            self._make_dead_tokens()
+        if missing or self.has_spoiled_rooms:
+            self._rooms = 0 if is_late else self._rooms + 1
+            self._make_rooms()
+            self.has_spoiled_rooms = False
+
+    def fresh(self) -> str:
+        """A word that was never used."""
+        return f"fresh.{next(self._numbers)}"
+
+    def _is_well(self, name: str) -> bool:
+        client = self.people.get(name)
+        return client is not None and client.send("GET", "account", "whoami").status == 200
+
+    def _recruit(self, name: str) -> None:
+        client = new_user(self.url, name)
+        self._introduce(name, client)
+        if name == "self":
+            second = client.login_again()
+            self.names["second device"] = second.device_id
+        self.names["own server"] = self.server_name
+
+    def _recruit_admin(self) -> None:
+        """Spec: none; this is how tools of other homeservers do it."""
+        nobody = Client(self.url)
+        nonce = nobody.get("/_synapse/admin/v1/register")["nonce"]
+        username = f"admin.{next(self._numbers)}"
+        signed = b"\0".join(part.encode() for part in (nonce, username, PASSWORD, "admin"))
+        mac = hmac.new(SHARED_SECRET.encode(), signed, hashlib.sha1).hexdigest()
+        body = {"nonce": nonce, "username": username, "password": PASSWORD, "admin": True, "mac": mac}
+        self._introduce("admin", nobody.known_as(nobody.post("/_synapse/admin/v1/register", body=body)))
+
+    def _introduce(self, name: str, client: Client) -> None:
+        assert client.access_token is not None
+        self.people[name] = client
+        self.tokens[name] = client.access_token
+        self.names[name] = client.user_id
+        self.names[f"device of {name}"] = client.device_id
+
+    def _make_dead_tokens(self) -> None:
+        late = new_user(self.url, "late", device_id="EXPIRED", refresh_token=True)
+        assert late.access_token is not None
+        self.tables.expire_tokens(late.device_id)
+        self.tokens["expired"] = late.access_token
+        gone = new_user(self.url, "gone")
+        assert gone.access_token is not None
+        auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": gone.user_id}}
+        gone.post("account", "deactivate", body={"auth": {**auth, "password": PASSWORD}})
+        self.tokens["deactivated"] = gone.access_token
+        self.names["deactivated user"] = gone.user_id
+
+    def _make_rooms(self) -> None:
+        me, friend, stranger = (self.people[name] for name in PEOPLE)
+        number = next(self._numbers)
+        alias = f"room.{number}"
+        own = me.create_room_with(friend, room_alias_name=alias, name="own")
+        other = stranger.create_room(name="other")
+        left = stranger.create_room_with(me)
+        me.post("rooms", left, "leave")
+        inviting = stranger.create_room(me)
+        self.names |= {
+            "own room": own,
+            "other room": other,
+            "left room": left,
+            "inviting room": inviting,
+            "own alias": f"#{alias}:{self.server_name}",
+            "new alias": f"#new.{number}:{self.server_name}",
+            "new localpart": f"new.{number}",
+            "own event": me.say(own, "own"),
+            "event of friend": friend.say(own, "friend"),
+            "other event": stranger.say(other, "other"),
+            "create event": own.replace("!", "$"),
+        }
+        self.names["sync token"] = me.token()
+        self.names["page token"] = me.messages(own, limit=1)["end"]
+        self.names["filter"] = me.post("user", me.user_id, "filter", body={"room": {"timeline": {"limit": 1}}})[
+            "filter_id"
+        ]

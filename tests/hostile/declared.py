@@ -1,0 +1,465 @@
+"""Hostile requests to an endpoint, made from its declaration: mostly right, and wrong somewhere.
+
+Right enough to come far: rooms that exist, fields of the declared types. What is wrong anywhere is in values.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+from urllib.parse import quote_from_bytes
+
+import msgspec
+from hypothesis import strategies as st
+
+from homeserver.http.endpoint import Auth, Endpoint, JsonObject, NoBody, NoQuery, Upload
+from tests.hostile.cast import Cast
+from tests.hostile.values import (
+    NO_JSON,
+    TOO_LARGE,
+    Known,
+    Raw,
+    Value,
+    keys,
+    objects,
+    spoiled,
+    strings,
+    things,
+    write,
+    wrong_values,
+)
+from tests.hostile.wire import Sent
+
+inspect = msgspec.inspect
+
+USERS: Final = (
+    *(Known(name) for name in ("self", "self", "friend", "stranger", "deactivated user", "remote user")),
+    "@nobody:localhost",
+)
+ROOMS: Final = tuple(
+    Known(name)
+    for name in (
+        *("own room", "own room", "own room", "own room", "own room", "other room", "left room", "inviting room"),
+        *("unknown room", "unknown room of hash"),
+    )
+)
+EVENTS: Final = tuple(
+    Known(name)
+    for name in (
+        *("own event", "own event", "own event", "event of friend", "create event", "other event"),
+        *("unknown event", "unknown event of old"),
+    )
+)
+DEVICES: Final = (*(Known(name) for name in ("device of self", "second device", "device of friend")), "GHOST")
+ALIASES: Final = tuple(Known(name) for name in ("own alias", "new alias", "remote alias"))
+SERVERS: Final = (Known("own server"), Known("remote server"))
+EVENT_TYPES: Final = (
+    *("m.room.message", "m.room.member", "m.room.name", "m.room.topic", "m.room.power_levels", "m.room.create"),
+    *("m.room.join_rules", "m.room.history_visibility", "m.room.canonical_alias", "m.room.server_acl", "m.room.avatar"),
+    *("m.room.redaction", "m.room.encryption", "m.room.tombstone", "m.room.third_party_invite", "m.reaction"),
+    *("m.room.guest_access", "m.room.pinned_events", "m.space.child", "m.room.encrypted", "m.room_key_request"),
+    *("m.tag", "m.fully_read", "m.push_rules", "m.direct", "m.ignored_user_list", "org.example.thing", "m.call.invite"),
+)
+TOKENS: Final = (Known("sync token"), Known("page token"), "s0", "c1_0_0_0", "t1_2", "0", "")
+NUMBERS: Final = (0, 1, 2, 10, -1, 100, 2**31, 2**53 - 1)
+
+# What a name means, in paths, queries and bodies alike; the longest name that the asked name ends with counts.
+MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
+    "user_id": USERS,
+    "userId": USERS,
+    "mxid": USERS,
+    "invite": USERS,
+    "users": USERS,
+    "user_ids": USERS,
+    "username": (Known("new localpart"), Known("self"), "taken", "UPPER"),
+    "user": (*USERS, "self"),
+    "room_id": ROOMS,
+    "roomId": ROOMS,
+    "rooms": ROOMS,
+    "roomIdOrAlias": (*ROOMS, *ALIASES),
+    "room_alias": ALIASES,
+    "roomAlias": ALIASES,
+    "event_id": EVENTS,
+    "eventId": EVENTS,
+    "m.fully_read": EVENTS,
+    "m.read": EVENTS,
+    "m.read.private": EVENTS,
+    "event": EVENTS,
+    "eventType": EVENT_TYPES,
+    "event_type": EVENT_TYPES,
+    "type": (*EVENT_TYPES, "m.login.password", "m.login.token", "m.login.dummy", "m.id.user"),
+    "stateKey": ("", Known("self"), Known("friend"), "_", Known("own server")),
+    "state_key": ("", Known("self"), Known("friend")),
+    "deviceId": DEVICES,
+    "device_id": DEVICES,
+    "devices": DEVICES,
+    "serverName": SERVERS,
+    "server_name": SERVERS,
+    "server": SERVERS,
+    "via": SERVERS,
+    "from": TOKENS,
+    "to": TOKENS,
+    "at": TOKENS,
+    "since": TOKENS,
+    "batch": TOKENS,
+    "txnId": ("t1", "t2", "t3"),
+    "filter": ("{}", '{"room":{"timeline":{"limit":1}}}', '{"limit":0}', "0", "[]", '{"limit":-1}', Known("filter")),
+    "filterId": (Known("filter"), "0"),
+    "password": (Known("password"), "x"),
+    "version": ("1", "2", "0", "12", "6"),
+    "room_version": ("1", "6", "9", "11", "12"),
+    "new_version": ("1", "6", "9", "11", "12"),
+    "receiptType": ("m.read", "m.read.private", "m.fully_read"),
+    "relType": ("m.thread", "m.replace", "m.annotation", "m.reference"),
+    "dir": ("b", "f"),
+    "thread_id": ("main", *EVENTS),
+    "keyName": ("displayname", "avatar_url", "m.tz", "org.example.field"),
+    "scope": ("global", "device"),
+    "kind": ("override", "underride", "content", "room", "sender"),
+    "ruleId": ("mine", ".m.rule.master", ".m.rule.message", Known("own room"), Known("friend")),
+    "before": ("mine", ".m.rule.master"),
+    "after": ("mine", ".m.rule.master", ".m.rule.message"),
+    "attr": ("enabled", "actions"),
+    "tag": ("m.favourite", "u.work"),
+    "sessionId": ("session",),
+    "mediaId": (Known("media"), "unknown"),
+    "fileName": ("a.png", "..", 'a";b'),
+    "presence": ("online", "offline", "unavailable"),
+    "set_presence": ("online", "offline", "unavailable"),
+    "algorithm": ("m.megolm_backup.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"),
+    "url": ("http://127.0.0.1:1/", "https://elsewhere.example/", "mxc://elsewhere.example/x"),
+    "avatar_url": ("mxc://elsewhere.example/x", ""),
+    "auth": (),
+}
+
+# Nobody waits in these tests: a long poll of so many milliseconds would only hold them up.
+NEVER_WAITED: Final = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A hostile request, as long as it is not known what the names stand for."""
+
+    method: str
+    path: tuple[str | Raw | Known, ...]  # its segments
+    query: tuple[tuple[bytes, Value], ...]
+    token: str
+    body: Value | None
+    content_type: bytes
+
+    def addressed(self, cast: Cast) -> Sent:
+        """The bytes to send, with the names that are in use now."""
+        target = b"".join(b"/" + _encoded(segment, cast.names) for segment in self.path)
+        if self.query:
+            pairs = (name + b"=" + _encoded(value, cast.names) for name, value in self.query)
+            target += b"?" + b"&".join(pairs)
+        headers = [*authorization(self.token, cast)]
+        if self.body is not None:
+            headers.append((b"Content-Type", self.content_type))
+        body = None if self.body is None else write(self.body, cast.names)
+        return Sent(self.method, target, tuple(headers), body)
+
+
+STRANGE_AUTHORIZATIONS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "nobody": (),
+    "empty": (b"Bearer ",),
+    "no scheme": (b"abc",),
+    "only scheme": (b"Bearer",),
+    "basic": (b"Basic c2VsZjpwYXNzd29yZA==",),
+    "unknown": (b"Bearer columba_unknown",),
+    "of bytes": (b"Bearer \xff\xfe\xc3",),
+    "long": (b"Bearer " + b"a" * 8_000,),
+    "of another server": (b'X-Matrix origin="elsewhere.example",key="ed25519:a",sig="AA"',),
+    "of a broken server": (b'X-Matrix origin="elsewhere.example,key=,,sig="\xff"=',),
+    "of nobody's server": (b"X-Matrix ",),
+    "of itself": (b'X-Matrix origin="127.0.0.1",destination="127.0.0.1",key="ed25519:a",sig="AA"', b"X-Matrix x=y"),
+}
+
+
+def authorization(token: str, cast: Cast) -> list[tuple[bytes, bytes]]:
+    """The headers of somebody of the cast, or strange ones."""
+    known = cast.tokens.get(token)
+    values = STRANGE_AUTHORIZATIONS.get(token, ()) if known is None else (b"Bearer " + known.encode(),)
+    return [(b"Authorization", value) for value in values]
+
+
+def _encoded(value: Value, names: Mapping[str, str]) -> bytes:
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, Known):
+        value = names.get(value.name, value.name)
+    text = value if isinstance(value, str) else write(value, names).decode("utf-8", "surrogateescape")
+    return quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="").encode()
+
+
+WRONG_SEGMENTS: Final = tuple(
+    Raw(text)
+    for text in (
+        b"",
+        b".",
+        b"..",
+        b"%2e%2e",
+        b"%2F",
+        b"a%2Fb",
+        b"%00",
+        b"a%00b",
+        b"%",
+        b"%1",
+        b"%zz",
+        b"%FF",
+        b"%ED%A0%80",
+        b"%C0%80",
+        b"\xc3\xa9",
+        b"\xff",
+        b"%20",
+        b"+",
+        b"%0D%0AX-Injected:%201",
+        b"null",
+        b"-1",
+        b"0",
+        b"1" + b"0" * 30,
+        b"%40",
+        b"%40a",
+        b"%40:b",
+        b"%40a:b:99999",
+        b"%40a%20b:localhost",
+        b"%40" + b"a" * 300 + b":b",
+        b"@%F0%9F%95%8A:localhost",
+        b"!",
+        b"!:",
+        b"!a:[::1",
+        b"%23",
+        b"%23:",
+        b"$",
+        b"$a",
+        b"$a:999.999.999.999",
+        b"%F0%9F%95%8A",
+        b"%EF%BF%BF",
+        b"a" * 256,
+        b"a" * 1025,
+        b"a" * 5_000,
+        b"{roomId}",
+        b"*",
+        b"a;b=c",
+        b"%3Cscript%3E",
+    )
+)
+WRONG_QUERY_VALUES: Final = tuple(
+    Raw(text)
+    for text in (
+        b"",
+        b"%00",
+        b"%FF",
+        b"\xff",
+        b"%",
+        b"%ED%A0%80",
+        b"-1",
+        b"-0",
+        b"0",
+        b"1.5",
+        b"1e3",
+        b"9007199254740992",
+        b"9223372036854775808",
+        b"1" + b"0" * 30,
+        b"9" * 5_000,
+        b"NaN",
+        b"true",
+        b"True",
+        b"null",
+        b"[]",
+        b"%7B%7D",
+        b"%7B",
+        b"%22%5Cud800%22",
+        b"%7B%22limit%22:1e400%7D",
+        b"%7B%22room%22:%7B%22timeline%22:%7B%22types%22:%5B0%5D%7D%7D%7D",
+        b"%5B" * 2_000,
+        b"a" * 5_000,
+        b"%F0%9F%95%8A" * 50,
+        b"a=b=c",
+        b"'--",
+        b"\xc2\xb2",
+        b"%D9%A1",
+    )
+)
+
+
+def _pool(name: str) -> tuple[Value, ...]:
+    """What a name means; nothing when it is not known."""
+    fitting = [known for known in MEANINGS if name == known or name.endswith((f"_{known}", f".{known}"))]
+    return MEANINGS[max(fitting, key=len)] if fitting else ()
+
+
+@cache
+def _texts(name: str) -> st.SearchStrategy[Value]:
+    pool = _pool(name)
+    return st.one_of(st.sampled_from(pool), st.sampled_from(pool), strings()) if pool else strings()
+
+
+@cache
+def _auth() -> st.SearchStrategy[Value]:
+    """What confirms who one is, or nearly does."""
+    identifier = {"type": "m.id.user", "user": Known("self")}
+    good = {"type": "m.login.password", "identifier": identifier, "password": Known("password")}
+    return st.one_of(st.just(good), st.just({"type": "m.login.dummy"}), st.just(good).flatmap(spoiled), objects())
+
+
+def fitting(kind: Any, name: str) -> st.SearchStrategy[Value]:  # Any: one of msgspec's records of types
+    """Values of a declared type, for a field of that name."""
+    if name == "auth":
+        return _auth()
+    if isinstance(kind, inspect.UnionType):
+        return st.one_of([fitting(each, name) for each in kind.types])
+    if isinstance(kind, inspect.NoneType):
+        return st.none()
+    if isinstance(kind, inspect.BoolType):
+        return st.booleans()
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        return st.sampled_from(NUMBERS)
+    if isinstance(kind, inspect.StrType):
+        return _texts(name)
+    if isinstance(kind, inspect.LiteralType):
+        return st.sampled_from(kind.values)
+    if isinstance(kind, inspect.ListType | inspect.SetType | inspect.FrozenSetType | inspect.VarTupleType):
+        return st.lists(fitting(kind.item_type, name), max_size=3)
+    if isinstance(kind, inspect.DictType):
+        if isinstance(kind.value_type, inspect.AnyType):
+            return objects()
+        return st.dictionaries(st.one_of(_texts(name), keys()), fitting(kind.value_type, name), max_size=3)
+    if isinstance(kind, inspect.StructType):
+        return st.deferred(lambda: _structs(kind))
+    return things()
+
+
+def _structs(kind: inspect.StructType) -> st.SearchStrategy[Value]:
+    required = {each.encode_name: fitting(each.type, each.encode_name) for each in kind.fields if each.required}
+    optional = {each.encode_name: fitting(each.type, each.encode_name) for each in kind.fields if not each.required}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+# Where the body is free, these make sense somewhere.
+CONTENTS: Final[tuple[Value, ...]] = (
+    {"msgtype": "m.text", "body": "text"},
+    {"membership": "join"},
+    {"membership": "ban", "reason": "r"},
+    {"name": "n"},
+    {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": Known("other room")}]},
+    {"history_visibility": "world_readable"},
+    {"users": {Known("self"): 100, Known("friend"): 50}, "events": {"m.room.name": 50}, "ban": 50},
+    {"alias": Known("own alias"), "alt_aliases": [Known("new alias")]},
+    {"allow": ["*"], "deny": ["*.example"], "allow_ip_literals": False},
+    {"algorithm": "m.megolm.v1.aes-sha2"},
+    {"m.relates_to": {"rel_type": "m.annotation", "event_id": Known("own event"), "key": "+"}},
+    {"m.relates_to": {"rel_type": "m.thread", "event_id": Known("own event")}, "m.mentions": {"room": True}},
+    {"m.relates_to": {"rel_type": "m.replace", "event_id": Known("own event")}, "m.new_content": {"body": "x"}},
+    {"redacts": Known("own event"), "reason": "r"},
+    {"order": 0.5},
+    {"displayname": "d"},
+    {"ignored_users": {Known("friend"): {}}},
+    {"via": [Known("own server")], "order": "a"},
+    {"public_key": "A", "display_name": "d", "key_validity_url": "http://127.0.0.1:1/"},
+)
+
+
+@cache
+def bodies(declared: Any) -> st.SearchStrategy[Value | None]:  # Any: the body's type, as an endpoint declares it
+    """Bodies that fit a declaration."""
+    if declared is NoBody:
+        return st.sampled_from((None, {}, Raw(b"")))
+    if declared is Upload or declared is bytes:
+        return st.sampled_from([*NO_JSON, Raw(b"\x89PNG\r\n\x1a\n" + b"\0" * 64), Raw(b"GIF89a")])
+    if declared == JsonObject:
+        return st.one_of(st.sampled_from(CONTENTS), objects())
+    return fitting(inspect.type_info(declared), "")
+
+
+@st.composite
+def drafts(draw: st.DrawFn, endpoint: Endpoint) -> Draft:
+    """Requests to an endpoint. Mostly one part is wrong; sometimes none is, sometimes several are."""
+    choices = ["nothing", "token"]
+    choices += ["body"] * 5 if endpoint.body is not NoBody else ["body"]
+    choices += ["path"] if "{" in endpoint.path else []
+    choices += ["query"] * 3 if endpoint.query is not NoQuery else ["query"]
+    wrong = {draw(st.sampled_from(choices)), draw(st.sampled_from([*choices, "nothing"]))}
+    return Draft(
+        endpoint.method,
+        draw(_paths(endpoint.path, is_wrong="path" in wrong)),
+        draw(_queries(endpoint.query, is_wrong="query" in wrong)),
+        draw(_tokens(endpoint.auth, is_wrong="token" in wrong)),
+        draw(_sent_bodies(endpoint.body, is_wrong="body" in wrong)),
+        draw(st.sampled_from([b"application/json"] * 8 + [b"text/plain", b"", b"\xff", b"image/png", b"a/b; c" * 50])),
+    )
+
+
+def plain_draft(method: str, path: str) -> Draft:
+    """A request to a path: what stands first for each of its parameters, and an empty object where a body may be."""
+    segments = (
+        next(iter(_pool(segment[1:-1])), "thing") if segment.startswith("{") else Raw(segment.encode())
+        for segment in path.split("/")[1:]
+    )
+    body: Value = {} if method in ("PUT", "POST") else None
+    return Draft(method, tuple(segments), (), "self", body, b"application/json")
+
+
+@st.composite
+def _paths(draw: st.DrawFn, path: str, *, is_wrong: bool) -> tuple[str | Raw | Known, ...]:
+    segments = [
+        draw(_segments(segment[1:-1])) if segment.startswith("{") else Raw(segment.encode())
+        for segment in path.split("/")[1:]
+    ]
+    places = [index for index, segment in enumerate(path.split("/")[1:]) if segment.startswith("{")]
+    if is_wrong and places:
+        segments[draw(st.sampled_from(places))] = draw(st.sampled_from(WRONG_SEGMENTS))
+    return tuple(segments)
+
+
+@cache
+def _segments(name: str) -> st.SearchStrategy[Any]:  # Any: str, Raw or Known
+    pool = _pool(name)
+    return st.sampled_from(pool) if pool else st.sampled_from(("thing", "1", "m.thing", "a/b", "%", "\U0001f54a"))
+
+
+@st.composite
+def _queries(draw: st.DrawFn, declared: Any, *, is_wrong: bool) -> tuple[tuple[bytes, Value], ...]:
+    described = inspect.type_info(declared)
+    assert isinstance(described, inspect.StructType)
+    pairs: list[tuple[bytes, Value]] = []
+    for field in described.fields:
+        if field.required or draw(st.booleans()):
+            value = 0 if field.encode_name == NEVER_WAITED else draw(fitting(field.type, field.encode_name))
+            values = value if isinstance(value, list) else [value]
+            pairs += [(field.encode_name.encode(), each) for each in values if each is not None]
+    if is_wrong:
+        others = [(b"unknown", "x"), (b"", ""), (b"%FF", "x"), (b"access_token", "x"), (b"user_id", Known("friend"))]
+        place = draw(st.sampled_from([*range(len(pairs)), *others]))
+        if isinstance(place, int):
+            pair = (pairs[place][0], draw(st.sampled_from(WRONG_QUERY_VALUES)))
+            pairs[place : place + 1] = draw(st.sampled_from(([], [pair], [pair, pair])))
+        else:
+            pairs.append(place)
+    return tuple((name, value) for name, value in pairs if name != NEVER_WAITED.encode() or not _would_wait(value))
+
+
+def _would_wait(value: Value) -> bool:
+    text = value.text if isinstance(value, Raw) else b"0"
+    return text.isdigit() and 0 < int(text[:20]) <= 2**53
+
+
+@cache
+def _tokens(auth: Auth, *, is_wrong: bool) -> st.SearchStrategy[str]:
+    if is_wrong:
+        return st.sampled_from(["friend", "stranger", "expired", "deactivated", *STRANGE_AUTHORIZATIONS])
+    if auth is Auth.FEDERATION:
+        return st.sampled_from([name for name in STRANGE_AUTHORIZATIONS if "server" in name or name == "of itself"])
+    return st.just("admin" if auth is Auth.ADMIN else "self")
+
+
+@st.composite
+def _sent_bodies(draw: st.DrawFn, declared: Any, *, is_wrong: bool) -> Value | None:
+    body = draw(bodies(declared))
+    if not is_wrong:
+        return body
+    if draw(st.integers(0, 39)) == 0:
+        return TOO_LARGE
+    if isinstance(body, dict):
+        return draw(spoiled(body))
+    return draw(st.one_of(wrong_values(), st.sampled_from(NO_JSON)))
