@@ -98,6 +98,14 @@ def swap_head(tx: Transaction, head: RoomHead) -> None:
         raise Conflict(head.room_id)
 
 
+HOLD = "UPDATE rooms SET generation = generation + 1 WHERE room_id = :room_id"
+
+
+def hold_room(tx: Transaction, room_id: RoomID) -> None:
+    """Keep other writers of the room waiting until this transaction ends; those who read its head begin anew."""
+    tx.run(HOLD, room_id=room_id)
+
+
 SET_PUBLISHED = "UPDATE rooms SET is_published = :is_published WHERE room_id = :room_id"
 
 
