@@ -1,4 +1,4 @@
-"""Two people with matrix-js-sdk and its Rust crypto, who go on with the same tokens after the server was restarted."""
+"""People with matrix-js-sdk and its Rust crypto: a restart of the server, a new device, an ordinary day."""
 
 import itertools
 import json
@@ -137,3 +137,81 @@ def test_people_in_an_encrypted_room_go_on_with_the_same_tokens_after_a_restart(
         for speaker, listener in (("alice", "bob"), ("bob", "alice")):
             heard = say(people, speaker, listener, room_id, f"{speaker} after")
             assert (heard["sender"], heard["encrypted"]) == (known[speaker]["user_id"], True)
+
+
+def test_a_new_device_reads_the_past_by_the_key_backup_and_is_signed_by_its_user(people: People) -> None:
+    with running() as server:
+        known, room_id = introduce(people, server)
+        protected = people.do("alice", "protect", password=PASSWORD)
+        say(people, "bob", "alice", room_id, "of old")
+        people.do("alice", "backedUp", count=1)
+        people.do("alice", "stop")
+
+        phone = people.do("phone", "login", url=server.url, username="alice", password=PASSWORD)
+        people.do("phone", "start", url=server.url, credentials=phone)
+        recovered = people.do("phone", "recover")
+
+        assert protected["ready"] is True
+        assert recovered["ready"] is True
+        assert recovered["imported"] == recovered["total"] >= 1
+        assert people.do("phone", "hear", room=room_id, text="of old")["encrypted"] is True
+        device = {"user": known["alice"]["user_id"], "device": phone["device_id"]}
+        assert people.do("bob", "trusts", **device)["signedByOwner"] is True
+        assert say(people, "bob", "phone", room_id, "to the new device")["encrypted"] is True
+
+
+def test_an_ordinary_day(people: People) -> None:
+    with running() as server:
+        known = {
+            who: people.do(who, "register", url=server.url, username=who, password=PASSWORD) for who in ("alice", "bob")
+        }
+        alice, bob = (known[who]["user_id"] for who in ("alice", "bob"))
+        people.do("alice", "start", url=server.url, credentials=known["alice"])
+        room_id = people.do("alice", "createPlainRoom", invite=[bob], name="Dovecote")["room_id"]
+        texts = [f"message {number}" for number in range(50)]
+        for text in texts:
+            people.do("alice", "say", room=room_id, text=text)
+        people.do("bob", "start", url=server.url, credentials=known["bob"])
+        people.do("bob", "join", room=room_id)
+
+        # The past, a thread in it, a reaction to it.
+        assert people.do("bob", "scrollback", room=room_id) == {"first": "m.room.create", "texts": texts}
+        root = people.do("alice", "say", room=room_id, text="the root")["event_id"]
+        people.do("bob", "hear", room=room_id, text="the root")
+        people.do("bob", "waitForUnread", room=room_id, count=1)
+        people.do("bob", "call", method="sendEvent", args=[room_id, root, "m.room.message", thread_message("a reply")])
+        people.do("alice", "hear", room=room_id, text="a reply")
+        assert people.do("alice", "threads", room=room_id) == [[root, 1]]
+        relation = {"rel_type": "m.annotation", "event_id": root, "key": "\U0001f54a"}
+        people.do("bob", "call", method="sendEvent", args=[room_id, "m.reaction", {"m.relates_to": relation}])
+        assert people.do("alice", "waitForReaction", room=room_id, event=root) == [["\U0001f54a", 1]]
+
+        # What was written is changed, and taken back.
+        edit = {
+            "msgtype": "m.text",
+            "body": "* the better root",
+            "m.new_content": {"msgtype": "m.text", "body": "the better root"},
+            "m.relates_to": {"rel_type": "m.replace", "event_id": root},
+        }
+        people.do("alice", "call", method="sendEvent", args=[room_id, "m.room.message", edit])
+        people.do("bob", "waitForText", room=room_id, event=root, text="the better root")
+        regretted = people.do("alice", "say", room=room_id, text="regretted")["event_id"]
+        people.do("bob", "hear", room=room_id, text="regretted")
+        people.do("alice", "call", method="redactEvent", args=[room_id, regretted])
+        people.do("bob", "waitForRedaction", room=room_id, event=regretted)
+
+        # What the others are doing.
+        people.do("alice", "call", method="sendTyping", args=[room_id, True, 30_000])
+        people.do("bob", "waitForTyping", room=room_id, user=alice)
+        people.do("alice", "call", method="setDisplayName", args=["Alice the Pigeon"])
+        people.do("bob", "waitForName", room=room_id, user=alice, name="Alice the Pigeon")
+        last = people.do("alice", "say", room=room_id, text="read this")["event_id"]
+        people.do("bob", "hear", room=room_id, text="read this")
+        people.do("bob", "call", method="setRoomReadMarkersHttpRequest", args=[room_id, last, last])
+        people.do("bob", "waitForUnread", room=room_id, count=0)
+        people.do("alice", "waitForReceipt", room=room_id, user=bob, event=last)
+
+
+def thread_message(text: str) -> dict[str, str]:
+    """A message that the client itself will put into a thread."""
+    return {"msgtype": "m.text", "body": text}

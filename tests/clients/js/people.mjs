@@ -11,10 +11,12 @@ for (const level of ["log", "info", "debug", "trace"]) {
 }
 
 const sdk = await import("matrix-js-sdk");
+const { CryptoEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 const { logger } = await import("matrix-js-sdk/lib/logger.js");
 logger.setLevel("warn", false);
 
 const people = new Map();
+const recoveryKeys = new Map(); // of secret storage, by user
 
 class Person {
     constructor(client, store) {
@@ -24,7 +26,17 @@ class Person {
         this.waiting = new Set();
         client.on(sdk.RoomEvent.Timeline, (event) => this.hear(event));
         client.on(sdk.MatrixEventEvent.Decrypted, (event) => this.hear(event));
-        for (const name of [sdk.ClientEvent.Sync, sdk.RoomEvent.MyMembership, sdk.RoomStateEvent.Events]) {
+        const changes = [
+            sdk.ClientEvent.Sync,
+            sdk.RoomEvent.MyMembership,
+            sdk.RoomEvent.Receipt,
+            sdk.RoomEvent.Redaction,
+            sdk.RoomEvent.UnreadNotifications,
+            sdk.RoomStateEvent.Events,
+            sdk.RoomMemberEvent.Typing,
+            sdk.MatrixEventEvent.Replaced,
+        ];
+        for (const name of changes) {
             client.on(name, () => this.wake());
         }
     }
@@ -84,6 +96,12 @@ const acts = {
         return client.registerRequest({ username, password, auth });
     },
 
+    async login({ url, username, password }) {
+        const identifier = { type: "m.id.user", user: username };
+        const client = sdk.createClient({ baseUrl: url });
+        return client.loginRequest({ type: "m.login.password", identifier, password });
+    },
+
     async start({ who, url, credentials }) {
         const store = new sdk.IndexedDBStore({ indexedDB: globalThis.indexedDB, dbName: who });
         const client = sdk.createClient({
@@ -92,13 +110,15 @@ const acts = {
             deviceId: credentials.device_id,
             accessToken: credentials.access_token,
             store,
+            timelineSupport: true,
+            cryptoCallbacks: { getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], recoveryKeys.get(credentials.user_id)] },
         });
         await store.startup();
         const since = await store.getSavedSyncToken();
         await client.initRustCrypto({ cryptoDatabasePrefix: `crypto-${who}` });
         const person = new Person(client, store);
         people.set(who, person);
-        await client.startClient({ lazyLoadMembers: true, pollTimeout: 20000 });
+        await client.startClient({ lazyLoadMembers: true, pollTimeout: 20000, threadSupport: true, initialSyncLimit: 20 });
         // Prepared is also what comes out of the store; Syncing comes from the server.
         await person.until(() => client.getSyncState() === sdk.SyncState.Syncing);
         return { since };
@@ -147,6 +167,129 @@ const acts = {
 
     async say({ who, room, text }) {
         return people.get(who).client.sendTextMessage(room, text);
+    },
+
+    // Make cross-signing keys, secret storage that holds them, and a backup of the keys of rooms.
+    async protect({ who, password }) {
+        const { client } = people.get(who);
+        const crypto = client.getCrypto();
+        const user = client.getUserId();
+        const recovery = await crypto.createRecoveryKeyFromPassphrase();
+        recoveryKeys.set(user, recovery.privateKey);
+        await crypto.bootstrapSecretStorage({
+            createSecretStorageKey: async () => recovery,
+            setupNewSecretStorage: true,
+            setupNewKeyBackup: true,
+        });
+        await crypto.bootstrapCrossSigning({
+            authUploadDeviceSigningKeys: async (request) => {
+                const identifier = { type: "m.id.user", user };
+                return request({ type: "m.login.password", identifier, password });
+            },
+        });
+        return { ready: await crypto.isCrossSigningReady(), version: (await crypto.getKeyBackupInfo()).version };
+    },
+
+    // Wait until the backup of `who` holds so many keys.
+    async backedUp({ who, count }) {
+        const { client } = people.get(who);
+        for (;;) {
+            const more = new Promise((resolve) => client.once(CryptoEvent.KeyBackupSessionsRemaining, resolve));
+            // What getKeyBackupInfo() tells is what the client has kept of it.
+            const info = await client.http.authedRequest("GET", "/room_keys/version");
+            if (info.count >= count) return { count: info.count };
+            await more;
+        }
+    },
+
+    // Fetch on a new device what `protect` put on the server, and have the device signed by its user.
+    async recover({ who }) {
+        const { client } = people.get(who);
+        const crypto = client.getCrypto();
+        await crypto.bootstrapCrossSigning({});
+        await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
+        await crypto.checkKeyBackupAndEnable();
+        const { total, imported } = await crypto.restoreKeyBackup();
+        return { total, imported, ready: await crypto.isCrossSigningReady() };
+    },
+
+    // Wait until `who` holds a device to be signed by its user.
+    async trusts({ who, user, device }) {
+        const { client } = people.get(who);
+        const crypto = client.getCrypto();
+        for (;;) {
+            const change = new Promise((resolve) => client.once(CryptoEvent.DevicesUpdated, resolve));
+            await crypto.getUserDeviceInfo([user], true);
+            const status = await crypto.getDeviceVerificationStatus(user, device);
+            if (status?.signedByOwner) return { signedByOwner: true };
+            await change;
+        }
+    },
+
+    // The rest is for rooms that are not encrypted.
+
+    async createPlainRoom({ who, invite, name }) {
+        return people.get(who).client.createRoom({ invite, name, preset: "private_chat" });
+    },
+
+    // Call a method of the client; what it returns has to be JSON.
+    async call({ who, method, args }) {
+        return (await people.get(who).client[method](...args)) ?? null;
+    },
+
+    // Scroll back to the beginning of the room: every message in its order.
+    async scrollback({ who, room }) {
+        const { client } = people.get(who);
+        const shown = client.getRoom(room);
+        const timeline = shown.getLiveTimeline();
+        while (await client.paginateEventTimeline(timeline, { backwards: true, limit: 30 }));
+        const events = timeline.getEvents();
+        return { first: events[0].getType(), texts: events.filter((e) => e.getType() === "m.room.message").map((e) => e.getContent().body) };
+    },
+
+    async waitForText({ who, room, event, text }) {
+        const person = people.get(who);
+        const find = () => person.client.getRoom(room)?.findEventById(event);
+        return person.until(() => find()?.getContent().body === text && { text });
+    },
+
+    async waitForReaction({ who, room, event }) {
+        const person = people.get(who);
+        const relations = () => person.client.getRoom(room)?.relations.getChildEventsForEvent(event, "m.annotation", "m.reaction");
+        return person.until(() => relations()?.getSortedAnnotationsByKey()?.map(([key, events]) => [key, events.size]));
+    },
+
+    async waitForRedaction({ who, room, event }) {
+        const person = people.get(who);
+        return person.until(() => person.client.getRoom(room)?.findEventById(event)?.isRedacted() && { redacted: true });
+    },
+
+    async waitForReceipt({ who, room, user, event }) {
+        const person = people.get(who);
+        return person.until(() => person.client.getRoom(room)?.getEventReadUpTo(user) === event && { read: event });
+    },
+
+    async waitForUnread({ who, room, count }) {
+        const person = people.get(who);
+        return person.until(() => person.client.getRoom(room)?.getUnreadNotificationCount("total") === count && { count });
+    },
+
+    async waitForTyping({ who, room, user }) {
+        const person = people.get(who);
+        return person.until(() => person.client.getRoom(room)?.getMember(user)?.typing && { typing: true });
+    },
+
+    async waitForName({ who, room, user, name }) {
+        const person = people.get(who);
+        return person.until(() => person.client.getRoom(room)?.getMember(user)?.rawDisplayName === name && { name });
+    },
+
+    // The threads of a room, as the panel of threads shows them: [root, number of replies].
+    async threads({ who, room }) {
+        const shown = people.get(who).client.getRoom(room);
+        await shown.createThreadsTimelineSets();
+        await shown.fetchRoomThreads();
+        return shown.getThreads().map((thread) => [thread.id, thread.length]);
     },
 
     async hear({ who, room, text }) {
