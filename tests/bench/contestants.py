@@ -59,6 +59,7 @@ class Contestant:
             finally:
                 connection.close()
             if self.server.process is None or self.server.process.poll() is not None:
+                self.server.process = None
                 break
         raise DidNotStart(f"{self.name}:\n{self.server.log[-10_000:]}")
 
