@@ -12,6 +12,8 @@ from homeserver.storage.accounts import AccountKind
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
+EXPIRED_KEPT: Final = 100  # access tokens of one session
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -143,6 +145,11 @@ def find_refresh_token(tx: Transaction, token_hash: bytes) -> FoundRefreshToken 
 EXPIRE_SUCCESSORS = """
     UPDATE access_tokens SET expires_ms = :now_ms, replaces = NULL
      WHERE session_id = :session_id AND replaces = :token_hash RETURNING token_hash"""
+FORGET_OLD = """
+    DELETE FROM access_tokens
+     WHERE session_id = :session_id AND expires_ms <= :now_ms
+       AND token_hash NOT IN (SELECT token_hash FROM access_tokens WHERE session_id = :session_id
+                               ORDER BY created_ms DESC, token_hash LIMIT :kept)"""
 DELETE_SUCCESSORS = "DELETE FROM refresh_tokens WHERE session_id = :session_id AND replaces = :token_hash"
 
 
@@ -150,6 +157,8 @@ def expire_successors(tx: Transaction, session: Session, token_hash: bytes, *, n
     """End the pairs that a refresh token was exchanged for and that were not used yet: their access tokens' hashes."""
     tx.run(DELETE_SUCCESSORS, session_id=session.session_id, token_hash=token_hash)
     rows = tx.all(EXPIRE_SUCCESSORS, session_id=session.session_id, token_hash=token_hash, now_ms=now_ms)
+    # Expired tokens tell a client that it need not log in anew; one that never uses what it gets piles them up.
+    tx.run(FORGET_OLD, session_id=session.session_id, now_ms=now_ms, kept=EXPIRED_KEPT)
     return [bytes(row[0]) for row in rows]
 
 
@@ -193,7 +202,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "access_tokens",
         owners=_OWNERS,
-        retention=Retention.bounded("one per session, and those that expired since its newest was first used"),
+        retention=Retention.bounded(f"one per session, and {EXPIRED_KEPT} expired since its newest was used"),
     ),
     Table("refresh_tokens", owners=_OWNERS, retention=Retention.bounded("two per session")),
 )

@@ -1,9 +1,11 @@
 """Nothing grows but history: the same work done again leaves no more rows behind, once what has expired is swept."""
 
+from homeserver.storage.access_tokens import EXPIRED_KEPT
 from homeserver.storage.schema import TABLES, sweep_all
 from tests.growth.rows import count_rows
 from tests.growth.workload import CHANGES_OF_STATE, Workload
-from tests.services.world import World
+from tests.services.accounts.people import whose
+from tests.services.world import World, now
 
 YEAR_S = 365 * 24 * 3600
 ROWS_PER_SWEEP = 7  # small, so that a sweep comes back for more
@@ -86,3 +88,21 @@ def test_nothing_is_swept_before_its_time(world: World) -> None:
 
     after = world.sync_database.read(count_rows)
     assert {table for table, rows in after.items() if rows < before[table]} <= {"login_tokens"}
+
+
+def test_tokens_that_are_never_used_do_not_pile_up(world: World) -> None:
+    workload = Workload(world)
+    refresh_token = workload.tablet.tokens.refresh_token
+    assert refresh_token is not None
+    before = world.sync_database.read(count_rows)
+
+    for _ in range(EXPIRED_KEPT * 2):
+        now(world.sessions.refresh(refresh_token))
+        world.clock.advance(1)
+
+    after = world.sync_database.read(count_rows)
+    grown = {table: rows - before[table] for table, rows in after.items() if rows > before[table]}
+    assert set(grown) == {"access_tokens", "refresh_tokens"}
+    assert grown["access_tokens"] <= EXPIRED_KEPT + 1
+    assert grown["refresh_tokens"] == 1
+    assert whose(world, now(world.sessions.refresh(refresh_token)).access_token) is not None
