@@ -239,7 +239,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership),
             SendingEndpoints(Sending(database, creation, clock)),
-            SyncEndpoints(long_poll, StoredFilters(database)),
+            SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),

@@ -54,6 +54,7 @@ class StoredEvent:
     transaction: tuple[str, str] | None
     root_before: bytes | None
     root_after: bytes | None
+    size_bytes: int  # of the PDU's JSON
 
     @property
     def root(self) -> bytes | None:
@@ -190,7 +191,7 @@ REPLACE_FORM = """
 def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID) -> StoredEvent:
     """Replace an event's stored form by its redacted one: what it said is gone from here on."""
     tx.run(REPLACE_FORM, form=int(Form.REDACTED), redacted_by=by, pdu=redacted.pdu_json, event_nid=target.nid)
-    return replace(target, event=redacted.event, form=Form.REDACTED, redacted_by=by)
+    return replace(target, event=redacted.event, form=Form.REDACTED, redacted_by=by, size_bytes=len(redacted.pdu_json))
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
@@ -208,6 +209,7 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
         transaction=None if row[11] is None else (row[10], row[11]),
         root_before=None if row[12] is None else bytes(row[12]),
         root_after=None if row[13] is None else bytes(row[13]),
+        size_bytes=len(row[14]),
     )
 
 

@@ -18,6 +18,7 @@ from homeserver.storage.notifications import ClassNotification, PersonalNotifica
 
 FOLLOWED_USERS: Final = 20_000
 CHANGES_PER_USER: Final = 200
+BYTES_PER_USER: Final = 256 * 1024  # of events; what a tail drops is in the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,16 @@ class Tail:
 
     floor: int
     changes: deque[Change] = field(default_factory=deque)
+    size_bytes: int = 0
+
+    def append(self, change: Change) -> None:
+        """Add a change; the oldest go when the tail grows too long."""
+        self.changes.append(change)
+        self.size_bytes += _size_of(change)
+        while len(self.changes) > CHANGES_PER_USER or self.size_bytes > BYTES_PER_USER:
+            oldest = self.changes.popleft()
+            self.floor = oldest.position
+            self.size_bytes -= _size_of(oldest)
 
 
 class News:
@@ -120,11 +131,8 @@ class News:
         tails = self._tails
         for user_id in users if len(users) <= len(tails) else [user for user in tails if user in users]:
             tail = tails.get(user_id)
-            if tail is None:
-                continue
-            if len(tail.changes) >= CHANGES_PER_USER:
-                tail.floor = tail.changes.popleft().position
-            tail.changes.append(change)
+            if tail is not None:
+                tail.append(change)
         self._bell.ring(users)
 
     def follow(self, user_id: UserID, position: int) -> None:
@@ -145,3 +153,7 @@ class News:
         if not changes or changes[-1].position <= position:
             return ()
         return [change for change in changes if change.position > position]
+
+
+def _size_of(change: Change) -> int:
+    return sum(stored.size_bytes for stored in change.events) if isinstance(change, RoomWritten) else 0

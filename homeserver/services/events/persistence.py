@@ -119,6 +119,7 @@ class RoomWrite:
             transaction=transaction,
             root_before=root_before,
             root_after=root_after,
+            size_bytes=len(encoded.pdu_json),
         )
         notified = NOT_NOTIFIED
         if notifies:

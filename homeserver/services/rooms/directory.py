@@ -19,6 +19,8 @@ from homeserver.storage.memberships import find_membership
 from homeserver.storage.rooms import PublishedRoom, find_head, find_published, published_rooms, set_published
 
 MOST_ROOMS: Final = 500
+MOST_ROOM_TYPES: Final = 100
+LONGEST_TERM: Final = 255
 SHOWN_TYPES: Final = tuple(
     (event_type, "")
     for event_type in (
@@ -72,6 +74,10 @@ class RoomDirectory:
         since: str | None = None,
     ) -> DirectoryPage:
         """The shown rooms whose name, topic or alias holds `term`, of these types (None: rooms without a type)."""
+        if term is not None and len(term) > LONGEST_TERM:
+            raise InvalidParameter(f"A search term has at most {LONGEST_TERM} characters")
+        if room_types is not None and len(room_types) > MOST_ROOM_TYPES:
+            raise InvalidParameter(f"At most {MOST_ROOM_TYPES} room types can be asked for")
         begin = _offset(since)
         return await self._database.read(self._search, term, room_types, min(limit or MOST_ROOMS, MOST_ROOMS), begin)
 
@@ -101,10 +107,12 @@ class RoomDirectory:
     ) -> DirectoryPage:
         rooms = sorted(published_rooms(tx), key=lambda room: (-room.joined_members, room.room_id))
         entries = [self._entry(tx, room) for room in rooms]
+        types = None if room_types is None else frozenset(room_types)
+        wanted_term = (term or "").lower()
         wanted = [
             entry
             for entry in entries
-            if (room_types is None or entry.get("room_type") in room_types) and (not term or _mentions(entry, term))
+            if (types is None or entry.get("room_type") in types) and (not wanted_term or _mentions(entry, wanted_term))
         ]
         following = begin + limit
         return DirectoryPage(
@@ -141,8 +149,7 @@ class RoomDirectory:
 
 
 def _mentions(entry: Mapping[str, Any], term: str) -> bool:
-    wanted = term.lower()
-    return any(wanted in str(entry.get(key, "")).lower() for key in ("name", "topic", "canonical_alias"))
+    return any(term in str(entry.get(key, "")).lower() for key in ("name", "topic", "canonical_alias"))
 
 
 def _offset(since: str | None) -> int:
