@@ -2,16 +2,13 @@
 
 import pytest
 
-from tests.api.client import Client, meanwhile
-from tests.server import Server
+from tests.api.client import Client, meanwhile, new_user
+from tests.server import running
 
 TEXT = {"msgtype": "m.text", "body": "hello"}
 
 
 def test_the_same_transaction_is_sent_once_also_after_a_restart_and_a_kill() -> None:
-    from tests.api.client import new_user
-    from tests.server import running
-
     with running() as server:
         alice = new_user(server.url, "alice")
         room_id = alice.create_room()
@@ -187,7 +184,7 @@ def test_a_second_beginning_of_a_room_is_refused(alice: Client) -> None:
     alice.call("PUT", "rooms", room_id, "state", "m.room.create", "", body={}, status=400, errcode="M_BAD_JSON")
 
 
-def test_a_message_reaches_a_member_who_waits_for_it(server: Server, alice: Client, bob: Client) -> None:
+def test_a_message_reaches_a_member_who_waits_for_it(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
     since = bob.token()
 

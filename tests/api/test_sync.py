@@ -188,6 +188,26 @@ def test_lazily_only_the_members_who_speak_are_told_and_not_again(alice: Client,
     assert members(events_of(third["rooms"]["join"][room_id], "state")) == {carol.user_id}
 
 
+@pytest.mark.parametrize("state_after", [False, True])
+@pytest.mark.parametrize("talk", [0, 5])
+def test_lazily_a_member_who_leaves_is_told_of_even_in_a_gap(
+    alice: Client, bob: Client, carol: Client, state_after: bool, talk: int
+) -> None:
+    room_id = alice.create_room_with(bob, carol, name="so that nobody need stand for it")
+    lazy = {"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 2}}}
+    carol.say(room_id, "who I am")
+    since = bob.sync(filter=lazy, use_state_after=state_after)["next_batch"]
+    carol.post("rooms", room_id, "leave")
+    for number in range(talk):
+        alice.say(room_id, str(number))
+
+    room = bob.sync(since, filter=lazy, use_state_after=state_after)["rooms"]["join"][room_id]
+
+    told = events_of(room, "state_after") if state_after else events_of(room, "state") + events_of(room)
+    left = [event for event in told if event.get("state_key") == carol.user_id]
+    assert left[-1]["content"]["membership"] == "leave"
+
+
 def test_a_room_without_a_name_is_named_by_its_heroes_whose_members_are_told(
     alice: Client, bob: Client, carol: Client
 ) -> None:
