@@ -26,6 +26,9 @@ def lively_room(world: World) -> RoomID:
     now(world.sending.redact(ALICE, room_id, first, {}, None))
     now(world.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": "news"}))
     now(world.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": "older news"}))
+    rude = {"membership": "join", "displayname": "a rude name"}
+    member_event = now(world.sending.set_state(BOB, room_id, "m.room.member", BOB, rude))
+    now(world.sending.redact(ALICE, room_id, member_event, {}, None))
     now(world.membership.leave(BOB, room_id, None))
     now(world.membership.invite(ALICE, room_id, BOB, None))
     now(world.membership.ban(ALICE, room_id, CAROL, "for the test"))
