@@ -238,7 +238,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership),
-            SendingEndpoints(Sending(database, creation, clock)),
+            SendingEndpoints(Sending(database, creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),

@@ -106,7 +106,7 @@ class World:
         self.formats = ClientFormat(self.states, self.clock, self.budget)
         self.rooms = RoomCreation(self.database, self.event_creation, self.clock, self.randomness, SERVER, "12")
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
-        self.sending = Sending(self.database, self.event_creation, self.clock)
+        self.sending = Sending(self.database, self.event_creation, self.clock, SERVER)
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
         self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
         self.directory = RoomDirectory(self.database, self.states)

@@ -15,6 +15,7 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import InvalidParameter, InvalidRoomState, RemoteFailed, RoomInUse, UnsupportedVersion
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.draft_checks import check_canonical_alias
 from homeserver.storage.aliases import Alias, insert_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import member_profile
@@ -117,15 +118,14 @@ class RoomCreation:
         if not version.room_id_is_create_hash:
             room_id = RoomID(self._randomness.opaque_id("!", 18) + f":{self._server_name}")
         write = self._creation.begin_room(tx, draft, version, room_id)
+        named = Alias(alias, write.room_id, creator) if alias is not None else None
+        if named is not None and not insert_alias(tx, named, created_ms=self._clock.now_ms()):
+            raise RoomInUse
         try:
             self._fill(tx, write, creator, wishes, preset, alias, invitees)
         except AuthRejected as rejected:
             # The creator's own wishes shut the creator out: power levels, or a state event that may not be sent.
             raise InvalidRoomState(f"The room cannot be made so: {rejected.reason}") from rejected
-        if alias is not None and not insert_alias(
-            tx, Alias(alias, write.room_id, creator), created_ms=self._clock.now_ms()
-        ):
-            raise RoomInUse
         write.finish()
         if wishes.is_public:
             set_published(tx, write.room_id, is_published=True)
@@ -158,6 +158,8 @@ class RoomCreation:
         for state in wishes.initial_state:
             if state.type in ("m.room.create", "m.room.member"):
                 raise InvalidRoomState(f"{state.type} cannot be set as initial state")
+            if state.type == "m.room.canonical_alias":
+                check_canonical_alias(write, state.content, None)
             if state.type != "m.room.power_levels" or state.state_key:
                 add(state.type, state.content, state.state_key)
         if wishes.name is not None:

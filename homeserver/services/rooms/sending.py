@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.core.auth_selection import CREATE, POWER_LEVELS
-from homeserver.core.errors import BadIdentifier
-from homeserver.core.event import Event
-from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, UserID, parse_room_alias
-from homeserver.core.power_levels import read_power_levels
-from homeserver.core.relations import may_be_annotated, may_be_thread_root, relation_of
+from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import BadAlias, DuplicateAnnotation, Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.draft_checks import (
+    check_canonical_alias,
+    check_redaction,
+    check_relation,
+    checked_member,
+)
 from homeserver.services.rooms.readers import NOT_IN_ROOM
-from homeserver.storage.aliases import find_alias
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.relations import has_annotated
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,11 @@ class ClientTransaction:
 class Sending:
     """Puts the events of local users into rooms."""
 
-    def __init__(self, database: Database, creation: EventCreation, clock: Clock) -> None:
+    def __init__(self, database: Database, creation: EventCreation, clock: Clock, server_name: ServerName) -> None:
         self._database = database
         self._creation = creation
         self._clock = clock
+        self._server_name = server_name
 
     async def send_message(
         self,
@@ -81,10 +81,8 @@ class Sending:
             if outcome is not None:
                 return EventID(outcome)
         write = self._open(tx, room_id)
-        if draft.redacts is not None:
-            self._check_redaction(write, draft.sender, draft.redacts)
-        else:
-            self._check_relation(write, draft)
+        check_redaction(write, draft)
+        check_relation(write, draft)
         sent_as = None if transaction is None else (transaction.device_id, transaction.transaction_id)
         stored = self._creation.add(write, draft, sent_as=sent_as)
         write.finish()
@@ -107,8 +105,11 @@ class Sending:
         current = write.state((key,)).get(key)
         if current is not None and current.content == draft.content and current.sender == draft.sender:
             return current.event_id
+        check_redaction(write, draft)
         if key == ("m.room.canonical_alias", ""):
-            self._check_canonical_alias(tx, write, draft.content, current)
+            check_canonical_alias(write, draft.content, current)
+        if draft.type == "m.room.member":
+            draft = checked_member(write, draft, self._server_name)
         stored = self._creation.add(write, draft)
         write.finish()
         return stored.event.event_id
@@ -118,71 +119,3 @@ class Sending:
         if write is None:
             raise Forbidden(NOT_IN_ROOM)
         return write
-
-    @staticmethod
-    def _check_redaction(write: RoomWrite, sender: UserID, target_id: EventID) -> None:
-        member_key = ("m.room.member", sender)
-        state = write.state((CREATE, POWER_LEVELS, member_key))
-        member = state.get(member_key)
-        if member is None or member.content.get("membership") != "join":
-            raise Forbidden(NOT_IN_ROOM)
-        target = write.load((target_id,)).get(target_id)
-        if target is None or target.event.room_id != write.room_id or target.verdict:
-            raise NotFound("There is no such event in this room")
-        # Room versions 3 and later let any user of the sender's server redact: among our own, only the sender may.
-        levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
-        if target.event.sender != sender and levels.user_level(sender) < levels.redact:
-            raise Forbidden("You may not redact this event")
-        if target.event.type == "m.room.create":
-            raise Forbidden("The event that created a room cannot be redacted")
-
-    @staticmethod
-    def _check_relation(write: RoomWrite, draft: Draft) -> None:
-        relation = relation_of(draft.content)
-        if relation is None:
-            return
-        parent = write.load((relation.event_id,)).get(relation.event_id)
-        content = parent.event.content if parent is not None and parent.event.room_id == write.room_id else {}
-        if relation.rel_type == "m.annotation":
-            if not may_be_annotated(content):
-                raise InvalidParameter("An annotation or a replacement cannot be annotated")
-            if relation.key is not None and has_annotated(
-                write.tx,
-                relation.event_id,
-                sender=draft.sender,
-                event_type=draft.type,
-                aggregation_key=relation.key,
-            ):
-                raise DuplicateAnnotation
-        elif relation.rel_type == "m.thread" and not may_be_thread_root(content):
-            raise InvalidParameter("A thread cannot begin at an event that relates to another")
-
-    @staticmethod
-    def _check_canonical_alias(
-        tx: Transaction, write: RoomWrite, content: Mapping[str, Any], current: Event | None
-    ) -> None:
-        """Each alias that was not there before must point to this room."""
-        before = set() if current is None else set(_aliases_in(current.content))
-        for alias in _aliases_in(content):
-            try:
-                room_alias: RoomAlias = parse_room_alias(alias)
-            except BadIdentifier:
-                raise InvalidParameter(f"{alias!r:.80} is not a room alias") from None
-            if alias in before:
-                continue
-            found = find_alias(tx, room_alias)
-            if found is None or found.room_id != write.room_id:
-                raise BadAlias(f"{alias} does not point to this room")
-
-
-def _aliases_in(content: Mapping[str, Any]) -> list[str]:
-    """All aliases of an m.room.canonical_alias. Raises InvalidParameter for what is no string."""
-    main, others = content.get("alias"), content.get("alt_aliases")
-    aliases = [] if main is None or main == "" else [main]
-    if others is not None:
-        if not isinstance(others, list):
-            raise InvalidParameter("alt_aliases is not a list")
-        aliases += others
-    if not all(isinstance(alias, str) for alias in aliases):
-        raise InvalidParameter("A room alias is not a string")
-    return aliases

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from homeserver.core.errors import EventTooLarge
-from homeserver.services.errors import InvalidParameter, InvalidRoomState, RemoteFailed, RoomInUse, UnsupportedVersion
+from homeserver.services.errors import (
+    BadAlias,
+    InvalidParameter,
+    InvalidRoomState,
+    RemoteFailed,
+    RoomInUse,
+    UnsupportedVersion,
+)
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.creation import InitialState
 from tests.services.world import ALICE, BOB, CAROL, PHONE, World, now, shown
@@ -87,6 +94,7 @@ def test_an_alias_that_is_taken_makes_no_room(world: World) -> None:
         ({"invite": ["@remote:elsewhere.example"]}, RemoteFailed),
         ({"name": "x" * 70_000}, EventTooLarge),
         ({"initial_state": [InitialState("m.room.create", "", {})]}, InvalidRoomState),
+        ({"initial_state": [InitialState("m.room.canonical_alias", "", {"alias": "#a:b.example"})]}, BadAlias),
         ({"initial_state": [InitialState("m.room.member", BOB, {"membership": "join"})]}, InvalidRoomState),
         ({"power_levels": {"users": {BOB: 100}, "events": {"m.room.name": "high"}}}, InvalidRoomState),
         ({"power_levels": {"users": {ALICE: 50}}}, InvalidRoomState),

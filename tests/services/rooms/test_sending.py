@@ -4,7 +4,7 @@ import pytest
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.room_versions import ROOM_VERSIONS
-from homeserver.services.errors import Forbidden
+from homeserver.services.errors import Forbidden, InvalidParameter
 from tests.services.world import ALICE, BOB, World, now
 
 
@@ -70,3 +70,49 @@ def test_setting_the_state_that_is_set_returns_the_event_that_set_it(world: Worl
     newest = world.history(ALICE, room_id)[0]
     assert newest["unsigned"]["prev_content"] == {"name": "one"}
     assert newest["unsigned"]["replaces_state"] == first
+
+
+def test_a_member_without_power_redacts_nobody_elses_event_by_any_endpoint(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    event_id = world.send(ALICE, room_id, "kept")
+    content = {"redacts": event_id}
+
+    with pytest.raises(Forbidden):
+        now(world.sending.redact(BOB, room_id, event_id, {}, None))
+    with pytest.raises(Forbidden):
+        now(world.sending.send_message(BOB, room_id, "m.room.redaction", content, None))
+
+    assert world.history(ALICE, room_id)[0]["content"]["body"] == "kept"
+
+
+def test_power_for_state_is_not_power_to_redact(world: World) -> None:
+    levels = {"users": {BOB: 50}, "state_default": 10, "redact": 60}
+    room_id = world.create_room(ALICE, preset="public_chat", power_levels=levels)
+    world.join(BOB, room_id)
+    event_id = world.send(ALICE, room_id, "kept")
+
+    with pytest.raises(Forbidden):
+        now(world.sending.set_state(BOB, room_id, "m.room.redaction", "", {"redacts": event_id}))
+
+
+def test_nobody_authorises_their_own_restricted_join_by_setting_state(world: World) -> None:
+    door = world.create_room(ALICE, preset="public_chat")
+    room_id = world.create_room(ALICE)
+    allow = [{"type": "m.room_membership", "room_id": door}]
+    rules = {"join_rule": "restricted", "allow": allow}
+    now(world.sending.set_state(ALICE, room_id, "m.room.join_rules", "", rules))
+    forged = {"membership": "join", "join_authorised_via_users_server": ALICE}
+
+    with pytest.raises(Forbidden):
+        now(world.sending.set_state(BOB, room_id, "m.room.member", BOB, forged))
+
+    assert now(world.membership.joined_rooms(BOB)) == []
+
+
+@pytest.mark.parametrize("state_key", ["garbage", "", "@x"])
+def test_a_member_event_is_about_a_user(world: World, state_key: str) -> None:
+    room_id = world.create_room(ALICE)
+
+    with pytest.raises(InvalidParameter):
+        now(world.sending.set_state(ALICE, room_id, "m.room.member", state_key, {"membership": "invite"}))

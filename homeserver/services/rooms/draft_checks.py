@@ -1,0 +1,144 @@
+"""What this server asks of its own users' events beyond the authorisation rules, before it builds them.
+
+The rules themselves are core/auth_rules.py: they let pass what one server may, not what each of its users may.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.errors import BadIdentifier
+from homeserver.core.event import Event
+from homeserver.core.identifiers import (
+    EventID,
+    ServerName,
+    parse_event_id,
+    parse_room_alias,
+    parse_user_id,
+    server_name_of_user,
+)
+from homeserver.core.power_levels import read_power_levels
+from homeserver.core.relations import may_be_annotated, may_be_thread_root, relation_of
+from homeserver.services.errors import (
+    BadAlias,
+    DuplicateAnnotation,
+    Forbidden,
+    InvalidParameter,
+    NotFound,
+    RemoteFailed,
+)
+from homeserver.services.events.creation import Draft
+from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.readers import NOT_IN_ROOM
+from homeserver.services.rooms.restricted_joins import find_authoriser
+from homeserver.storage.aliases import find_alias
+from homeserver.storage.relations import has_annotated
+
+
+def check_redaction(write: RoomWrite, draft: Draft) -> None:
+    """A redaction, by whichever endpoint it comes, is of one's own event, or of one who has the power for it.
+
+    Room versions 3 and later let any user of the sender's server redact. Raises Forbidden, NotFound, InvalidParameter.
+    """
+    target_id = _redacted(write, draft)
+    if target_id is None:
+        return
+    member_key = ("m.room.member", draft.sender)
+    state = write.state((CREATE, POWER_LEVELS, member_key))
+    member = state.get(member_key)
+    if member is None or member.content.get("membership") != "join":
+        raise Forbidden(NOT_IN_ROOM)
+    target = write.load((target_id,)).get(target_id)
+    if target is None or target.event.room_id != write.room_id or target.verdict:
+        raise NotFound("There is no such event in this room")
+    levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
+    if target.event.sender != draft.sender and levels.user_level(draft.sender) < levels.redact:
+        raise Forbidden("You may not redact this event")
+    if target.event.type == "m.room.create":
+        raise Forbidden("The event that created a room cannot be redacted")
+
+
+def _redacted(write: RoomWrite, draft: Draft) -> EventID | None:
+    """What the event would redact, wherever the room version reads that."""
+    if draft.type != "m.room.redaction":
+        return None
+    if draft.redacts is not None:
+        return draft.redacts
+    named = draft.content.get("redacts")
+    if named is None or not write.version.updated_redaction:
+        return None
+    try:
+        return parse_event_id(named) if isinstance(named, str) else None
+    except BadIdentifier:
+        raise InvalidParameter("redacts is not an event ID") from None
+
+
+def check_relation(write: RoomWrite, draft: Draft) -> None:
+    """Nobody reacts twice with the same key, or begins a thread inside a thread.
+
+    Raises DuplicateAnnotation, InvalidParameter.
+    """
+    relation = relation_of(draft.content)
+    if relation is None:
+        return
+    parent = write.load((relation.event_id,)).get(relation.event_id)
+    content = parent.event.content if parent is not None and parent.event.room_id == write.room_id else {}
+    if relation.rel_type == "m.annotation":
+        if not may_be_annotated(content):
+            raise InvalidParameter("An annotation or a replacement cannot be annotated")
+        if relation.key is not None and has_annotated(
+            write.tx, relation.event_id, sender=draft.sender, event_type=draft.type, aggregation_key=relation.key
+        ):
+            raise DuplicateAnnotation
+    elif relation.rel_type == "m.thread" and not may_be_thread_root(content):
+        raise InvalidParameter("A thread cannot begin at an event that relates to another")
+
+
+def check_canonical_alias(write: RoomWrite, content: Mapping[str, Any], current: Event | None) -> None:
+    """Each alias that was not there before must point to this room. Raises BadAlias, InvalidParameter."""
+    before = set() if current is None else set(_aliases_in(current.content))
+    for alias in _aliases_in(content):
+        try:
+            room_alias = parse_room_alias(alias)
+        except BadIdentifier:
+            raise InvalidParameter(f"{alias!r:.80} is not a room alias") from None
+        if alias in before:
+            continue
+        found = find_alias(write.tx, room_alias)
+        if found is None or found.room_id != write.room_id:
+            raise BadAlias(f"{alias} does not point to this room")
+
+
+def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> Draft:
+    """A member event that is set as state, held to what the endpoints for membership ask.
+
+    Who authorises a restricted join is found here, never believed. Raises InvalidParameter, RemoteFailed, Forbidden.
+    """
+    try:
+        target = parse_user_id(draft.state_key or "")
+    except BadIdentifier:
+        raise InvalidParameter("The state key of m.room.member is a user ID") from None
+    membership = draft.content.get("membership")
+    if membership == "invite" and server_name_of_user(target) != server_name:
+        raise RemoteFailed(f"The server of {target} cannot be reached from here")
+    content = {key: value for key, value in draft.content.items() if key != "join_authorised_via_users_server"}
+    if membership == "join":
+        key = ("m.room.member", target)
+        authoriser = find_authoriser(write, target, write.state((key,)).get(key), server_name)
+        if authoriser is not None:
+            content["join_authorised_via_users_server"] = authoriser
+    return replace(draft, content=content)
+
+
+def _aliases_in(content: Mapping[str, Any]) -> list[str]:
+    """All aliases of an m.room.canonical_alias. Raises InvalidParameter for what is no string."""
+    main, others = content.get("alias"), content.get("alt_aliases")
+    aliases = [] if main is None or main == "" else [main]
+    if others is not None:
+        if not isinstance(others, list):
+            raise InvalidParameter("alt_aliases is not a list")
+        aliases += others
+    if not all(isinstance(alias, str) for alias in aliases):
+        raise InvalidParameter("A room alias is not a string")
+    return aliases
