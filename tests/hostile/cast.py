@@ -16,7 +16,7 @@ from tests.hostile.tables import Tables
 PEOPLE: Final = ("self", "friend", "stranger")
 SHARED_SECRET: Final = "a secret of the tests"
 # Somebody in a hundred rooms has long answers.
-ROOMS_OF_A_LIFE: Final = 10
+ROOMS_OF_A_LIFE: Final = 6
 
 # What needs no server to be known, or what no server knows.
 FIXED: Final[Mapping[str, str]] = {
@@ -47,18 +47,26 @@ class Cast:
 
     def assemble(self) -> None:
         """Let everybody be there with a working token, and the rooms be as they are described."""
-        is_late = self._rooms >= ROOMS_OF_A_LIFE
-        missing = [name for name in PEOPLE if is_late or not self._is_well(name)]
+        if self._rooms >= ROOMS_OF_A_LIFE:
+            self.people.clear()
+            self._rooms = 0
+        self.wake_up()
+        if self.has_spoiled_rooms:
+            self._make_rooms()
+
+    def wake_up(self) -> None:
+        """Let everybody be there with a working token; for somebody new there are new rooms as well."""
+        missing = [name for name in PEOPLE if not self._is_well(name)]
         for name in missing:
             self._recruit(name)
-        if "admin" not in self.people or not self._is_well("admin"):
+        if not self._is_well("admin"):
             self._recruit_admin()
-        if "expired" not in self.tokens:
-            self._make_dead_tokens()
-        if missing or self.has_spoiled_rooms:
-            self._rooms = 0 if is_late else self._rooms + 1
+        if not self._has_expired():
+            self._let_expire()
+        if "deactivated" not in self.tokens:
+            self._deactivate()
+        if missing:
             self._make_rooms()
-            self.has_spoiled_rooms = False
 
     def fresh(self) -> str:
         """A word that was never used."""
@@ -93,11 +101,18 @@ class Cast:
         self.names[name] = client.user_id
         self.names[f"device of {name}"] = client.device_id
 
-    def _make_dead_tokens(self) -> None:
+    def _has_expired(self) -> bool:
+        """False when there is no session yet whose access token has expired, or none any more."""
+        nobody = Client(self.url, access_token=self.tokens.get("expired", ""))
+        return b"soft_logout" in nobody.send("GET", "account", "whoami").body
+
+    def _let_expire(self) -> None:
         late = new_user(self.url, "late", device_id="EXPIRED", refresh_token=True)
         assert late.access_token is not None
         self.tables.expire_tokens(late.device_id)
         self.tokens["expired"] = late.access_token
+
+    def _deactivate(self) -> None:
         gone = new_user(self.url, "gone")
         assert gone.access_token is not None
         auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": gone.user_id}}
@@ -106,6 +121,8 @@ class Cast:
         self.names["deactivated user"] = gone.user_id
 
     def _make_rooms(self) -> None:
+        self.has_spoiled_rooms = False
+        self._rooms += 1
         me, friend, stranger = (self.people[name] for name in PEOPLE)
         number = next(self._numbers)
         alias = f"room.{number}"

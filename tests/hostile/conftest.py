@@ -22,24 +22,36 @@ SETTINGS: Final = {
 }
 
 
+@pytest.fixture(scope="session")
+def sqlite_server() -> Iterator[Server]:
+    """A server on SQLite."""
+    with running(settings=SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgres: Postgres) -> Iterator[Server]:
+    """A server on PostgreSQL."""
+    url = postgres.url_of_empty_database()
+    with running(database=url, settings=SETTINGS) as server:
+        yield server
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_judge(sqlite_server: Server) -> Iterator[Judge]:
+    """A judge over the server on SQLite."""
+    yield from _judge(sqlite_server, SQLiteTables(sqlite_server.sqlite_file))
+
+
+@pytest.fixture(scope="session")
+def postgresql_judge(postgresql_server: Server) -> Iterator[Judge]:
+    """A judge over the server on PostgreSQL."""
+    yield from _judge(postgresql_server, PostgreSQLTables(str(postgresql_server.settings["database"])))
+
+
 def _judge(server: Server, tables: Tables) -> Iterator[Judge]:
     judge = Judge(Cast(server.url, server.server_name, tables), tables, Wire(server.port.number))
     yield judge
     judge.wire.close()
     tables.close()
-
-
-@pytest.fixture(scope="session")
-def sqlite_judge() -> Iterator[Judge]:
-    """A judge over a server on SQLite."""
-    with running(settings=SETTINGS) as server:
-        yield from _judge(server, SQLiteTables(server.sqlite_file))
-
-
-@pytest.fixture(scope="session")
-def postgresql_judge(postgres: Postgres) -> Iterator[Judge]:
-    """A judge over a server on PostgreSQL."""
-    url = postgres.url_of_empty_database()
-    with running(database=url, settings=SETTINGS) as server:
-        yield from _judge(server, PostgreSQLTables(url))
-    postgres.drop(url)

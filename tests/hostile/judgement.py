@@ -48,7 +48,7 @@ class Judge:
             complaints += [f"refused, and yet changed: {change}" for change in self.tables.changes()]
             if answer.status == 401 and self._is_of_somebody(sent):
                 # It may be that an earlier request has ended the session, which is what it asked for.
-                self.cast.assemble()
+                self.cast.wake_up()
                 self.tables.mark()
         elif self.tables.was_written():
             self.cast.has_spoiled_rooms = True

@@ -15,7 +15,7 @@ from tests.hostile.judgement import Judge
 from tests.hostile.wire import Sent
 
 ENDPOINTS: Final = tuple(mark for mark in declared() if mark.auth is not Auth.ADMIN_SOCKET)
-EVERYDAY: Final = {"sqlite": 20, "postgresql": 8}
+EVERYDAY: Final = {"sqlite": 12, "postgresql": 5}
 SAMPLE: Final = 60
 WHOLE: Final = 2_000
 SEED: Final = 17  # the everyday run is the same every day
@@ -73,7 +73,9 @@ def _besiege(endpoint: Endpoint, judge: Judge, *, examples: int, number: int) ->
 
 def _look_around(judge: Judge) -> None:
     """Whatever was accepted, what shows it still answers, and who is in the room can go on talking."""
-    judge.cast.assemble()
+    if not judge.cast.has_spoiled_rooms:
+        return  # nothing was accepted
+    judge.cast.wake_up()
     judge.tables.mark()
     names = judge.cast.names
     room = names["own room"]

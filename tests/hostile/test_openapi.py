@@ -27,7 +27,7 @@ from tests.hostile.declared import NEVER_WAITED, authorization, plain_draft
 from tests.hostile.judgement import Judge
 from tests.hostile.wire import Sent
 
-EVERYDAY: Final = 4
+EVERYDAY: Final = 3
 SAMPLE: Final = 30
 WHOLE: Final = 1_000
 SEED: Final = 17  # the everyday run is the same every day

@@ -4,6 +4,7 @@ A client that says sensible things is in tests/api/client.py.
 """
 
 import contextlib
+import gzip
 import http.client
 import json
 import socket
@@ -98,6 +99,8 @@ class Wire:
         response = http.client.HTTPResponse(self._socket, method=sent.method)
         response.begin()
         body = response.read()
+        if response.getheader("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
         answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
         if response.will_close:
             self.close()
