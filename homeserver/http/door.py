@@ -13,7 +13,7 @@ from homeserver.core.errors import ProtocolError
 from homeserver.core.identifiers import ServerName
 from homeserver.http.arrival import Arrival
 from homeserver.http.authentication import Authentication
-from homeserver.http.endpoint import Auth, Reply, Request, Upload
+from homeserver.http.endpoint import Auth, Endpoint, Reply, Request, Upload
 from homeserver.http.errors import reply_to
 from homeserver.http.parameters import parse_query
 from homeserver.http.rate_limiting import RateClass, RateLimiting, network_of
@@ -45,7 +45,7 @@ class Door:
             requester = await self.authentication.requester(mark, arrival)
             origin = await self.authentication.origin(mark, arrival)
         if mark.limit is not RateClass.FREE:
-            self._limit(mark.limit, arrival, requester, origin)
+            self._limit(mark, arrival, requester, origin)
         if requester is not None and self._on_seen is not None:
             self._on_seen(requester, arrival.client_ip, arrival.header)
         content = arrival.content
@@ -67,16 +67,17 @@ class Door:
         """Forget what is no longer needed: to be called now and then."""
         self._rate_limiting.sweep()
 
-    def _limit(
-        self, rate_class: RateClass, arrival: Arrival, requester: Requester | None, origin: ServerName | None
-    ) -> None:
-        if requester is not None:
-            if requester.is_rate_limited:
-                self._rate_limiting.take(rate_class, requester.user_id)
+    def _limit(self, mark: Endpoint, arrival: Arrival, requester: Requester | None, origin: ServerName | None) -> None:
+        if requester is not None and not requester.is_rate_limited:
+            return
+        if requester is not None and mark.auth is not Auth.OPTIONAL_TOKEN:
+            self._rate_limiting.take(mark.limit, requester.user_id)
         elif origin is not None:
-            self._rate_limiting.take(rate_class, origin)
+            self._rate_limiting.take(mark.limit, origin)
         elif not arrival.by_owner:
-            self._rate_limiting.take(rate_class, network_of(arrival.client_ip))
+            # Also where a token may be shown but need not: each account that is registered with the token of another
+            # would else be allowed to register as many again.
+            self._rate_limiting.take(mark.limit, network_of(arrival.client_ip))
 
 
 # Any: the body is whatever JSON the administrators' API takes.

@@ -37,6 +37,9 @@ from homeserver.services.errors import MissingToken, ServiceError, TooLarge, Una
 
 # What is over the limit is received and dropped up to this much, so that the client comes to read the answer.
 DROPPED_BYTES: Final = 4 * 1024 * 1024
+NOBODYS_BODY_BYTES: Final = 64 * 1024  # of a request for which nobody needs a token: logins, registrations
+# Bodies in memory, of all requests together: as objects they take up to thirty times as much.
+BUFFERED_BYTES: Final = 64 * 1024 * 1024
 SPOOLED_FROM_BYTES: Final = 256 * 1024  # an upload larger than this goes to a file
 OFFLOADED_FROM_BYTES: Final = 128 * 1024  # a body larger than this is compressed in a thread
 
@@ -79,6 +82,8 @@ class Traffic:
         self.offload: Final = offload
         self.channels: Final[set[_Channel]] = set()
         self.is_draining = False
+        self.buffered_bytes = 0  # of bodies that are arriving, or whose requests are being answered
+        self.buffered_limit_bytes = BUFFERED_BYTES
         self._metrics = metrics
         self._logs_every_request = logs_every_request
         self._in_flight: set[_Exchange] = set()
@@ -332,6 +337,7 @@ class _Exchange(http.Request):
     _refusal: ProtocolError | ServiceError | None = None
     _limit_bytes: int
     _received_bytes = 0
+    _buffered_bytes = 0
     _spool: IO[bytes] | None = None
     _context: Context
     _coroutine: Coroutine[Deferred[Any], None, None] | None = None  # Any: whatever a handler waits for
@@ -382,11 +388,13 @@ class _Exchange(http.Request):
             self._limit_bytes = route.mark.max_body_bytes
         elif route.body.is_upload:
             self._limit_bytes = self._listening.upload_limit_bytes
+        elif route.mark.auth in (Auth.NONE, Auth.OPTIONAL_TOKEN):
+            self._limit_bytes = min(self._limit_bytes, NOBODYS_BODY_BYTES)
         self.endpoint_path = route.mark.path
         if query:
             self._query = parse_query(query)
-        # An upload is not worth receiving from nobody; what a token is worth is seen later.
-        if route.body.is_upload and route.mark.auth is Auth.ACCESS_TOKEN:
+        # A body is not worth receiving from nobody; what a token is worth is seen later.
+        if route.mark.auth in (Auth.ACCESS_TOKEN, Auth.SOFT):
             authentication = self._traffic.door.authentication
             if not authentication.shows_token(self._header_values(b"Authorization"), self._query):
                 raise MissingToken
@@ -399,11 +407,16 @@ class _Exchange(http.Request):
             if self._received_bytes > self._limit_bytes + DROPPED_BYTES:
                 self._give_up_receiving()
         if self._refusal is not None:
-            self._chunks.clear()
+            self._drop_content()
         elif self._route is not None and self._route.body.is_upload:
             self._spooled().write(data)
         else:
             self._chunks.append(data)
+            self._buffered_bytes += len(data)
+            self._traffic.buffered_bytes += len(data)
+            if self._traffic.buffered_bytes > self._traffic.buffered_limit_bytes:
+                self._refusal = Unavailable("The server is busy with large requests: try again later")
+                self._drop_content()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Everything has arrived."""
@@ -417,6 +430,7 @@ class _Exchange(http.Request):
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
         if self._coroutine is None:
+            self._drop_content()
             self._close_spool()
         else:
             self.end_poll()
@@ -430,6 +444,12 @@ class _Exchange(http.Request):
         """Cancel whatever the answer waits for."""
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def _drop_content(self) -> None:
+        """Let go of the body: it is not wanted, or not any more."""
+        self._chunks = []
+        self._traffic.buffered_bytes -= self._buffered_bytes
+        self._buffered_bytes = 0
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The request's body is larger than {self._limit_bytes} bytes")
@@ -530,6 +550,7 @@ class _Exchange(http.Request):
             self._sent_bytes = rendered.size_bytes
 
     def _end(self) -> None:
+        self._drop_content()
         self._close_spool()
         self._traffic.end(
             self,

@@ -1,5 +1,8 @@
 """What the door reads from path, query and body, and what it refuses."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
@@ -217,3 +220,28 @@ def test_nesting_is_bounded_exactly() -> None:
 def test_many_brackets_side_by_side_or_in_strings_do_not_nest() -> None:
     assert len(parse_json(b"[" + b"[{}]," * 1000 + b"0]")) == 1001
     assert parse_json(b'["' + b"[" * 1000 + b'\\"{{"]')[0].startswith("[[[")
+
+
+def test_how_deep_a_body_nests_is_not_counted_level_by_level() -> None:
+    chain = b"[" * (NESTING_LIMIT - 1) + b"]" * (NESTING_LIMIT - 1)
+    shallow = b"[" + b",".join([b"[]"] * 1000) + b"]"
+    deep = b"[" + b",".join([chain] * 1000) + b"]"
+
+    assert len(parse_json(deep)) == 1000
+    assert calls_of(lambda: parse_json(deep)) == calls_of(lambda: parse_json(shallow))
+
+
+def calls_of(action: Callable[[], object]) -> int:
+    """How many functions an action calls, those in C too."""
+    calls: list[str] = []
+
+    def note(_: FrameType, event: str, __: object) -> None:
+        if event in ("call", "c_call"):
+            calls.append(event)
+
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return len(calls)

@@ -426,6 +426,59 @@ def test_a_body_far_too_large_is_refused_before_it_has_come(site: Served) -> Non
     assert errcode_of(received) == "M_TOO_LARGE"
 
 
+def test_a_body_is_short_where_no_token_is_needed(site: Served) -> None:
+    answer = site.request("POST", "/_matrix/client/v3/stages", b" " * 70_000)
+
+    assert (answer.status, answer.json["errcode"]) == (413, "M_TOO_LARGE")
+
+
+def test_bodies_in_memory_are_bounded_together(site: Served) -> None:
+    site.traffic.buffered_limit_bytes = 1000
+    head = b"PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n" % SEND.encode()
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+        connection.sendall(head + b"Content-Length: 802\r\n\r\n{" + b" " * 800)
+        while site.in_reactor(lambda: site.traffic.buffered_bytes) < 801:
+            pass
+
+        second = site.request("PUT", SEND, b'{"a": "' + b"x" * 300 + b'"}', AS_ALICE)
+        connection.sendall(b"}")
+        first = connection.recv(65536)
+    third = site.request("PUT", SEND, b'{"a": "' + b"x" * 300 + b'"}', AS_ALICE)
+
+    assert second.status == 503
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert third.status == 200
+    assert site.in_reactor(lambda: site.traffic.buffered_bytes) == 0
+
+
+def test_the_body_of_whoever_leaves_before_its_end_is_forgotten(site: Served) -> None:
+    head = b"PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n" % SEND.encode()
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+        connection.sendall(head + b"Content-Length: 802\r\n\r\n{" + b" " * 800)
+        while site.in_reactor(lambda: site.traffic.buffered_bytes) < 801:
+            pass
+
+    while site.in_reactor(lambda: site.traffic.channels):
+        pass
+    assert site.in_reactor(lambda: site.traffic.buffered_bytes) == 0
+
+
+def test_the_body_of_somebody_without_a_token_is_not_kept(site: Served) -> None:
+    site.traffic.buffered_limit_bytes = 0
+
+    assert site.request("PUT", SEND, b'{"a": 1}').json["errcode"] == "M_MISSING_TOKEN"
+    assert site.request("PUT", SEND, b'{"a": 1}', AS_ALICE).status == 503
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
+def test_a_compressed_body_is_not_unpacked(site: Served, coding: str) -> None:
+    bomb = gzip.compress(b'{"a": "' + b"x" * 500_000 + b'"}')
+
+    answer = site.request("PUT", SEND, bomb, {**AS_ALICE, "Content-Encoding": coding})
+
+    assert (answer.status, answer.json["errcode"]) == (400, "M_NOT_JSON")
+
+
 def test_who_expects_to_continue_hears_first_whether_it_is_worth_it(site: Served) -> None:
     request = b"PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nExpect: 100-continue\r\n" % SEND.encode()
     with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
