@@ -40,10 +40,10 @@ MALLORY: Final = UserID("@mallory:liar.example")
 TRENT: Final = UserID("@trent:liar.example")
 USERS: Final = (ALICE, BOB, CAROL, DAVE, MALLORY, TRENT)
 
-_KEYS: Final = {server: SigningKey("test", bytes([number] * 32)) for number, server in enumerate(SERVERS, 1)}
+KEYS: Final = {server: SigningKey("test", bytes([number] * 32)) for number, server in enumerate(SERVERS, 1)}
 _IDENTITY_KEY: Final = SigningKey("0", bytes([9] * 32))
 _LEVELS: Final = (0, 0, 25, 50, 50, 75, 100)
-_START_MS: Final = 1_700_000_000_000
+START_MS: Final = 1_700_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +172,53 @@ def grow_room(random: Random, version: RoomVersion, steps: int | None = None) ->
     return ForkedRoom(grower.history, frozenset(grower.soft_failed))
 
 
-@dataclass(slots=True)
-class _Proposal:
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What somebody wants to say."""
+
     type: str
     sender: UserID
     content: dict[str, Any]
     state_key: str | None = ""
     redacts: EventID | None = None
+
+
+def build_in(
+    history: History,
+    proposal: Proposal,
+    heads: Sequence[EventID],
+    auth_state: StateMap,
+    *,
+    depth: int,
+    time_ms: int,
+) -> Event:
+    """The event that says it after `heads`, with the auth events that it would have in that state."""
+    version = history.version
+    keys = auth_types_for(proposal.type, proposal.sender, proposal.state_key, proposal.content, version)
+    auth_ids = [auth_state[key] for key in keys if key in auth_state]
+    server = server_name_of_user(proposal.sender)
+    names_the_room = proposal.type == "m.room.create" and version.room_id_is_create_hash
+
+    def references(event_ids: Sequence[EventID]) -> tuple[tuple[EventID, bytes], ...]:
+        """With their hashes, which room versions 1 and 2 alone look at."""
+        if version.event_ids_are_hashes:
+            return tuple((event_id, b"") for event_id in event_ids)
+        return tuple((event_id, reference_hash(history.events[event_id].pdu, version)) for event_id in event_ids)
+
+    template = EventTemplate(
+        room_id=None if names_the_room else history.room_id,
+        type=proposal.type,
+        sender=proposal.sender,
+        content=proposal.content,
+        state_key=proposal.state_key,
+        redacts=proposal.redacts,
+        prev_events=references(heads),
+        auth_events=references(auth_ids),
+        depth=min(depth, depth_limit(version)),
+        origin_server_ts=time_ms,
+    )
+    assigned = None if version.event_ids_are_hashes else EventID(f"${len(history.events)}:{server}")
+    return build_event(template, version, server, KEYS[server], assigned).event
 
 
 class _Grower:
@@ -188,7 +228,6 @@ class _Grower:
         self.history = History(version, RoomID("!room:one.example"))
         self.replicas = {server: Replica(self.history) for server in SERVERS}
         self.soft_failed: set[EventID] = set()
-        self.references: dict[EventID, bytes] = {}
         # What this room quarrels about most.
         self.theme = random.choice(("power", "ban", "ban", "rules", "any"))
         self.tokens = 0
@@ -204,24 +243,24 @@ class _Grower:
             create["additional_creators"] = [BOB]
         if self.random.random() < 0.05:
             create["m.federate"] = False
-        create_event = self._build(_Proposal("m.room.create", ALICE, create), (), {})
+        create_event = self._build(Proposal("m.room.create", ALICE, create), (), {})
         if self.version.room_id_is_create_hash:
             self.history.room_id = room_id_of_create(create_event.pdu, self.version)
         self._share(create_event)
-        self._say(_Proposal("m.room.member", ALICE, {"membership": "join"}, ALICE))
+        self._say(Proposal("m.room.member", ALICE, {"membership": "join"}, ALICE))
         if self.random.random() < 0.9:
             users = {} if self.version.privileged_creators else {ALICE: 100}
             users |= {user: self.random.choice(_LEVELS) for user in (BOB, MALLORY) if self.random.random() < 0.8}
             for user in create.get("additional_creators", ()):
                 users.pop(user, None)
-            self._say(_Proposal("m.room.power_levels", ALICE, {"users": users}))
+            self._say(Proposal("m.room.power_levels", ALICE, {"users": users}))
         rule = self.random.choice(("public", "public", "public", *self._join_rules()))
-        self._say(_Proposal("m.room.join_rules", ALICE, _join_rule_content(rule)))
+        self._say(Proposal("m.room.join_rules", ALICE, _join_rule_content(rule)))
         for user in USERS[1:]:
             if self.random.random() < 0.85:
                 if rule != "public":
-                    self._say(_Proposal("m.room.member", ALICE, {"membership": "invite"}, user))
-                self._say(_Proposal("m.room.member", user, {"membership": "join"}, user))
+                    self._say(Proposal("m.room.member", ALICE, {"membership": "invite"}, user))
+                self._say(Proposal("m.room.member", user, {"membership": "join"}, user))
 
     def step(self) -> None:
         """One server hears of what another knows, or sends something."""
@@ -276,7 +315,7 @@ class _Grower:
         if replica.receive(event) is Verdict.SOFT_FAILED:
             self.soft_failed.add(event.event_id)
 
-    def _say(self, proposal: _Proposal) -> None:
+    def _say(self, proposal: Proposal) -> None:
         """An event of the beginning, that everybody hears of at once."""
         replica = self.replicas[ONE]
         state = replica.current_state()
@@ -286,47 +325,21 @@ class _Grower:
         for replica in self.replicas.values():
             self._receive(replica, event)
 
-    def _send(self, replica: Replica, proposal: _Proposal, heads: Sequence[EventID], auth_state: StateMap) -> None:
+    def _send(self, replica: Replica, proposal: Proposal, heads: Sequence[EventID], auth_state: StateMap) -> None:
         self._receive(replica, self._build(proposal, heads, auth_state))
 
     # --- One event ---
 
-    def _build(self, proposal: _Proposal, heads: Sequence[EventID], auth_state: StateMap) -> Event:
+    def _build(self, proposal: Proposal, heads: Sequence[EventID], auth_state: StateMap) -> Event:
         heads = heads[:20]
-        keys = auth_types_for(proposal.type, proposal.sender, proposal.state_key, proposal.content, self.version)
-        auth_ids = [auth_state[key] for key in keys if key in auth_state]
-        number = len(self.history.events)
-        is_first = not heads
-        server = server_name_of_user(proposal.sender)
         depth = 1 + max((self.history.events[event_id].depth for event_id in heads), default=0)
-        time_ms = _START_MS + number // 3 * 1000  # some at the same moment
-        if server == LIAR and self.random.random() < 0.3:
+        time_ms = START_MS + len(self.history.events) // 3 * 1000  # some at the same moment
+        if server_name_of_user(proposal.sender) == LIAR and self.random.random() < 0.3:
             time_ms += self.random.choice((-3000, -2000, -1000, 3000, 100_000))
             depth = self.random.choice((0, 1, depth + 1, depth + 7, 10**6, depth_limit(self.version)))
-        template = EventTemplate(
-            room_id=None if is_first and self.version.room_id_is_create_hash else self.history.room_id,
-            type=proposal.type,
-            sender=proposal.sender,
-            content=proposal.content,
-            state_key=proposal.state_key,
-            redacts=proposal.redacts,
-            prev_events=tuple((event_id, self._reference(event_id)) for event_id in heads),
-            auth_events=tuple((event_id, self._reference(event_id)) for event_id in auth_ids),
-            depth=min(depth, depth_limit(self.version)),
-            origin_server_ts=time_ms,
-        )
-        assigned = None if self.version.event_ids_are_hashes else EventID(f"${number}:{server}")
-        return build_event(template, self.version, server, _KEYS[server], assigned).event
+        return build_in(self.history, proposal, heads, auth_state, depth=depth, time_ms=time_ms)
 
-    def _reference(self, event_id: EventID) -> bytes:
-        """The reference hash, which room versions 1 and 2 alone look at."""
-        if self.version.event_ids_are_hashes:
-            return b""
-        if event_id not in self.references:
-            self.references[event_id] = reference_hash(self.history.events[event_id].pdu, self.version)
-        return self.references[event_id]
-
-    def _acceptable(self, server: ServerName, state: StateMap) -> _Proposal:
+    def _acceptable(self, server: ServerName, state: StateMap) -> Proposal:
         """Something that the rules allow in this state, if it comes to mind soon."""
         for _ in range(6):
             proposal = self._anything(server, state)
@@ -334,7 +347,7 @@ class _Grower:
                 break
         return proposal
 
-    def _outdated(self, known: Sequence[EventID], current: StateMap) -> tuple[EventID, _Proposal]:
+    def _outdated(self, known: Sequence[EventID], current: StateMap) -> tuple[EventID, Proposal]:
         """Something that the rules allowed after some event but do not allow now, if it comes to mind soon."""
         for _ in range(24):
             old = self.random.choice(known)
@@ -344,7 +357,7 @@ class _Grower:
                 break
         return old, proposal
 
-    def _allows(self, proposal: _Proposal, state: StateMap) -> bool:
+    def _allows(self, proposal: Proposal, state: StateMap) -> bool:
         event_id = EventID(f"$trial:{server_name_of_user(proposal.sender)}")
         pdu = {
             "type": proposal.type,
@@ -364,7 +377,7 @@ class _Grower:
 
     # --- What users think of ---
 
-    def _anything(self, server: ServerName, state: StateMap) -> _Proposal:
+    def _anything(self, server: ServerName, state: StateMap) -> Proposal:
         users = [user for user in USERS if server_name_of_user(user) == server]
         sender = self.random.choice(users)
         return self.random.choice(_THOUGHTS[self.theme])(self, sender, state)
@@ -378,49 +391,49 @@ class _Grower:
 
     # Each gives a proposal of that sender's, who may have no right to it.
 
-    def message(self, sender: UserID, state: StateMap) -> _Proposal:
-        return _Proposal("m.room.message", sender, {"body": "hello"}, None)
+    def message(self, sender: UserID, state: StateMap) -> Proposal:
+        return Proposal("m.room.message", sender, {"body": "hello"}, None)
 
-    def redaction(self, sender: UserID, state: StateMap) -> _Proposal:
-        return _Proposal("m.room.redaction", sender, {}, None, redacts=self.random.choice(list(self.history.events)))
+    def redaction(self, sender: UserID, state: StateMap) -> Proposal:
+        return Proposal("m.room.redaction", sender, {}, None, redacts=self.random.choice(list(self.history.events)))
 
-    def setting(self, sender: UserID, state: StateMap) -> _Proposal:
+    def setting(self, sender: UserID, state: StateMap) -> Proposal:
         number = len(self.history.events)
         kind = self.random.randrange(5)
         if kind == 0:
-            return _Proposal("org.example.thing", sender, {"number": number}, self.random.choice((sender, ALICE, "a")))
+            return Proposal("org.example.thing", sender, {"number": number}, self.random.choice((sender, ALICE, "a")))
         if kind == 1:
             server = server_name_of_user(sender)
-            return _Proposal("m.room.aliases", sender, {"aliases": [f"#a{number}:{server}"]}, server)
-        return _Proposal(self.random.choice(("m.room.name", "m.room.topic")), sender, {"name": f"{number}"})
+            return Proposal("m.room.aliases", sender, {"aliases": [f"#a{number}:{server}"]}, server)
+        return Proposal(self.random.choice(("m.room.name", "m.room.topic")), sender, {"name": f"{number}"})
 
-    def own_membership(self, sender: UserID, state: StateMap) -> _Proposal:
+    def own_membership(self, sender: UserID, state: StateMap) -> Proposal:
         now = self.membership(state, sender)
         wishes = {"join": ("join", "leave"), "invite": ("join", "join", "leave")}.get(now, ("join", "join", "knock"))
         content: dict[str, Any] = {"membership": self.random.choice(wishes), "displayname": len(self.history.events)}
         rule = self.content(state, ("m.room.join_rules", "")).get("join_rule")
         if rule in ("restricted", "knock_restricted") and now not in ("join", "invite"):
             content["join_authorised_via_users_server"] = self.random.choice(USERS)
-        return _Proposal("m.room.member", sender, content, sender)
+        return Proposal("m.room.member", sender, content, sender)
 
-    def others_membership(self, sender: UserID, state: StateMap) -> _Proposal:
+    def others_membership(self, sender: UserID, state: StateMap) -> Proposal:
         target = self.random.choice(USERS)
         now = self.membership(state, target)
         wishes = {"join": ("ban", "ban", "leave"), "ban": ("leave", "leave", "ban"), "invite": ("ban", "leave")}
-        return _Proposal(
+        return Proposal(
             "m.room.member", sender, {"membership": self.random.choice(wishes.get(now, ("invite",)))}, target
         )
 
-    def ban(self, sender: UserID, state: StateMap) -> _Proposal:
+    def ban(self, sender: UserID, state: StateMap) -> Proposal:
         members = [user for user in USERS if user != sender and self.membership(state, user) == "join"]
         liars = [user for user in members if server_name_of_user(user) == LIAR]
         target = self.random.choice(liars if liars and self.random.random() < 0.7 else members or USERS)
-        return _Proposal("m.room.member", sender, {"membership": "ban"}, target)
+        return Proposal("m.room.member", sender, {"membership": "ban"}, target)
 
-    def join_rule(self, sender: UserID, state: StateMap) -> _Proposal:
-        return _Proposal("m.room.join_rules", sender, _join_rule_content(self.random.choice(self._join_rules())))
+    def join_rule(self, sender: UserID, state: StateMap) -> Proposal:
+        return Proposal("m.room.join_rules", sender, _join_rule_content(self.random.choice(self._join_rules())))
 
-    def power_levels(self, sender: UserID, state: StateMap) -> _Proposal:
+    def power_levels(self, sender: UserID, state: StateMap) -> Proposal:
         content = self.content(state, POWER_LEVELS)
         users = dict(content.get("users", {}))
         if not users and not self.version.privileged_creators:
@@ -439,14 +452,14 @@ class _Grower:
                 content[key] = level
             else:
                 users[self.random.choice((*USERS, sender))] = level
-        return _Proposal("m.room.power_levels", sender, content)
+        return Proposal("m.room.power_levels", sender, content)
 
-    def third_party_invite(self, sender: UserID, state: StateMap) -> _Proposal:
+    def third_party_invite(self, sender: UserID, state: StateMap) -> Proposal:
         tokens = [key for event_type, key in state if event_type == "m.room.third_party_invite"]
         if not tokens or self.random.random() < 0.4:
             self.tokens += 1
             issued = {"public_key": encode_base64(_IDENTITY_KEY.verify_key.public), "display_name": "?"}
-            return _Proposal("m.room.third_party_invite", sender, issued, f"token{self.tokens}")
+            return Proposal("m.room.third_party_invite", sender, issued, f"token{self.tokens}")
         token = self.random.choice(tokens)
         target = self.random.choice(USERS)
         signed: dict[str, Any] = {"mxid": target, "token": token}
@@ -455,7 +468,7 @@ class _Grower:
         issuer = self.history.events[state["m.room.third_party_invite", token]].sender
         invite = {"display_name": "?", "signed": signed}
         content: dict[str, Any] = {"membership": "invite", "third_party_invite": invite}
-        return _Proposal(
+        return Proposal(
             "m.room.member", issuer if issuer.endswith(sender.partition(":")[2]) else sender, content, target
         )
 
@@ -474,7 +487,7 @@ def _join_rule_content(rule: str) -> dict[str, Any]:
     return {"join_rule": rule, "allow": []} if "restricted" in rule else {"join_rule": rule}
 
 
-_Thought = Callable[[_Grower, UserID, StateMap], _Proposal]
+_Thought = Callable[[_Grower, UserID, StateMap], Proposal]
 
 _EVERYTHING: Final[tuple[_Thought, ...]] = (
     _Grower.message,

@@ -159,7 +159,7 @@ def test_a_ladder_with_exponentially_many_paths_is_walked_once() -> None:
     assert len(asked) == len(set(asked))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(forked_rooms())
 def test_forward_extremities_are_the_events_that_nothing_follows(room: ForkedRoom) -> None:
     heads = forward_extremities(room.events)

@@ -58,7 +58,7 @@ def test_differences_of_roots_give_the_same_conflict_as_whole_states(states: lis
     assert all(conflict.agreed(key) == whole.agreed(key) for key in _all_keys(states))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(forked_rooms())
 def test_the_auth_difference_of_conflicted_events_is_that_of_the_whole_states(room: ForkedRoom) -> None:
     edges = auth_edges(room.history.events.get)
