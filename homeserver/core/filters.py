@@ -17,6 +17,9 @@ MAX_LIMIT: Final = 1_000
 MAX_LIST_LENGTH: Final = 1_000
 MAX_TYPE_LENGTH: Final = 255
 MAX_PATH_LENGTH: Final = 1_024
+MAX_STARS: Final = 100  # in all patterns of a list: each is looked for in each event
+MAX_FIELDS: Final = 100  # each is looked up in each event,
+MAX_FIELD_DEPTH: Final = 32  # name by name
 
 _Path = tuple[str, ...]
 _Record = TypeVar("_Record")
@@ -304,6 +307,8 @@ def _types(fields: Mapping[str, Any], name: str) -> Names | None:
     if any(len(event_type) > MAX_TYPE_LENGTH for event_type in strings):
         raise BadJson(f"{name} holds a type that is too long")
     patterns = frozenset(event_type for event_type in strings if "*" in event_type)
+    if sum(pattern.count("*") for pattern in patterns) > MAX_STARS:
+        raise BadJson(f"{name} holds too many patterns")
     globs = tuple(Glob(pattern, question_mark=False) for pattern in sorted(patterns))
     return Names(frozenset(strings) - patterns, globs, patterns)
 
@@ -315,4 +320,7 @@ def _event_fields(fields: Mapping[str, Any]) -> tuple[_Path, ...] | None:
         return None
     if any(len(path) > MAX_PATH_LENGTH for path in paths):
         raise BadJson("event_fields holds a path that is too long")
-    return tuple(dict.fromkeys(map(split_path, paths)))
+    split = tuple(dict.fromkeys(map(split_path, paths)))
+    if len(split) > MAX_FIELDS or any(len(path) > MAX_FIELD_DEPTH for path in split):
+        raise BadJson("event_fields holds too many paths, or too deep ones")
+    return split

@@ -15,7 +15,17 @@ _BOUNDARY: Final = f"(?:(?<!{_WORD})|(?!{_WORD}))"
 class Glob:
     """A compiled pattern. Its regular expression is made when a text long enough for it first comes by."""
 
-    __slots__ = ("_folds", "_needle", "_pieces", "_question_mark", "_regex", "_word_regex", "least_length", "literal")
+    __slots__ = (
+        "_folds",
+        "_is_plain",
+        "_needle",
+        "_pieces",
+        "_question_mark",
+        "_regex",
+        "_word_regex",
+        "least_length",
+        "literal",
+    )
 
     def __init__(self, pattern: str, *, ignore_case: bool = False, question_mark: bool = True) -> None:
         """`question_mark=False` leaves `?` an ordinary character, as in the `types` of filters."""
@@ -25,8 +35,9 @@ class Glob:
         self._question_mark = question_mark
         self._pieces = pattern.split("*")
         self.least_length = sum(map(len, self._pieces))
-        plain = len(self._pieces) == 1 and not (question_mark and "?" in pattern)
-        self.literal: str | None = pattern if plain else None  # the one text that matches, if there is but one
+        self._is_plain = not (question_mark and "?" in pattern)
+        is_literal = self._is_plain and len(self._pieces) == 1
+        self.literal: str | None = pattern if is_literal else None  # the one text that matches, if there is but one
         chunks = [chunk for piece in self._pieces for chunk in (piece.split("?") if question_mark else (piece,))]
         self._needle = max(chunks, key=len)  # what every matching text contains
         self._regex: re.Pattern[str] | None = None
@@ -40,6 +51,8 @@ class Glob:
             return text == self.literal
         if len(text) < self.least_length or self._needle not in text:
             return False
+        if self._is_plain:
+            return self._has_pieces(text)
         if self._regex is None:
             self._regex = re.compile(self._whole_expression(), re.DOTALL)
         return self._regex.fullmatch(text) is not None
@@ -61,6 +74,19 @@ class Glob:
     def longest_search(self) -> int:
         """How many characters may be compared at one place of the text, at most."""
         return max((len(piece) for piece in self._pieces if self._question_mark and "?" in piece), default=1)
+
+    def _has_pieces(self, text: str) -> bool:
+        """Does the whole of `text` consist of the pieces, in order, and whatever is between them?"""
+        first, *middle, last = self._pieces
+        if not text.startswith(first) or not text.endswith(last):
+            return False
+        position, end = len(first), len(text) - len(last)
+        for piece in middle:
+            found = text.find(piece, position, end)
+            if found < 0:
+                return False
+            position = found + len(piece)
+        return position <= end
 
     # Each piece but the last is found as early as possible, and stays there: the atomic group (?>…) forbids another
     # try, which could not help, because an earlier end leaves more text to the pieces after it.

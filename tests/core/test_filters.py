@@ -125,6 +125,10 @@ def test_a_limit_is_cut_to_the_maximum(limit: int, expected: int) -> None:
         {"event_fields": "content"},
         {"event_fields": [1]},
         {"event_fields": ["x" * 1025]},
+        {"event_fields": [f"content.{number}" for number in range(101)]},
+        {"event_fields": ["content" + ".a" * 32]},
+        {"room": {"timeline": {"types": [f"org.example.{number}.*" for number in range(101)]}}},
+        {"room": {"timeline": {"not_types": ["*a" * 101]}}},
     ],
 )
 def test_a_filter_of_another_shape_is_refused(definition: object) -> None:
