@@ -160,6 +160,18 @@ def test_a_new_device_reads_the_past_by_the_key_backup_and_is_signed_by_its_user
         assert say(people, "bob", "phone", room_id, "to the new device")["encrypted"] is True
 
 
+def test_two_people_verify_each_other_by_comparing_emoji(people: People) -> None:
+    with running() as server:
+        _, room_id = introduce(people, server)
+        for who in ("alice", "bob"):
+            people.do(who, "protect", password=PASSWORD)
+
+        verified = people.do("alice", "verifyEachOther", other="bob", room=room_id)
+
+        assert verified["shown"][0] == verified["shown"][1]
+        assert verified["trusted"] == [True, True]
+
+
 def test_an_ordinary_day(people: People) -> None:
     with running() as server:
         known = {

@@ -12,6 +12,9 @@ for (const level of ["log", "info", "debug", "trace"]) {
 
 const sdk = await import("matrix-js-sdk");
 const { CryptoEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
+const { VerificationPhase, VerificationRequestEvent, VerifierEvent } = await import(
+    "matrix-js-sdk/lib/crypto-api/verification.js"
+);
 const { logger } = await import("matrix-js-sdk/lib/logger.js");
 logger.setLevel("warn", false);
 
@@ -79,6 +82,33 @@ class Person {
     isSyncing() {
         const state = this.client.getSyncState();
         return state === sdk.SyncState.Syncing || state === sdk.SyncState.Prepared;
+    }
+}
+
+function reached(request, phase) {
+    return new Promise((resolve) => {
+        const look = () => request.phase >= phase && resolve();
+        request.on(VerificationRequestEvent.Change, look);
+        look();
+    });
+}
+
+// Confirm whatever is shown, when it is shown; what it was.
+async function confirm(verifier) {
+    const shown = new Promise((resolve) => verifier.once(VerifierEvent.ShowSas, resolve));
+    const finished = verifier.verify();
+    const { sas, confirm } = await shown;
+    await confirm();
+    await finished;
+    return sas.emoji.map(([symbol]) => symbol).join("");
+}
+
+// Wait until a user is known to have been verified by that of the client.
+async function becomesTrusted(client, user) {
+    for (;;) {
+        const change = new Promise((resolve) => client.once(CryptoEvent.UserTrustStatusChanged, resolve));
+        if ((await client.getCrypto().getUserVerificationStatus(user)).isCrossSigningVerified()) return true;
+        await change;
     }
 }
 
@@ -224,6 +254,30 @@ const acts = {
             if (status?.signedByOwner) return { signedByOwner: true };
             await change;
         }
+    },
+
+    // Two people compare what their clients show, and sign each other's keys: what was shown, and whom each trusts now.
+    async verifyEachOther({ who, other, room }) {
+        const [asking, asked] = [people.get(who).client, people.get(other).client];
+        for (const [client, user] of [
+            [asking, asked.getUserId()],
+            [asked, asking.getUserId()],
+        ]) {
+            // Else only devices would be signed.
+            if (!(await client.getCrypto().userHasCrossSigningKeys(user, true))) throw new Error(`${user} has no keys`);
+        }
+        const arrived = new Promise((resolve) => asked.once(CryptoEvent.VerificationRequestReceived, resolve));
+        const request = await asking.getCrypto().requestVerificationDM(asked.getUserId(), room);
+        const received = await arrived;
+        await received.accept();
+        await reached(request, VerificationPhase.Ready);
+        const own = await request.startVerification("m.sas.v1");
+        await reached(received, VerificationPhase.Started);
+        const shown = await Promise.all([confirm(own), confirm(received.verifier)]);
+        return {
+            shown,
+            trusted: [await becomesTrusted(asking, asked.getUserId()), await becomesTrusted(asked, asking.getUserId())],
+        };
     },
 
     // The rest is for rooms that are not encrypted.
