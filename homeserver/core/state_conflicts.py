@@ -78,9 +78,8 @@ class WalkedAuthChains:
 
 def conflict_of_states(states: Sequence[StateMap]) -> Conflict:
     """The conflict of states that are at hand whole. Their order is that of the candidates."""
-    keys = dict.fromkeys(key for state in states for key in state)
-    rows = {key: tuple(state.get(key) for state in states) for key in keys}
-    candidates = {key: row for key, row in rows.items() if any(event_id != row[0] for event_id in row)}
+    keys = {key for state in states[1:] for key, _ in states[0].items() ^ state.items()}
+    candidates = {key: tuple(state.get(key) for state in states) for key in keys}
     return Conflict(candidates, lambda key: states[0].get(key) if states else None)
 
 
