@@ -73,7 +73,7 @@ class Glob:
 
     def longest_search(self) -> int:
         """How many characters may be compared at one place of the text, at most."""
-        return max((len(piece) for piece in self._pieces if self._question_mark and "?" in piece), default=1)
+        return max(map(len, self._pieces))
 
     def _has_pieces(self, text: str) -> bool:
         """Does the whole of `text` consist of the pieces, in order, and whatever is between them?"""

@@ -30,10 +30,11 @@ from homeserver.core.push_rules import (
     is_plain_value,
 )
 
-# One search of a pattern costs up to about 35 ns per character of the text. Somebody with so many patterns that an
-# event of full size would cost more than this many steps has long texts matched by their beginning only.
+# A search compares each place of the text with up to as many characters as the pattern has between two stars; about
+# 5 ns each. Somebody with so many or so long patterns that an event of full size could cost more than this many steps
+# has long texts matched by their beginning only: whoever sends to a room must not be able to hold up the server.
 _MATCHING_STEPS: Final = 4_000_000
-_LEAST_TEXT_LIMIT: Final = 1_024
+_LEAST_TEXT_LIMIT: Final = 64
 _FULL_TEXT: Final = 65_536  # no event is longer
 _DEFAULT_NOTIFICATION_LEVEL: Final = 50
 
@@ -484,7 +485,7 @@ def _text_limit(rules: Iterable[Rule]) -> int:
             if condition.get("kind") == "event_match" and isinstance(pattern, str):
                 glob = Glob(pattern)
                 if glob.literal is None or condition.get("key") == "content.body":
-                    weight += 1 + glob.longest_search() // 16
+                    weight += 1 + glob.longest_search()
     return max(_LEAST_TEXT_LIMIT, min(_FULL_TEXT, _MATCHING_STEPS // weight))
 
 

@@ -404,3 +404,25 @@ def test_whom_an_event_does_not_name_has_the_outcome_of_the_class(data: st.DataO
 
     assert named or evaluate_class(rules, facts, room) == whole
     assert evaluate_user(rules.in_room(ROOM_ID), facts, room, ALICE) == whole
+
+
+def with_keywords(*patterns: str) -> CompiledRules:
+    changes = NO_CHANGES
+    for number, pattern in enumerate(patterns):
+        body = {"pattern": pattern, "actions": ["notify", HIGHLIGHT]}
+        changes = put_rule(changes, RuleKind.CONTENT, f"keyword {number}", body)
+    return compiled(changes)
+
+
+def test_a_few_keywords_are_found_wherever_they_stand() -> None:
+    rules = with_keywords("liddell", *(f"keyword{number}" for number in range(5)))
+
+    assert for_class(message("x " * 20_000 + "liddell"), rules).highlight
+
+
+@pytest.mark.parametrize("costly", ["*" + "a" * 100 + "b*zq", "a" * 100 + "?", "-" * 100 + "b"])
+def test_of_very_many_or_costly_patterns_the_beginning_of_a_text_is_enough(costly: str) -> None:
+    rules = with_keywords("liddell", *(f"{costly}{number}" for number in range(900)))
+
+    assert for_class(message("x liddell"), rules).highlight
+    assert not for_class(message("x " * 1_000 + "liddell"), rules).highlight
