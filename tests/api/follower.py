@@ -63,7 +63,9 @@ class Follower:
         for room_id, section in rooms.get("join", {}).items():
             self.invites.discard(room_id)
             self._follow_room(room_id, section, self.rooms.setdefault(room_id, FollowedRoom()))
-        self.invites |= set(rooms.get("invite", {}))
+        for room_id in rooms.get("invite", {}):
+            self.rooms.pop(room_id, None)
+            self.invites.add(room_id)
         self.account_data |= {each["type"]: each["content"] for each in news.get("account_data", {}).get("events", [])}
         self.since = news["next_batch"]
 

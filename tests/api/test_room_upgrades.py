@@ -1,0 +1,81 @@
+"""Replacing rooms."""
+
+import pytest
+
+from tests.api.client import Client
+
+
+@pytest.mark.parametrize(("old", "new"), [("1", "12"), ("10", "11"), ("11", "12"), ("12", "12"), ("12", "10")])
+def test_a_room_is_replaced_and_its_members_find_the_way(alice: Client, bob: Client, old: str, new: str) -> None:
+    alias = f"#upgraded-{old}-{new}-{alice.user_id[1:].partition(':')[0]}:{alice.server_name}"
+    wishes = {
+        "room_version": old,
+        "preset": "public_chat",
+        "name": "Dovecote",
+        "room_alias_name": alias[1:].split(":")[0],
+    }
+    room_id = alice.create_room_with(bob, **wishes)
+    bob.put("user", bob.user_id, "rooms", room_id, "tags", "m.favourite", body={"order": 0.25})
+    since = bob.token()
+
+    replacement = alice.post("rooms", room_id, "upgrade", body={"new_version": new})["replacement_room"]
+
+    told = bob.sync(since)["rooms"]["join"]
+    assert [event["type"] for event in told[room_id]["timeline"]["events"]][0] == "m.room.tombstone"
+    assert bob.state(room_id, "m.room.tombstone")["replacement_room"] == replacement
+    assert replacement not in told
+    bob.put(
+        "rooms",
+        room_id,
+        "send",
+        "m.room.message",
+        "late",
+        body={"msgtype": "m.text", "body": "?"},
+        status=403,
+        errcode="M_FORBIDDEN",
+    )
+    since = bob.token()
+    assert bob.join(alias)["room_id"] == replacement
+    joined = bob.sync(since)["rooms"]["join"][replacement]
+    tags = [event["content"] for event in joined["account_data"]["events"] if event["type"] == "m.tag"]
+    assert tags == [{"tags": {"m.favourite": {"order": 0.25}}}]
+    bob.say(replacement, "hello again")
+    create = alice.state(replacement, "m.room.create")
+    assert (create["room_version"], create["predecessor"]["room_id"]) == (new, room_id)
+    assert alice.state(replacement, "m.room.name") == {"name": "Dovecote"}
+    again = alice.post("rooms", room_id, "upgrade", body={"new_version": new})
+    assert again == {"replacement_room": replacement}
+
+
+def test_a_version_that_is_not_known_is_refused(alice: Client) -> None:
+    room_id = alice.create_room()
+
+    alice.post(
+        "rooms", room_id, "upgrade", body={"new_version": "13"}, status=400, errcode="M_UNSUPPORTED_ROOM_VERSION"
+    )
+    alice.post("rooms", room_id, "upgrade", body={}, status=400, errcode="M_BAD_JSON")
+    alice.state(room_id, "m.room.tombstone", status=404, errcode="M_NOT_FOUND")
+
+
+def test_who_may_not_send_a_tombstone_may_not_replace_the_room(alice: Client, bob: Client, carol: Client) -> None:
+    room_id = alice.create_room_with(bob)
+
+    for client in (bob, carol):
+        client.post("rooms", room_id, "upgrade", body={"new_version": "12"}, status=403, errcode="M_FORBIDDEN")
+
+
+def test_a_room_that_does_not_exist_is_not_found(alice: Client) -> None:
+    room_id = f"!none:{alice.server_name}"
+
+    alice.post("rooms", room_id, "upgrade", body={"new_version": "12"}, status=404, errcode="M_NOT_FOUND")
+
+
+def test_additional_creators_are_creators_of_the_new_room(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob, room_version="11")
+
+    body = {"new_version": "12", "additional_creators": [bob.user_id]}
+    replacement = alice.post("rooms", room_id, "upgrade", body=body)["replacement_room"]
+
+    assert alice.state(replacement, "m.room.create")["additional_creators"] == [bob.user_id]
+    body = {"new_version": "12", "additional_creators": ["bob"]}
+    alice.post("rooms", room_id, "upgrade", body=body, status=400, errcode="M_INVALID_PARAM")
