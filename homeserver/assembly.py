@@ -38,6 +38,7 @@ from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
@@ -100,9 +101,11 @@ from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
+from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
@@ -179,6 +182,8 @@ def assemble(made: Mechanics) -> Assembled:
     typing = Typing(database, notifying, news, bell, clock, server_name)
     rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
 
+    push_rules = PushRules(database, classes, news)
+    upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
     # Accounts
     argon2 = settings.passwords
     passwords = Passwords(made.in_thread, time_cost=argon2.argon2_time_cost, memory_kib=argon2.argon2_memory_kib)
@@ -230,7 +235,7 @@ def assemble(made: Mechanics) -> Assembled:
             LoginEndpoints(login, sessions, interactive_auth),
             MetricsEndpoints(made.metrics),
             ProfileEndpoints(Profiles(database, MemberProfiles(creation), server_name)),
-            PushRuleEndpoints(PushRules(database, classes, news)),
+            PushRuleEndpoints(push_rules),
             ReceiptEndpoints(receipts),
             RegistrationAdminEndpoints(registration, shared_secret, registration_tokens),
             RegistrationEndpoints(registration),
@@ -241,6 +246,7 @@ def assemble(made: Mechanics) -> Assembled:
             SendingEndpoints(Sending(database, creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
+            RoomUpgradeEndpoints(upgrades),
             ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),
             VersionsEndpoints(),

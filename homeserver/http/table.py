@@ -24,6 +24,7 @@ from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
@@ -54,6 +55,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomDirectoryEndpoints,
     RoomEventsEndpoints,
     RoomMembershipEndpoints,
+    RoomUpgradeEndpoints,
     SendingEndpoints,
     SyncEndpoints,
     TagEndpoints,

@@ -11,6 +11,8 @@ from homeserver.storage.database import Conflict, Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 NO_ROOM: Final = ""  # what the column holds for global account data
+MOST_PIECES: Final = 20_000  # of one user, in all rooms
+MOST_BYTES: Final = 16 * 1024 * 1024  # as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,10 @@ class Usage:
     pieces: int
     size_bytes: int
 
+    def may_grow(self, pieces: int, size_bytes: int) -> bool:
+        """Whether so many more pieces and bytes are within what a user may have."""
+        return self.pieces + pieces <= MOST_PIECES and self.size_bytes + size_bytes <= MOST_BYTES
+
 
 USAGE = "SELECT COUNT(*), SUM(LENGTH(content)) FROM account_data WHERE user_id = :user_id"
 
@@ -131,6 +137,6 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "account_data",
         owners={Owner.USER: "user_id", Owner.ROOM: "room_id"},
-        retention=Retention.bounded("so many pieces and bytes per user as services/accounts/account_data.py allows"),
+        retention=Retention.bounded("so many pieces and bytes per user as `Usage.may_grow` allows"),
     ),
 )

@@ -49,9 +49,11 @@ from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
+from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
@@ -142,6 +144,8 @@ class World:
         self.push_rules = PushRules(self.database, self.push_classes, self.news)
 
     def _open_accounts(self) -> None:
+        settings = RoomSettings(self.push_rules, self.news)
+        self.upgrades = RoomUpgrades(self.database, self.event_creation, settings, self.randomness, SERVER)
         self.appservices: AppserviceNames = NoAppservices()
         self.tokens = AccessTokens(self.database, self.appservices, self.clock)
         self.passwords = Passwords(call_now, time_cost=1, memory_kib=8)

@@ -34,8 +34,6 @@ MAX_TYPE_BYTES: Final = 255
 MAX_TAG_BYTES: Final = 255
 MAX_TAG_CONTENT_BYTES: Final = 4 * 1024
 MOST_TAGS: Final = 100  # in one room
-MOST_PIECES: Final = 20_000  # of one user, in all rooms
-MOST_BYTES: Final = 16 * 1024 * 1024  # as above
 
 JsonMap = Mapping[str, Any]  # Any: JSON of the client's own
 
@@ -138,8 +136,7 @@ def _check_usage(tx: Transaction, user_id: UserID, data: AccountData, before: by
     growth = len(data.content) - (0 if before is None else len(before))
     if growth <= 0:
         return
-    usage = account_data_usage(tx, user_id)
-    if (before is None and usage.pieces >= MOST_PIECES) or usage.size_bytes + growth > MOST_BYTES:
+    if not account_data_usage(tx, user_id).may_grow(1 if before is None else 0, growth):
         raise TooLarge("You keep too much account data")
 
 

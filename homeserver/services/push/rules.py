@@ -63,23 +63,24 @@ class PushRules:
     ) -> None:
         """Add a rule of the user's own, or change it."""
         edit = partial(put_rule, kind=rule_kind(kind), rule_id=rule_id, body=body, before=before, after=after)
-        await self._database.write(self._edit, user_id, edit)
+        await self._database.write(self.edit, user_id, edit)
 
     async def delete(self, user_id: UserID, kind: str, rule_id: str) -> None:
         """Delete a rule of the user's own."""
-        await self._database.write(self._edit, user_id, partial(delete_rule, kind=rule_kind(kind), rule_id=rule_id))
+        await self._database.write(self.edit, user_id, partial(delete_rule, kind=rule_kind(kind), rule_id=rule_id))
 
     async def set_enabled(self, user_id: UserID, kind: str, rule_id: str, *, enabled: bool) -> None:
         """Enable or disable a rule, a default one too."""
         edit = partial(set_enabled, kind=rule_kind(kind), rule_id=rule_id, enabled=enabled)
-        await self._database.write(self._edit, user_id, edit)
+        await self._database.write(self.edit, user_id, edit)
 
     async def set_actions(self, user_id: UserID, kind: str, rule_id: str, actions: object) -> None:
         """Give a rule other actions, a default one too."""
         edit = partial(set_actions, kind=rule_kind(kind), rule_id=rule_id, actions=actions)
-        await self._database.write(self._edit, user_id, edit)
+        await self._database.write(self.edit, user_id, edit)
 
-    def _edit(self, tx: Transaction, user_id: UserID, edit: Edit) -> None:
+    def edit(self, tx: Transaction, user_id: UserID, edit: Edit) -> None:
+        """Change the user's rules within a write."""
         before, seen = find_versioned_changes(tx, user_id)
         changes = edit(before)
         if changes != before:

@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.services.accounts.account_data import MAX_CONTENT_BYTES, MOST_BYTES, MOST_PIECES, MOST_TAGS
+from homeserver.services.accounts.account_data import MAX_CONTENT_BYTES, MOST_TAGS
 from homeserver.services.errors import Forbidden, InvalidParameter, KeptByServer, NotFound, TooLarge
 from homeserver.services.events.news import AccountDataWritten
-from homeserver.storage.account_data import AccountData, store_account_data
+from homeserver.storage.account_data import MOST_BYTES, MOST_PIECES, AccountData, store_account_data
 from homeserver.storage.database import Transaction
 from tests.services.world import ALICE, BOB, World, now
 
