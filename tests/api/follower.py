@@ -3,6 +3,7 @@
 What happens to it is in test_following.py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class Follower:
     rooms: dict[str, FollowedRoom] = field(default_factory=dict)
     invites: set[str] = field(default_factory=set)
     account_data: dict[str, Any] = field(default_factory=dict)
+    devices: dict[str, set[str]] = field(default_factory=dict)  # of users with whom a room is shared
 
     def follow(self) -> None:
         """Sync once, and keep what was told."""
@@ -67,7 +69,17 @@ class Follower:
             self.rooms.pop(room_id, None)
             self.invites.add(room_id)
         self.account_data |= {each["type"]: each["content"] for each in news.get("account_data", {}).get("events", [])}
-        self.since = news["next_batch"]
+        is_first, self.since = self.since is None, news["next_batch"]
+        # About oneself and whom one finds in one's rooms at first, one asks; of changes one is told.
+        told = news.get("device_lists", {})
+        found = {self.client.user_id} | companions(self.client, self.rooms) if is_first else set()
+        self._ask_for_devices(found | set(told.get("changed", [])))
+        for user_id in told.get("left", []):
+            self.devices.pop(user_id, None)
+
+    def _ask_for_devices(self, users: set[str]) -> None:
+        if users:
+            self.devices |= devices_of(self.client, users)
 
     def _follow_room(self, room_id: str, section: Any, room: FollowedRoom) -> None:
         timeline = section.get("timeline", {})
@@ -98,6 +110,18 @@ class Follower:
             if "end" not in page:
                 return missing[::-1]
             begin = page["end"]
+
+
+def companions(client: Client, rooms: Iterable[str]) -> set[str]:
+    """Everybody who is in one of these rooms."""
+    return {user_id for room_id in rooms for user_id in client.get("rooms", room_id, "joined_members")["joined"]}
+
+
+def devices_of(client: Client, users: set[str]) -> dict[str, set[str]]:
+    """The devices of users that have published their keys."""
+    wanted: dict[str, list[str]] = {user_id: [] for user_id in users}
+    found = client.post("keys", "query", body={"device_keys": wanted})["device_keys"]
+    return {user_id: set(found.get(user_id, {})) for user_id in users}
 
 
 def receipts_in(section: Any) -> Receipts:

@@ -10,6 +10,7 @@ from tests.api.client import Client, new_user
 from tests.api.follower import FollowedRoom, Follower, Manner, seen_anew
 from tests.conftest import LargeRun
 from tests.server import Server, running
+from tests.services.e2ee.signed_keys import device_keys
 
 # Any: JSON, throughout.
 
@@ -33,6 +34,7 @@ class Story:
         self.rooms: list[str] = []
         self.events: list[tuple[str, str]] = []  # room and event
         self.told: list[str] = []
+        self.devices: list[Client] = []
         self.acts = [
             (self.say, 10),
             (self.say_in_thread, 3),
@@ -47,6 +49,8 @@ class Story:
             (self.read, 5),
             (self.rename, 1),
             (self.keep, 2),
+            (self.come_with_a_device, 1),
+            (self.go_with_a_device, 1),
         ]
         for _ in range(2):
             self.create_room()
@@ -142,6 +146,18 @@ class Story:
         kept = {"x": self.random.random() < 0.5, "y": self.random.randrange(1000)}
         self.ask(client, "PUT", "user", client.user_id, *where, "account_data", "org.example.kept", body=kept)
 
+    def come_with_a_device(self) -> None:
+        client = self.somebody().login_again()
+        self.devices.append(client)
+        client.post("keys", "upload", body={"device_keys": device_keys(client.user_id, client.device_id)})
+        self.told.append(f"{client.user_id} comes with {client.device_id}")
+
+    def go_with_a_device(self) -> None:
+        if self.devices:
+            client = self.devices.pop(self.random.randrange(len(self.devices)))
+            client.post("logout")
+            self.told.append(f"{client.user_id} goes with {client.device_id}")
+
 
 def json_bytes(body: Any) -> bytes | None:
     return None if body is None else json.dumps(body).encode()
@@ -161,6 +177,7 @@ def compare(follower: Follower, anew: Follower) -> None:
     assert set(follower.rooms) == set(anew.rooms)
     assert follower.invites == anew.invites
     assert follower.account_data == anew.account_data
+    assert {user_id: follower.devices.get(user_id) for user_id in anew.devices} == anew.devices
     for room_id, room in follower.rooms.items():
         expected = anew.rooms[room_id]
         assert room.timeline == expected.timeline
@@ -195,7 +212,8 @@ def follow_a_story(server: Server, seed: int, *, restart_every: int = 10**9) -> 
             compare(followers[number], seen_anew(fresh[number % PEOPLE]))
         except AssertionError as difference:
             story_so_far = "\n".join(story.told[-40:])
-            raise AssertionError(f"seed {seed}: {followers[number]}\n{story_so_far}\n{difference}") from difference
+            whose = f"{followers[number].client.user_id}, who follows by {followers[number].manner}"
+            raise AssertionError(f"seed {seed}, {whose}:\n{difference}\n{story_so_far}") from difference
 
 
 @pytest.mark.parametrize("seed", [1, 3])
