@@ -157,7 +157,7 @@ def test_a_receipt_of_the_wrong_shape_is_refused(alice: Client, receipt_type: st
     assert answer["errcode"] in ("M_INVALID_PARAM", "M_BAD_JSON")
 
 
-def test_a_muted_room_counts_nothing(alice: Client, bob: Client) -> None:
+def test_a_muted_room_counts_mentions_alone(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
     bob.put("pushrules", "global", "room", room_id, body={"actions": []})
 
