@@ -13,6 +13,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 EXPIRED_KEPT: Final = 100  # access tokens of one session
+ENDED_KEPT: Final = 20  # refresh tokens of a session: whoever shows one of them again got it from somewhere else
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,11 @@ class FoundAccessToken:
 
 @dataclass(frozen=True, slots=True)
 class FoundRefreshToken:
-    """A refresh token."""
+    """A refresh token. One that has ended is known for a while, so that it is noticed when somebody shows it again."""
 
     session: Session
     replaces: bytes | None
+    ended_ms: int | None = None
 
 
 INSERT_SESSION = """
@@ -132,14 +134,20 @@ def find_access_token(tx: Transaction, token_hash: bytes) -> FoundAccessToken | 
     )
 
 
+# A token that has ended stands as its own successor, with the time of its end in place of that of its beginning.
 FIND_REFRESH = """
-    SELECT session_id, user_id, device_id, replaces FROM refresh_tokens WHERE token_hash = :token_hash"""
+    SELECT session_id, user_id, device_id, replaces, created_ms FROM refresh_tokens WHERE token_hash = :token_hash"""
 
 
 def find_refresh_token(tx: Transaction, token_hash: bytes) -> FoundRefreshToken | None:
     """The refresh token with this hash."""
     row = tx.one(FIND_REFRESH, token_hash=token_hash)
-    return None if row is None else FoundRefreshToken(_session(row), None if row[3] is None else bytes(row[3]))
+    if row is None:
+        return None
+    replaces = None if row[3] is None else bytes(row[3])
+    if replaces == token_hash:
+        return FoundRefreshToken(_session(row), None, ended_ms=row[4])
+    return FoundRefreshToken(_session(row), replaces)
 
 
 EXPIRE_SUCCESSORS = """
@@ -162,7 +170,14 @@ def expire_successors(tx: Transaction, session: Session, token_hash: bytes, *, n
     return [bytes(row[0]) for row in rows]
 
 
-DELETE_REFRESH_TOKEN = "DELETE FROM refresh_tokens WHERE token_hash = :token_hash"  # noqa: S105 - SQL
+END_REFRESH_TOKEN = """
+    UPDATE refresh_tokens SET replaces = token_hash, created_ms = :now_ms WHERE token_hash = :token_hash"""  # noqa: S105
+FORGET_ENDED = """
+    DELETE FROM refresh_tokens
+     WHERE session_id = :session_id AND replaces = token_hash
+       AND token_hash NOT IN (SELECT token_hash FROM refresh_tokens
+                               WHERE session_id = :session_id AND replaces = token_hash
+                               ORDER BY created_ms DESC, token_hash LIMIT :kept)"""
 CONFIRM_ACCESS_TOKENS = """
     UPDATE access_tokens SET replaces = NULL WHERE session_id = :session_id AND replaces = :token_hash"""
 CONFIRM_REFRESH_TOKENS = """
@@ -173,9 +188,10 @@ DELETE_EXPIRED = """
 
 def end_refresh_token(tx: Transaction, session: Session, token_hash: bytes, *, now_ms: int) -> None:
     """End a refresh token because what it was exchanged for is used; expired access tokens of the session go too."""
-    tx.run(DELETE_REFRESH_TOKEN, token_hash=token_hash)
     tx.run(CONFIRM_ACCESS_TOKENS, session_id=session.session_id, token_hash=token_hash)
     tx.run(CONFIRM_REFRESH_TOKENS, session_id=session.session_id, token_hash=token_hash)
+    tx.run(END_REFRESH_TOKEN, token_hash=token_hash, now_ms=now_ms)
+    tx.run(FORGET_ENDED, session_id=session.session_id, kept=ENDED_KEPT)
     tx.run(DELETE_EXPIRED, session_id=session.session_id, now_ms=now_ms)
 
 
@@ -204,5 +220,9 @@ TABLES: Final[tuple[Table, ...]] = (
         owners=_OWNERS,
         retention=Retention.bounded(f"one per session, and {EXPIRED_KEPT} expired since its newest was used"),
     ),
-    Table("refresh_tokens", owners=_OWNERS, retention=Retention.bounded("two per session")),
+    Table(
+        "refresh_tokens",
+        owners=_OWNERS,
+        retention=Retention.bounded(f"two per session, and {ENDED_KEPT} that have ended"),
+    ),
 )

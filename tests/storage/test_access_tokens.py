@@ -2,6 +2,7 @@
 
 from homeserver.core.identifiers import DeviceID, UserID
 from homeserver.storage.access_tokens import (
+    ENDED_KEPT,
     Session,
     end_refresh_token,
     end_sessions,
@@ -56,7 +57,9 @@ def test_an_exchanged_refresh_token_counts_until_it_is_ended(db: SyncDatabase) -
 
     db.write(end_refresh_token, session, b"r1", now_ms=50)
 
-    assert db.read(find_refresh_token, b"r1") is None
+    first = db.read(find_refresh_token, b"r1")
+    assert first is not None
+    assert first.ended_ms == 50
     second = db.read(find_refresh_token, b"r2")
     assert second is not None
     assert second.replaces is None
@@ -64,6 +67,16 @@ def test_an_exchanged_refresh_token_counts_until_it_is_ended(db: SyncDatabase) -
     assert access is not None
     assert access.replaces is None
     assert db.read(find_access_token, b"a1") is not None
+
+
+def test_few_refresh_tokens_are_remembered_after_their_end(db: SyncDatabase) -> None:
+    session = db.write(begin)
+    for number in range(ENDED_KEPT + 5):
+        db.write(give, session, b"%d" % number)
+        db.write(end_refresh_token, session, b"r%d" % number, now_ms=number)
+
+    known = [number for number in range(ENDED_KEPT + 5) if db.read(find_refresh_token, b"r%d" % number) is not None]
+    assert known == list(range(5, ENDED_KEPT + 5))
 
 
 def test_expired_access_tokens_go_when_a_refresh_token_ends(db: SyncDatabase) -> None:

@@ -31,6 +31,7 @@ from homeserver.storage.devices import devices_of_user, insert_device
 
 LONGEST_NAME: Final = 256  # characters of a device's display name
 DEVICE_ID_LENGTH: Final = 10
+RETRY_MS: Final = 60_000  # so long a request for new tokens may still be under way after their first use
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ class Sessions:
         elif any(key.public_key == device_id for key in cross_signing_keys_of(tx, user_id).values()):
             raise Forbidden("A device cannot be called like one of your cross-signing keys")
         if not insert_device(tx, user_id, device_id, display_name=name, now_ms=now_ms):
-            end_sessions(tx, user_id, device_id)
-            ended = (device_id,)
-            tx.after_commit(lambda: self._tokens.forget_devices(user_id, ended))
+            self._end(tx, user_id, device_id)
         session = insert_session(tx, user_id, device_id, now_ms=now_ms)
         issued = self._issue(tx, session, replaces=None, with_refresh_token=wish.wants_refresh_token)
         return OpenedSession(user_id, device_id, issued)
@@ -100,11 +99,15 @@ class Sessions:
     async def refresh(self, refresh_token: str) -> IssuedTokens:
         """A new pair of tokens. The refresh token shown counts until one of the pair is used.
 
-        Raises UnknownToken, UserLocked. Spec: client-server-api/#refreshing-access-tokens
+        Whoever shows it after that is not the only one who has it: nobody can tell who is the thief, and the session
+        ends. Raises UnknownToken, UserLocked. Spec: client-server-api/#refreshing-access-tokens
         """
-        if not is_possible(refresh_token, REFRESH):
+        issued = None
+        if is_possible(refresh_token, REFRESH):
+            issued = await self._database.write(self._refresh, hash_of(refresh_token))
+        if issued is None:
             raise UnknownToken("Unknown refresh token")
-        return await self._database.write(self._refresh, hash_of(refresh_token))
+        return issued
 
     async def log_out(self, requester: Requester) -> None:
         """End the session, and remove its device."""
@@ -120,19 +123,29 @@ class Sessions:
         device_ids = [device.device_id for device in devices_of_user(tx, user_id)]
         self._removal.remove(tx, user_id, [device_id for device_id in device_ids if device_id != besides])
 
-    def _refresh(self, tx: Transaction, token_hash: bytes) -> IssuedTokens:
+    def _refresh(self, tx: Transaction, token_hash: bytes) -> IssuedTokens | None:
+        """None for what is no refresh token, or not any more: an exception would undo the end of the session."""
         found = find_refresh_token(tx, token_hash)
         account = None if found is None else find_account(tx, found.session.user_id)
         if found is None or account is None or account.is_deactivated:
-            raise UnknownToken("Unknown refresh token")
+            return None
+        now_ms = self._clock.now_ms()
+        if found.ended_ms is not None:
+            if now_ms - found.ended_ms > RETRY_MS:
+                self._end(tx, found.session.user_id, found.session.device_id)
+            return None
         if account.is_locked:
             raise UserLocked
-        now_ms = self._clock.now_ms()
         if found.replaces is not None:
             end_refresh_token(tx, found.session, found.replaces, now_ms=now_ms)
         ended = expire_successors(tx, found.session, token_hash, now_ms=now_ms)
         tx.after_commit(lambda: self._tokens.forget_tokens(ended))
         return self._issue(tx, found.session, replaces=token_hash, with_refresh_token=True)
+
+    def _end(self, tx: Transaction, user_id: UserID, device_id: DeviceID) -> None:
+        """End the sessions of a device, which itself stays."""
+        end_sessions(tx, user_id, device_id)
+        tx.after_commit(lambda: self._tokens.forget_devices(user_id, (device_id,)))
 
     def _issue(
         self, tx: Transaction, session: Session, *, replaces: bytes | None, with_refresh_token: bool

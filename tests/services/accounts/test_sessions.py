@@ -10,6 +10,7 @@ from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.errors import UnknownToken, UserLocked
+from homeserver.storage.access_tokens import ENDED_KEPT
 from tests.services.accounts.people import change_account, register, whose
 from tests.services.world import ALICE, PHONE, World, now
 
@@ -169,13 +170,43 @@ def test_using_the_next_refresh_token_ends_the_one_before(world: World) -> None:
 def test_many_refreshes_leave_few_rows(world: World) -> None:
     tokens = register(world, "alice", device=REFRESHING).tokens
 
-    for _ in range(10):
+    for _ in range(ENDED_KEPT + 5):
         world.clock.advance(400)
         tokens = now(world.sessions.refresh(tokens.refresh_token or ""))
         whose(world, tokens.access_token)
 
     count = "SELECT (SELECT count(*) FROM access_tokens), (SELECT count(*) FROM refresh_tokens)"
-    assert world.sync_database.read(lambda tx: tx.one(count)) == (1, 1)
+    assert world.sync_database.read(lambda tx: tx.one(count)) == (1, 1 + ENDED_KEPT)
+
+
+def test_a_refresh_token_that_comes_back_after_its_successor_was_used_ends_the_session(world: World) -> None:
+    session = register(world, "alice", device=REFRESHING)
+    others = register(world, "bob", device=REFRESHING)
+    second = now(world.sessions.refresh(refresh_token_of(session)))
+    assert whose(world, second.access_token) is not None
+    world.clock.advance(61)
+
+    with pytest.raises(UnknownToken):
+        now(world.sessions.refresh(refresh_token_of(session)))
+
+    assert whose(world, second.access_token) is None
+    with pytest.raises(UnknownToken):
+        now(world.sessions.refresh(second.refresh_token or ""))
+    assert whose(world, others.tokens.access_token) is not None
+    assert [device.device_id for device in now(world.devices.of_user(ALICE))] == [PHONE]
+
+
+def test_a_request_that_was_sent_twice_does_not_end_the_session(world: World) -> None:
+    session = register(world, "alice", device=REFRESHING)
+    second = now(world.sessions.refresh(refresh_token_of(session)))
+    assert whose(world, second.access_token) is not None
+    world.clock.advance(30)
+
+    with pytest.raises(UnknownToken):
+        now(world.sessions.refresh(refresh_token_of(session)))
+
+    assert whose(world, second.access_token) is not None
+    assert now(world.sessions.refresh(second.refresh_token or "")) is not None
 
 
 @pytest.mark.parametrize("token", ["", "clbr_unknown", "clba_unknown"])
