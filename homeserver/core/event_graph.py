@@ -50,6 +50,21 @@ def auth_edges(find_event: FindEvent) -> Edges:
     return auth_event_ids
 
 
+def targets_of(event_ids: AbstractSet[EventID], edges: Edges) -> dict[EventID, tuple[EventID, ...]]:
+    """What each of these events points to. Raises MissingEvents with all of them that are not known."""
+    found: dict[EventID, tuple[EventID, ...]] = {}
+    missing: list[EventID] = []
+    for event_id in event_ids:
+        targets = edges(event_id)
+        if targets is None:
+            missing.append(event_id)
+        else:
+            found[event_id] = tuple(targets)
+    if missing:
+        raise MissingEvents(missing)
+    return found
+
+
 def forward_extremities(events: Iterable[Event]) -> set[EventID]:
     """The events that none of the others follows: the heads of the graph that they form."""
     everything = list(events)
@@ -67,7 +82,7 @@ def auth_chain(event_ids: Iterable[EventID], edges: Edges) -> set[EventID]:
     level = set(event_ids)
     while level:
         walked |= level
-        below = set().union(*_targets(level, edges).values())
+        below = set().union(*targets_of(level, edges).values())
         reached |= below
         level = below - walked
     return reached
@@ -82,7 +97,7 @@ def is_reachable(target: EventID, event_ids: Iterable[EventID], edges: Edges) ->
     level = set(event_ids)
     while level:
         walked |= level
-        below = set().union(*_targets(level, edges).values())
+        below = set().union(*targets_of(level, edges).values())
         if target in below:
             return True
         level = below - walked
@@ -113,7 +128,7 @@ def paths_between(event_ids: Iterable[EventID], edges: Edges) -> set[EventID]:
     while level:
         walked |= level
         below: set[EventID] = set()
-        for source, targets in _targets(level, edges).items():
+        for source, targets in targets_of(level, edges).items():
             below.update(targets)
             for target in targets:
                 pointing[target].append(source)
@@ -158,18 +173,3 @@ def topological_order(
             if waiting_for[follower] == 0:
                 heapq.heappush(ready, (key(follower), next(numbers), follower))
     return order
-
-
-def _targets(level: AbstractSet[EventID], edges: Edges) -> dict[EventID, tuple[EventID, ...]]:
-    """What the events of one level point to. Raises MissingEvents with all of the level that are not known."""
-    found: dict[EventID, tuple[EventID, ...]] = {}
-    missing: list[EventID] = []
-    for event_id in level:
-        targets = edges(event_id)
-        if targets is None:
-            missing.append(event_id)
-        else:
-            found[event_id] = tuple(targets)
-    if missing:
-        raise MissingEvents(missing)
-    return found

@@ -1,15 +1,12 @@
 """What the states of a room disagree on: the part of them that state resolution touches.
 
-How the disagreement ends is in state_resolution.py. A conflict is made from whole states, or from the differences of
-a state map's roots, which cost what differs and not the room.
+How the disagreement ends is in state_resolution.py, what is asked about auth chains in auth_chains.py. A conflict is
+made from whole states, or from the differences of a state map's roots, which cost what differs and not the room.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
 
-from homeserver.core.event_graph import Edges, auth_chain, auth_difference, paths_between
 from homeserver.core.identifiers import EventID
 from homeserver.core.state_map import StateKey, StateMap
 
@@ -41,39 +38,6 @@ class Conflict:
     def agreed(self, key: StateKey) -> EventID | None:
         """The event of a key in the unconflicted state map."""
         return None if key in self.candidates else self.find_agreed(key)
-
-
-class AuthChains(Protocol):
-    """What is known of the auth chains of some states that are to be resolved.
-
-    It knows what these states agree on; it is told what they don't. Both raise MissingEvents.
-    """
-
-    def difference(self, sets: Sequence[AbstractSet[EventID]]) -> AbstractSet[EventID]:
-        """The auth difference of the states; `sets` are their conflicted events. Spec: rooms/v2/#definitions
-
-        An event in the auth chain of anything that the states agree on is in all of their chains.
-        """
-
-    def paths_between(self, event_ids: AbstractSet[EventID]) -> AbstractSet[EventID]:
-        """The events on auth paths from one of these to another, and these. Spec: rooms/v12/#definitions"""
-
-
-@dataclass(frozen=True, slots=True)
-class WalkedAuthChains:
-    """Auth chains found by walking them whole, for want of an index: the cost is that of the history."""
-
-    edges: Edges  # auth events
-    agreed: AbstractSet[EventID]  # all events that the states have in common
-
-    def difference(self, sets: Sequence[AbstractSet[EventID]]) -> set[EventID]:
-        """As in AuthChains."""
-        differing = auth_difference(sets, self.edges)
-        return differing - auth_chain(self.agreed, self.edges) if differing else differing
-
-    def paths_between(self, event_ids: AbstractSet[EventID]) -> set[EventID]:
-        """As in AuthChains."""
-        return paths_between(event_ids, self.edges)
 
 
 def conflict_of_states(states: Sequence[StateMap]) -> Conflict:

@@ -5,15 +5,11 @@ The algorithms are in state_resolution_v1.py and state_resolution_v2.py, what th
 
 from collections.abc import Container, Sequence
 
+from homeserver.core.auth_chains import AuthChains, WalkedAuthChains
 from homeserver.core.event_graph import FindEvent, auth_edges
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import RoomVersion, StateResolution
-from homeserver.core.state_conflicts import (
-    AuthChains,
-    Conflict,
-    WalkedAuthChains,
-    conflict_of_states,
-)
+from homeserver.core.state_conflicts import Conflict, conflict_of_states
 from homeserver.core.state_map import StateKey, StateMap
 from homeserver.core.state_resolution_v1 import resolve_v1
 from homeserver.core.state_resolution_v2 import resolve_v2

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from homeserver.core.auth_chains import AuthChains
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import POWER_LEVELS, auth_types_for
 from homeserver.core.errors import AuthRejected
@@ -16,7 +17,7 @@ from homeserver.core.hashing import create_event_id_of
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.resolution_orders import mainline, mainline_order, reverse_topological_power_order
 from homeserver.core.room_versions import RoomVersion, StateResolution
-from homeserver.core.state_conflicts import AuthChains, Conflict
+from homeserver.core.state_conflicts import Conflict
 from homeserver.core.state_map import StateKey
 
 

@@ -1,17 +1,15 @@
-"""What is in conflict: by whole states, by differences of roots, and in the auth chains."""
+"""What is in conflict, by whole states and by differences of roots."""
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.core import state_map
-from homeserver.core.event_graph import auth_difference, auth_edges
 from homeserver.core.identifiers import EventID
-from homeserver.core.state_conflicts import WalkedAuthChains, conflict_of_differences, conflict_of_states
+from homeserver.core.state_conflicts import conflict_of_differences, conflict_of_states
 from homeserver.core.state_map import EMPTY_ROOT, StateKey, StateMap
 from homeserver.core.state_nodes import Node
-from tests.forked_rooms import ForkedRoom, forked_rooms
 
 KEYS = st.tuples(st.sampled_from(("m.room.member", "m.room.name", "m.room.topic")), st.sampled_from(("", "@a:b", "c")))
 EVENT_IDS = st.integers(1, 3).map(lambda number: EventID(f"${number:043d}"))
@@ -56,19 +54,6 @@ def test_differences_of_roots_give_the_same_conflict_as_whole_states(states: lis
     whole = conflict_of_states(states)
     assert conflict.candidates == whole.candidates
     assert all(conflict.agreed(key) == whole.agreed(key) for key in _all_keys(states))
-
-
-@settings(max_examples=20)
-@given(forked_rooms())
-def test_the_auth_difference_of_conflicted_events_is_that_of_the_whole_states(room: ForkedRoom) -> None:
-    edges = auth_edges(room.history.events.get)
-
-    for fork in room.forks:
-        conflict = conflict_of_states(fork.states)
-        agreed = {event_id for key in _all_keys(fork.states) if (event_id := conflict.agreed(key)) is not None}
-        difference = WalkedAuthChains(edges, agreed).difference(conflict.sets)
-
-        assert difference == auth_difference([state.values() for state in fork.states], edges)
 
 
 def test_no_states_are_in_no_conflict() -> None:

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeserver.core import state_map
+from homeserver.core.auth_chains import WalkedAuthChains
 from homeserver.core.errors import MissingEvents
 from homeserver.core.event import Event
 from homeserver.core.event_graph import auth_edges
 from homeserver.core.identifiers import EventID
 from homeserver.core.room_versions import ROOM_VERSIONS, V1, V11, V12, RoomVersion
-from homeserver.core.state_conflicts import WalkedAuthChains, conflict_of_differences
+from homeserver.core.state_conflicts import conflict_of_differences
 from homeserver.core.state_map import EMPTY_ROOT, StateKey
 from homeserver.core.state_nodes import Node
 from homeserver.core.state_resolution import resolve, resolve_states
