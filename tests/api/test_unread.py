@@ -35,9 +35,9 @@ def receipts(client: Client, room_id: str, since: str | None = None) -> dict[str
 
 def test_messages_of_others_count_and_mentions_are_highlighted(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
-    alice.say(room_id, "one")
     bob.say(room_id, "mine")
 
+    alice.say(room_id, "one")
     alice.say(room_id, "for you", **{"m.mentions": {"user_ids": [bob.user_id]}})
     alice.set_state(room_id, "m.room.topic", {"topic": "counts for nobody"})
 
