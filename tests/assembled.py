@@ -24,7 +24,7 @@ from twisted.web.http import HTTPChannel
 from homeserver.assembly import Columba, build
 from homeserver.cli.setup import make_signing_key
 from homeserver.runtime.randomness import SystemRandomness
-from homeserver.settings.sections import Passwords, RateLimits, Registration, Settings
+from homeserver.settings.sections import Listener, Passwords, RateLimits, Registration, Settings
 from tests.api.client import path_of
 from tests.fakes.reactor import StillReactor
 
@@ -147,6 +147,7 @@ def assembled(folder: Path, database: str) -> AssembledServer:
     """A server that was started, with its data in `folder`."""
     settings = Settings(
         server_name="example.org",
+        listeners=(Listener(port=8008, serve=("client", "metrics")),),
         data_dir=folder,
         database=database,
         passwords=Passwords(1, 8),

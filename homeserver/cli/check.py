@@ -65,6 +65,8 @@ def find_risks(settings: Settings) -> Iterator[str]:
     for listener in settings.listeners:
         if _is_public(listener) and listener.tls is None:
             yield f"{listener.bind} port {listener.port} has no TLS: passwords can be read on their way"
+        if _is_public(listener) and "metrics" in listener.serve:
+            yield f"everybody who reaches {listener.bind} port {listener.port} can read this server's figures (metrics)"
     if settings.federation.enabled and not settings.federation.verify_certificates:
         yield "any server can pretend to be another one (federation.verify_certificates is false)"
     if settings.federation.enabled and settings.federation.allow_private_addresses:

@@ -233,7 +233,9 @@ class Settings:
     signing_key: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.path)))
     media_dir: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.path)))
     database: str = field(default="sqlite", repr=False, metadata=reads(kinds.database))
-    listeners: tuple[Listener, ...] = field(default=(Listener(port=8008, serve=SURFACES),), metadata=reads(_listeners))
+    listeners: tuple[Listener, ...] = field(
+        default=(Listener(port=8008, serve=("client", "federation", "media", "admin")),), metadata=reads(_listeners)
+    )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
         default=(ip_network("127.0.0.0/8"), ip_network("::1/128")), metadata=reads(kinds.list_of(kinds.network))
     )

@@ -35,7 +35,7 @@ def test_a_configuration_in_order_is_told_what_it_serves(tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "Server example.org, for clients at https://example.org/\n"
-        "  http://127.0.0.1:8008/ serves client, federation, media, admin, metrics\n"
+        "  http://127.0.0.1:8008/ serves client, federation, media, admin\n"
         f"Database: {tmp_path}/homeserver.db\n"
         "Registration: closed\n"
         "homeserver.yaml is in order.\n"
@@ -149,14 +149,14 @@ def test_a_careful_server_has_no_risks_and_a_careless_one_is_told_them() -> None
     careful = Settings(server_name="example.org")
     careless = Settings(
         server_name="example.org",
-        listeners=(Listener(port=8008, bind="0.0.0.0"),),
+        listeners=(Listener(port=8008, bind="0.0.0.0", serve=("client", "metrics")),),
         registration=Registration(enabled=True, require_token=False),
         federation=Federation(verify_certificates=False, allow_private_addresses=True),
         rate_limits=RateLimits(enabled=False),
     )
 
     assert list(find_risks(careful)) == []
-    assert len(list(find_risks(careless))) == 5
+    assert len(list(find_risks(careless))) == 6
 
 
 def test_open_registration_on_this_computer_alone_is_no_risk() -> None:

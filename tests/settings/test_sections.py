@@ -16,3 +16,9 @@ def test_every_class_of_endpoints_but_the_free_one_has_a_rate_limit() -> None:
 
 def test_new_rooms_have_the_version_that_the_specification_recommends() -> None:
     assert Settings(server_name="example.org").default_room_version == DEFAULT_ROOM_VERSION.name
+
+
+def test_figures_about_the_server_are_shown_only_where_somebody_says_so() -> None:
+    settings = Settings(server_name="example.org")
+
+    assert all("metrics" not in listener.serve for listener in settings.listeners)
