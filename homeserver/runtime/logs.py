@@ -45,6 +45,8 @@ _SECRET_NAMES: Final = frozenset(
     }
 )
 _HIDDEN: Final = "[hidden]"
+# What moves a terminal's cursor, or begins a line that looks like another entry. The lines of a trace stay lines.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRETS_IN_TEXT: Final = re.compile(
     r"""(?ix)
     ( \b (?: \w+_ )? (?: token | password | secret ) ["']? \s* [:=] \s* ["']? )  [^&\s'",}]+  # password=abc
@@ -70,7 +72,7 @@ def configure(level: str, form: str, stream: BinaryIO) -> None:
         _add_request_id,
         structlog.processors.format_exc_info,
         hide_secrets,
-        _as_json if is_json else _as_line(structlog.dev.ConsoleRenderer(colors=stream.isatty())),
+        *([_as_json] if is_json else [_escape_controls, _as_line(stream.isatty())]),
     ]
     structlog.configure(
         processors=processors,
@@ -110,6 +112,15 @@ def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Texts may be out of somebody's request. Of others than texts the renderer shows the `repr`."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
+
+
 def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
     try:
         return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
@@ -117,7 +128,9 @@ def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
         return json.dumps(event, default=repr).encode("ascii")
 
 
-def _as_line(renderer: structlog.dev.ConsoleRenderer) -> Processor:
+def _as_line(colors: bool) -> Processor:
+    renderer = structlog.dev.ConsoleRenderer(colors=colors)
+
     def render(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         return renderer(logger, method, event).encode("utf-8", "backslashreplace")
 

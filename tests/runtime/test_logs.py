@@ -122,3 +122,24 @@ def test_problems_that_twisted_reports_are_in_the_log(stream: Stream) -> None:
     broken, failed = stream.entries()
     assert (broken["level"], broken["text"], broken["source"]) == ("error", "it broke: rust", "twisted.web")
     assert "ValueError: at the edge" in failed["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_nobody_writes_entries_of_their_own_or_moves_the_cursor(form: str) -> None:
+    stream = io.BytesIO()
+    configure("info", form, stream)
+    hostile = "@a\r\n2026-01-01T00:00:00Z [error] forged\x1b[2J\x9b\u2028:example.org"
+
+    get_logger("x").info("left", user_id=hostile, rooms=[hostile])
+    try:
+        raise ValueError("\x1b[2J\x08")
+    except ValueError:
+        get_logger("x").exception("failed")
+    structlog.reset_defaults()
+
+    written = stream.getvalue().decode()
+    first, rest = written.split("\n", 1)
+    assert "left" in first
+    assert first.count("forged") == 2
+    assert "failed" in rest.split("\n")[0]
+    assert not any(control in written for control in "\r\x1b\x08")
