@@ -236,6 +236,8 @@ const acts = {
     async recover({ who }) {
         const { client } = people.get(who);
         const crypto = client.getCrypto();
+        // Private keys can be imported only where the public ones are known.
+        await crypto.userHasCrossSigningKeys(client.getUserId(), true);
         await crypto.bootstrapCrossSigning({});
         await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
         await crypto.checkKeyBackupAndEnable();
