@@ -6,22 +6,33 @@ from homeserver.core.identifiers import UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
-KEPT_MS: Final = 14 * 24 * 3600 * 1000
+DAY_MS: Final = 24 * 3600 * 1000
+DAYS_KEPT: Final = 2  # besides today: a client that retries does so within hours
 
 FIND = """
     SELECT outcome FROM client_transactions
-     WHERE user_id = :user_id AND device_id = :device_id AND scope = :scope AND transaction_id = :transaction_id"""
+     WHERE day IN (:today, :today - 1, :today - 2) AND user_id = :user_id AND device_id = :device_id
+       AND scope = :scope AND transaction_id = :transaction_id"""
 
 
-def find_outcome(tx: Transaction, user_id: UserID, device_id: str, scope: str, transaction_id: str) -> str | None:
+def find_outcome(
+    tx: Transaction, user_id: UserID, device_id: str, scope: str, transaction_id: str, *, now_ms: int
+) -> str | None:
     """What this transaction ID led to before (an event ID, or empty), or None if it is new."""
-    row = tx.one(FIND, user_id=user_id, device_id=device_id, scope=scope, transaction_id=transaction_id)
+    row = tx.one(
+        FIND,
+        today=now_ms // DAY_MS,
+        user_id=user_id,
+        device_id=device_id,
+        scope=scope,
+        transaction_id=transaction_id,
+    )
     return None if row is None else row[0]
 
 
 INSERT = """
-    INSERT INTO client_transactions (user_id, device_id, scope, transaction_id, outcome, written_ms)
-    VALUES (:user_id, :device_id, :scope, :transaction_id, :outcome, :written_ms)"""
+    INSERT INTO client_transactions (day, user_id, device_id, scope, transaction_id, outcome)
+    VALUES (:day, :user_id, :device_id, :scope, :transaction_id, :outcome)"""
 
 
 def insert_outcome(
@@ -32,31 +43,28 @@ def insert_outcome(
     `scope` is the endpoint with its path parameters: the same ID under another path is another transaction.
     """
     row = {
+        "day": now_ms // DAY_MS,
         "user_id": user_id,
         "device_id": device_id,
         "scope": scope,
         "transaction_id": transaction_id,
         "outcome": outcome,
-        "written_ms": now_ms,
     }
     tx.insert_many(INSERT, [row])
 
 
 SWEEP = """
-    DELETE FROM client_transactions WHERE (user_id, device_id, scope, transaction_id) IN (
-        SELECT user_id, device_id, scope, transaction_id FROM client_transactions
-         WHERE written_ms < :before LIMIT :limit)"""
+    DELETE FROM client_transactions WHERE (day, user_id, device_id, scope, transaction_id) IN (
+        SELECT day, user_id, device_id, scope, transaction_id FROM client_transactions
+         WHERE day < :first_kept ORDER BY day LIMIT :limit)"""
 
 
 def sweep(tx: Transaction, now_ms: int, limit: int) -> int:
     """Forget transaction IDs so old that no client retries them."""
-    return tx.run(SWEEP, before=now_ms - KEPT_MS, limit=limit)
+    return tx.run(SWEEP, first_kept=now_ms // DAY_MS - DAYS_KEPT, limit=limit)
 
 
+# Not a device's: one that logs in again under its old ID may still retry, and rows go within days.
 TABLES: Final[tuple[Table, ...]] = (
-    Table(
-        "client_transactions",
-        owners={Owner.USER: "user_id", Owner.DEVICE: "device_id"},
-        retention=Retention.expires(sweep),
-    ),
+    Table("client_transactions", owners={Owner.USER: "user_id"}, retention=Retention.expires(sweep)),
 )

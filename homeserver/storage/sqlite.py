@@ -33,6 +33,7 @@ HEADER: Final = b"SQLite format 3\0"
 
 NEXT_POSITION: Final = "UPDATE log_position SET value = value + 1 RETURNING value"
 READ_POSITION: Final = "SELECT value FROM log_position"
+IDS_PER_BLOCK: Final = 64  # so the counters' page is not written with every event
 NEXT_IDS: Final = """
     INSERT INTO counters (name, value) VALUES (:counter, :count)
         ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value"""
@@ -41,13 +42,14 @@ NEXT_IDS: Final = """
 class SQLiteTransaction(Transaction):
     """Statements on one connection. The writer's and the readers' differ in what SQLite lets them do."""
 
-    __slots__ = ("connection", "cursor", "position")
+    __slots__ = ("_blocks", "connection", "cursor", "position")
 
     def __init__(self, connection: apsw.Connection, dialect: Dialect) -> None:
         super().__init__(dialect)
         self.connection = connection
         self.cursor = connection.cursor()
         self.position: int | None = None  # the newest that was given in this transaction
+        self._blocks: dict[str, tuple[int, int]] = {}  # of each counter: the next number, and where the block ends
 
     def all(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:  # Any: see Transaction
         """Every row of a query."""
@@ -77,10 +79,19 @@ class SQLiteTransaction(Transaction):
             self._execute(sql, dict(row))
 
     def next_ids(self, counter: str, count: int = 1) -> int:
-        """The first of `count` fresh numbers of a counter."""
-        row = self.one(NEXT_IDS, counter=counter, count=count)
-        last: int = row[0] if row is not None else 0
-        return last - count + 1
+        """The first of `count` fresh numbers of a counter, from a block that is taken at once."""
+        first, end = self._blocks.get(counter, (0, 0))
+        if first + count > end:
+            taken = max(count, IDS_PER_BLOCK)
+            row = self.one(NEXT_IDS, counter=counter, count=taken)
+            last: int = row[0] if row is not None else 0
+            first, end = last - taken + 1, last + 1
+        self._blocks[counter] = (first + count, end)
+        return first
+
+    def forget_blocks(self) -> None:
+        """What was taken is not sure to be taken any more: a transaction, or a part of one, was undone."""
+        self._blocks.clear()
 
     def at_position(self, tables: tuple[str, ...], fn: Callable[[Transaction, int], None]) -> None:  # noqa: ARG002
         """Call `fn` with the next position, at once: there is no other writer."""
@@ -158,6 +169,7 @@ class SQLiteWriter:
         except apsw.Error:
             return False
         self.transaction.position = self._before_job
+        self.transaction.forget_blocks()
         return True
 
     def commit(self) -> None:
@@ -169,6 +181,7 @@ class SQLiteWriter:
     def rollback(self) -> None:
         """Forget the transaction, if there still is one."""
         self.transaction.position = None
+        self.transaction.forget_blocks()
         if self.connection.in_transaction:
             try:
                 self.transaction.cursor.execute("ROLLBACK")

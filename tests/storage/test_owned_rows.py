@@ -3,8 +3,8 @@
 from typing import Any
 
 from homeserver.core.identifiers import DeviceID, UserID
-from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Transaction
+from homeserver.storage.device_keys import find_device_keys, store_device_keys
 from homeserver.storage.devices import devices_of_user, insert_device
 from homeserver.storage.owned_rows import GONE_WITH_ACCOUNT, delete_device_rows, delete_private_rows
 from homeserver.storage.schema import TABLES, tables_of
@@ -24,14 +24,14 @@ def count(tx: Transaction, table: str) -> Any:
 def test_with_a_device_goes_what_is_its_own_and_nothing_else(db: SyncDatabase) -> None:
     for user_id, device_id in ((ALICE, PHONE), (ALICE, TABLET), (BOB, PHONE)):
         db.write(insert_device, user_id, device_id, display_name=None, now_ms=1)
-        db.write(insert_outcome, user_id, device_id, "send", "1", outcome="$event", now_ms=1)
+        db.write(store_device_keys, user_id, device_id, b"{}")
 
     db.write(delete_device_rows, ALICE, [PHONE])
 
     assert [device.device_id for device in db.read(devices_of_user, ALICE)] == [TABLET]
-    assert db.read(find_outcome, ALICE, PHONE, "send", "1") is None
-    assert db.read(find_outcome, ALICE, TABLET, "send", "1") == "$event"
-    assert db.read(find_outcome, BOB, PHONE, "send", "1") == "$event"
+    assert db.read(find_device_keys, ALICE, PHONE) is None
+    assert db.read(find_device_keys, ALICE, TABLET) == b"{}"
+    assert db.read(find_device_keys, BOB, PHONE) == b"{}"
 
 
 def test_every_table_with_rows_of_devices_is_among_those_that_are_emptied(db: SyncDatabase) -> None:

@@ -63,10 +63,11 @@ class ToDevice:
     def _send(
         self, tx: Transaction, sender: UserID, device_id: DeviceID, scope: str, transaction_id: str, messages: Messages
     ) -> None:
-        if find_outcome(tx, sender, device_id, scope, transaction_id) is not None:
+        now_ms = self._clock.now_ms()
+        if find_outcome(tx, sender, device_id, scope, transaction_id, now_ms=now_ms) is not None:
             return
         self.deliver(tx, messages)
-        insert_outcome(tx, sender, device_id, scope, transaction_id, outcome="", now_ms=self._clock.now_ms())
+        insert_outcome(tx, sender, device_id, scope, transaction_id, outcome="", now_ms=now_ms)
 
     def deliver(self, tx: Transaction, messages: Messages) -> None:
         """Put messages for users of this server into the inboxes of those devices that exist."""

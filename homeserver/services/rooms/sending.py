@@ -76,7 +76,12 @@ class Sending:
     def _send(self, tx: Transaction, room_id: RoomID, draft: Draft, transaction: ClientTransaction | None) -> EventID:
         if transaction is not None:
             outcome = find_outcome(
-                tx, draft.sender, transaction.device_id, transaction.scope, transaction.transaction_id
+                tx,
+                draft.sender,
+                transaction.device_id,
+                transaction.scope,
+                transaction.transaction_id,
+                now_ms=self._clock.now_ms(),
             )
             if outcome is not None:
                 return EventID(outcome)

@@ -111,18 +111,16 @@ CREATE TABLE relations (
 CREATE INDEX relations_by_target ON relations (relates_to, rel_type);
 CREATE INDEX relations_by_room ON relations (room_id);
 
--- A client's transaction ID and what became of it.
+-- A client's transaction ID and what became of it. The day comes first: whole days are forgotten, without an index.
 CREATE TABLE client_transactions (
+    day BIGINT NOT NULL,
     user_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
     scope TEXT NOT NULL,
     transaction_id TEXT NOT NULL,
     outcome TEXT NOT NULL,
-    written_ms BIGINT NOT NULL,
-    PRIMARY KEY (user_id, device_id, scope, transaction_id)
-);
-
-CREATE INDEX client_transactions_by_age ON client_transactions (written_ms);
+    PRIMARY KEY (day, user_id, device_id, scope, transaction_id)
+) WITHOUT ROWID;
 
 -- What an event does to unread counts: one row for each class of users whose push rules are equal.
 CREATE TABLE class_notifications (
@@ -135,7 +133,7 @@ CREATE TABLE class_notifications (
     highlight BOOLEAN NOT NULL,
     written_ms BIGINT NOT NULL,
     PRIMARY KEY (room_id, class_key, place)
-);
+) WITHOUT ROWID;
 
 CREATE INDEX class_notifications_by_age ON class_notifications (written_ms);
 
@@ -149,6 +147,6 @@ CREATE TABLE personal_notifications (
     highlight BOOLEAN NOT NULL,
     written_ms BIGINT NOT NULL,
     PRIMARY KEY (room_id, user_id, place)
-);
+) WITHOUT ROWID;
 
 CREATE INDEX personal_notifications_by_age ON personal_notifications (written_ms);
