@@ -10,6 +10,8 @@ for (const level of ["log", "info", "debug", "trace"]) {
     console[level] = console.error; // the standard output is for answers
 }
 
+process.on("unhandledRejection", (problem) => console.error("nobody caught", problem)); // a page would live on, too
+
 const sdk = await import("matrix-js-sdk");
 const { CryptoEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 const { VerificationPhase, VerificationRequestEvent, VerifierEvent } = await import(
