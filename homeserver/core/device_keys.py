@@ -62,6 +62,7 @@ class KeyQuery:
 def checked_device_keys(device_keys: object, *, user_id: str, device_id: str) -> dict[str, Any]:
     """What a device publishes of itself, if it is well-formed and really its own. Raises BadJson."""
     keys = _object(device_keys, "device_keys")
+    check_size(keys, MAX_DEVICE_KEYS_BYTES, "device_keys")
     if keys.get("user_id") != user_id or keys.get("device_id") != device_id:
         raise BadJson("device_keys belong to another user or device")
     algorithms = keys.get("algorithms")
@@ -76,7 +77,6 @@ def checked_device_keys(device_keys: object, *, user_id: str, device_id: str) ->
     check_signatures(keys.get("signatures"))
     if "unsigned" in keys and not isinstance(keys["unsigned"], dict):
         raise BadJson("unsigned must be an object")
-    check_size(keys, MAX_DEVICE_KEYS_BYTES, "device_keys")
     return keys
 
 

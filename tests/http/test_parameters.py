@@ -1,5 +1,6 @@
 """What the door reads from path, query and body, and what it refuses."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -239,9 +240,11 @@ def calls_of(action: Callable[[], object]) -> int:
         if event in ("call", "c_call"):
             calls.append(event)
 
+    gc.disable()  # others have functions called whenever it runs
     sys.setprofile(note)
     try:
         action()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return len(calls)

@@ -1,7 +1,7 @@
 """Client-server API: sending events to a room, and redacting them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -9,6 +9,9 @@ from homeserver.core.identifiers import DeviceID
 from homeserver.http.endpoint import ACCESS_TOKEN, JsonObject, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.rooms.sending import ClientTransaction, Sending
+
+# An event has 64 KiB; in JSON as clients write it (escapes, spaces) that may be a few times as much.
+EVENT_BODY_BYTES: Final = 512 * 1024
 
 
 class RedactBody(msgspec.Struct, frozen=True):
@@ -32,6 +35,7 @@ class SendingEndpoints:
         body=JsonObject,
         guests=True,
         suspended=False,
+        max_body_bytes=EVENT_BODY_BYTES,
     )
     async def send_message(self, request: Request[NoQuery, JsonObject]) -> Reply:
         """Send a message event; once per transaction ID."""
@@ -68,6 +72,7 @@ class SendingEndpoints:
         body=JsonObject,
         guests=True,
         suspended=False,
+        max_body_bytes=EVENT_BODY_BYTES,
     )
     async def set_state(self, request: Request[NoQuery, JsonObject]) -> Reply:
         """Set a piece of the room's state."""

@@ -14,12 +14,14 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
 from homeserver.services.accounts.interactive_auth import DUMMY, REGISTRATION_TOKEN, Attempt, InteractiveAuth
 from homeserver.services.accounts.passwords import Passwords, check_new_password
+from homeserver.services.accounts.profiles import LONGEST_DISPLAY_NAME
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
 from homeserver.services.errors import (
     Exclusive,
     Forbidden,
     GuestAccessForbidden,
+    InvalidParameter,
     InvalidUsername,
     MissingParameter,
     UserInUse,
@@ -137,8 +139,13 @@ class Registration:
         device: DeviceWish | None = None,
         display_name: str | None = None,
     ) -> Registered:
-        """Make an account, whether registration is open or not. Raises InvalidUsername, UserInUse, WeakPassword."""
+        """Make an account, whether registration is open or not.
+
+        Raises InvalidUsername, UserInUse, WeakPassword, InvalidParameter.
+        """
         user_id = self._wanted_user_id(username)
+        if display_name is not None and len(display_name) > LONGEST_DISPLAY_NAME:
+            raise InvalidParameter(f"A display name has at most {LONGEST_DISPLAY_NAME} characters")
         await self._check_free(user_id, appservice_id=None)
         account = Account(
             user_id,

@@ -34,6 +34,7 @@ SESSION_DATA_LIMIT_BYTES: Final = 64 * 1024
 NAME_LIMIT: Final = 255
 MOST_VERSIONS: Final = 100
 MOST_KEYS: Final = 1_000_000
+MOST_AT_ONCE: Final = 20_000  # of a size that keys really have, more do not fit into a request
 
 NO_BACKUP: Final = "There is no such version of the key backup"
 VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
@@ -94,6 +95,8 @@ class KeyBackups:
 
         Raises NotFound, TooLarge, and WrongRoomKeysVersion for another version than the current one.
         """
+        if len(keys) > MOST_AT_ONCE:
+            raise TooLarge(f"At most {MOST_AT_ONCE} keys are added at once")
         encoded = [_backed_up(room_id, session_id, key) for (room_id, session_id), key in keys.items()]
         return await self._database.write(self._add_keys, user_id, version, encoded)
 

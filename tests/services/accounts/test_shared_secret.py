@@ -87,6 +87,13 @@ def test_nul_cannot_move_the_borders_of_what_is_proven(by_secret: SharedSecretRe
         now(by_secret.register(replace(unsigned, mac=proof(SECRET, unsigned))))
 
 
+def test_a_display_name_is_bounded_as_in_profiles(by_secret: SharedSecretRegistration) -> None:
+    wish = replace(signed(by_secret.new_nonce()), display_name="n" * 300)
+
+    with pytest.raises(InvalidParameter):
+        now(by_secret.register(wish))
+
+
 def test_a_name_that_is_taken_stays_taken(world: World, by_secret: SharedSecretRegistration) -> None:
     register(world, "alice")
 

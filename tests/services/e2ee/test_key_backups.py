@@ -194,6 +194,8 @@ def test_sizes_are_bounded(world: World) -> None:
         add(world, version, {(ONE, "s"): key("x" * 70_000)})
     with pytest.raises(InvalidParameter):
         add(world, version, {(ONE, "x" * 300): key()})
+    with pytest.raises(TooLarge):
+        add(world, version, {(ONE, f"{number}"): key() for number in range(20_001)})
     with pytest.raises(BadJson):
         create(world, public_key=0.5)
     with pytest.raises(BadJson):
