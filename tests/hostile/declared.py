@@ -146,6 +146,7 @@ class Draft:
     token: str
     body: Value | None
     content_type: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def addressed(self, cast: Cast) -> Sent:
         """The bytes to send, with the names that are in use now."""
@@ -153,7 +154,7 @@ class Draft:
         if self.query:
             pairs = (name + b"=" + _encoded(value, cast.names) for name, value in self.query)
             target += b"?" + b"&".join(pairs)
-        headers = [*authorization(self.token, cast)]
+        headers = [*authorization(self.token, cast), *self.headers]
         if self.body is not None:
             headers.append((b"Content-Type", self.content_type))
         body = None if self.body is None else write(self.body, cast.names)
@@ -174,6 +175,29 @@ STRANGE_AUTHORIZATIONS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "of nobody's server": (b"X-Matrix ",),
     "of itself": (b'X-Matrix origin="127.0.0.1",destination="127.0.0.1",key="ed25519:a",sig="AA"', b"X-Matrix x=y"),
 }
+
+
+# None of these changes what is answered, but for the worse.
+STRANGE_HEADERS: Final[tuple[tuple[tuple[bytes, bytes], ...], ...]] = (
+    ((b"X-Forwarded-For", b"unknown, 1.2.3.4.5, [::1, \xff, "),),
+    ((b"X-Forwarded-For", b"1.1.1.1," * 500),),
+    ((b"X-Forwarded-For", b"fe80::1%25eth0"), (b"X-Forwarded-For", b"::ffff:127.0.0.1")),
+    ((b"Content-Encoding", b"gzip"),),
+    ((b"Accept-Encoding", b"gzip;q=x, br;q=-1, *;q=0, identity;q=0"),),
+    ((b"Accept", b"application/xml;q=" + b"9" * 400),),
+    ((b"Range", b"bytes=-1-,5-2"),),
+    ((b"If-None-Match", b"*"), (b"If-Modified-Since", b"Thu, 99 Foo 0000 99:99:99 GMT")),
+    ((b"X-HTTP-Method-Override", b"DELETE"),),
+    ((b"Expect", b"100-continue"),),
+    ((b"Expect", b"the-unexpected"),),
+    ((b"Origin", b"null"), (b"Access-Control-Request-Method", b"\xff")),
+    ((b"User-Agent", b"\xf0\x9f\x95\x8a\xff" * 400),),
+    ((b"User-Agent", b"%s%n{}$(id)`id`\x1b[2J"),),
+    ((b"Cookie", b"access_token=x; a" * 200),),
+    ((b"Connection", b"close"),),
+    ((b"Upgrade", b"h2c"), (b"Connection", b"Upgrade")),
+    ((b"Host", b"elsewhere.example"),),
+)
 
 
 def authorization(token: str, cast: Cast) -> list[tuple[bytes, bytes]]:
@@ -322,8 +346,8 @@ def fitting(kind: Any, name: str) -> st.SearchStrategy[Value]:  # Any: one of ms
     if isinstance(kind, inspect.ListType | inspect.SetType | inspect.FrozenSetType | inspect.VarTupleType):
         return st.lists(fitting(kind.item_type, name), max_size=3)
     if isinstance(kind, inspect.DictType):
-        if isinstance(kind.value_type, inspect.AnyType):
-            return objects()
+        if isinstance(kind.value_type, inspect.AnyType) or name in OPEN_OBJECTS:
+            return _open_objects(name)
         return st.dictionaries(st.one_of(_texts(name), keys()), fitting(kind.value_type, name), max_size=3)
     if isinstance(kind, inspect.StructType):
         return st.deferred(lambda: _structs(kind))
@@ -336,28 +360,142 @@ def _structs(kind: inspect.StructType) -> st.SearchStrategy[Value]:
     return st.fixed_dictionaries(required, optional=optional)
 
 
-# Where the body is free, these make sense somewhere.
-CONTENTS: Final[tuple[Value, ...]] = (
-    {"msgtype": "m.text", "body": "text"},
-    {"membership": "join"},
-    {"membership": "ban", "reason": "r"},
-    {"name": "n"},
-    {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": Known("other room")}]},
-    {"history_visibility": "world_readable"},
-    {"users": {Known("self"): 100, Known("friend"): 50}, "events": {"m.room.name": 50}, "ban": 50},
-    {"alias": Known("own alias"), "alt_aliases": [Known("new alias")]},
-    {"allow": ["*"], "deny": ["*.example"], "allow_ip_literals": False},
-    {"algorithm": "m.megolm.v1.aes-sha2"},
-    {"m.relates_to": {"rel_type": "m.annotation", "event_id": Known("own event"), "key": "+"}},
-    {"m.relates_to": {"rel_type": "m.thread", "event_id": Known("own event")}, "m.mentions": {"room": True}},
-    {"m.relates_to": {"rel_type": "m.replace", "event_id": Known("own event")}, "m.new_content": {"body": "x"}},
-    {"redacts": Known("own event"), "reason": "r"},
-    {"order": 0.5},
-    {"displayname": "d"},
-    {"ignored_users": {Known("friend"): {}}},
-    {"via": [Known("own server")], "order": "a"},
-    {"public_key": "A", "display_name": "d", "key_validity_url": "http://127.0.0.1:1/"},
+# What events and account data of some type hold: type, state key, content.
+EVENTS_OF_TYPES: Final[tuple[tuple[str, Value, Value], ...]] = (
+    ("m.room.message", "", {"msgtype": "m.text", "body": "text"}),
+    ("m.room.message", "", {"m.mentions": {"room": True, "user_ids": [Known("friend")]}, "body": "text"}),
+    ("m.room.message", "", {"m.relates_to": {"rel_type": "m.thread", "event_id": Known("own event")}, "body": "b"}),
+    ("m.room.message", "", {"m.relates_to": {"m.in_reply_to": {"event_id": Known("own event")}}, "body": "b"}),
+    (
+        "m.room.message",
+        "",
+        {"m.relates_to": {"rel_type": "m.replace", "event_id": Known("own event")}, "m.new_content": {"body": "x"}},
+    ),
+    (
+        "m.reaction",
+        "",
+        {"m.relates_to": {"rel_type": "m.annotation", "event_id": Known("own event"), "key": "+"}},
+    ),
+    ("m.room.redaction", "", {"redacts": Known("own event"), "reason": "r"}),
+    ("m.room.member", Known("self"), {"membership": "join", "displayname": "d", "avatar_url": "mxc://a/b"}),
+    ("m.room.member", Known("friend"), {"membership": "ban", "reason": "r"}),
+    ("m.room.member", Known("stranger"), {"membership": "invite", "is_direct": True}),
+    (
+        "m.room.member",
+        Known("stranger"),
+        {
+            "membership": "invite",
+            "third_party_invite": {
+                "display_name": "d",
+                "signed": {"mxid": Known("stranger"), "token": "t", "signatures": {"a": {"ed25519:0": "AA"}}},
+            },
+        },
+    ),
+    ("m.room.name", "", {"name": "n"}),
+    ("m.room.topic", "", {"topic": "t", "m.topic": {"m.text": [{"body": "t", "mimetype": "text/plain"}]}}),
+    ("m.room.avatar", "", {"url": "mxc://a/b", "info": {"h": 1, "w": 1}}),
+    ("m.room.join_rules", "", {"join_rule": "public"}),
+    (
+        "m.room.join_rules",
+        "",
+        {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": Known("other room")}]},
+    ),
+    ("m.room.history_visibility", "", {"history_visibility": "world_readable"}),
+    ("m.room.guest_access", "", {"guest_access": "can_join"}),
+    (
+        "m.room.power_levels",
+        "",
+        {
+            "users": {Known("friend"): 50},
+            "users_default": 0,
+            "events": {"m.room.name": 50},
+            "events_default": 0,
+            "state_default": 50,
+            "ban": 50,
+            "kick": 50,
+            "redact": 50,
+            "invite": 0,
+            "notifications": {"room": 50},
+        },
+    ),
+    ("m.room.canonical_alias", "", {"alias": Known("own alias"), "alt_aliases": [Known("own alias")]}),
+    ("m.room.server_acl", "", {"allow": ["*"], "deny": ["*.example", "1.2.3.?"], "allow_ip_literals": False}),
+    ("m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2", "rotation_period_ms": 1}),
+    ("m.room.tombstone", "", {"body": "b", "replacement_room": Known("other room")}),
+    ("m.room.pinned_events", "", {"pinned": [Known("own event")]}),
+    ("m.room.create", "", {"room_version": "11", "creator": Known("self")}),
+    ("m.room.third_party_invite", "t", {"display_name": "d", "key_validity_url": "https://a/", "public_key": "AA"}),
+    ("m.space.child", Known("other room"), {"via": [Known("own server")], "order": "a", "suggested": True}),
+    ("m.direct", "", {Known("friend"): [Known("own room")]}),
+    ("m.ignored_user_list", "", {"ignored_users": {Known("friend"): {}}}),
+    ("m.tag", "", {"tags": {"u.work": {"order": 0.5}}}),
+    ("m.fully_read", "", {"event_id": Known("own event")}),
+    ("m.push_rules", "", {"global": {"override": [], "content": []}}),
 )
+SIGNED: Final = {"keys": {"ed25519:AAAA": "AAAA"}, "signatures": {Known("self"): {"ed25519:AAAA": "AA"}}}
+ONE_TIME_KEYS: Final = {"signed_curve25519:AAAA": {"key": "A" * 43, **SIGNED}, "curve25519:B": "B" * 43}
+
+# What an object holds where its declaration leaves it open, by the name of its field.
+OPEN_OBJECTS: Final[Mapping[str, tuple[Value, ...]]] = {
+    "creation_content": (
+        {"m.federate": False},
+        {"type": "m.space", "predecessor": {"room_id": Known("other room"), "event_id": Known("other event")}},
+        {"additional_creators": [Known("friend"), Known("remote user")]},
+        {"room_version": "1", "creator": Known("friend")},
+    ),
+    "power_level_content_override": tuple(each[2] for each in EVENTS_OF_TYPES if each[0] == "m.room.power_levels"),
+    "content": tuple(each[2] for each in EVENTS_OF_TYPES),
+    "third_party_signed": (
+        {"sender": Known("friend"), "mxid": Known("self"), "token": "t", "signatures": {"a": {"ed25519:0": "AA"}}},
+    ),
+    "device_keys": (
+        {"user_id": Known("self"), "device_id": Known("device of self"), "algorithms": ["m.olm.v1"], **SIGNED},
+        {Known("self"): [], Known("friend"): [Known("device of friend")]},
+    ),
+    "one_time_keys": (ONE_TIME_KEYS, {Known("self"): {Known("device of self"): "signed_curve25519"}}),
+    "fallback_keys": (ONE_TIME_KEYS,),
+    "master_key": ({"user_id": Known("self"), "usage": ["master"], "keys": {"ed25519:" + "A" * 43: "A" * 43}},),
+    "self_signing_key": ({"user_id": Known("self"), "usage": ["self_signing"], **SIGNED},),
+    "user_signing_key": ({"user_id": Known("self"), "usage": ["user_signing"], **SIGNED},),
+    "messages": ({Known("friend"): {"*": {"a": 1}, Known("device of friend"): {}}},),
+    "auth_data": ({"public_key": "A", "signatures": {}},),
+    "session_data": ({"ciphertext": "A", "mac": "A", "ephemeral": "A"},),
+    "identifier": ({"type": "m.id.user", "user": Known("self")}, {"type": "m.id.thirdparty", "medium": "email"}),
+}
+# What whole bodies that are left open may hold, besides.
+RULE: Final = {
+    "actions": ["notify", {"set_tweak": "sound", "value": "default"}],
+    "conditions": [
+        {"kind": "event_match", "key": "content.body", "pattern": "a*"},
+        {"kind": "room_member_count", "is": ">2"},
+        {"kind": "sender_notification_permission", "key": "room"},
+        {"kind": "event_property_contains", "key": "content.a", "value": 1},
+    ],
+    "pattern": "word",
+}
+OPEN_BODIES: Final[tuple[Value, ...]] = (
+    RULE,
+    {"displayname": "d"},
+    {"avatar_url": "mxc://a/b"},
+    {"order": 0.5},
+    {Known("self"): {Known("device of self"): {"user_id": Known("self"), **SIGNED}}},
+    {
+        "room": {
+            "timeline": {"limit": 5, "types": ["m.*"], "not_senders": [Known("friend")], "lazy_load_members": True},
+            "rooms": [Known("own room")],
+            "state": {"contains_url": True},
+        },
+        "event_fields": ["content.body", "type"],
+        "event_format": "client",
+        "presence": {"not_types": ["*"]},
+    },
+    *(content for _, _, content in EVENTS_OF_TYPES),
+)
+
+
+def _open_objects(name: str) -> st.SearchStrategy[Value]:
+    known = OPEN_OBJECTS.get(name)
+    return objects() if known is None else st.one_of(st.sampled_from(known), st.sampled_from(known), objects())
 
 
 @cache
@@ -368,7 +506,7 @@ def bodies(declared: Any) -> st.SearchStrategy[Value | None]:  # Any: the body's
     if declared is Upload or declared is bytes:
         return st.sampled_from([*NO_JSON, Raw(b"\x89PNG\r\n\x1a\n" + b"\0" * 64), Raw(b"GIF89a")])
     if declared == JsonObject:
-        return st.one_of(st.sampled_from(CONTENTS), objects())
+        return st.one_of(st.sampled_from(OPEN_BODIES), objects())
     return fitting(inspect.type_info(declared), "")
 
 
@@ -380,13 +518,24 @@ def drafts(draw: st.DrawFn, endpoint: Endpoint) -> Draft:
     choices += ["path"] if "{" in endpoint.path else []
     choices += ["query"] * 3 if endpoint.query is not NoQuery else ["query"]
     wrong = {draw(st.sampled_from(choices)), draw(st.sampled_from([*choices, "nothing"]))}
+    path = draw(_paths(endpoint.path, is_wrong="path" in wrong))
+    body = draw(_sent_bodies(endpoint.body, is_wrong="body" in wrong))
+    if endpoint.body == JsonObject and ("{eventType}" in endpoint.path or "{type}" in endpoint.path):
+        event_type, state_key, content = draw(st.sampled_from(EVENTS_OF_TYPES))
+        if "path" not in wrong:
+            replaced = {"{eventType}": event_type, "{type}": event_type, "{stateKey}": state_key}
+            names = endpoint.path.split("/")[1:]
+            path = tuple(replaced.get(name, segment) for name, segment in zip(names, path, strict=True))
+        if draw(st.integers(0, 3)):
+            body = draw(spoiled(content)) if "body" in wrong else content
     return Draft(
         endpoint.method,
-        draw(_paths(endpoint.path, is_wrong="path" in wrong)),
+        path,
         draw(_queries(endpoint.query, is_wrong="query" in wrong)),
         draw(_tokens(endpoint.auth, is_wrong="token" in wrong)),
-        draw(_sent_bodies(endpoint.body, is_wrong="body" in wrong)),
+        body,
         draw(st.sampled_from([b"application/json"] * 8 + [b"text/plain", b"", b"\xff", b"image/png", b"a/b; c" * 50])),
+        draw(st.sampled_from(STRANGE_HEADERS)) if draw(st.integers(0, 7)) == 0 else (),
     )
 
 

@@ -2,6 +2,7 @@
 what endpoints declare (test_declared.py).
 """
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -126,6 +127,14 @@ def test_a_body_that_is_too_long_is_refused_and_the_connection_goes_on(alice: Cl
     answer = alice.send("POST", "createRoom", content=b'{"name": "%s"}' % (b"x" * 3_000_000))
 
     assert (answer.status, answer.json["errcode"]) == (413, "M_TOO_LARGE")
+
+
+def test_a_body_that_unpacks_to_more_is_not_unpacked(alice: Client) -> None:
+    bomb = gzip.compress(b'{"name": "%s"}' % (b"x" * 50_000_000))
+
+    answer = alice.send("POST", "createRoom", content=bomb, headers={"Content-Encoding": "gzip"})
+
+    assert (answer.status, answer.json["errcode"]) == (400, "M_NOT_JSON")
 
 
 # Nesting and graphs
