@@ -124,7 +124,7 @@ MINIMUM_SHARES: Final[Mapping[str, tuple[Callable[[ForkedRoom], bool], float]]] 
     "a conflict": (lambda room: room.has_conflict, 0.80),
     "a power fight": (lambda room: room.has_power_fight, 0.22),
     "a rejection": (lambda room: room.has_rejection, 0.80),
-    "a rejection by the state alone": (lambda room: room.has_rejection_by_state, 0.06),
+    "a rejection by the state alone": (lambda room: room.has_rejection_by_state, 0.05),
     "a soft failure": (lambda room: room.has_soft_failure, 0.33),
     "a ban race": (lambda room: room.has_ban_race, 0.25),
 }

@@ -198,6 +198,23 @@ def test_an_event_that_only_authorised_others_comes_back_though_no_state_has_it(
     assert state == room.after(name)
 
 
+@before_12
+def test_the_chain_of_a_power_event_counts_where_it_leads_through_events_in_no_conflict_too(
+    version: RoomVersion,
+) -> None:
+    room = Scene(version, users={CAROL: 50})
+    joined = room.member(CAROL, "join", after=[room.last], time=900)
+    between = room.power_levels({CAROL: 50}, sender=CAROL, after=[joined])
+    sides = [room.power_levels({CAROL: 50, BOB: level}, after=[between]) for level in (1, 2)]
+    joined_again = room.member(CAROL, "join", after=[joined], time=5)
+
+    state = room.resolve(room.after(sides[0]), with_entry(room.after(sides[1]), joined_again))
+
+    # Both power levels lead to the first join, through some that are in both chains: so it comes first, for all its
+    # clock says.
+    assert state["m.room.member", CAROL] == joined_again.event_id
+
+
 @every_v2
 def test_what_was_set_before_a_demotion_stays_wherever_the_branches_meet(version: RoomVersion) -> None:
     room = scene(version)

@@ -7,6 +7,7 @@ Spec: rooms/v1, rooms/v2, rooms/v12 #state-resolution
 import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import auth_types_for
@@ -21,12 +22,21 @@ Events = Mapping[EventID, Event]
 
 
 def resolution(
-    states: Sequence[StateMap], events: Events, create_id: EventID, rejected: Collection[EventID] = ()
+    states: Sequence[StateMap],
+    events: Events,
+    create_id: EventID,
+    rejected: Collection[EventID] = (),
+    *,
+    within_the_set: bool = False,
 ) -> dict[StateKey, EventID]:
-    """The resolution of a set of states of the room with this m.room.create event."""
+    """The resolution of a set of states of the room with this m.room.create event.
+
+    `within_the_set` departs from the text, as some servers do: the chains of power events are followed only as long
+    as they stay in the full conflicted set.
+    """
     if events[create_id].version.state_resolution is StateResolution.V1:
         return _resolution_v1(states, events, rejected)
-    return _Resolution(states, events, create_id, rejected).result()
+    return _Resolution(states, events, create_id, rejected, within_the_set).result()
 
 
 def chain_of(event_id: EventID, events: Events) -> set[EventID]:
@@ -52,10 +62,17 @@ class _Resolution:
     """Version 2 and 2.1."""
 
     def __init__(
-        self, states: Sequence[StateMap], events: Events, create_id: EventID, rejected: Collection[EventID]
+        self,
+        states: Sequence[StateMap],
+        events: Events,
+        create_id: EventID,
+        rejected: Collection[EventID],
+        within_the_set: bool,
     ) -> None:
         self.states = states
         self.events = events
+        self.ordered_by = events  # what the chains of power events are followed in
+        self.within_the_set = within_the_set
         self.rejected = rejected
         self.create = events[create_id]
         self.is_v2_1 = self.create.version.state_resolution is StateResolution.V2_1
@@ -71,8 +88,16 @@ class _Resolution:
         full = self.conflicted | self.auth_difference()
         if self.is_v2_1:
             full |= self.conflicted_state_subgraph()
+        if self.within_the_set:
+            self.ordered_by = {
+                event_id: replace(
+                    self.events[event_id],
+                    auth_event_ids=tuple(each for each in self.events[event_id].auth_event_ids if each in full),
+                )
+                for event_id in full
+            }
         power_events = {event_id for event_id in full if self.is_power_event(self.events[event_id])}
-        selected = power_events.union(*(chain_of(event_id, self.events) & full for event_id in power_events))
+        selected = power_events.union(*(chain_of(event_id, self.ordered_by) & full for event_id in power_events))
         state = {} if self.is_v2_1 else dict(self.unconflicted)
         self.iterative_auth_checks(state, self.reverse_topological_power_ordering(selected))
         remaining = full - selected
@@ -105,7 +130,7 @@ class _Resolution:
         waiting = set(event_ids)
         ordering: list[EventID] = []
         while waiting:
-            candidates = [each for each in waiting if not chain_of(each, self.events) & waiting]
+            candidates = [each for each in waiting if not chain_of(each, self.ordered_by) & waiting]
             ordering.append(min(candidates, key=self.comparison))
             waiting.remove(ordering[-1])
         return ordering
