@@ -11,7 +11,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
-from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
 from homeserver.storage.database import Database, Transaction
 
@@ -50,7 +50,9 @@ class RoomAliases:
         await self._database.write(self._delete, user_id, room_alias, is_admin=is_admin)
 
     def _of_room(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
-        self._readers.access(tx, room_id, user_id)
+        access = self._readers.access(tx, room_id, user_id)
+        if not access.is_joined and not access.is_open:
+            raise Forbidden(NOT_IN_ROOM)
         return aliases_of_room(tx, room_id)
 
     def _create(self, tx: Transaction, alias: Alias) -> None:

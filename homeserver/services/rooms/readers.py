@@ -19,20 +19,29 @@ from homeserver.storage.memberships import Membership, find_membership
 from homeserver.storage.rooms import RoomHead, find_head
 
 VISIBILITY: StateKey = ("m.room.history_visibility", "")
-MOST_DEPARTURES: Final = 20  # kicks, bans and unbans in a row; further back nobody looks
+MOST_STEPS: Final = 20  # kicks, bans, invites in a row since the user was last in the room; further back nobody looks
 NOT_IN_ROOM: Final = "You are not in this room, and it does not let others read"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a user may read of a room: `root` is the state to show, `upto_place` where the timeline ends for them."""
+    """What a user may read of a room: `root` is the state to show, `upto_place` where the timeline ends for them.
+
+    `member_upto` is the place up to which the user was joined last, None for one who never was: up to there, shared
+    history is open, from before the join too.
+    """
 
     head: RoomHead
     membership: Membership | None
     root: bytes
     upto_place: int
+    member_upto: int | None
+    is_open: bool = False  # everybody may read the room as it is now
 
-    is_member: bool  # joined now, or until `upto_place`: sees shared history from before the join
+    @property
+    def is_joined(self) -> bool:
+        """Whether the user is in the room now."""
+        return self.membership is not None and self.membership.membership == "join"
 
 
 class Readers:
@@ -51,14 +60,13 @@ class Readers:
             raise Forbidden(NOT_IN_ROOM)
         membership = find_membership(tx, room_id, user_id)
         if membership is not None and membership.membership == "join":
-            return Access(head, membership, head.current_root, head.last_place, is_member=True)
+            return Access(head, membership, head.current_root, head.last_place, head.last_place)
+        departure = None if membership is None else self.departure(tx, membership)
+        member_upto = None if departure is None else departure.place
         if self._visibility(tx, room_id, head.current_root) is Visibility.WORLD_READABLE:
-            return Access(head, membership, head.current_root, head.last_place, is_member=False)
-        left = membership is not None and membership.membership in ("leave", "ban") and not membership.is_forgotten
-        if membership is not None and left:
-            departure = self._states.load(tx, [membership.event_id]).get(membership.event_id)
-            if departure is not None and departure.root is not None and self._was_joined(tx, departure):
-                return Access(head, membership, departure.root, membership.place, is_member=True)
+            return Access(head, membership, head.current_root, head.last_place, member_upto, is_open=True)
+        if departure is not None and departure.root is not None and departure.place is not None:
+            return Access(head, membership, departure.root, departure.place, member_upto)
         raise Forbidden(NOT_IN_ROOM)
 
     def visible(
@@ -68,17 +76,17 @@ class Readers:
         user_id: UserID,
         events: Sequence[StoredEvent],
         *,
-        is_member: bool,
+        member_upto: int | None,
     ) -> list[tuple[StoredEvent, str]]:
         """Those of the room's events that the user may see, each with the user's membership at it.
 
-        `is_member` says that the user is joined now, or was when the part of history that is asked for ended.
+        `member_upto` is as in Access.
         """
         seen: list[tuple[StoredEvent, str]] = []
         known: dict[bytes, tuple[Visibility, str | None]] = {}
         for stored in events:
             root = stored.root_before
-            if root is None:
+            if root is None or stored.place is None:
                 continue  # an outlier: it has no place in a timeline
             if root not in known:
                 known[root] = self._at_root(tx, room_id, root, user_id)
@@ -89,7 +97,7 @@ class Readers:
             if may_see_event(
                 visibility_before=visibility,
                 membership_before=membership,
-                joined_since=is_member,
+                joined_since=member_upto is not None and stored.place <= member_upto,
                 visibility_after=opened,
                 membership_after=after if isinstance(after, str) else None,
             ):
@@ -98,16 +106,50 @@ class Readers:
 
     def find_visible(self, tx: Transaction, room_id: RoomID, user_id: UserID, event_id: EventID) -> StoredEvent | None:
         """The event, if it is in this room, was accepted, and the user may see it."""
+        seen = self.find_seen(tx, room_id, user_id, event_id)
+        return None if seen is None else seen[0]
+
+    def find_seen(
+        self, tx: Transaction, room_id: RoomID, user_id: UserID, event_id: EventID
+    ) -> tuple[StoredEvent, str] | None:
+        """As find_visible, with the user's membership at the event."""
         head = find_head(tx, room_id)
         if head is None or head.is_blocked:
             return None
-        membership = find_membership(tx, room_id, user_id)
         stored = self._states.load(tx, [event_id]).get(event_id)
         if stored is None or stored.event.room_id != room_id or stored.place is None or stored.verdict:
             return None
-        joined = membership is not None and membership.membership == "join"
-        seen = self.visible(tx, room_id, user_id, [stored], is_member=joined)
-        return seen[0][0] if seen else None
+        membership = find_membership(tx, room_id, user_id)
+        if membership is not None and membership.is_forgotten:
+            return (stored, "leave") if self._was_readable_by_all(tx, stored) else None
+        member_upto: int | None = None
+        if membership is not None and membership.membership == "join":
+            member_upto = head.last_place
+        elif membership is not None and (departure := self.departure(tx, membership)) is not None:
+            member_upto = departure.place
+        seen = self.visible(tx, room_id, user_id, [stored], member_upto=member_upto)
+        return seen[0] if seen else None
+
+    def departure(self, tx: Transaction, membership: Membership) -> StoredEvent | None:
+        """The event that ended the last time that the user was in the room: the first kick, ban or leave since then.
+
+        None for one who never was in, or forgot the room.
+        """
+        if membership.is_forgotten or membership.membership not in ("leave", "ban"):
+            return None
+        key = ("m.room.member", membership.user_id)
+        event_id: EventID = membership.event_id
+        for _ in range(MOST_STEPS):
+            stored = self._states.load(tx, [event_id]).get(event_id)
+            if stored is None or stored.root_before is None:
+                return None
+            before = self._states.select(tx, membership.room_id, stored.root_before, (key,)).get(key)
+            if before is None:
+                return None
+            if before.content.get("membership") == "join":
+                return stored
+            event_id = before.event_id
+        return None
 
     def _at_root(
         self, tx: Transaction | None, room_id: RoomID, root: bytes, user_id: UserID
@@ -121,22 +163,13 @@ class Readers:
     def _visibility(self, tx: Transaction, room_id: RoomID, root: bytes) -> Visibility:
         return read_visibility(self._states.select(tx, room_id, root, (VISIBILITY,)).get(VISIBILITY))
 
-    def _was_joined(self, tx: Transaction, departure: StoredEvent) -> bool:
-        """Whether a leave or ban event ended a membership that could read (an invite that was declined could not)."""
-        if departure.root_before is None:
+    def _was_readable_by_all(self, tx: Transaction, stored: StoredEvent) -> bool:
+        if stored.root_before is None:
             return False
-        event = departure.event
-        key = ("m.room.member", event.state_key or "")
-        member = self._states.select(tx, event.room_id, departure.root_before, (key,)).get(key)
-        for _ in range(MOST_DEPARTURES):
-            # A ban after a kick, an unban after a ban: what counts is how it was before the first of them.
-            if member is None or member.content.get("membership") not in ("leave", "ban"):
-                break
-            stored = self._states.load(tx, [member.event_id]).get(member.event_id)
-            if stored is None or stored.root_before is None:
-                return False
-            member = self._states.select(tx, event.room_id, stored.root_before, (key,)).get(key)
-        return member is not None and member.content.get("membership") == "join"
+        event = stored.event
+        opened = event if (event.type, event.state_key) == VISIBILITY else None
+        visibilities = {self._visibility(tx, event.room_id, stored.root_before), read_visibility(opened)}
+        return Visibility.WORLD_READABLE in visibilities
 
 
 def is_member_event_of(event: Event, user_id: UserID) -> bool:

@@ -199,7 +199,7 @@ class Timeline:
                     children=children.get(stored.event.event_id, ()),
                 )
             ]
-        return self._readers.visible(tx, room_id, viewer.user_id, wanted, is_member=access.is_member)
+        return self._readers.visible(tx, room_id, viewer.user_id, wanted, member_upto=access.member_upto)
 
     def _context(
         self,
@@ -256,10 +256,12 @@ class Timeline:
         return self._formats.render(tx, state, viewer, with_room_id=True)
 
     def _event(self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
-        stored = self._readers.find_visible(tx, room_id, viewer.user_id, event_id)
-        if stored is None:
+        seen = self._readers.find_seen(tx, room_id, viewer.user_id, event_id)
+        if seen is None:
             raise NotFound(NOT_FOUND)
-        return self._formats.render(tx, [stored], viewer, with_room_id=True)[0]
+        stored, membership = seen
+        memberships = {event_id: membership}
+        return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships=memberships)[0]
 
     def _state(self, tx: Transaction, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         access = self._readers.access(tx, room_id, viewer.user_id)

@@ -3,9 +3,10 @@
 import pytest
 
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.services.errors import Forbidden
+from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.creation import InitialState
-from tests.services.world import ALICE, BOB, World, now
+from tests.services.world import ALICE, BOB, PHONE, World, now, shown
 
 
 def bodies(world: World, user_id: UserID, room_id: RoomID) -> list[str]:
@@ -77,3 +78,63 @@ def test_who_declined_an_invite_reads_nothing(world: World) -> None:
 
     with pytest.raises(Forbidden):
         world.history(BOB, room_id)
+
+
+def test_who_was_kicked_does_not_see_what_happened_until_the_ban(world: World) -> None:
+    room_id = room_with(world, "shared")
+    now(world.membership.kick(ALICE, room_id, BOB, None))
+    secret = world.send(ALICE, room_id, "between us")
+    now(world.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": "between us"}))
+
+    now(world.membership.ban(ALICE, room_id, BOB, None))
+
+    assert bodies(world, BOB, room_id) == ["before", "invited", "joined"]
+    with pytest.raises(NotFound):
+        now(world.timeline.event(Viewer(BOB, PHONE), room_id, secret))
+    with pytest.raises(NotFound):
+        now(world.timeline.state_event(Viewer(BOB, PHONE), room_id, "m.room.topic", "", whole_event=False))
+
+
+def test_who_declines_to_come_back_still_sees_what_they_saw(world: World) -> None:
+    room_id = room_with(world, "shared")
+    now(world.membership.leave(BOB, room_id, None))
+    world.send(ALICE, room_id, "after")
+
+    now(world.membership.invite(ALICE, room_id, BOB, None))
+    now(world.membership.leave(BOB, room_id, None))
+
+    assert bodies(world, BOB, room_id) == ["before", "invited", "joined"]
+
+
+def test_who_left_finds_the_same_events_one_by_one_as_in_the_history(world: World) -> None:
+    room_id = room_with(world, "shared")
+    now(world.membership.leave(BOB, room_id, None))
+
+    for event in world.history(BOB, room_id):
+        found = shown(now(world.timeline.event(Viewer(BOB, PHONE), room_id, event["event_id"])))
+
+        assert found["unsigned"]["membership"] == event["unsigned"]["membership"]
+
+
+def test_a_forgotten_room_is_not_read_any_more(world: World) -> None:
+    room_id = room_with(world, "joined")
+    seen = world.history(BOB, room_id)[0]["event_id"]
+    now(world.membership.leave(BOB, room_id, None))
+
+    now(world.membership.forget(BOB, room_id))
+
+    with pytest.raises(Forbidden):
+        world.history(BOB, room_id)
+    with pytest.raises(NotFound):
+        now(world.timeline.event(Viewer(BOB, PHONE), room_id, seen))
+
+
+def test_names_of_a_room_are_for_who_is_in_it_or_may_read_it_anyway(world: World) -> None:
+    closed, opened = room_with(world, "shared"), room_with(world, "world_readable")
+    for room_id in (closed, opened):
+        now(world.membership.leave(BOB, room_id, None))
+
+    assert now(world.aliases.of_room(ALICE, closed)) == []
+    assert now(world.aliases.of_room(BOB, opened)) == []
+    with pytest.raises(Forbidden):
+        now(world.aliases.of_room(BOB, closed))
