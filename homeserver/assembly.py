@@ -110,6 +110,7 @@ from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
 from homeserver.services.sync.states import SyncStates
 from homeserver.services.sync.stored_filters import StoredFilters
@@ -206,8 +207,10 @@ def assemble(made: Mechanics) -> Assembled:
 
     # Sync, which follows all of these
     memory = SyncMemory()
-    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), Unread(classes, memory), formats)
-    assembling = SyncAssembling(sync_rooms, DeviceParts(memory), states, memory, typing, database.epoch)
+    unread = Unread(classes, memory)
+    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), unread, formats)
+    room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
+    assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
     endpoints = collect(

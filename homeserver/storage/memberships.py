@@ -17,8 +17,9 @@ from homeserver.storage.tables import Owner, Retention, Table
 class Membership:
     """One user's membership in one room, as the room's current state has it.
 
-    `place` is that of the member event; `log_position` where the membership row last changed;
-    `stripped_state` the JSON list that an invited or knocking user is shown.
+    `place` is that of the member event, `joined_place` that of the one with which a joined user came in last;
+    `log_position` where the membership row last changed; `stripped_state` the JSON list that an invited or knocking
+    user is shown.
     """
 
     room_id: RoomID
@@ -33,20 +34,21 @@ class Membership:
     is_local: bool
     is_forgotten: bool
     stripped_state: bytes | None
+    joined_place: int | None
 
 
 COLUMNS: Final = """room_id, user_id, membership, event_id, sender, place, log_position, display_name, avatar_url,
-           is_local, is_forgotten, stripped_state"""
+           is_local, is_forgotten, stripped_state, joined_place"""
 
 STORE = f"""
     INSERT INTO memberships ({COLUMNS})
     VALUES (:room_id, :user_id, :membership, :event_id, :sender, :place, :log_position, :display_name, :avatar_url,
-            :is_local, :is_forgotten, :stripped_state)
+            :is_local, :is_forgotten, :stripped_state, :joined_place)
     ON CONFLICT (room_id, user_id) DO UPDATE SET
         membership = excluded.membership, event_id = excluded.event_id, sender = excluded.sender,
         place = excluded.place, log_position = excluded.log_position, display_name = excluded.display_name,
         avatar_url = excluded.avatar_url, is_forgotten = excluded.is_forgotten,
-        stripped_state = excluded.stripped_state"""  # noqa: S608 - the columns are a constant
+        stripped_state = excluded.stripped_state, joined_place = excluded.joined_place"""  # noqa: S608 - the columns are a constant
 
 
 def store_memberships(tx: Transaction, memberships: Sequence[Membership]) -> None:
@@ -67,6 +69,7 @@ def store_memberships(tx: Transaction, memberships: Sequence[Membership]) -> Non
                 "is_local": one.is_local,
                 "is_forgotten": one.is_forgotten,
                 "stripped_state": one.stripped_state,
+                "joined_place": one.joined_place,
             }
             for one in memberships
         ],
@@ -143,21 +146,40 @@ def member_counts(tx: Transaction, room_id: RoomID) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.all(COUNTS, room_id=room_id)}
 
 
-PRESENT_HEROES = """
-    SELECT user_id FROM memberships
-     WHERE room_id = :room_id AND membership IN ('join', 'invite') AND user_id <> :user_id
-     ORDER BY place LIMIT :limit"""
-DEPARTED_HEROES = """
-    SELECT user_id FROM memberships
-     WHERE room_id = :room_id AND membership IN ('leave', 'ban') AND user_id <> :user_id
-     ORDER BY place LIMIT :limit"""
+COUNTS_OF_ROOMS = """
+    SELECT room_id, membership, COUNT(*) FROM memberships WHERE room_id IN :room_ids[text]
+     GROUP BY room_id, membership"""
 
 
-def hero_candidates(tx: Transaction, room_id: RoomID, user_id: UserID, *, limit: int) -> list[UserID]:
-    """Those of the others who may stand for a room without a name: who is in it or invited, else who has left."""
-    rows = tx.all(PRESENT_HEROES, room_id=room_id, user_id=user_id, limit=limit)
-    rows = rows or tx.all(DEPARTED_HEROES, room_id=room_id, user_id=user_id, limit=limit)
-    return [UserID(row[0]) for row in rows]
+def member_counts_of_rooms(tx: Transaction, room_ids: Sequence[str]) -> dict[RoomID, dict[str, int]]:
+    """How many users have each membership in each of the rooms."""
+    counts: dict[RoomID, dict[str, int]] = {}
+    if room_ids:
+        for room_id, membership, count in tx.all(COUNTS_OF_ROOMS, room_ids=list(room_ids)):
+            counts.setdefault(RoomID(room_id), {})[membership] = count
+    return counts
+
+
+HEROES = """
+    SELECT room_id, user_id FROM (
+        SELECT room_id, user_id,
+               ROW_NUMBER() OVER (PARTITION BY room_id ORDER BY place, user_id) AS number FROM memberships
+         WHERE room_id IN :room_ids[text] AND membership IN :memberships[text] AND user_id <> :user_id) AS numbered
+     WHERE number <= :limit ORDER BY room_id, number"""
+
+
+def hero_candidates(
+    tx: Transaction, room_ids: Sequence[str], user_id: UserID, *, limit: int
+) -> dict[RoomID, list[UserID]]:
+    """Those of the others who may stand for rooms without a name: who is in each or invited, else who has left."""
+    heroes: dict[RoomID, list[UserID]] = {}
+    missing = list(room_ids)
+    for memberships in (["join", "invite"], ["leave", "ban"]):
+        if missing:
+            for row in tx.all(HEROES, room_ids=missing, memberships=memberships, user_id=user_id, limit=limit):
+                heroes.setdefault(RoomID(row[0]), []).append(UserID(row[1]))
+        missing = [room_id for room_id in missing if room_id not in heroes]
+    return heroes
 
 
 SHARED_ROOM_USERS = """
@@ -179,6 +201,34 @@ FORGET = """
 def forget_room(tx: Transaction, room_id: RoomID, user_id: UserID) -> bool:
     """Hide a room from a user who left it. False when the user is not out of it."""
     return tx.run(FORGET, room_id=room_id, user_id=user_id, is_forgotten=True) > 0
+
+
+REDACT_PROFILE = """
+    UPDATE memberships SET display_name = NULL, avatar_url = NULL
+     WHERE room_id = :room_id AND user_id = :user_id AND event_id = :event_id"""
+
+
+def redact_profile(tx: Transaction, room_id: RoomID, user_id: str, event_id: EventID) -> None:
+    """The member event was redacted: how it showed the user is gone, if it is still the newest."""
+    tx.run(REDACT_PROFILE, room_id=room_id, user_id=user_id, event_id=event_id)
+
+
+STRIPPED_STATES = """
+    SELECT user_id, stripped_state FROM memberships WHERE room_id = :room_id AND stripped_state IS NOT NULL"""
+
+
+def stripped_states(tx: Transaction, room_id: RoomID) -> list[tuple[UserID, bytes]]:
+    """What those are shown of the room who are invited, or knock."""
+    return [(UserID(row[0]), bytes(row[1])) for row in tx.all(STRIPPED_STATES, room_id=room_id)]
+
+
+REPLACE_STRIPPED = """
+    UPDATE memberships SET stripped_state = :stripped_state WHERE room_id = :room_id AND user_id = :user_id"""
+
+
+def replace_stripped_state(tx: Transaction, room_id: RoomID, user_id: UserID, stripped_state: bytes) -> None:
+    """Show the room in another way to somebody who is invited, or knocks."""
+    tx.run(REPLACE_STRIPPED, room_id=room_id, user_id=user_id, stripped_state=stripped_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,19 +289,6 @@ def changes_of_rooms(tx: Transaction, room_ids: Sequence[str], *, after: int, up
     return [_change(row) for row in tx.all(CHANGES_OF_ROOMS, room_ids=list(room_ids), after=after, upto=upto)]
 
 
-JOINED_PLACE = """
-    SELECT e.place FROM membership_changes c JOIN events e ON e.event_id = c.event_id
-     WHERE c.user_id = :user_id AND c.room_id = :room_id AND c.membership = 'join'
-       AND (c.before IS NULL OR c.before <> 'join')
-     ORDER BY c.log_position DESC LIMIT 1"""
-
-
-def joined_place(tx: Transaction, room_id: RoomID, user_id: UserID) -> int | None:
-    """Where in the room's order the user joined last; None when that is long ago, or never was."""
-    row = tx.one(JOINED_PLACE, room_id=room_id, user_id=user_id)
-    return None if row is None else row[0]
-
-
 SWEEP_CHANGES = """
     DELETE FROM membership_changes WHERE (user_id, log_position, room_id) IN (
         SELECT user_id, log_position, room_id FROM membership_changes WHERE written_ms < :before LIMIT :limit)"""
@@ -276,6 +313,7 @@ def _membership(row: tuple[Any, ...]) -> Membership:
         is_local=bool(row[9]),
         is_forgotten=bool(row[10]),
         stripped_state=None if row[11] is None else bytes(row[11]),
+        joined_place=row[12],
     )
 
 

@@ -76,65 +76,89 @@ def insert_notifications(
         tx.insert_many(INSERT_PERSONAL, personal)
 
 
-COUNT = """
-    SELECT thread_id, SUM(notify), SUM(highlight) FROM (
-        SELECT c.place AS place, c.thread_id AS thread_id,
-               CASE WHEN c.notify THEN 1 ELSE 0 END AS notify, CASE WHEN c.highlight THEN 1 ELSE 0 END AS highlight
-          FROM class_notifications c
-         WHERE c.room_id = :room_id AND c.class_key = :class_key AND c.place > :after AND c.place <= :upto
-           AND c.sender <> :user_id
-           AND NOT EXISTS (SELECT 1 FROM personal_notifications p
-                            WHERE p.room_id = c.room_id AND p.user_id = :user_id AND p.place = c.place)
-        UNION ALL
-        SELECT p.place AS place, p.thread_id AS thread_id,
-               CASE WHEN p.notify THEN 1 ELSE 0 END AS notify, CASE WHEN p.highlight THEN 1 ELSE 0 END AS highlight
-          FROM personal_notifications p
-         WHERE p.room_id = :room_id AND p.user_id = :user_id AND p.place > :after AND p.place <= :upto
-    ) AS unread GROUP BY thread_id"""
+NOTE_SENT = """
+    INSERT INTO sent_places (user_id, room_id, thread_id, place) VALUES (:user_id, :room_id, :thread_id, :place)
+    ON CONFLICT (user_id, room_id, thread_id) DO UPDATE SET place = excluded.place
+     WHERE excluded.place > sent_places.place"""
 
 
-def unread_by_thread(
-    tx: Transaction, room_id: RoomID, user_id: UserID, *, class_key: bytes, after: int, upto: int
-) -> dict[str, UnreadCount]:
-    """The user's unread counts by thread (or MAIN_TIMELINE), of events with a place in (after, upto].
-
-    Where a thread has a receipt of its own that is newer, ask for that thread with `unread_in_thread`.
-    """
-    rows = tx.all(COUNT, room_id=room_id, user_id=user_id, class_key=class_key, after=after, upto=upto)
-    return {row[0]: UnreadCount(int(row[1]), int(row[2])) for row in rows}
+def note_sent(tx: Transaction, user_id: UserID, room_id: RoomID, thread_id: str, place: int) -> None:
+    """The user sent a message: what came before it in its thread (or MAIN_TIMELINE) counts as read."""
+    row = {"user_id": user_id, "room_id": room_id, "thread_id": thread_id, "place": place}
+    tx.insert_many(NOTE_SENT, [row])
 
 
-COUNT_IN_THREAD = """
-    SELECT SUM(notify), SUM(highlight) FROM (
-        SELECT CASE WHEN c.notify THEN 1 ELSE 0 END AS notify, CASE WHEN c.highlight THEN 1 ELSE 0 END AS highlight
-          FROM class_notifications c
-         WHERE c.room_id = :room_id AND c.class_key = :class_key AND c.place > :after AND c.place <= :upto
-           AND c.sender <> :user_id AND c.thread_id = :thread_id
-           AND NOT EXISTS (SELECT 1 FROM personal_notifications p
-                            WHERE p.room_id = c.room_id AND p.user_id = :user_id AND p.place = c.place)
-        UNION ALL
-        SELECT CASE WHEN p.notify THEN 1 ELSE 0 END AS notify, CASE WHEN p.highlight THEN 1 ELSE 0 END AS highlight
-          FROM personal_notifications p
-         WHERE p.room_id = :room_id AND p.user_id = :user_id AND p.place > :after AND p.place <= :upto
-           AND p.thread_id = :thread_id
-    ) AS unread"""
-
-
-def unread_in_thread(
-    tx: Transaction, room_id: RoomID, user_id: UserID, *, class_key: bytes, thread_id: str, after: int, upto: int
-) -> UnreadCount:
-    """The user's unread counts in one thread, of events with a place in (after, upto]."""
-    row = tx.one(
-        COUNT_IN_THREAD,
-        room_id=room_id,
-        user_id=user_id,
-        class_key=class_key,
-        thread_id=thread_id,
-        after=after,
-        upto=upto,
+# `begun`: up to where nothing of a room counts, whatever its thread; `read_threads`: up to where of one thread.
+UNREAD = """
+    WITH begun AS (
+        SELECT room_id, MAX(place) AS place FROM (
+            SELECT m.room_id AS room_id, COALESCE(m.joined_place, m.place) AS place FROM memberships m
+             WHERE m.user_id = :user_id AND m.room_id IN :room_ids[text]
+            UNION ALL
+            SELECT r.room_id AS room_id, r.place AS place FROM receipts r
+             WHERE r.user_id = :user_id AND r.room_id IN :room_ids[text] AND r.thread_id = ''
+               AND r.receipt_type IN ('m.read', 'm.read.private') AND r.place IS NOT NULL
+        ) AS wholly_read GROUP BY room_id
+    ), read_threads AS (
+        SELECT room_id, thread_id, MAX(place) AS place FROM (
+            SELECT r.room_id AS room_id, CASE WHEN r.thread_id = 'main' THEN '' ELSE r.thread_id END AS thread_id,
+                   r.place AS place
+              FROM receipts r
+             WHERE r.user_id = :user_id AND r.room_id IN :room_ids[text] AND r.thread_id <> ''
+               AND r.receipt_type IN ('m.read', 'm.read.private') AND r.place IS NOT NULL
+            UNION ALL
+            SELECT s.room_id AS room_id, s.thread_id AS thread_id, s.place AS place FROM sent_places s
+             WHERE s.user_id = :user_id AND s.room_id IN :room_ids[text]
+        ) AS partly_read GROUP BY room_id, thread_id
     )
-    notifications, highlights = row or (0, 0)
-    return UnreadCount(int(notifications or 0), int(highlights or 0))
+    SELECT n.room_id, n.thread_id, SUM(n.notify), SUM(n.highlight) FROM (
+        SELECT c.room_id AS room_id, c.thread_id AS thread_id, c.place AS place,
+               CASE WHEN c.notify THEN 1 ELSE 0 END AS notify, CASE WHEN c.highlight THEN 1 ELSE 0 END AS highlight
+          FROM begun JOIN class_notifications c
+            ON c.room_id = begun.room_id AND c.class_key = :class_key AND c.place > begun.place
+         WHERE c.sender <> :user_id
+           AND NOT EXISTS (SELECT 1 FROM personal_notifications p
+                            WHERE p.room_id = c.room_id AND p.user_id = :user_id AND p.place = c.place)
+        UNION ALL
+        SELECT p.room_id AS room_id, p.thread_id AS thread_id, p.place AS place,
+               CASE WHEN p.notify THEN 1 ELSE 0 END AS notify, CASE WHEN p.highlight THEN 1 ELSE 0 END AS highlight
+          FROM begun JOIN personal_notifications p
+            ON p.room_id = begun.room_id AND p.user_id = :user_id AND p.place > begun.place
+    ) AS n LEFT JOIN read_threads t ON t.room_id = n.room_id AND t.thread_id = n.thread_id
+     WHERE t.place IS NULL OR n.place > t.place
+     GROUP BY n.room_id, n.thread_id"""
+
+
+def unread_counts(
+    tx: Transaction, room_ids: Sequence[str], user_id: UserID, *, class_key: bytes
+) -> dict[RoomID, dict[str, UnreadCount]]:
+    """The user's unread counts by room and thread (or MAIN_TIMELINE), of rooms in which the user is of this class.
+
+    An event counts when it came after the user joined, after the receipts for the whole room, and after the receipts
+    for its thread and the messages that the user sent there. Rooms and threads without any are left out.
+    """
+    counts: dict[RoomID, dict[str, UnreadCount]] = {}
+    if room_ids:
+        for row in tx.all(UNREAD, room_ids=list(room_ids), user_id=user_id, class_key=class_key):
+            counts.setdefault(RoomID(row[0]), {})[row[1]] = UnreadCount(int(row[2]), int(row[3]))
+    return counts
+
+
+IS_ANY_NOTIFIED = """
+    SELECT 1 FROM class_notifications c
+     WHERE c.room_id = :room_id AND c.class_key = :class_key AND c.place IN :places[bigint] AND c.sender <> :user_id
+    UNION ALL
+    SELECT 1 FROM personal_notifications p
+     WHERE p.room_id = :room_id AND p.user_id = :user_id AND p.place IN :places[bigint] AND p.notify
+     LIMIT 1"""
+
+
+def is_any_notified(
+    tx: Transaction, room_id: RoomID, user_id: UserID, *, class_key: bytes, places: Sequence[int]
+) -> bool:
+    """Whether an event at one of these places may count for a user of this class."""
+    row = tx.one(IS_ANY_NOTIFIED, room_id=room_id, user_id=user_id, class_key=class_key, places=list(places))
+    return row is not None
 
 
 REMOVE_CLASS = "DELETE FROM class_notifications WHERE room_id = :room_id AND place = :place"
@@ -175,5 +199,10 @@ TABLES: Final[tuple[Table, ...]] = (
         "personal_notifications",
         owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},
         retention=Retention.expires(sweep_persons),
+    ),
+    Table(
+        "sent_places",
+        owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},
+        retention=Retention.bounded("one row per user, and room or thread"),
     ),
 )

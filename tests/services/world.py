@@ -58,6 +58,7 @@ from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
 from homeserver.services.sync.states import SyncStates
 from homeserver.services.sync.timelines import Timelines
@@ -132,8 +133,9 @@ class World:
         unread = Unread(self.push_classes, self.sync_memory)
         sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats)
         device_parts = DeviceParts(self.sync_memory)
+        room_lists = RoomLists(sync_rooms, self.states, unread, self.readers, self.sync_memory)
         self.assembling = SyncAssembling(
-            sync_rooms, device_parts, self.states, self.sync_memory, self.typing, self.database.epoch
+            sync_rooms, room_lists, device_parts, self.sync_memory, self.typing, self.database.epoch
         )
         self.long_poll = LongPoll(self.database, self.assembling, self.sync_memory, self.news, self.bell, self.clock)
 
@@ -200,6 +202,11 @@ class World:
         transaction = None if transaction_id is None else ClientTransaction(PHONE, f"send/{room_id}", transaction_id)
         content = {"msgtype": "m.text", "body": body}
         return now(self.sending.send_message(sender, room_id, "m.room.message", content, transaction))
+
+    @staticmethod
+    def viewer(user_id: UserID) -> Viewer:
+        """The eyes of the user's phone."""
+        return Viewer(user_id, PHONE)
 
     def history(self, user_id: UserID, room_id: RoomID, limit: int = 100) -> list[dict[str, Any]]:
         """The newest events of a room as the user sees them, newest first."""

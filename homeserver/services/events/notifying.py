@@ -76,6 +76,11 @@ class Notifying:
             self._audiences.put(key, audience)  # follows from the root: true whoever commits what
         return audience
 
+    def forget_names(self, room_id: RoomID, members_root: bytes) -> None:
+        """A member event of this state was redacted: the same state has other display names now."""
+        self._audiences.discard((room_id, members_root))
+        self._by_class.discard((room_id, members_root))
+
     def evaluate(self, tx: Transaction, stored: StoredEvent, root: bytes) -> EventNotified:
         """What the event does for each class, and for those for whom it does otherwise. `root`: the current state."""
         event = stored.event

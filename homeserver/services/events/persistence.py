@@ -34,7 +34,7 @@ from homeserver.storage import rooms as room_rows
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict
 from homeserver.storage.memberships import Membership, MembershipChange
-from homeserver.storage.notifications import insert_notifications, remove_notifications
+from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
@@ -223,6 +223,8 @@ class RoomWrite:
                 persons=one.notified.persons,
                 now_ms=now_ms,
             )
+        if event.state_key is None and server_name_of(event.sender) == self._writer.server_name:
+            note_sent(self.tx, event.sender, self.room_id, stored.thread_id or "", stored.place or 0)
         if event.redacts is not None:
             self._redact(event)
 
@@ -240,6 +242,23 @@ class RoomWrite:
         if target.place is not None:
             remove_notifications(self.tx, self.room_id, target.place)
         self.tx.after_commit(lambda: self._writer.states.events.replace_by_redacted(redacted))
+        if target.event.state_key is not None:
+            self._redact_what_shows(target.event, event)
+
+    def _redact_what_shows(self, before: Event, after: Event) -> None:
+        """Redact the copies of state that are kept beside the event: names of members, what invited users are shown."""
+        tx = self.tx
+        if before.type == "m.room.member":
+            membership_rows.redact_profile(tx, self.room_id, before.state_key or "", before.event_id)
+            root = self._head.current_root
+            members_root = self._writer.states.subtree_root(tx, self.room_id, root, "m.room.member")
+            tx.after_commit(lambda: self._writer.notifying.forget_names(self.room_id, members_root))
+        shown, redacted = stripped_state_event(before), stripped_state_event(after)
+        for user_id, stripped in membership_rows.stripped_states(tx, self.room_id):
+            entries = orjson.loads(stripped)
+            if shown in entries:
+                entries[entries.index(shown)] = redacted
+                membership_rows.replace_stripped_state(tx, self.room_id, user_id, orjson.dumps(entries))
 
     def _write_at_position(
         self,
@@ -278,8 +297,8 @@ class RoomWrite:
     ) -> list[MembershipChange]:
         tx, local = self.tx, self._writer.server_name
         removed = [user_id for user_id, stored in changed.items() if stored is None]
-        membership_rows.remove_memberships(tx, self.room_id, removed)
         before = membership_rows.memberships_in_room(tx, self.room_id, list(changed)) if changed else {}
+        membership_rows.remove_memberships(tx, self.room_id, removed)
         rows, changes = [], []
         for user_id, stored in changed.items():
             if stored is None:
@@ -288,6 +307,9 @@ class RoomWrite:
             membership = str(content.get("membership", "leave"))
             is_local = server_name_of(user_id) == local
             shows_state = is_local and membership in ("invite", "knock")
+            known = before.get(user_id)
+            was = None if known is None else known.membership
+            joined_place = known.joined_place if known is not None and was == "join" else stored.place
             rows.append(
                 Membership(
                     room_id=self.room_id,
@@ -302,10 +324,9 @@ class RoomWrite:
                     is_local=is_local,
                     is_forgotten=False,
                     stripped_state=self._stripped_state(stored.event) if shows_state else None,
+                    joined_place=joined_place if membership == "join" else None,
                 )
             )
-            known = before.get(user_id)
-            was = None if known is None else known.membership
             changes.append(MembershipChange(user_id, position, self.room_id, was, membership, stored.event.event_id))
         membership_rows.store_memberships(tx, rows)
         membership_rows.insert_changes(tx, changes, written_ms=now_ms)
@@ -373,5 +394,7 @@ class RoomWriter:
 
 
 def _text(value: object) -> str | None:
-    # A display name may be anything in a remote's event; NUL has no place in a text column.
-    return value.replace("\0", "") if isinstance(value, str) else None
+    # A display name may be anything in a remote's event; NUL and lone surrogates have no place in a text column.
+    if not isinstance(value, str):
+        return None
+    return value.replace("\0", "").encode(errors="ignore").decode()

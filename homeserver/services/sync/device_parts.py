@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import orjson
 
-from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.core.identifiers import UserID
 from homeserver.services.e2ee.device_lists import changes as device_list_changes
 from homeserver.services.events.news import Change, DeviceListWritten, KeyCountsWritten, ToDeviceWritten
-from homeserver.services.sync.memory import Inbox, SyncMemory
+from homeserver.services.sync.memory import Device, Inbox, SyncMemory, keep_newer
 from homeserver.services.sync.request import NotInMemory, SyncRequest, Window
 from homeserver.storage.database import Transaction
 from homeserver.storage.device_keys import KeyCounts, key_counts
@@ -58,11 +58,16 @@ class DeviceParts:
         )
         page, has_more = messages[:PAGE], len(messages) > PAGE
         highest = messages[-1].position if messages else 0
-        tx.after_commit(lambda: self._memory.inboxes.put(device, Inbox(window.upto, highest)))
+        tx.after_commit(lambda: self._keep_inbox(device, Inbox(window.upto, highest)))
         if page:
             tx.after_commit(lambda: self._memory.note_delivered(device, page[-1].position))
         events = [orjson.Fragment(message.message) for message in page]
         return ToDevicePart(events, page[-1].position if has_more else window.upto)
+
+    def _keep_inbox(self, device: Device, inbox: Inbox) -> None:
+        known = self._memory.inboxes.get(device)
+        if known is None or known.position <= inbox.position:
+            self._memory.inboxes.put(device, inbox)
 
     def key_counts(
         self, tx: Transaction | None, request: SyncRequest, changes: Iterable[Change] = ()
@@ -71,16 +76,16 @@ class DeviceParts:
         viewer = request.viewer
         if viewer.device_id is None:
             return _shown(KeyCounts({}, []))
-        device: tuple[UserID, DeviceID] = (viewer.user_id, viewer.device_id)
+        device: Device = (viewer.user_id, viewer.device_id)
         if tx is None:
             known = self._memory.key_counts.get(device)
             if known is None or any(
                 isinstance(change, KeyCountsWritten) and change.device_id == viewer.device_id for change in changes
             ):
                 raise NotInMemory
-            return _shown(known)
-        counts = key_counts(tx, viewer.user_id, viewer.device_id)
-        tx.after_commit(lambda: self._memory.key_counts.put(device, counts))
+            return _shown(known.value)
+        position, counts = tx.log_position, key_counts(tx, viewer.user_id, viewer.device_id)
+        tx.after_commit(lambda: keep_newer(self._memory.key_counts, device, position, counts))
         return _shown(counts)
 
     def device_lists(

@@ -26,6 +26,8 @@ def receipt_event(
         if receipt.thread_id is not None:
             shown["thread_id"] = receipt.thread_id
         users = content.setdefault(receipt.event_id, {}).setdefault(receipt.receipt_type, {})
+        if receipt.thread_id is not None and "thread_id" not in users.get(receipt.user_id, {"thread_id": ""}):
+            continue  # there is room for one: that for the whole room says more
         users[receipt.user_id] = shown
     return {"type": "m.receipt", "content": content} if content else None
 

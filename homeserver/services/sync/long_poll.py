@@ -41,7 +41,7 @@ class LongPoll:
 
     async def sync(self, request: SyncRequest) -> Answer:
         """What happened since the request's token; waits while that is nothing, as long as the request allows."""
-        request = self._checked(request)
+        request = self._begun(request)
         until_s = self._clock.seconds() + min(request.timeout_ms / 1000, LONGEST_S)
         while True:
             answer = await self._answer(request)
@@ -62,26 +62,26 @@ class LongPoll:
             await self._database.write(delete_acknowledged, acknowledged)
             self._memory.note_deleted(acknowledged)
 
-    def _checked(self, request: SyncRequest) -> SyncRequest:
+    def _begun(self, request: SyncRequest) -> SyncRequest:
+        """The request, once what its token shows the client to have is noted."""
         since = request.since
-        if since is None:
+        if since is None or since.position > self._database.position:
             return request
-        if since.position > self._database.position:
-            # A token of another database, or of one that was restored from a backup: begin anew.
-            return replace(request, since=None)
         if request.viewer.device_id is not None:
             self._memory.acknowledge((request.viewer.user_id, request.viewer.device_id), since.to_device)
-        return request
+        return replace(request, acknowledged=since.position)
 
     async def _answer(self, request: SyncRequest) -> Answer:
-        user_id, since = request.viewer.user_id, request.since
-        self._news.follow(user_id, self._database.position)
-        changes = self._news.since(user_id, since.position) if since is not None else None
-        if since is not None and changes is not None:
-            try:
-                return self._assembling.from_memory(request, since, changes, self._database.position)
-            except (NotInMemory, MissingNodes):
-                pass  # what is lacking is in the database
+        user_id, since, position = request.viewer.user_id, request.since, self._database.position
+        self._news.follow(user_id, position)
+        # A token may be of a commit that the reactor has not heard of yet, or of another time: the database knows.
+        if since is not None and since.position <= position:
+            changes = self._news.since(user_id, since.position)
+            if changes is not None:
+                try:
+                    return self._assembling.from_memory(request, since, changes, position)
+                except (NotInMemory, MissingNodes):
+                    pass  # what is lacking is in the database
         return await self._database.read(self._assembling.read, request)
 
     def _is_current(self, request: SyncRequest) -> bool:

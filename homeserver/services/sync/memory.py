@@ -5,7 +5,7 @@ of: a section that finds such a change reads anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -51,6 +51,21 @@ class Recent(Generic[K, V]):
 
 
 @dataclass(frozen=True, slots=True)
+class Known(Generic[V]):
+    """A value as the database had it at a log position."""
+
+    position: int
+    value: V
+
+
+def keep_newer(values: "Recent[K, Known[V]]", key: K, position: int, value: V) -> None:
+    """Keep a value unless a newer one is known: of two reads the older one may end last."""
+    known = values.get(key)
+    if known is None or known.position <= position:
+        values.put(key, Known(position, value))
+
+
+@dataclass(frozen=True, slots=True)
 class CountedRoom:
     """A user's unread counts in a room as of a log position, by thread."""
 
@@ -70,27 +85,39 @@ class SyncMemory:
     """What syncs remember of each other."""
 
     def __init__(self) -> None:
-        self.key_counts: Recent[Device, KeyCounts] = Recent(DEVICES)
+        self.key_counts: Recent[Device, Known[KeyCounts]] = Recent(DEVICES)
         self.inboxes: Recent[Device, Inbox] = Recent(DEVICES)
-        self.ignored: Recent[UserID, frozenset[str]] = Recent(DEVICES)
+        self.ignored: Recent[UserID, Known[frozenset[str]]] = Recent(DEVICES)
         self.counts: Recent[tuple[UserID, RoomID], CountedRoom] = Recent(COUNTED_ROOMS)
         self._sent_members: Recent[tuple[Device, RoomID], OrderedDict[str, tuple[EventID, int]]] = Recent(LAZY_ROOMS)
+        self._beginnings: Recent[Device, int] = Recent(DEVICES)
         self._delivered: Recent[Device, int] = Recent(DEVICES)  # newest message shown that is still stored; 0: none is
         self._acknowledged: dict[Device, int] = {}
+
+    def begin_anew(self, device: Device, position: int) -> None:
+        """A device gets an initial sync with the token of `position`: what was sent to it before, it may have lost."""
+        self._beginnings.put(device, max(position, self._beginnings.get(device) or 0))
 
     def was_sent(self, device: Device, room_id: RoomID, member: str, event_id: EventID, since: int) -> bool:
         """Whether the device has this member event: it was sent in an answer that the client shows to have."""
         sent = self._sent_members.get((device, room_id))
-        return sent is not None and member in sent and sent[member][0] == event_id and sent[member][1] <= since
+        if sent is None or member not in sent:
+            return False
+        known_id, position = sent[member]
+        return known_id == event_id and (self._beginnings.get(device) or 0) <= position <= since
 
-    def note_sent(self, device: Device, room_id: RoomID, members: dict[str, EventID], position: int) -> None:
-        """Remember member events that are sent with the token of `position`."""
-        sent = self._sent_members.get((device, room_id))
+    def note_sent(
+        self, device: Device, room_id: RoomID, members: Mapping[str, EventID], position: int, *, is_all: bool
+    ) -> None:
+        """Remember member events sent with the token of `position`; with `is_all` the client knows no others."""
+        sent = None if is_all else self._sent_members.get((device, room_id))
         if sent is None:
             sent = OrderedDict()
             self._sent_members.put((device, room_id), sent)
+        beginning = self._beginnings.get(device) or 0
         for member, event_id in members.items():
-            if sent.get(member, (None,))[0] != event_id:
+            known = sent.get(member)
+            if known is None or known[0] != event_id or known[1] < beginning:
                 sent[member] = (event_id, position)
             while len(sent) > MEMBERS_PER_ROOM:
                 sent.popitem(last=False)

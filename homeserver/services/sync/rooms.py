@@ -1,10 +1,11 @@
-"""The rooms of a sync: which appear, in which section, and what each of them says.
+"""The rooms of a sync: what each of them says, in the section where it appears.
 
-Spec: client-server-api/#syncing. The parts of a room are in timelines.py, states.py, unread.py and ephemeral.py.
+Spec: client-server-api/#syncing. The parts of a room are in timelines.py, states.py, unread.py and ephemeral.py; which
+rooms appear is decided in room_lists.py.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -14,12 +15,13 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.sync_tokens import PaginationToken
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.news import ReceiptWritten, RoomWritten
+from homeserver.services.rooms.readers import is_member_event_of
 from homeserver.services.sync.ephemeral import receipt_event, typing_event, wants
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.states import StateQuestion, SyncStates
 from homeserver.services.sync.summaries import Summary
 from homeserver.services.sync.timelines import Timeline, TimelineQuestion, Timelines
-from homeserver.services.sync.unread import Unread, shown
+from homeserver.services.sync.unread import Counts, Unread, shown
 from homeserver.storage.account_data import AccountData
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent, place_at
@@ -28,25 +30,30 @@ from homeserver.storage.receipts import Receipt
 
 @dataclass(frozen=True, slots=True)
 class RoomPart:
-    """What is known to have happened in one joined room, before it is rendered.
+    """What is known to have happened in one room, before it is rendered.
 
-    `before` is the state that the client has, None when it has none; `after` the state at the end of the window.
-    `events` are all events of the window, oldest first, or None: they are to be read. `written` are the changes they
-    came with, when they come from memory.
+    `before` is the state that the client has, None when it has none; `after` the state at the end of the window, or of
+    the user's stay. `joined_from` and `member_upto` are as in TimelineQuestion. `events` are all events of the window,
+    oldest first, or None: they are to be read. `written` are the changes they came with, when they come from memory.
+    `has_gap`: what the client knows of the timeline does not reach up to the window. `departure` is the newest
+    membership of a user who is out of the room.
     """
 
     room_id: RoomID
     window: Window
     before: bytes | None
     after: bytes
-    joined_throughout: bool
-    is_member: bool = True
+    joined_from: int | None
+    member_upto: int | None
+    has_gap: bool = False
     events: Sequence[StoredEvent] | None = None
     written: Sequence[RoomWritten] = ()
     receipts: Sequence[Receipt | ReceiptWritten] = ()
     typing: Sequence[UserID] | None = None
     account_data: Sequence[AccountData] = ()
     summary: Summary | None = None
+    unread: Counts | None = None
+    departure: StoredEvent | None = None
     ignored: Collection[str] = field(default=frozenset())
 
 
@@ -68,66 +75,70 @@ class SyncRooms:
     def joined(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> dict[str, Any] | None:
         """The room as `rooms.join` shows it, or None when there is nothing to say of it."""
         wanted = request.filter.room
-        section = self._history(tx, request, part)
+        section, timeline = self._history(tx, request, part)
         ephemeral = []
         if part.receipts and wants(wanted.ephemeral, "m.receipt", part.room_id):
             event = receipt_event(part.receipts, request.viewer.user_id, part.ignored)
             ephemeral += [] if event is None else [event]
         if part.typing is not None and wants(wanted.ephemeral, "m.typing", part.room_id):
             ephemeral.append(typing_event([user_id for user_id in part.typing if user_id not in part.ignored]))
-        account_data = [
-            {"type": one.type, "content": orjson.Fragment(one.content)}
-            for one in part.account_data
-            if wants(wanted.account_data, one.type, part.room_id)
-        ]
+        account_data = _account_data(request, part)
         own_receipts = any(receipt.user_id == request.viewer.user_id for receipt in part.receipts)
         has_news = bool(section or ephemeral or account_data or own_receipts or part.summary)
-        if not has_news and part.before is not None:
+        if not has_news and part.before is not None and not self._counts_moved(tx, request, part, timeline.hidden):
             return None
-        section.setdefault("timeline", {"events": [], "limited": False})
+        _complete(request, part, section)
         if ephemeral:
             section["ephemeral"] = {"events": ephemeral}
         if account_data:
             section["account_data"] = {"events": account_data}
         if part.summary is not None:
             section["summary"] = part.summary.shown
-        return {**section, **self._counts(tx, request, part)}
+        return {**section, **self._counts(request, part)}
 
     def left(self, tx: Transaction, request: SyncRequest, part: RoomPart) -> dict[str, Any]:
         """The room as `rooms.leave` shows it: up to when the user left."""
-        section = self._history(tx, request, part)
-        section.setdefault("timeline", {"events": [], "limited": False})
+        section, _ = self._history(tx, request, part)
+        _complete(request, part, section)
+        account_data = _account_data(request, part)
+        if account_data:
+            section["account_data"] = {"events": account_data}
         return section
 
-    def _history(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> dict[str, Any]:
-        """The timeline and state of the room; nothing at all when there is nothing new in either."""
+    def _history(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> tuple[dict[str, Any], Timeline]:
+        """The timeline and state of the room, as shown; nothing at all when there is nothing new in either."""
         user_id, wanted = request.viewer.user_id, request.filter.room
         timeline = self._timeline(tx, request, part)
+        events = [stored for stored, _ in timeline.events]
         root = part.after
-        if not request.state_after and timeline.events:
-            root = timeline.events[0][0].root_before or root
+        if not request.state_after and events and _was_member(part, events[0]):
+            root = events[0].root_before or root
         question = StateQuestion(
             room_id=part.room_id,
             user_id=user_id,
             before=part.before,
             after=root,
+            end=part.after,
             event_filter=wanted.state,
-            senders=timeline.senders,
-            heroes=() if part.summary is None else part.summary.heroes,
+            timeline=() if request.state_after else events,
+            # Who never was in the room is not shown who else is.
+            senders=() if part.departure is not None and part.member_upto is None else timeline.senders,
+            heroes=() if part.summary is None else part.summary.heroes or (),
             device=None if request.viewer.device_id is None else (user_id, request.viewer.device_id),
-            since=0 if request.since is None or request.full_state else request.since.position,
-            upto=part.window.upto,
+            acknowledged=request.acknowledged,
+            position=part.window.upto,
         )
-        has_news = bool(timeline.events) or timeline.limited or part.before != root
+        has_news = bool(timeline.events) or timeline.limited or part.before != part.after
         state = self._states.read(tx, question) if has_news or part.summary is not None else []
+        if request.state_after and part.departure is not None:
+            # The state of the user's stay may not have what ended it for good.
+            state = [*(stored for stored in state if not is_member_event_of(stored.event, user_id)), part.departure]
         section: dict[str, Any] = {}
         if timeline.events or timeline.limited or part.before is None:
             section["timeline"] = self._shown_timeline(tx, request, part, timeline)
-        if state or request.state_after or part.before is None:
-            events = self._rendered(tx, request, state)
-            if events or part.before is None or "timeline" in section:
-                section["state_after" if request.state_after else "state"] = {"events": events}
-        return section
+        if state:
+            section["state_after" if request.state_after else "state"] = {"events": self._rendered(tx, request, state)}
+        return section, timeline
 
     def _timeline(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> Timeline:
         question = TimelineQuestion(
@@ -136,12 +147,18 @@ class SyncRooms:
             window=part.window,
             event_filter=request.filter.room.timeline,
             ignored=part.ignored,
-            joined_throughout=part.joined_throughout,
-            is_member=part.is_member,
+            joined_from=part.joined_from,
+            member_upto=part.member_upto,
         )
         if part.events is not None or tx is None:
-            return self._timelines.from_events(question, part.events or ())
-        return self._timelines.read(tx, question)
+            timeline = self._timelines.from_events(question, part.events or ())
+        else:
+            timeline = self._timelines.read(tx, question)
+        if request.state_after or not timeline.events or part.departure is not None:
+            return timeline
+        events = [stored for stored, _ in timeline.events]
+        first = self._states.first_to_show(tx, part.room_id, events, part.after)
+        return timeline if first == 0 else replace(timeline, events=timeline.events[first:], limited=True)
 
     def _shown_timeline(
         self, tx: Transaction | None, request: SyncRequest, part: RoomPart, timeline: Timeline
@@ -150,14 +167,17 @@ class SyncRooms:
         memberships = {stored.event.event_id: membership for stored, membership in timeline.events}
         shown_timeline: dict[str, Any] = {
             "events": self._rendered(tx, request, events, memberships),
-            "limited": timeline.limited,
+            "limited": timeline.limited or part.has_gap,
         }
-        if events:
-            shown_timeline["prev_batch"] = str(PaginationToken((events[0].place or 0) - 1))
+        place: int | None = None
+        if events and events[0].place is not None:
+            place = events[0].place - 1
+        elif timeline.limited and part.events:
+            place = part.events[-1].place
         elif timeline.limited and tx is not None:
             place = place_at(tx, part.room_id, at=part.window.upto)
-            if place is not None:
-                shown_timeline["prev_batch"] = str(PaginationToken(place))
+        if place is not None:
+            shown_timeline["prev_batch"] = str(PaginationToken(place))
         return shown_timeline
 
     def _rendered(
@@ -181,12 +201,43 @@ class SyncRooms:
             return list(rendered)
         return [projected(orjson.loads(orjson.dumps(fragment)), fields) for fragment in rendered]
 
-    def _counts(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> dict[str, object]:
+    def _counts_moved(
+        self, tx: Transaction | None, request: SyncRequest, part: RoomPart, hidden: Sequence[StoredEvent]
+    ) -> bool:
+        """Whether events that a filter hides changed the unread counts."""
         user_id = request.viewer.user_id
-        if tx is not None:
-            threads = self._unread.read(tx, user_id, part.room_id, position=part.window.upto)
-        else:
+        if any(stored.event.redacts is not None or stored.event.sender == user_id for stored in hidden):
+            return True
+        return bool(hidden) and self._unread.is_notified(tx, user_id, part.room_id, hidden, part.written)
+
+    def _counts(self, request: SyncRequest, part: RoomPart) -> dict[str, object]:
+        threads = part.unread
+        if threads is None:
+            window = part.window
             threads = self._unread.from_changes(
-                user_id, part.room_id, part.written, after=part.window.after or 0, position=part.window.upto
+                request.viewer.user_id, part.room_id, part.written, after=window.after or 0, position=window.upto
             )
         return shown(threads, by_thread=request.filter.room.timeline.unread_thread_notifications)
+
+
+def _complete(request: SyncRequest, part: RoomPart, section: dict[str, Any]) -> None:
+    """Add what a room has in every answer."""
+    section.setdefault("timeline", {"events": [], "limited": False})
+    if request.state_after:
+        # Without it clients would take the state from the timeline.
+        section.setdefault("state_after", {"events": []})
+    elif part.before is None:
+        section.setdefault("state", {"events": []})
+
+
+def _account_data(request: SyncRequest, part: RoomPart) -> list[dict[str, Any]]:
+    return [
+        {"type": one.type, "content": orjson.Fragment(one.content)}
+        for one in part.account_data
+        if wants(request.filter.room.account_data, one.type, part.room_id)
+    ]
+
+
+def _was_member(part: RoomPart, first: StoredEvent) -> bool:
+    """Whether the timeline begins while the user is in the room: the state after that is not the user's to see."""
+    return part.departure is None or (part.member_upto is not None and (first.place or 0) <= part.member_upto)

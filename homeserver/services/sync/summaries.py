@@ -1,22 +1,29 @@
-"""The summary of a room for those who load members lazily. Spec: client-server-api/#syncing, RoomSummary"""
+"""The summaries of rooms: how many are in each, and who stands for one without a name.
 
+Spec: client-server-api/#syncing, RoomSummary
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from homeserver.core.event import Event
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.state_map import StateKey
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
-from homeserver.storage.memberships import hero_candidates, member_counts
+from homeserver.storage.memberships import hero_candidates, member_counts_of_rooms
 
 MOST_HEROES: Final = 5
-NAMES: Final = (("m.room.name", "", "name"), ("m.room.canonical_alias", "", "alias"))
+NAMES: Final[Mapping[StateKey, str]] = {("m.room.name", ""): "name", ("m.room.canonical_alias", ""): "alias"}
+NAMING_TYPES: Final = frozenset(event_type for event_type, _ in NAMES)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many are in the room, and who stands for it where it has no name."""
+    """How many are in the room, and who stands for it; `heroes` is None where it has a name."""
 
-    heroes: tuple[UserID, ...]
+    heroes: tuple[UserID, ...] | None
     joined: int
     invited: int
 
@@ -24,17 +31,39 @@ class Summary:
     def shown(self) -> dict[str, Any]:
         """As a sync shows it."""
         counts: dict[str, Any] = {"m.joined_member_count": self.joined, "m.invited_member_count": self.invited}
-        return {"m.heroes": list(self.heroes), **counts} if self.heroes else counts
+        return counts if self.heroes is None else {"m.heroes": list(self.heroes), **counts}
 
 
-def read_summary(tx: Transaction, states: RoomStates, room_id: RoomID, root: bytes, viewer: UserID) -> Summary:
-    """The summary of the room, whose current state is `root`, for one of its members."""
-    counts = member_counts(tx, room_id)
-    heroes: tuple[UserID, ...] = ()
-    named = states.select(tx, room_id, root, [(event_type, key) for event_type, key, _ in NAMES])
-    if not any(
-        (event := named.get((event_type, key))) is not None and event.content.get(field)
-        for event_type, key, field in NAMES
-    ):
-        heroes = tuple(hero_candidates(tx, room_id, viewer, limit=MOST_HEROES))
-    return Summary(heroes, counts.get("join", 0), counts.get("invite", 0))
+def read_summaries(
+    tx: Transaction, states: RoomStates, roots: Mapping[RoomID, bytes], viewer: UserID
+) -> dict[RoomID, Summary]:
+    """The summaries of these rooms, whose current states are `roots`, for one of their members."""
+    nameless = [room_id for room_id, root in roots.items() if not _has_name(tx, states, room_id, root)]
+    counts = member_counts_of_rooms(tx, list(roots))
+    heroes = hero_candidates(tx, nameless, viewer, limit=MOST_HEROES) if nameless else {}
+    unnamed = frozenset(nameless)
+    return {
+        room_id: Summary(
+            tuple(heroes.get(room_id, ())) if room_id in unnamed else None,
+            counts.get(room_id, {}).get("join", 0),
+            counts.get(room_id, {}).get("invite", 0),
+        )
+        for room_id in roots
+    }
+
+
+def was_renamed(tx: Transaction, states: RoomStates, room_id: RoomID, before: bytes, after: bytes) -> bool:
+    """Whether a room got or lost a name between two states: then its heroes may be needed."""
+    if before == after:
+        return False
+    return any(states.event_id(tx, room_id, before, *key) != states.event_id(tx, room_id, after, *key) for key in NAMES)
+
+
+def _has_name(tx: Transaction, states: RoomStates, room_id: RoomID, root: bytes) -> bool:
+    named = states.select(tx, room_id, root, NAMES)
+    return any(_says(named.get(key), field) for key, field in NAMES.items())
+
+
+def _says(event: Event | None, field: str) -> bool:
+    value = None if event is None else event.content.get(field)
+    return isinstance(value, str) and value != ""

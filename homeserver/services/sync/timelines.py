@@ -17,14 +17,19 @@ from homeserver.storage.relations import relations_to
 
 DEFAULT_LIMIT: Final = 10
 MOST_PAGES: Final = 10  # read for one room when filters leave little; then the timeline is limited
+FILTERED_PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Events, oldest first, each with the user's membership at it. `limited`: there are more before them."""
+    """Events, oldest first, each with the user's membership at it. `limited`: there are more before them.
+
+    `hidden` are events of the window that were looked at and are not shown, because a filter leaves them out.
+    """
 
     events: Sequence[tuple[StoredEvent, str]]
     limited: bool
+    hidden: Sequence[StoredEvent] = ()
 
     @property
     def senders(self) -> set[str]:
@@ -36,8 +41,8 @@ class Timeline:
 class TimelineQuestion:
     """Which part of a room's history is wanted, and by whom.
 
-    `joined_throughout` says that the user was joined all the time, and may see everything in the window; otherwise
-    history visibility decides, and `is_member` says whether shared history is open to the user.
+    From the place `joined_from` on the user was joined all the time, and may see everything; before it, or everywhere
+    when it is None, history visibility decides. Up to the place `member_upto` shared history is open to the user.
     """
 
     room_id: RoomID
@@ -45,8 +50,8 @@ class TimelineQuestion:
     window: Window
     event_filter: RoomEventFilter
     ignored: Collection[str]
-    joined_throughout: bool
-    is_member: bool = True
+    joined_from: int | None
+    member_upto: int | None
 
 
 class Timelines:
@@ -56,51 +61,64 @@ class Timelines:
         self._readers = readers
 
     def from_events(self, question: TimelineQuestion, events: Sequence[StoredEvent]) -> Timeline:
-        """The timeline when `events` are all that happened in the window, oldest first."""
+        """The timeline when `events` are all that happened in the window, oldest first, and the user may see them."""
         if question.event_filter.needs_relations:
             raise NotInMemory
         limit = _limit(question.event_filter)
-        wanted = [(stored, "join") for stored in events if self._is_wanted(question, stored, ())]
-        return Timeline(wanted[max(0, len(wanted) - limit) :] if limit else [], limited=len(wanted) > limit)
+        wanted = [stored for stored in events if self._is_wanted(question, stored, ())]
+        kept = {stored.nid for stored in wanted}
+        hidden = () if len(wanted) == len(events) else [stored for stored in events if stored.nid not in kept]
+        newest = wanted[max(0, len(wanted) - limit) :] if limit else []
+        shown = [(stored, _own_membership(stored, question.user_id)) for stored in newest]
+        return Timeline(shown, limited=len(wanted) > limit, hidden=hidden)
 
     def read(self, tx: Transaction, question: TimelineQuestion) -> Timeline:
         """The timeline as the database has it."""
         limit = _limit(question.event_filter)
         after = -1 if question.window.after is None else question.window.after
         upto, has_more = question.window.upto, True
+        least = 1 if question.event_filter.is_default and question.joined_from is not None else FILTERED_PAGE
         newest_first: list[tuple[StoredEvent, str]] = []
+        hidden: list[StoredEvent] = []
         for _ in range(MOST_PAGES):
-            asked = limit - len(newest_first) + 1
+            asked = max(limit - len(newest_first) + 1, least)
             page = room_news(tx, question.room_id, after=after, upto=upto, limit=asked)
-            newest_first += self._wanted(tx, question, page)
+            wanted = self._wanted(tx, question, page)
+            kept = {stored.nid for stored in wanted}
+            hidden += [stored for stored in page if stored.nid not in kept]
+            newest_first += self._visible(tx, question, wanted)
             has_more = len(page) == asked
             if not has_more or len(newest_first) > limit:
                 break
             upto = (page[-1].log_position or 0) - 1
-        return Timeline(newest_first[:limit][::-1], limited=has_more or len(newest_first) > limit)
+        limited = has_more or len(newest_first) > limit
+        return Timeline(newest_first[:limit][::-1], limited=limited, hidden=hidden[::-1])
 
-    def _wanted(
-        self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]
-    ) -> list[tuple[StoredEvent, str]]:
+    def _wanted(self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         children = {}
         if question.event_filter.needs_relations:
             children = relations_to(tx, [stored.event.event_id for stored in events])
-        wanted = [
+        return [
             stored for stored in events if self._is_wanted(question, stored, children.get(stored.event.event_id, ()))
         ]
-        if question.joined_throughout:
-            return [(stored, "join") for stored in wanted]
-        seen = {
-            stored.nid: (stored, membership)
-            for stored, membership in self._readers.visible(
-                tx, question.room_id, question.user_id, wanted, is_member=question.is_member
-            )
-        }
+
+    def _visible(
+        self, tx: Transaction, question: TimelineQuestion, wanted: Sequence[StoredEvent]
+    ) -> list[tuple[StoredEvent, str]]:
+        joined_from = question.joined_from
+        unclear = [
+            stored for stored in wanted if joined_from is None or stored.place is None or stored.place < joined_from
+        ]
+        visible = self._readers.visible(
+            tx, question.room_id, question.user_id, unclear, member_upto=question.member_upto
+        )
+        seen = {stored.nid: membership for stored, membership in visible}
+        hidden = {stored.nid for stored in unclear if stored.nid not in seen}
         return [
-            seen.get(stored.nid, (stored, "leave"))
+            (stored, seen.get(stored.nid) or _own_membership(stored, question.user_id))
             for stored in wanted
             # That one was removed, or an invite was taken back, one is always told.
-            if stored.nid in seen or is_member_event_of(stored.event, question.user_id)
+            if stored.nid not in hidden or is_member_event_of(stored.event, question.user_id)
         ]
 
     @staticmethod
@@ -115,6 +133,13 @@ class Timelines:
             has_url="url" in event.content,
             children=children,
         )
+
+
+def _own_membership(stored: StoredEvent, user_id: UserID) -> str:
+    """The membership at an event of somebody who was joined, or whose membership the event sets."""
+    if not is_member_event_of(stored.event, user_id):
+        return "join"
+    return str(stored.event.content.get("membership", "leave"))
 
 
 def _limit(event_filter: RoomEventFilter) -> int:

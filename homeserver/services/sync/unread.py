@@ -1,26 +1,32 @@
-"""Unread counts of a room for one user: from rows that were written with the events, or from memory.
+"""Unread counts of rooms for one user: from rows that were written with the events, or from memory.
 
 Spec: client-server-api/#receiving-notifications, #threads-notifications. What an event does to counts was worked out
 when it was written (services/events/notifying.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.services.events.news import RoomWritten
+from homeserver.services.events.news import EventNotified, RoomWritten
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.sync.memory import CountedRoom, SyncMemory
 from homeserver.services.sync.request import NotInMemory
 from homeserver.storage.database import Transaction
-from homeserver.storage.memberships import joined_place
-from homeserver.storage.notifications import MAIN_TIMELINE, UnreadCount, unread_by_thread, unread_in_thread
-from homeserver.storage.receipts import read_places
+from homeserver.storage.events import StoredEvent
+from homeserver.storage.notifications import (
+    MAIN_TIMELINE,
+    ClassNotification,
+    PersonalNotification,
+    UnreadCount,
+    is_any_notified,
+    unread_counts,
+)
 
-NEWEST: Final = 2**62  # after any place of any room
-OLDEST: Final = -(2**62)
-MAIN_THREAD: Final = "main"  # what receipts call the timeline outside of threads
 NOTHING: Final = UnreadCount(0, 0)
+
+Counts = Mapping[str, UnreadCount]  # by thread
 
 
 class Unread:
@@ -30,26 +36,24 @@ class Unread:
         self._classes = classes
         self._memory = memory
 
-    def read(self, tx: Transaction, user_id: UserID, room_id: RoomID, *, position: int) -> Mapping[str, UnreadCount]:
-        """The counts by thread as the database has them at `position`."""
-        class_key = self._classes.of_users(tx, (user_id,))[user_id].in_room(room_id).class_key
-        places = read_places(tx, [room_id], user_id).get(room_id, {})
-        begin = places.get(None, OLDEST)
-        if not places:
-            begin = joined_place(tx, room_id, user_id) or OLDEST
-        threads = unread_by_thread(tx, room_id, user_id, class_key=class_key, after=begin, upto=NEWEST)
-        for thread_id in list(threads):
-            place = places.get(MAIN_THREAD if thread_id == MAIN_TIMELINE else thread_id)
-            if place is not None and place > begin:
-                threads[thread_id] = unread_in_thread(
-                    tx, room_id, user_id, class_key=class_key, thread_id=thread_id, after=place, upto=NEWEST
-                )
-        tx.after_commit(lambda: self._memory.counts.put((user_id, room_id), CountedRoom(position, threads)))
-        return threads
+    def read(
+        self, tx: Transaction, user_id: UserID, room_ids: Iterable[RoomID], *, position: int
+    ) -> dict[RoomID, Counts]:
+        """The counts of these rooms as the database has them at `position`: one statement for each class of rules."""
+        rules = self._classes.of_users(tx, (user_id,))[user_id]
+        by_class: dict[bytes, list[RoomID]] = {}
+        for room_id in room_ids:
+            by_class.setdefault(rules.in_room(room_id).class_key, []).append(room_id)
+        counts: dict[RoomID, Counts] = {}
+        for class_key, rooms in by_class.items():
+            found = unread_counts(tx, rooms, user_id, class_key=class_key)
+            counts.update({room_id: found.get(room_id, {}) for room_id in rooms})
+        tx.after_commit(partial(self._keep, user_id, counts, position))
+        return counts
 
     def from_changes(
         self, user_id: UserID, room_id: RoomID, changes: Iterable[RoomWritten], *, after: int, position: int
-    ) -> Mapping[str, UnreadCount]:
+    ) -> Counts:
         """The counts that memory knows, with what `changes` (all of this room after `after`) add to them."""
         counted = self._memory.counts.get((user_id, room_id))
         if counted is None or counted.position < after:
@@ -61,26 +65,61 @@ class Unread:
         threads = dict(counted.threads)
         for change in changes:
             if change.position > counted.position:
-                self._add(threads, change, user_id, class_key)
+                _add(threads, change, user_id, class_key)
         self._memory.counts.put((user_id, room_id), CountedRoom(max(position, counted.position), threads))
         return threads
 
-    @staticmethod
-    def _add(threads: dict[str, UnreadCount], change: RoomWritten, user_id: UserID, class_key: bytes) -> None:
-        for stored, notified in zip(change.events, change.notified, strict=True):
-            if stored.event.redacts is not None:
-                raise NotInMemory  # what is redacted counts no more
-            if stored.event.sender == user_id:
-                continue
-            own = next((one for one in notified.persons if one.user_id == user_id), None)
-            outcome = own or next((one for one in notified.classes if one.class_key == class_key), None)
-            if outcome is not None and outcome.notify:
-                thread_id = stored.thread_id or MAIN_TIMELINE
-                known = threads.get(thread_id, NOTHING)
-                threads[thread_id] = UnreadCount(known.notifications + 1, known.highlights + int(outcome.highlight))
+    def is_notified(
+        self,
+        tx: Transaction | None,
+        user_id: UserID,
+        room_id: RoomID,
+        events: Sequence[StoredEvent],
+        changes: Iterable[RoomWritten],
+    ) -> bool:
+        """Whether one of these events counts for the user. `changes` are those that brought them, without `tx`."""
+        rules = self._classes.of_users(tx, (user_id,)).get(user_id)
+        if rules is None:
+            raise NotInMemory
+        class_key = rules.in_room(room_id).class_key
+        if tx is not None:
+            places = [stored.place for stored in events if stored.place is not None]
+            return is_any_notified(tx, room_id, user_id, class_key=class_key, places=places)
+        wanted = {stored.nid for stored in events}
+        return any(
+            stored.nid in wanted and (outcome := _outcome(notified, user_id, class_key)) is not None and outcome.notify
+            for change in changes
+            for stored, notified in zip(change.events, change.notified, strict=True)
+        )
+
+    def _keep(self, user_id: UserID, counts: Mapping[RoomID, Counts], position: int) -> None:
+        for room_id, threads in counts.items():
+            known = self._memory.counts.get((user_id, room_id))
+            if known is None or known.position <= position:
+                self._memory.counts.put((user_id, room_id), CountedRoom(position, dict(threads)))
 
 
-def shown(threads: Mapping[str, UnreadCount], *, by_thread: bool) -> dict[str, object]:
+def _add(threads: dict[str, UnreadCount], change: RoomWritten, user_id: UserID, class_key: bytes) -> None:
+    for stored, notified in zip(change.events, change.notified, strict=True):
+        thread_id = stored.thread_id or MAIN_TIMELINE
+        if stored.event.sender == user_id:
+            if stored.event.state_key is None:
+                threads.pop(thread_id, None)  # who speaks has read what was said before
+            continue
+        outcome = _outcome(notified, user_id, class_key)
+        if outcome is not None and outcome.notify:
+            known = threads.get(thread_id, NOTHING)
+            threads[thread_id] = UnreadCount(known.notifications + 1, known.highlights + int(outcome.highlight))
+
+
+def _outcome(
+    notified: EventNotified, user_id: UserID, class_key: bytes
+) -> ClassNotification | PersonalNotification | None:
+    own = next((one for one in notified.persons if one.user_id == user_id), None)
+    return own or next((one for one in notified.classes if one.class_key == class_key), None)
+
+
+def shown(threads: Counts, *, by_thread: bool) -> dict[str, object]:
     """The counts as a room of a sync shows them."""
     apart = {thread: count for thread, count in threads.items() if thread != MAIN_TIMELINE} if by_thread else {}
     main: Sequence[UnreadCount] = [count for thread, count in threads.items() if thread not in apart]

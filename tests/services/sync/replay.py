@@ -1,0 +1,483 @@
+"""A client that believes its syncs: what it knows by them, and what the server would show it at once.
+
+`Replica` is such a client; `Stage` a server with users who do things at random, and their replicas. What replicas know
+in the end must be what a fresh client is told: the same state, timelines without hole or double, counts, receipts.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from homeserver.core.errors import ProtocolError
+from homeserver.core.filters import parse_filter, parse_room_event_filter
+from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
+from homeserver.core.sync_tokens import PaginationToken, parse_pagination_token, parse_sync_token
+from homeserver.services.errors import ServiceError
+from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
+from homeserver.services.sync.request import SyncRequest
+from homeserver.storage.account_data import all_account_data
+from homeserver.storage.devices import insert_device
+from tests.services.world import World, now, shown
+
+# Any: JSON, throughout.
+
+MEMBER: Final = "m.room.member"
+MESSAGE: Final = "m.room.message"
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a client syncs."""
+
+    definition: Any
+    state_after: bool = False
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether it loads members lazily."""
+        return bool(self.definition.get("room", {}).get("state", {}).get("lazy_load_members"))
+
+    @property
+    def timeline_filter(self) -> Any:
+        """What it wants of timelines."""
+        timeline = self.definition.get("room", {}).get("timeline", {})
+        return {name: value for name, value in timeline.items() if name == "types"}
+
+
+HABITS: Final = (
+    Habits({"room": {"timeline": {"limit": 3}}}),
+    Habits({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 2}}}),
+    Habits({"room": {"timeline": {"limit": 2}}}, state_after=True),
+    Habits({"room": {"timeline": {"limit": 3, "types": [MESSAGE]}}}),
+    Habits({"room": {"timeline": {"limit": 20, "unread_thread_notifications": True}}}),
+    Habits({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 1}}}, state_after=True),
+)
+
+
+@dataclass(slots=True)
+class KnownRoom:
+    """A room as a client knows it."""
+
+    membership: str
+    state: dict[Key, str] = field(default_factory=dict)
+    timeline: list[str] = field(default_factory=list)
+    counts: Any = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    receipts: dict[tuple[str, str, str | None], str] = field(default_factory=dict)
+    account_data: dict[str, Any] = field(default_factory=dict)
+    typing: list[str] = field(default_factory=list)
+
+
+class Replica:
+    """One device's knowledge, from its syncs alone."""
+
+    def __init__(self, world: World, user_id: UserID, device_id: DeviceID, habits: Habits) -> None:
+        self.world = world
+        self.viewer = Viewer(user_id, device_id)
+        self.habits = habits
+        self.since: str | None = None
+        self.rooms: dict[str, KnownRoom] = {}
+        self.contents: dict[str, Any] = {}
+        self.account_data: dict[str, Any] = {}
+        self.messages: list[str] = []
+        self.known_lists: dict[str, int] = {}
+
+    def request(self, since: str | None, **more: Any) -> SyncRequest:
+        """What the client asks."""
+        return SyncRequest(
+            viewer=self.viewer,
+            since=None if since is None else parse_sync_token(since),
+            filter=parse_filter(self.habits.definition),
+            state_after=self.habits.state_after,
+            **more,
+        )
+
+    def apply(self, body: Any, list_versions: dict[str, int]) -> None:
+        """Take an answer for true."""
+        since, self.since = self.since, body["next_batch"]
+        rooms = body.get("rooms", {})
+        for room_id, room in rooms.get("join", {}).items():
+            self._apply_joined(RoomID(room_id), room, since)
+        for room_id, room in rooms.get("leave", {}).items():
+            self._apply_left(RoomID(room_id), room)
+        for name in ("invite", "knock"):
+            for room_id, room in rooms.get(name, {}).items():
+                stripped = {event["type"] for event in room[f"{name}_state"]["events"]}
+                assert {"m.room.create", MEMBER} <= stripped
+                self.rooms.setdefault(room_id, KnownRoom(name)).membership = name
+        for event in body.get("account_data", {}).get("events", []):
+            self.account_data[event["type"]] = event["content"]
+        self.messages += [event["content"]["id"] for event in body.get("to_device", {}).get("events", [])]
+        if since is None:
+            self.known_lists = dict(list_versions)
+        for user_id in body.get("device_lists", {}).get("changed", []):
+            self.known_lists[user_id] = list_versions.get(user_id, 0)
+        for user_id in body.get("device_lists", {}).get("left", []):
+            self.known_lists.pop(user_id, None)
+
+    def _apply_joined(self, room_id: RoomID, room: Any, since: str | None) -> None:
+        known = self.rooms.get(room_id)
+        is_new = known is None or known.membership != "join" or since is None
+        timeline = room["timeline"]
+        if known is None or is_new:
+            if known is not None and known.timeline and since is not None and timeline["events"]:
+                assert timeline["limited"], "a client that comes back must be told that its timeline has a hole"
+            known = KnownRoom("join")
+            self.rooms[room_id] = known
+        events = timeline["events"]
+        if is_new:
+            known.timeline = self._older(room_id, timeline, None)
+        elif timeline["limited"]:
+            known.timeline += self._older(room_id, timeline, since)
+        known.timeline += [event["event_id"] for event in events]
+        self._apply_state(known, room, events)
+        for event in events:
+            self._note_content(event)
+        if self.habits.is_lazy:
+            speakers = {(MEMBER, event["sender"]) for event in events}
+            assert speakers <= known.state.keys(), f"{speakers - known.state.keys()} speak and are not known"
+        known.counts = (room["unread_notifications"], room.get("unread_thread_notifications"))
+        known.summary |= room.get("summary", {})
+        for hero in room.get("summary", {}).get("m.heroes", []):
+            assert (MEMBER, hero) in known.state, f"the hero {hero} is not known"
+        for event in room.get("account_data", {}).get("events", []):
+            known.account_data[event["type"]] = event["content"]
+        for event in room.get("ephemeral", {}).get("events", []):
+            self._apply_ephemeral(known, event)
+
+    def _apply_state(self, known: KnownRoom, room: Any, events: Sequence[Any]) -> None:
+        if self.habits.state_after:
+            assert "state" not in room
+            changes = room["state_after"]["events"]
+        else:
+            assert "state_after" not in room
+            changes = [*room.get("state", {"events": []})["events"], *events]
+        for event in changes:
+            if "state_key" in event:
+                known.state[(event["type"], event["state_key"])] = event["event_id"]
+
+    @staticmethod
+    def _apply_ephemeral(known: KnownRoom, event: Any) -> None:
+        if event["type"] == "m.typing":
+            known.typing = event["content"]["user_ids"]
+            return
+        for event_id, by_type in event["content"].items():
+            for receipt_type, users in by_type.items():
+                for user_id, receipt in users.items():
+                    known.receipts[(receipt_type, user_id, receipt.get("thread_id"))] = event_id
+
+    def _apply_left(self, room_id: RoomID, room: Any) -> None:
+        known = self.rooms.setdefault(room_id, KnownRoom("leave"))
+        known.membership = "leave"
+        events = room["timeline"]["events"]
+        own = [
+            event
+            for event in events
+            if event["type"] == MEMBER
+            and event["state_key"] == self.viewer.user_id
+            and event["content"]["membership"] in ("leave", "ban")
+        ]
+        if not self.habits.timeline_filter:
+            assert own, "whoever is out of a room is told why"
+            assert events[-1] in own, "whoever is out of a room is told nothing of later"
+        state = room.get("state_after" if self.habits.state_after else "state", {"events": []})["events"]
+        for event in (*events, *state):
+            is_own = event["type"] == MEMBER and event["state_key"] == self.viewer.user_id
+            assert is_own or self._may_see(room_id, event), f"{event} was none of the user's business"
+
+    def _may_see(self, room_id: RoomID, event: Any) -> bool:
+        """Whether the user may read an event by its ID, or the state it is part of."""
+        find, user_id = self.world.readers.find_visible, self.viewer.user_id
+        if self.world.sync_database.read(find, room_id, user_id, event["event_id"]) is not None:
+            return True
+        if "state_key" not in event:
+            return False
+        try:
+            state = now(self.world.timeline.state(self.viewer, room_id))
+        except ServiceError:
+            return False
+        return event["event_id"] in {shown(other)["event_id"] for other in state}
+
+    def _note_content(self, event: Any) -> None:
+        if event["type"] == MESSAGE:
+            self.contents[event["event_id"]] = event["content"]
+        if event["type"] == "m.room.redaction" and event["redacts"] in self.contents:
+            self.contents[event["redacts"]] = {}
+
+    def _older(self, room_id: RoomID, timeline: Any, since: str | None) -> list[str]:
+        """What came before a timeline and, for a gap, after the token that the client had: oldest first."""
+        if "prev_batch" not in timeline:
+            return []
+        found: list[str] = []
+        begin: Any = parse_pagination_token(timeline["prev_batch"])
+        while begin is not None:
+            page = now(
+                self.world.timeline.messages(
+                    self.viewer,
+                    room_id,
+                    begin=begin,
+                    end=None if since is None else parse_sync_token(since),
+                    backwards=True,
+                    limit=4,
+                    event_filter=parse_room_event_filter(self.habits.timeline_filter),
+                )
+            )
+            events = [shown(fragment) for fragment in page.chunk]
+            for event in reversed(events):
+                self._note_content(event)
+            found += [event["event_id"] for event in events]
+            begin = None if page.end is None else parse_pagination_token(page.end)
+        return found[::-1]
+
+
+@dataclass(slots=True)
+class RoomOnStage:
+    """A room in which something happens, and what was sent there."""
+
+    room_id: RoomID
+    sent: list[EventID] = field(default_factory=list)
+
+
+class Stage:
+    """Users who do things, and what each of their devices knows of it."""
+
+    def __init__(self, world: World, number: int, users: int = 3) -> None:
+        self.world = world
+        self.users = [UserID(f"@u{number}x{index}:example.org") for index in range(users)]
+        self.rooms: list[RoomOnStage] = []
+        self.replicas: list[Replica] = []
+        self.list_versions: dict[str, int] = {}
+        self.to_device: dict[tuple[UserID, DeviceID], list[str]] = {}
+        self.count = 0
+        for index, user_id in enumerate(self.users):
+            for device in range(2):
+                habits, device_id = HABITS[(2 * index + device) % len(HABITS)], DeviceID(f"D{device}")
+                self.replicas.append(Replica(world, user_id, device_id, habits))
+                world.sync_database.write(insert_device, user_id, device_id, display_name=None, now_ms=0)
+                self.to_device[(user_id, device_id)] = []
+
+    def do(self, act: str, one: int, two: int, three: int) -> None:
+        """Let something happen; what the rules forbid does not."""
+        self.count += 1
+        self.world.clock.advance(1)
+        method: Callable[[UserID, int, int], None] = getattr(self, f"_{act}")
+        with suppress(ProtocolError, ServiceError):
+            method(self.users[one % len(self.users)], two, three)
+
+    # What users do
+
+    def _create(self, user_id: UserID, two: int, three: int) -> None:
+        others = [other for other in self.users if other != user_id]
+        wishes: dict[str, Any] = {"preset": ("public_chat", "private_chat")[two % 2]}
+        if three % 2:
+            wishes |= {"invite": others[:1], "name": f"room {self.count}"}
+        if three % 3 == 0:
+            wishes["room_version"] = ("1", "6", "11")[two % 3]
+        self.rooms.append(RoomOnStage(self.world.create_room(user_id, **wishes)))
+
+    def _join(self, user_id: UserID, two: int, three: int) -> None:
+        self.world.join(user_id, self._room(two).room_id)
+
+    def _leave(self, user_id: UserID, two: int, three: int) -> None:
+        now(self.world.membership.leave(user_id, self._room(two).room_id, None))
+
+    def _invite(self, user_id: UserID, two: int, three: int) -> None:
+        now(self.world.membership.invite(user_id, self._room(two).room_id, self._user(three), None))
+
+    def _kick(self, user_id: UserID, two: int, three: int) -> None:
+        now(self.world.membership.kick(user_id, self._room(two).room_id, self._user(three), None))
+
+    def _ban(self, user_id: UserID, two: int, three: int) -> None:
+        now(self.world.membership.ban(user_id, self._room(two).room_id, self._user(three), None))
+
+    def _unban(self, user_id: UserID, two: int, three: int) -> None:
+        now(self.world.membership.unban(user_id, self._room(two).room_id, self._user(three), None))
+
+    def _send(self, user_id: UserID, two: int, three: int) -> None:
+        room = self._room(two)
+        content: dict[str, Any] = {"msgtype": "m.text", "body": f"message {self.count}"}
+        if three % 4 == 1:
+            content["m.mentions"] = {"user_ids": [self._user(three // 4)]}
+        if three % 4 == 2 and room.sent:
+            content["m.relates_to"] = {"rel_type": "m.thread", "event_id": room.sent[three % len(room.sent)]}
+        room.sent.append(now(self.world.sending.send_message(user_id, room.room_id, MESSAGE, content, None)))
+
+    def _set(self, user_id: UserID, two: int, three: int) -> None:
+        event_type, content = (
+            ("m.room.topic", {"topic": f"topic {self.count}"}),
+            ("m.room.name", {"name": f"name {self.count}"}),
+            ("m.room.name", {}),
+            ("org.example.thing", {"number": self.count}),
+            ("m.room.history_visibility", {"history_visibility": ("shared", "joined", "invited")[self.count % 3]}),
+        )[three % 5]
+        now(self.world.sending.set_state(user_id, self._room(two).room_id, event_type, "", content))
+
+    def _redact(self, user_id: UserID, two: int, three: int) -> None:
+        room = self._room(two)
+        if room.sent:
+            now(self.world.sending.redact(user_id, room.room_id, room.sent[three % len(room.sent)], {}, None))
+
+    def _rename(self, user_id: UserID, two: int, three: int) -> None:
+        content = {"membership": "join", "displayname": f"name {self.count}"}
+        now(self.world.sending.set_state(user_id, self._room(two).room_id, MEMBER, user_id, content))
+
+    def _receipt(self, user_id: UserID, two: int, three: int) -> None:
+        room = self._room(two)
+        if room.sent:
+            event_id = room.sent[three % len(room.sent)]
+            marker_type = (READ, READ_PRIVATE, FULLY_READ)[three % 3]
+            thread_id = "main" if three % 4 == 1 and marker_type != FULLY_READ else None
+            now(self.world.receipts.mark(user_id, room.room_id, [Marker(marker_type, event_id, thread_id)]))
+
+    def _type(self, user_id: UserID, two: int, three: int) -> None:
+        room_id = self._room(two).room_id
+        now(self.world.typing.set_typing(user_id, user_id, room_id, is_typing=three % 2 == 0, timeout_ms=100_000))
+
+    def _keep(self, user_id: UserID, two: int, three: int) -> None:
+        room_id = self._room(two).room_id if three % 2 else None
+        content = {"number": self.count}
+        now(self.world.account_data.put(user_id, user_id, room_id, f"org.example.{three % 3}", content))
+
+    def _message(self, user_id: UserID, two: int, three: int) -> None:
+        target, device = self._user(two), DeviceID(f"D{three % 2}")
+        text = f"to-device {self.count}"
+        messages = {target: {device: {"id": text}}}
+        now(self.world.to_device.send(user_id, DeviceID("D0"), "org.example", str(self.count), messages))
+        self.to_device[(target, device)].append(text)
+
+    def _relist(self, user_id: UserID, two: int, three: int) -> None:
+        self.list_versions[user_id] = self.count
+        self.world.sync_database.write(self.world.device_lists.note_change, user_id)
+
+    def _forget_memory(self, user_id: UserID, two: int, three: int) -> None:
+        """What an eviction does: what was known of a user is not known any more."""
+        self.world.sync_memory.ignored.drop(user_id)
+        for room in self.rooms:
+            self.world.sync_memory.counts.drop((user_id, room.room_id))
+
+    # What their devices do
+
+    def _sync(self, user_id: UserID, two: int, three: int) -> None:
+        replica = self.replicas[(self.users.index(user_id) * 2 + two) % len(self.replicas)]
+        request = replica.request(replica.since)
+        if three % 5 == 1:  # the answer is lost
+            now(self.world.long_poll.sync(request))
+            return
+        if three % 5 == 2:  # memory has nothing
+            answer = self.world.sync_database.read(self.world.assembling.read, request)
+        else:
+            answer = now(self.world.long_poll.sync(request))
+            if three % 5 == 3:  # another one with the same token arrives first
+                answer = now(self.world.long_poll.sync(request))
+        replica.apply(shown(answer.body), self.list_versions)
+
+    # What came of it
+
+    def check(self) -> None:
+        """Let every device catch up, and hold what it knows against what a fresh one is told."""
+        for replica in self.replicas:
+            for _ in range(3):
+                answer = now(self.world.long_poll.sync(replica.request(replica.since)))
+                replica.apply(shown(answer.body), self.list_versions)
+            self._check(replica)
+
+    def _check(self, replica: Replica) -> None:
+        world, user_id = self.world, replica.viewer.user_id
+        fresh = Replica(world, user_id, DeviceID("FRESH"), replica.habits)
+        truth = shown(world.sync_database.read(world.assembling.read, fresh.request(None)).body)
+        joined = truth.get("rooms", {}).get("join", {})
+        assert {room_id for room_id, room in replica.rooms.items() if room.membership == "join"} == set(joined)
+        for name in ("invite", "knock"):
+            listed = set(truth.get("rooms", {}).get(name, {}))
+            assert {room_id for room_id, room in replica.rooms.items() if room.membership == name} == listed
+        fresh.apply(truth, self.list_versions)
+        for room_id in joined:
+            self._check_room(replica, fresh, RoomID(room_id))
+        data = {one.type: one.content for one in world.sync_database.read(all_account_data, user_id) if not one.room_id}
+        assert data.keys() == replica.account_data.keys() - {"m.push_rules"}
+        assert replica.account_data == fresh.account_data
+        assert replica.messages == self.to_device[(user_id, replica.viewer.device_id or DeviceID(""))]
+        self._check_device_lists(replica, joined)
+
+    def _check_room(self, replica: Replica, fresh: Replica, room_id: RoomID) -> None:
+        known, told = replica.rooms[room_id], fresh.rooms[room_id]
+        assert known.timeline == told.timeline, "the timeline has a hole, or something twice"
+        assert len(set(known.timeline)) == len(known.timeline)
+        state = {
+            (event["type"], event["state_key"]): event["event_id"]
+            for event in map(shown, now(self.world.timeline.state(replica.viewer, room_id)))
+        }
+        if replica.habits.is_lazy:
+            assert {key: value for key, value in known.state.items() if key[0] != MEMBER} == {
+                key: value for key, value in state.items() if key[0] != MEMBER
+            }
+            assert known.state.items() <= state.items(), "a member is known as they were"
+        else:
+            assert known.state == state
+        assert known.counts == told.counts
+        assert _distinct(known.receipts) == _distinct(told.receipts)
+        assert known.account_data == told.account_data
+        assert known.typing == told.typing
+        assert known.summary.items() >= told.summary.items()
+        if replica.habits.timeline_filter:
+            return  # of redactions it is not told
+        wanted = set(known.timeline)
+        assert {key: replica.contents[key] for key in replica.contents.keys() & wanted} == {
+            key: fresh.contents[key] for key in fresh.contents.keys() & wanted
+        }
+
+    def _check_device_lists(self, replica: Replica, joined: Any) -> None:
+        sharing = {
+            event["state_key"]
+            for room_id in joined
+            for event in map(shown, now(self.world.timeline.state(replica.viewer, room_id)))
+            if event["type"] == MEMBER and event["content"]["membership"] == "join"
+        }
+        for user_id in sharing | {replica.viewer.user_id}:
+            version = self.list_versions.get(user_id, 0)
+            assert replica.known_lists.get(user_id, 0) == version, f"the devices of {user_id} are not current"
+
+    def _room(self, index: int) -> RoomOnStage:
+        if not self.rooms:
+            self._create(self.users[0], 0, 0)
+        return self.rooms[index % len(self.rooms)]
+
+    def _user(self, index: int) -> UserID:
+        return self.users[index % len(self.users)]
+
+
+def _distinct(receipts: dict[tuple[str, str, str | None], str]) -> dict[tuple[str, str, str | None], str]:
+    """Receipts without those in a thread for which there is no room beside one for the whole room."""
+    return {
+        (receipt_type, user_id, thread_id): event_id
+        for (receipt_type, user_id, thread_id), event_id in receipts.items()
+        if thread_id is None or receipts.get((receipt_type, user_id, None)) != event_id
+    }
+
+
+ACTS: Final = (
+    ("create", 2),
+    ("join", 6),
+    ("leave", 3),
+    ("invite", 3),
+    ("kick", 2),
+    ("ban", 1),
+    ("unban", 1),
+    ("send", 14),
+    ("set", 6),
+    ("redact", 3),
+    ("rename", 3),
+    ("receipt", 5),
+    ("type", 3),
+    ("keep", 2),
+    ("message", 3),
+    ("relist", 2),
+    ("forget_memory", 1),
+    ("sync", 24),
+)
+WEIGHTED: Final = tuple(act for act, weight in ACTS for _ in range(weight))
+
+__all__ = ["WEIGHTED", "PaginationToken", "Replica", "Stage"]

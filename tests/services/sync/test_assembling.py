@@ -1,0 +1,48 @@
+"""Whatever happens, and however a client asks: what its syncs told it is what is the case."""
+
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.conftest import LargeRun
+from tests.services.sync.replay import WEIGHTED, Stage
+from tests.services.world import World
+
+EVERYDAY = 25
+SAMPLE = 300
+WHOLE = 5_000
+
+Act = tuple[str, int, int, int]
+NUMBERS = st.integers(0, 11)
+
+
+def replay(world: World, examples: int, number: int) -> None:
+    """Play so many histories on one server, each with users of its own."""
+    numbers = count()
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    )
+    @given(st.lists(st.tuples(st.sampled_from(WEIGHTED), NUMBERS, NUMBERS, NUMBERS), min_size=10, max_size=60))
+    def play(history: list[Act]) -> None:
+        stage = Stage(world, next(numbers))
+        stage.do("create", 0, 0, 1)
+        for act in history:
+            stage.do(*act)
+        stage.check()
+
+    play()
+
+
+def test_what_clients_know_by_their_syncs_is_what_a_fresh_client_is_told(world: World) -> None:
+    replay(world, EVERYDAY, 1)
+
+
+@pytest.mark.large
+def test_what_clients_know_is_true_after_many_histories(world: World, large_run: LargeRun) -> None:
+    replay(world, WHOLE if large_run.whole else SAMPLE, large_run.seed)
