@@ -755,6 +755,57 @@ def test_a_refused_client_has_a_moment_to_read_why(line: Line) -> None:
     assert line.is_closed
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 2\r\nContent-Length: 50",
+        b"Content-Length: 2\r\nContent-Length: 2",
+        b"Content-Length: 2, 2",
+        b"Content-Length: +2",
+        b"Content-Length: 0x2",
+        b"Content-Length: 2_0",
+        b"Content-Length: \xd9\xa2",
+        b"Content-Length : 2",
+        b"Content-Length:\x0b2",
+        b"Content-Length: 2\nX: y",
+        b"Content-Length: 2\rX: y",
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding: \x0bchunked",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding : chunked",
+    ],
+)
+def test_of_what_others_may_cut_elsewhere_nothing_is_answered_twice(line: Line, framing: bytes) -> None:
+    second = b"GET /_matrix/client/v3/ip HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"POST /_matrix/client/v3/stages HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n"
+
+    line.send(request + b"{}" + second)
+    line.pass_time(30)
+
+    assert line.transport.value().startswith(b"HTTP/1.1 400 ")
+    assert line.transport.value().count(b"HTTP/1.1 ") == 1
+    assert line.is_closed
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"2;" + b"a" * 5000 + b"\r\n{}", b"-2\r\n{}", b"0x2\r\n{}", b"2\n{}\n", b"2\r\n{}XX", b" 2\r\n{}", b"+2\r\n{}"],
+)
+def test_chunks_of_another_grammar_end_the_connection(line: Line, chunks: bytes) -> None:
+    head = b"POST /_matrix/client/v3/stages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    second = b"GET /_matrix/client/v3/ip HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    line.send(head + chunks + b"\r\n0\r\n\r\n" + second)
+    line.pass_time(30)
+
+    assert line.transport.value().startswith(b"HTTP/1.1 400 ")
+    assert line.transport.value().count(b"HTTP/1.1 ") == 1
+    assert line.is_closed
+
+
 def test_a_mark_must_say_what_its_handler_reads() -> None:
     async def handler(self: object, request: Request[Stamp, NoBody]) -> Reply:
         return Reply(io.BytesIO().getvalue())
