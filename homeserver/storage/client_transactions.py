@@ -1,5 +1,6 @@
 """Transaction IDs of clients and what became of them. Spec: client-server-api/#transaction-identifiers"""
 
+from collections.abc import Sequence
 from typing import Final
 
 from homeserver.core.identifiers import UserID
@@ -53,6 +54,18 @@ def insert_outcome(
     tx.insert_many(INSERT, [row])
 
 
+FORGET_DEVICES = """
+    DELETE FROM client_transactions
+     WHERE day IN ((SELECT MAX(day) FROM client_transactions), (SELECT MAX(day) - 1 FROM client_transactions),
+                   (SELECT MAX(day) - 2 FROM client_transactions))
+       AND user_id = :user_id AND device_id IN :device_ids[text]"""
+
+
+def forget_devices(tx: Transaction, user_id: UserID, device_ids: Sequence[str]) -> None:
+    """Let the transaction IDs of devices that are gone be used anew: one may log in again under its old ID."""
+    tx.run(FORGET_DEVICES, user_id=user_id, device_ids=list(device_ids))
+
+
 SWEEP = """
     DELETE FROM client_transactions WHERE (day, user_id, device_id, scope, transaction_id) IN (
         SELECT day, user_id, device_id, scope, transaction_id FROM client_transactions
@@ -64,7 +77,7 @@ def sweep(tx: Transaction, now_ms: int, limit: int) -> int:
     return tx.run(SWEEP, first_kept=now_ms // DAY_MS - DAYS_KEPT, limit=limit)
 
 
-# Not a device's: one that logs in again under its old ID may still retry, and rows go within days.
+# A device's rows are found by `forget_devices`: by the owner's column alone they would be looked for in all days.
 TABLES: Final[tuple[Table, ...]] = (
     Table("client_transactions", owners={Owner.USER: "user_id"}, retention=Retention.expires(sweep)),
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.storage.client_transactions import forget_devices
 from homeserver.storage.database import Transaction
 from homeserver.storage.schema import TABLES, tables_of
 from homeserver.storage.tables import Owner
@@ -22,6 +23,7 @@ def delete_device_rows(tx: Transaction, user_id: UserID, device_ids: Sequence[De
     """Delete devices of a user with all that is theirs: sessions, tokens, keys, messages that wait for them."""
     for statement in DELETE_OF_DEVICES:
         tx.run(statement, user_id=user_id, device_ids=list(device_ids))
+    forget_devices(tx, user_id, device_ids)
 
 
 GONE_WITH_ACCOUNT: Final = frozenset(

@@ -1,7 +1,7 @@
 """Transaction IDs and what became of them."""
 
 from homeserver.core.identifiers import UserID
-from homeserver.storage.client_transactions import DAY_MS, find_outcome, insert_outcome, sweep
+from homeserver.storage.client_transactions import DAY_MS, find_outcome, forget_devices, insert_outcome, sweep
 from tests.databases import SyncDatabase
 
 ALICE = UserID("@alice:example.org")
@@ -25,6 +25,17 @@ def test_a_transaction_id_counts_for_its_device_and_path_alone(db: SyncDatabase)
 
     assert outcome(db, TODAY_MS, scope="redact") is None
     assert outcome(db, TODAY_MS, device_id="TABLET") is None
+
+
+def test_a_device_that_is_gone_leaves_its_transaction_ids_free(db: SyncDatabase) -> None:
+    for day, device_id in ((0, "PHONE"), (1, "PHONE"), (0, "TABLET")):
+        now_ms = TODAY_MS - day * DAY_MS
+        db.write(insert_outcome, ALICE, device_id, "send", "1", outcome="$event", now_ms=now_ms)
+
+    db.write(forget_devices, ALICE, ["PHONE"])
+
+    assert outcome(db, TODAY_MS) is None
+    assert outcome(db, TODAY_MS, device_id="TABLET") == "$event"
 
 
 def test_whole_days_are_swept_when_nobody_finds_them_any_more(db: SyncDatabase) -> None:
