@@ -186,31 +186,6 @@ def test_a_query_of_the_wrong_shape_is_refused(alice: Client, query: dict[str, s
     assert alice.get("rooms", room_id, "messages", query=query, status=400)["errcode"].startswith("M_")
 
 
-def test_relations_of_an_event_come_page_by_page_and_by_type(alice: Client) -> None:
-    room_id = alice.create_room()
-    root = alice.say(room_id, "root")
-    thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": root}}
-    replies = [alice.say(room_id, str(number), **thread) for number in range(5)]
-    reaction = alice.send_event(
-        room_id, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": root, "key": "x"}}
-    )
-
-    def relations(*of: str, **query: Any) -> list[str]:
-        found: list[str] = []
-        while True:
-            page = alice.get("/_matrix/client/v1", "rooms", room_id, "relations", root, *of, query=query)
-            found += ids(page["chunk"])
-            if "next_batch" not in page:
-                return found
-            query["from"] = page["next_batch"]
-
-    assert relations(limit=2) == [reaction, *replies[::-1]]
-    assert relations("m.thread", limit=2) == replies[::-1]
-    assert relations("m.thread", "m.room.message", limit=2, dir="f") == replies
-    assert relations("m.annotation", "m.reaction") == [reaction]
-    assert relations("m.replace") == []
-
-
 def test_threads_of_a_room_are_listed_by_their_newest_reply(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
     one, other = alice.say(room_id, "one"), alice.say(room_id, "other")

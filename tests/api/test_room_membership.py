@@ -125,23 +125,6 @@ def test_a_room_that_is_not_there_cannot_be_joined(alice: Client) -> None:
     alice.join(f"#nowhere:{alice.server_name}", status=404, errcode="M_NOT_FOUND")
 
 
-@pytest.mark.parametrize("version", ["7", "10", "12"])
-def test_a_knock_asks_to_be_let_in(alice: Client, bob: Client, version: str) -> None:
-    rule = {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
-    room_id = alice.create_room(room_version=version, initial_state=[rule], name="Knock here")
-    since = alice.token()
-
-    bob.post("knock", room_id, body={"reason": "please"})
-
-    (event,) = alice.sync(since)["rooms"]["join"][room_id]["timeline"]["events"]
-    assert (event["content"]["membership"], event["content"]["reason"]) == ("knock", "please")
-    stripped = bob.sync()["rooms"]["knock"][room_id]["knock_state"]["events"]
-    assert {"m.room.create", "m.room.name", "m.room.join_rules"} <= {event["type"] for event in stripped}
-    alice.post("rooms", room_id, "invite", body={"user_id": bob.user_id})
-    bob.join(room_id)
-    assert membership(alice, room_id, bob) == "join"
-
-
 def test_a_restricted_room_lets_in_who_is_in_a_room_that_it_names(alice: Client, bob: Client, carol: Client) -> None:
     club = alice.create_room_with(bob)
     rule = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": club}]}

@@ -1,6 +1,5 @@
 """Syncing rooms: first and next, with and without gaps, lazily, filtered; rooms invited to and left."""
 
-import json
 from typing import Any
 
 import pytest
@@ -432,22 +431,3 @@ def test_the_history_of_a_long_absence_is_told_by_many_small_syncs_without_a_hol
         heard += texts(events_of(news["rooms"]["join"][room_id]))
 
     assert heard == sent
-
-
-def test_an_edit_a_reaction_and_a_thread_are_bundled_with_their_event(alice: Client, bob: Client) -> None:
-    room_id = alice.create_room_with(bob)
-    root = alice.say(room_id, "root")
-    bob.send_event(room_id, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": root, "key": "👍"}})
-    reply = bob.say(room_id, "in the thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
-    edit = {"rel_type": "m.replace", "event_id": root}
-    edited = alice.say(
-        room_id, "* better", **{"m.relates_to": edit, "m.new_content": {"msgtype": "m.text", "body": "better"}}
-    )
-
-    event = next(e for e in events_of(bob.sync()["rooms"]["join"][room_id]) if e["event_id"] == root)
-
-    bundled = event["unsigned"]["m.relations"]
-    assert bundled["m.thread"]["count"] == 1
-    assert bundled["m.thread"]["latest_event"]["event_id"] == reply
-    assert bundled["m.replace"]["event_id"] == edited
-    assert json.dumps(bob.get("rooms", room_id, "event", root)["unsigned"]["m.relations"]["m.thread"]["count"]) == "1"
