@@ -198,20 +198,3 @@ def test_threads_of_a_room_are_listed_by_their_newest_reply(alice: Client, bob: 
     assert threads() == [one, other]
     assert threads(include="all", limit="1") == [one]
     assert threads(include="participated") == [one, other]
-
-
-def test_an_event_is_found_by_its_time(alice: Client) -> None:
-    room_id = alice.create_room()
-    first, second = alice.say(room_id, "first"), alice.say(room_id, "second")
-    moments = [alice.get("rooms", room_id, "event", each)["origin_server_ts"] for each in (first, second)]
-
-    def found(moment: int, direction: str) -> str:
-        query = {"ts": moment, "dir": direction}
-        answer = alice.get("/_matrix/client/v1", "rooms", room_id, "timestamp_to_event", query=query)
-        event_id: str = answer["event_id"]
-        return event_id
-
-    assert found(moments[1] + 60_000, "b") == second
-    assert found(moments[0], "f") in (first, second)
-    nowhere = {"ts": moments[1] + 60_000, "dir": "f"}
-    alice.get("/_matrix/client/v1", "rooms", room_id, "timestamp_to_event", query=nowhere, status=404)
