@@ -184,17 +184,3 @@ def test_a_query_of_the_wrong_shape_is_refused(alice: Client, query: dict[str, s
     room_id = alice.create_room()
 
     assert alice.get("rooms", room_id, "messages", query=query, status=400)["errcode"].startswith("M_")
-
-
-def test_threads_of_a_room_are_listed_by_their_newest_reply(alice: Client, bob: Client) -> None:
-    room_id = alice.create_room_with(bob)
-    one, other = alice.say(room_id, "one"), alice.say(room_id, "other")
-    for client, root in ((bob, other), (alice, one)):
-        client.say(room_id, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
-
-    def threads(**query: str) -> list[str]:
-        return ids(alice.get("/_matrix/client/v1", "rooms", room_id, "threads", query=query)["chunk"])
-
-    assert threads() == [one, other]
-    assert threads(include="all", limit="1") == [one]
-    assert threads(include="participated") == [one, other]
