@@ -18,6 +18,6 @@ CREATE TABLE sent_places (
     thread_id TEXT NOT NULL,
     place BIGINT NOT NULL,
     PRIMARY KEY (user_id, room_id, thread_id)
-);
+) WITHOUT ROWID;
 
 CREATE INDEX sent_places_by_room ON sent_places (room_id);
