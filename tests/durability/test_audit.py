@@ -50,51 +50,6 @@ TAMPERINGS: dict[str, tuple[str, Tampering]] = {
         "nothing is built on",
         lambda tx, room: tx.run("DELETE FROM events WHERE place = (SELECT MAX(place) FROM events)"),
     ),
-    "an event without what it is built on": (
-        "which is not here",
-        lambda tx, room: tx.run("DELETE FROM events WHERE type = 'm.room.topic'"),
-    ),
-    "a node that is gone": (
-        "it is missing",
-        lambda tx, room: tx.run(
-            "DELETE FROM state_nodes WHERE digest = (SELECT current_root FROM rooms WHERE room_id = :room)", room=room
-        ),
-    ),
-    "another current state": (
-        "its current state is not the one after its head",
-        lambda tx, room: tx.run(
-            "UPDATE rooms SET current_root = (SELECT root FROM room_roots ORDER BY log_position LIMIT 1)"
-        ),
-    ),
-    "another state at an event": (
-        "is not the one after what it is built on",
-        lambda tx, room: tx.run(
-            "UPDATE events SET root_before = (SELECT root FROM room_roots ORDER BY log_position LIMIT 1)"
-            " WHERE place = "
-            "(SELECT MAX(place) FROM events)"
-        ),
-    ),
-    "other content": (
-        "is stored with the content of",
-        lambda tx, room: tx.run(
-            "UPDATE events SET pdu = (SELECT o.pdu FROM events o WHERE o.type = 'm.room.name')"
-            " WHERE type = 'm.room.join_rules'"
-        ),
-    ),
-    "a member too many": (
-        "and no member event",
-        lambda tx, room: tx.run("UPDATE memberships SET user_id = '@eve:example.org' WHERE user_id = :bob", bob=BOB),
-    ),
-    "another membership": (
-        "has membership 'join', and ought to have 'ban'",
-        lambda tx, room: tx.run("UPDATE memberships SET membership = 'join' WHERE user_id = :carol", carol=CAROL),
-    ),
-    "a lost change of membership": (
-        "and was at",
-        lambda tx, room: tx.run(
-            "DELETE FROM membership_changes WHERE user_id = :bob AND membership = 'leave'", bob=BOB
-        ),
-    ),
     "a position beyond the end": (
         "and the log ends at",
         lambda tx, room: tx.run("UPDATE log_position SET value = value - 1"),
@@ -106,12 +61,6 @@ TAMPERINGS: dict[str, tuple[str, Tampering]] = {
     "a number beyond the counter": (
         "and the counter stands at",
         lambda tx, room: tx.run("UPDATE counters SET value = 1 WHERE name = 'event_nid'"),
-    ),
-    "a lost row of room_roots": (
-        "its newest row of room_roots is not the current state",
-        lambda tx, room: tx.run(
-            "DELETE FROM room_roots WHERE log_position = (SELECT MAX(log_position) FROM room_roots)"
-        ),
     ),
     "a transaction that led to nothing": (
         "led to",

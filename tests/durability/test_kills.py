@@ -14,6 +14,9 @@ from typing import Any, Final
 
 import pytest
 
+from homeserver.core.identifiers import ServerName
+from homeserver.core.signing import SigningKey
+from homeserver.services.admin.room_audit import OwnKeys
 from homeserver.storage.database import Backend
 from homeserver.storage.postgresql import open_postgresql
 from homeserver.storage.sqlite import open_sqlite
@@ -110,14 +113,14 @@ async def be_killed(server: Server, database: Callable[[], Backend], chance: ran
                 server.launch()
                 await asyncio.sleep(chance.random() * START_S)
                 server.kill()
-            judge(database())
+            judge(server, database())
             await asyncio.to_thread(server.start)
             load.is_up.set()
         await load.goes_on(BUSY)
         load.end()
     await find_everything(load)
     server.stop()
-    judge(database())
+    judge(server, database())
 
 
 async def lose_postgresql(server: Server, postgres: Postgres, chance: random.Random, kills: int) -> None:
@@ -132,12 +135,12 @@ async def lose_postgresql(server: Server, postgres: Postgres, chance: random.Ran
             await asyncio.sleep(chance.random() * MOMENT_S)
             postgres.kill()
             await asyncio.to_thread(postgres.start_again)
-            judge(open_postgresql(server.settings["database"]))
+            judge(server, open_postgresql(server.settings["database"]))
         await load.goes_on(BUSY)
         load.end()
     await find_everything(load)
     server.stop()
-    judge(open_postgresql(server.settings["database"]))
+    judge(server, open_postgresql(server.settings["database"]))
 
 
 def copy_of(file: Path, folder: Path) -> Backend:
@@ -151,10 +154,11 @@ def copy_of(file: Path, folder: Path) -> Backend:
     return open_sqlite(copy)
 
 
-def judge(backend: Backend) -> None:
+def judge(server: Server, backend: Backend) -> None:
     """The database is consistent."""
+    key = SigningKey.from_line((server.data_dir / "signing.key").read_text())
     database = SyncDatabase(backend)
-    faults = database.read(audit)
+    faults = database.read(audit, server.server_name, OwnKeys(ServerName(server.server_name), key))
     database.close()
     assert faults == []
 
