@@ -342,14 +342,6 @@ const acts = {
         return person.until(() => person.client.getRoom(room)?.getMember(user)?.rawDisplayName === name && { name });
     },
 
-    // The threads of a room, as the panel of threads shows them: [root, number of replies].
-    async threads({ who, room }) {
-        const shown = people.get(who).client.getRoom(room);
-        await shown.createThreadsTimelineSets();
-        await shown.fetchRoomThreads();
-        return shown.getThreads().map((thread) => [thread.id, thread.length]);
-    },
-
     async hear({ who, room, text }) {
         const person = people.get(who);
         return person.until(() => person.heard.find((each) => each.room === room && each.text === text));
