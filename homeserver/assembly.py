@@ -19,6 +19,7 @@ from homeserver.core.identifiers import ServerName
 from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
+from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.authentication import Authentication
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -81,6 +82,8 @@ from homeserver.services.accounts.registration_tokens import RegistrationTokens
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.shared_secret import SharedSecretRegistration
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.admin.audits import RoomAudits
+from homeserver.services.admin.room_audit import OwnKeys
 from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
@@ -213,6 +216,8 @@ def assemble(made: Mechanics) -> Assembled:
     assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
+    known_keys = OwnKeys(server_name, made.signing_key)
+
     endpoints = collect(
         (
             AccountDataEndpoints(account_data),
@@ -242,6 +247,7 @@ def assemble(made: Mechanics) -> Assembled:
             ReceiptEndpoints(receipts),
             RegistrationAdminEndpoints(registration, shared_secret, registration_tokens),
             RegistrationEndpoints(registration),
+            RoomAuditEndpoints(RoomAudits(database, known_keys, clock, randomness, server_name)),
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),

@@ -21,6 +21,7 @@ from homeserver.cli.configuration import (
     configuration_file,
     read_settings,
 )
+from homeserver.cli.rooms import add_room
 from homeserver.cli.setup import add_init
 from homeserver.cli.users import add_user
 from homeserver.settings.reading import SettingsError
@@ -63,12 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     add_check(commands)
     admin = commands.add_parser(
         "admin",
-        help="look after a server: accounts and more",
+        help="look after a server: accounts, rooms and more",
         description="Speaks with the running server over its socket in the data folder. When no server runs, works "
         "on the data folder itself.",
     )
     topics = admin.add_subparsers(title="topics", metavar="TOPIC", required=True)
     add_user(topics)
+    add_room(topics)
     _add_call(topics)
     admin.set_defaults(command=_admin)
     return parser

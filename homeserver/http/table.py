@@ -6,6 +6,7 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 from typing import Final
 
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
+from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -68,4 +69,5 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     LandingEndpoints,
     MetricsEndpoints,
     RegistrationAdminEndpoints,
+    RoomAuditEndpoints,
 )

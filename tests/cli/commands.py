@@ -14,8 +14,10 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 
 
-def homeserver(*arguments: str, folder: Path, text: str | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run `homeserver …` in `folder`, with `text` on its standard input."""
+def homeserver(
+    *arguments: str, folder: Path, text: str | None = None, path: str = "/usr/bin:/bin"
+) -> "subprocess.CompletedProcess[str]":
+    """Run `homeserver …` in `folder`, with `text` on its standard input; `path` is where it finds other programs."""
     return subprocess.run(
         [sys.executable, "-m", "homeserver", *arguments],
         cwd=folder,
@@ -24,7 +26,7 @@ def homeserver(*arguments: str, folder: Path, text: str | None = None) -> "subpr
         capture_output=True,
         encoding="utf-8",
         timeout=60,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": path},
         check=False,
     )
 

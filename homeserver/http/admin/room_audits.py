@@ -1,0 +1,80 @@
+"""Administration: is what is stored of a room sound, and what does its graph look like?"""
+
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.audits import RoomAudits
+
+
+class VerifyQuery(msgspec.Struct, frozen=True):
+    """Which audit to go on with; without, a new one begins."""
+
+    audit: str | None = None
+
+
+class RoomsQuery(msgspec.Struct, frozen=True):
+    """After which room the page begins."""
+
+    after: str = ""
+
+
+class GraphQuery(msgspec.Struct, frozen=True):
+    """After which place the page begins."""
+
+    after: int | None = None
+
+
+@dataclass(frozen=True)
+class RoomAuditEndpoints:
+    """Audits of rooms."""
+
+    audits: RoomAudits
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/verify",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room verify`",
+        query=VerifyQuery,
+    )
+    async def verify(self, request: Request[VerifyQuery, NoBody]) -> Reply:
+        """Recompute what is stored of a room, for some seconds; `audit` in the answer is how to go on."""
+        report = await self.audits.verify(request.room_id, request.query.audit)
+        return Reply(
+            {
+                "room_id": report.room_id,
+                "finished": report.continued is None,
+                "fault": None if report.fault is None else asdict(report.fault),
+                "checked": asdict(report.counts),
+                "audit": report.continued,
+            }
+        )
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/verifiable_rooms",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room verify --all`",
+        query=RoomsQuery,
+    )
+    async def rooms(self, request: Request[RoomsQuery, NoBody]) -> Reply:
+        """The IDs of some rooms, in order; none after the last."""
+        return Reply({"room_ids": await self.audits.rooms(request.query.after)})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/graph",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room graph`",
+        query=GraphQuery,
+    )
+    async def graph(self, request: Request[GraphQuery, NoBody]) -> Reply:
+        """Some events and what they are built on; `after` in the answer is how to go on."""
+        page = await self.audits.graph(request.room_id, request.query.after)
+        return Reply({"events": [asdict(event) for event in page.events], "after": page.after})
