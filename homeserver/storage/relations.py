@@ -50,7 +50,15 @@ def remove_relation(tx: Transaction, nid: EventNid) -> None:
     tx.run(REMOVE, event_nid=nid)
 
 
-TO_EVENTS = "SELECT relates_to, rel_type, sender FROM relations WHERE relates_to IN :event_ids[text]"
+IS_THREAD_ROOT = "SELECT 1 FROM relations WHERE relates_to = :event_id AND rel_type = 'm.thread' LIMIT 1"
+
+
+def is_thread_root(tx: Transaction, event_id: EventID) -> bool:
+    """Whether some event is in a thread that begins at this one."""
+    return tx.one(IS_THREAD_ROOT, event_id=event_id) is not None
+
+
+TO_EVENTS = "SELECT DISTINCT relates_to, rel_type, sender FROM relations WHERE relates_to IN :event_ids[text]"
 
 
 def relations_to(tx: Transaction, event_ids: Sequence[str]) -> dict[EventID, list[tuple[str, UserID]]]:

@@ -1,7 +1,7 @@
 """Client-server API: room creation."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -9,7 +9,7 @@ from homeserver.core.identifiers import parse_user_id
 from homeserver.http.endpoint import ACCESS_TOKEN, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.rooms.creation import InitialState, RoomCreation, RoomWishes
+from homeserver.services.rooms.creation import MOST_INITIAL_STATE, MOST_INVITES, InitialState, RoomCreation, RoomWishes
 
 
 class StateEventBody(msgspec.Struct, frozen=True):
@@ -27,11 +27,11 @@ class CreateRoomBody(msgspec.Struct, frozen=True):
     room_alias_name: str | None = None
     name: str | None = None
     topic: str | None = None
-    invite: list[str] = []
+    invite: Annotated[list[str], msgspec.Meta(max_length=MOST_INVITES)] = []
     invite_3pid: list[dict[str, Any]] = []
     room_version: str | None = None
     creation_content: dict[str, Any] = {}
-    initial_state: list[StateEventBody] = []
+    initial_state: Annotated[list[StateEventBody], msgspec.Meta(max_length=MOST_INITIAL_STATE)] = []
     preset: Literal["private_chat", "public_chat", "trusted_private_chat"] | None = None
     is_direct: bool = False
     power_level_content_override: dict[str, Any] = {}

@@ -11,7 +11,6 @@ from typing import Final
 import orjson
 
 from homeserver.core.identifiers import EventID, RoomID, UserID, parse_event_id
-from homeserver.core.relations import THREAD
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import InvalidParameter, NotFound, NotThread
 from homeserver.services.events.news import AccountDataWritten, News, ReceiptWritten
@@ -23,7 +22,7 @@ from homeserver.storage.account_data import AccountData, find_account_data, stor
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.receipts import Receipt, find_receipt, store_receipts
-from homeserver.storage.relations import relations_to
+from homeserver.storage.relations import is_thread_root
 
 READ: Final = "m.read"
 READ_PRIVATE: Final = "m.read.private"
@@ -163,6 +162,6 @@ def _check_thread(tx: Transaction, stored: StoredEvent, thread_id: str) -> None:
     if thread_id in ((MAIN, event_id) if stored.thread_id is None else (stored.thread_id,)):
         if thread_id != event_id:
             return
-        if any(rel_type == THREAD for rel_type, _ in relations_to(tx, [event_id]).get(event_id, ())):
+        if is_thread_root(tx, event_id):
             return
     raise NotThread
