@@ -5,6 +5,7 @@ is held to the narrow grammar. Who is local, and whether something exists, is as
 """
 
 import re
+import unicodedata
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NewType
 
@@ -112,6 +113,14 @@ def parse_key_id(value: str) -> KeyID:
 def is_valid_new_localpart(localpart: str) -> bool:
     """True if a new user may be called that. The length of the whole user ID is parse_user_id's to check."""
     return _NEW_LOCALPART.fullmatch(localpart) is not None
+
+
+def is_legible_localpart(localpart: str) -> bool:
+    """True if a new alias may be called that: something, all of which can be seen and typed.
+
+    No blanks, controls, or marks that turn the direction of a text: with them an alias would look like another.
+    """
+    return localpart != "" and not any(unicodedata.category(character)[0] in "CZ" for character in localpart)
 
 
 def is_compliant_user_id(user_id: UserID) -> bool:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import re
 import secrets
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -31,6 +33,16 @@ ADMIN_ENDPOINTS: Final = tuple(mark for mark in declared() if mark.auth in (Auth
 OPERATORS_ENDPOINTS: Final = tuple(
     mark for mark in declared() if mark.path.startswith(OPERATORS) and mark.path != "/_columba/health"
 )
+
+# What may stand in a path, by the name of the parameter.
+NAMES: Final = {
+    "roomId": "!room:example.org",
+    "roomAlias": "#alias:example.org",
+    "roomIdOrAlias": "#alias:example.org",
+    "userId": "@user:example.org",
+    "eventId": "$event:example.org",
+    "serverName": "example.org",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ def admin(doors: Doors) -> Client:
 
 def knock(url: str, mark: Endpoint, token: str | None, **headers: str) -> http.client.HTTPResponse:
     """Ask an endpoint, with what need not make sense to it."""
-    path = mark.path.replace("{", "").replace("}", "")
+    path = re.sub(r"{(\w+)}", lambda name: quote(NAMES.get(name[1], "x"), safe=""), mark.path)
     shown = {} if token is None else {"Authorization": f"Bearer {token}"}
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=TIMEOUT_S)
     with contextlib.closing(connection):

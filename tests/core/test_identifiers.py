@@ -13,6 +13,7 @@ from homeserver.core.identifiers import (
     RoomID,
     UserID,
     is_compliant_user_id,
+    is_legible_localpart,
     is_opaque_id,
     is_valid_new_localpart,
     localpart_of,
@@ -233,3 +234,15 @@ def test_any_text_is_accepted_as_it_is_or_refused(text: str, sigil: str) -> None
                 continue
             assert "\x00" not in value
             assert len(value.encode()) <= 512
+
+
+@pytest.mark.parametrize("localpart", ["a", "Raum_1", "für-alle", "部屋", "!?#", "👋"])
+def test_what_can_be_read_may_name_a_room(localpart: str) -> None:
+    assert is_legible_localpart(localpart)
+
+
+@pytest.mark.parametrize(
+    "localpart", ["", " ", "a b", "a\nb", "a\tb", "a\u202eb", "a\u200bb", "a\u00a0b", "\ufeffa", "a\x7f"]
+)
+def test_what_cannot_be_seen_names_no_room(localpart: str) -> None:
+    assert not is_legible_localpart(localpart)

@@ -3,9 +3,19 @@
 Spec: client-server-api/#room-aliases
 """
 
+from typing import Final
+
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS
 from homeserver.core.errors import AuthRejected
-from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, server_name_of
+from homeserver.core.identifiers import (
+    RoomAlias,
+    RoomID,
+    ServerName,
+    UserID,
+    is_legible_localpart,
+    localpart_of,
+    server_name_of,
+)
 from homeserver.core.power_levels import read_power_levels
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound
@@ -14,6 +24,8 @@ from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
 from homeserver.storage.database import Database, Transaction
+
+ILLEGIBLE: Final = "A new alias is not empty, and has no blanks or invisible characters"
 
 
 class RoomAliases:
@@ -40,9 +52,15 @@ class RoomAliases:
         return await self._database.read(self._of_room, user_id, room_id)
 
     async def create(self, user_id: UserID, room_alias: RoomAlias, room_id: RoomID) -> None:
-        """Name a room. Raises InvalidParameter for another server's alias, AliasInUse when it is taken, NotFound."""
+        """Name a room.
+
+        Raises InvalidParameter for another server's alias, or one that cannot be read, AliasInUse when it is taken,
+        NotFound.
+        """
         if server_name_of(room_alias) != self.server_name:
             raise InvalidParameter(f"Aliases of this server end in :{self.server_name}")
+        if not is_legible_localpart(localpart_of(room_alias)):
+            raise InvalidParameter(ILLEGIBLE)
         await self._database.write(self._create, Alias(room_alias, room_id, user_id))
 
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
