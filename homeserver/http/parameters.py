@@ -22,10 +22,13 @@ from homeserver.core.identifiers import (
     parse_user_id,
 )
 from homeserver.http.endpoint import JsonObject, NoBody, NoQuery, Upload
-from homeserver.services.errors import InvalidParameter, MissingParameter
+from homeserver.services.errors import InvalidParameter, MissingParameter, TooLarge
 
 LARGEST_INTEGER: Final = 2**53 - 1  # of canonical JSON
 SEGMENT_LIMIT_BYTES: Final = 1024
+# Opening ones in a body, also those within strings. An empty list of two bytes takes some seventy in memory: eight
+# megabytes of such would keep everybody waiting for more than a second.
+MOST_BRACKETS: Final = 250_000
 
 
 class NotJson(ProtocolError):  # noqa: N818 - named for what is the case
@@ -221,13 +224,16 @@ class BodyShape:
 def parse_json(raw: bytes) -> Any:  # Any: what JSON can be
     """Parse a body: UTF-8, no NaN, of duplicate keys the last counts.
 
-    Raises NotJson, and BadJson for what nests too deep.
+    Raises NotJson, BadJson for what nests too deep, and TooLarge for what would fill the memory.
     """
+    brackets = raw.count(b"{") + raw.count(b"[")
+    if brackets > MOST_BRACKETS:
+        raise TooLarge(f"The body holds more than {MOST_BRACKETS} objects and lists")
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as wrong:
         raise NotJson(f"The body is not JSON: {wrong}" if raw else "The body is empty") from None
-    if _nests_too_deep(body, raw):
+    if brackets > NESTING_LIMIT and _nests_too_deep(body):
         raise BadJson(f"The body nests deeper than {NESTING_LIMIT} levels")
     return body
 
@@ -235,14 +241,12 @@ def parse_json(raw: bytes) -> Any:  # Any: what JSON can be
 _WRITTEN_LEVELS: Final = 254  # orjson reads deeper, and refuses to write deeper
 
 
-def _nests_too_deep(body: Any, raw: bytes) -> bool:  # Any: JSON
-    """True if what was read from `raw` nests deeper than the limit.
+def _nests_too_deep(body: Any) -> bool:  # Any: JSON
+    """True if it nests deeper than the limit.
 
     Counting in Python would take seconds for a body of megabytes: so it is wrapped up to the level at which orjson
     gives up writing.
     """
-    if raw.count(b"{") + raw.count(b"[") <= NESTING_LIMIT:
-        return False
     for _ in range(_WRITTEN_LEVELS - NESTING_LIMIT):
         body = [body]
     try:

@@ -13,6 +13,7 @@ from homeserver.core.canonical_json import NESTING_LIMIT
 from homeserver.core.errors import BadJson
 from homeserver.http.endpoint import JsonObject, NoBody, NoQuery
 from homeserver.http.parameters import (
+    MOST_BRACKETS,
     BodyShape,
     NotJson,
     QueryShape,
@@ -21,7 +22,7 @@ from homeserver.http.parameters import (
     parse_query,
     split_path,
 )
-from homeserver.services.errors import InvalidParameter, MissingParameter
+from homeserver.services.errors import InvalidParameter, MissingParameter, TooLarge
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -230,6 +231,15 @@ def test_how_deep_a_body_nests_is_not_counted_level_by_level() -> None:
 
     assert len(parse_json(deep)) == 1000
     assert calls_of(lambda: parse_json(deep)) == calls_of(lambda: parse_json(shallow))
+
+
+def test_a_body_of_more_objects_and_lists_than_anybody_needs_is_refused_unread() -> None:
+    most = b"[" + b"[]," * (MOST_BRACKETS - 1) + b"0]"
+
+    assert len(parse_json(most)) == MOST_BRACKETS
+    for more in (b"[" + most + b"]", b"{" * (MOST_BRACKETS + 1)):
+        with pytest.raises(TooLarge):
+            parse_json(more)
 
 
 def calls_of(action: Callable[[], object]) -> int:
