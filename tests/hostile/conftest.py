@@ -19,6 +19,7 @@ SETTINGS: Final = {
     "registration": {"enabled": True, "require_token": False, "shared_secret": SHARED_SECRET},
     # An expired token, and whom else it may concern: nobody's token ends while the tests run.
     "access_token_lifetime_s": 24 * 60 * 60,
+    "limits": {"body_bytes": "1M"},  # so that what is too large is soon sent
 }
 
 

@@ -13,6 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from homeserver.http.endpoint import Auth, Endpoint, JsonObject, NoBody, NoQuery, Upload
+from homeserver.services.accounts.token_values import ACCESS
 from tests.hostile.cast import Cast
 from tests.hostile.values import (
     NO_JSON,
@@ -168,6 +169,7 @@ STRANGE_AUTHORIZATIONS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "only scheme": (b"Bearer",),
     "basic": (b"Basic c2VsZjpwYXNzd29yZA==",),
     "unknown": (b"Bearer columba_unknown",),
+    "of elsewhere": (b"Bearer " + ACCESS.encode() + b"A" * 32,),
     "of bytes": (b"Bearer \xff\xfe\xc3",),
     "long": (b"Bearer " + b"a" * 8_000,),
     "of another server": (b'X-Matrix origin="elsewhere.example",key="ed25519:a",sig="AA"',),

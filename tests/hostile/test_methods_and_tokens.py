@@ -92,7 +92,7 @@ def test_without_a_token_nobody_gets_in(judge: Judge) -> None:
 
 def test_with_a_token_of_nobody_nobody_gets_in(judge: Judge) -> None:
     for mark in WITH_TOKEN:
-        for token in ("unknown", "of bytes", "long", "deactivated"):
+        for token in ("unknown", "of elsewhere", "of bytes", "long", "deactivated"):
             answer = _expect(judge, _draft(mark), token, 401, "M_UNKNOWN_TOKEN")
             assert "soft_logout" not in answer.json
 

@@ -28,7 +28,7 @@ from tests.hostile.judgement import Judge
 from tests.hostile.wire import Sent
 
 EVERYDAY: Final = 3
-SAMPLE: Final = 30
+SAMPLE: Final = 15
 WHOLE: Final = 1_000
 SEED: Final = 17  # the everyday run is the same every day
 
