@@ -5,17 +5,23 @@ Spec: client-server-api/#room-event-format. Who may see an event is decided in s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from homeserver.core.client_event import client_event_body, federation_event_body, spliced
+from homeserver.core.event import Event
+from homeserver.core.history_visibility import Visibility, may_see_event, read_visibility
 from homeserver.core.identifiers import DeviceID, EventID, UserID
+from homeserver.core.state_map import StateKey
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent
+
+VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
+ALWAYS_OPEN: Final = (Visibility.SHARED, Visibility.WORLD_READABLE)  # to members, whenever they joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,19 @@ class Viewer:
 
     user_id: UserID
     device_id: DeviceID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a viewer sees of a room's history without looking at each event.
+
+    `root` is a state that the viewer may see. From the place `joined_from` on the viewer was in the room all the time;
+    up to `member_upto` shared history is open to the viewer. None: nowhere.
+    """
+
+    root: bytes
+    joined_from: int | None
+    member_upto: int | None
 
 
 class ClientFormat:
@@ -43,12 +62,14 @@ class ClientFormat:
         with_room_id: bool,
         memberships: Mapping[EventID, str] | None = None,
         for_federation: bool = False,
+        sight: Sight | None = None,
     ) -> list[orjson.Fragment]:
         """Each event as a JSON object, in the same order.
 
         `memberships` gives the viewer's membership at an event, where it is known. `for_federation` is the event format
-        that filters can ask for. Without `tx` only what is in
-        memory is used: raises MissingNodes when that does not suffice.
+        that filters can ask for. `sight` says what the viewer sees of the room, all of whose events these are; without
+        it, nothing that an event replaced is shown. Without `tx` only what is in memory is used: raises MissingNodes
+        when that does not suffice.
         """
         beside = [event_id for stored in events for event_id in (stored.replaces_state, stored.redacted_by) if event_id]
         others = self._states.load(tx, beside) if beside else {}
@@ -56,6 +77,10 @@ class ClientFormat:
         rendered = []
         for stored in events:
             unsigned = self._unsigned(stored, viewer, others, now_ms)
+            replaced = others.get(stored.replaces_state) if stored.replaces_state is not None else None
+            if replaced is not None and sight is not None and self._may_see(tx, replaced, viewer, sight):
+                unsigned["prev_content"] = replaced.event.content
+                unsigned["prev_sender"] = replaced.event.sender
             if memberships is not None and stored.event.event_id in memberships:
                 unsigned["membership"] = memberships[stored.event.event_id]
             rendered.append(
@@ -85,14 +110,10 @@ class ClientFormat:
         event = stored.event
         unsigned: dict[str, Any] = {"age": max(0, now_ms - event.origin_server_ts)}
         transaction = stored.transaction
-        if transaction is not None and event.sender == viewer.user_id and transaction[0] == viewer.device_id:
+        if transaction is not None and event.sender == viewer.user_id and transaction[0] == (viewer.device_id or ""):
             unsigned["transaction_id"] = transaction[1]
         if stored.replaces_state is not None:
             unsigned["replaces_state"] = stored.replaces_state
-            replaced = others.get(stored.replaces_state)
-            if replaced is not None:
-                unsigned["prev_content"] = replaced.event.content
-                unsigned["prev_sender"] = replaced.event.sender
         if stored.redacted_by is not None:
             redaction = others.get(stored.redacted_by)
             if redaction is not None:
@@ -104,3 +125,34 @@ class ClientFormat:
                 )
                 unsigned["redacted_because"] = orjson.Fragment(because)
         return unsigned
+
+    def _may_see(self, tx: Transaction | None, stored: StoredEvent, viewer: Viewer, sight: Sight) -> bool:
+        """Whether the viewer may see an event that another one replaced."""
+        if stored.place is None or stored.root_before is None:
+            return False
+        if sight.joined_from is not None and stored.place >= sight.joined_from:
+            return True
+        room_id = stored.event.room_id
+        is_member = sight.member_upto is not None and stored.place <= sight.member_upto
+        if is_member:
+            current = self._states.find(tx, room_id, sight.root, *VISIBILITY)
+            is_first = current is None or current.replaces_state is None
+            is_open = read_visibility(None if current is None else current.event) in ALWAYS_OPEN
+            # Before the first setting, and since the newest, it was the same all the time.
+            if is_open and (is_first or (current is not None and (current.place or 0) <= stored.place)):
+                return True
+        key = ("m.room.member", viewer.user_id)
+        state = self._states.select(tx, room_id, stored.root_before, (VISIBILITY, key))
+        event, member = stored.event, state.get(key)
+        return may_see_event(
+            visibility_before=read_visibility(state.get(VISIBILITY)),
+            membership_before=_membership(member),
+            joined_since=is_member,
+            visibility_after=read_visibility(event) if (event.type, event.state_key) == VISIBILITY else None,
+            membership_after=_membership(event) if (event.type, event.state_key) == key else None,
+        )
+
+
+def _membership(member: Event | None) -> str | None:
+    membership = None if member is None else member.content.get("membership")
+    return membership if isinstance(membership, str) else None

@@ -12,6 +12,7 @@ from homeserver.core.history_visibility import Visibility, may_see_event, read_v
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.services.errors import Forbidden
+from homeserver.services.events.client_format import Sight
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
@@ -37,6 +38,12 @@ class Access:
     upto_place: int
     member_upto: int | None
     is_open: bool = False  # everybody may read the room as it is now
+
+    @property
+    def sight(self) -> Sight:
+        """What of the room's history the user sees."""
+        joined_from = self.membership.joined_place if self.membership is not None and self.is_joined else None
+        return Sight(self.root, joined_from, self.member_upto)
 
     @property
     def is_joined(self) -> bool:
@@ -69,6 +76,13 @@ class Readers:
             return Access(head, membership, departure.root, departure.place, member_upto)
         raise Forbidden(NOT_IN_ROOM)
 
+    def sight(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> Sight | None:
+        """What of the room's history the user sees; None for one who may not read the room as a whole."""
+        try:
+            return self.access(tx, room_id, user_id).sight
+        except Forbidden:
+            return None
+
     def visible(
         self,
         tx: Transaction | None,
@@ -76,11 +90,12 @@ class Readers:
         user_id: UserID,
         events: Sequence[StoredEvent],
         *,
+        joined_from: int | None,
         member_upto: int | None,
     ) -> list[tuple[StoredEvent, str]]:
         """Those of the room's events that the user may see, each with the user's membership at it.
 
-        `member_upto` is as in Access.
+        `joined_from` and `member_upto` are as in Sight.
         """
         seen: list[tuple[StoredEvent, str]] = []
         known: dict[bytes, tuple[Visibility, str | None]] = {}
@@ -88,11 +103,14 @@ class Readers:
             root = stored.root_before
             if root is None or stored.place is None:
                 continue  # an outlier: it has no place in a timeline
+            event = stored.event
+            after = event.content.get("membership") if is_member_event_of(event, user_id) else None
+            if joined_from is not None and stored.place >= joined_from:
+                seen.append((stored, after if isinstance(after, str) else "join"))
+                continue
             if root not in known:
                 known[root] = self._at_root(tx, room_id, root, user_id)
             visibility, membership = known[root]
-            event = stored.event
-            after = event.content.get("membership") if is_member_event_of(event, user_id) else None
             opened = read_visibility(event) if (event.type, event.state_key) == VISIBILITY else None
             if may_see_event(
                 visibility_before=visibility,
@@ -122,12 +140,13 @@ class Readers:
         membership = find_membership(tx, room_id, user_id)
         if membership is not None and membership.is_forgotten:
             return (stored, "leave") if self._was_readable_by_all(tx, stored) else None
+        joined_from: int | None = None
         member_upto: int | None = None
         if membership is not None and membership.membership == "join":
-            member_upto = head.last_place
+            joined_from, member_upto = membership.joined_place, head.last_place
         elif membership is not None and (departure := self.departure(tx, membership)) is not None:
             member_upto = departure.place
-        seen = self.visible(tx, room_id, user_id, [stored], member_upto=member_upto)
+        seen = self.visible(tx, room_id, user_id, [stored], joined_from=joined_from, member_upto=member_upto)
         return seen[0] if seen else None
 
     def departure(self, tx: Transaction, membership: Membership) -> StoredEvent | None:

@@ -11,10 +11,12 @@ import orjson
 
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, events_backwards, events_forwards, place_at
@@ -24,7 +26,9 @@ from homeserver.storage.rooms import roots_at
 
 MOST_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 10
+LEAST_READ: Final = 20  # at once, of a history of which filters and visibility may leave little
 MOST_PAGES_READ: Final = 20  # of a history that filters and visibility leave little of: the client asks on
+MEMBER: Final = "m.room.member"
 NOT_FOUND: Final = "There is no such event here, or you may not see it"
 
 
@@ -132,19 +136,25 @@ class Timeline:
             place = access.upto_place if backwards else OLDEST
         if backwards:
             place = min(place, access.upto_place)
-        until = self._place(tx, room_id, end)
+        until, ignored = self._place(tx, room_id, end), ignored_users(tx, viewer.user_id)
         seen: list[tuple[StoredEvent, str]] = []
         start, has_more = place, True
-        for _ in range(MOST_PAGES_READ):
-            raw = self._read(tx, room_id, place, until, limit - len(seen), access, backwards=backwards)
-            seen += self._visible(tx, viewer, room_id, raw.events, access, event_filter)
+        for number in range(MOST_PAGES_READ):
+            wanted = limit - len(seen)
+            asked = max(wanted, LEAST_READ) if number else wanted
+            raw = self._read(tx, room_id, place, until, asked, access, backwards=backwards)
+            found = self._visible(tx, viewer, room_id, raw.events, access, event_filter, ignored)
+            seen += found[:wanted]
             place, has_more = raw.next_place, raw.has_more
+            if len(found) > wanted:
+                place = _beyond(seen[-1][0], backwards=backwards) if seen else start
+                has_more = True
             if not has_more or len(seen) >= limit:
                 break
         memberships = {stored.event.event_id: membership for stored, membership in seen}
         events = [stored for stored, _ in seen]
-        chunk = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships)
-        state = self._lazy_members(tx, viewer, room_id, events, event_filter)
+        chunk = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight)
+        state = self._lazy_members(tx, viewer, room_id, events, access, event_filter)
         return Page(
             chunk=chunk,
             start=str(begin or PaginationToken(start)),
@@ -182,15 +192,18 @@ class Timeline:
         events: Sequence[StoredEvent],
         access: Access,
         event_filter: RoomEventFilter,
+        ignored: frozenset[str],
     ) -> list[tuple[StoredEvent, str]]:
-        wanted = events
+        wanted = [
+            stored for stored in events if stored.event.state_key is not None or stored.event.sender not in ignored
+        ]
         if not event_filter.is_default:
             children = {}
             if event_filter.needs_relations:
-                children = relations_to(tx, [stored.event.event_id for stored in events])
+                children = relations_to(tx, [stored.event.event_id for stored in wanted])
             wanted = [
                 stored
-                for stored in events
+                for stored in wanted
                 if event_filter.matches(
                     event_type=stored.event.type,
                     sender=stored.event.sender,
@@ -199,7 +212,10 @@ class Timeline:
                     children=children.get(stored.event.event_id, ()),
                 )
             ]
-        return self._readers.visible(tx, room_id, viewer.user_id, wanted, member_upto=access.member_upto)
+        sight = access.sight
+        return self._readers.visible(
+            tx, room_id, viewer.user_id, wanted, joined_from=sight.joined_from, member_upto=sight.member_upto
+        )
 
     def _context(
         self,
@@ -214,16 +230,20 @@ class Timeline:
             access = self._readers.access(tx, room_id, viewer.user_id)
         except Forbidden:
             raise NotFound(NOT_FOUND) from None
-        middle = self._readers.find_visible(tx, room_id, viewer.user_id, event_id)
-        if middle is None or middle.place is None or middle.place > access.upto_place:
+        seen = self._readers.find_seen(tx, room_id, viewer.user_id, event_id)
+        if seen is None or seen[0].place is None or seen[0].place > access.upto_place:
             raise NotFound(NOT_FOUND)
-        before = self._read(tx, room_id, middle.place - 1, None, limit // 2, access, backwards=True)
-        after = self._read(tx, room_id, middle.place, None, limit - limit // 2, access, backwards=False)
-        seen_before = self._visible(tx, viewer, room_id, before.events, access, event_filter)
-        seen_after = self._visible(tx, viewer, room_id, after.events, access, event_filter)
-        events = [middle, *(stored for stored, _ in seen_before), *(stored for stored, _ in seen_after)]
-        memberships = {stored.event.event_id: membership for stored, membership in (*seen_before, *seen_after)}
-        rendered = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships)
+        middle, place = seen[0], seen[0].place
+        ignored = ignored_users(tx, viewer.user_id)
+        before = self._read(tx, room_id, place - 1, None, limit // 2, access, backwards=True)
+        after = self._read(tx, room_id, place, None, limit - limit // 2, access, backwards=False)
+        seen_before = self._visible(tx, viewer, room_id, before.events, access, event_filter, ignored)
+        seen_after = self._visible(tx, viewer, room_id, after.events, access, event_filter, ignored)
+        events = [stored for stored, _ in (seen, *seen_before, *seen_after)]
+        memberships = {stored.event.event_id: membership for stored, membership in (seen, *seen_before, *seen_after)}
+        rendered = self._formats.render(
+            tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight
+        )
         newest = seen_after[-1][0] if seen_after else middle
         return Context(
             event=rendered[0],
@@ -231,41 +251,44 @@ class Timeline:
             after=rendered[1 + len(seen_before) :],
             start=str(PaginationToken(before.next_place)),
             end=str(PaginationToken(after.next_place)),
-            state=self._context_state(tx, viewer, room_id, newest, events, event_filter),
+            state=self._context_state(tx, viewer, access, newest, events, event_filter),
         )
 
     def _context_state(
         self,
         tx: Transaction,
         viewer: Viewer,
-        room_id: RoomID,
+        access: Access,
         newest: StoredEvent,
         events: Sequence[StoredEvent],
         event_filter: RoomEventFilter,
     ) -> list[orjson.Fragment]:
         if newest.root is None:
             return []
-        senders = {stored.event.sender for stored in events}
-        state = [
-            stored
-            for stored in self._states.whole(tx, room_id, newest.root)
-            if not event_filter.lazy_load_members
-            or stored.event.type != "m.room.member"
-            or stored.event.state_key in senders
-        ]
-        return self._formats.render(tx, state, viewer, with_room_id=True)
+        room_id, senders = newest.event.room_id, {stored.event.sender for stored in events}
+        lazily = event_filter.lazy_load_members
+        whole = self._states.all_but_type(tx, room_id, newest.root, MEMBER) if lazily else None
+        state = self._states.whole(tx, room_id, newest.root) if whole is None else whole
+        if lazily:
+            members = self._states.select(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
+            loaded = self._states.load(tx, [event.event_id for event in members.values()])
+            state = [*state, *loaded.values()]
+        wanted = [stored for stored in state if _is_wanted_state(event_filter, stored)]
+        return self._formats.render(tx, wanted, viewer, with_room_id=True, sight=access.sight)
 
     def _event(self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
         seen = self._readers.find_seen(tx, room_id, viewer.user_id, event_id)
         if seen is None:
             raise NotFound(NOT_FOUND)
         stored, membership = seen
+        sight = self._readers.sight(tx, room_id, viewer.user_id)
         memberships = {event_id: membership}
-        return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships=memberships)[0]
+        return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships=memberships, sight=sight)[0]
 
     def _state(self, tx: Transaction, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         access = self._readers.access(tx, room_id, viewer.user_id)
-        return self._formats.render(tx, self._states.whole(tx, room_id, access.root), viewer, with_room_id=True)
+        whole = self._states.whole(tx, room_id, access.root)
+        return self._formats.render(tx, whole, viewer, with_room_id=True, sight=access.sight)
 
     def _state_event(
         self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_type: str, state_key: str, *, whole_event: bool
@@ -275,7 +298,7 @@ class Timeline:
         if stored is None:
             raise NotFound(f"The room has no {event_type} with this state key")
         if whole_event:
-            return self._formats.render(tx, [stored], viewer, with_room_id=True)[0]
+            return self._formats.render(tx, [stored], viewer, with_room_id=True, sight=access.sight)[0]
         return stored.event.content
 
     def _members(
@@ -288,25 +311,35 @@ class Timeline:
         not_membership: str | None,
     ) -> list[orjson.Fragment]:
         access = self._readers.access(tx, room_id, viewer.user_id)
-        root = access.root if at is None else self._root_at(tx, room_id, at, access)
+        root = access.root if at is None else self._root_at(tx, viewer, room_id, at, access)
+        kinds = [membership] if membership is not None else []
         events = [
             stored
-            for stored in self._states.of_type(tx, room_id, root, "m.room.member")
-            if membership in (None, stored.event.content.get("membership"))
-            and (not_membership is None or stored.event.content.get("membership") != not_membership)
+            for stored in self._states.of_type(tx, room_id, root, MEMBER)
+            if (membership is None and not_membership is None)
+            or (own := stored.event.content.get("membership")) in kinds
+            or (not_membership is not None and own != not_membership)
         ]
-        return self._formats.render(tx, events, viewer, with_room_id=True)
+        return self._formats.render(tx, events, viewer, with_room_id=True, sight=access.sight)
 
-    def _root_at(self, tx: Transaction, room_id: RoomID, at: SyncToken | PaginationToken, access: Access) -> bytes:
-        """The state at a token, but never later than what the viewer has access to."""
+    def _root_at(
+        self, tx: Transaction, viewer: Viewer, room_id: RoomID, at: SyncToken | PaginationToken, access: Access
+    ) -> bytes:
+        """The state at a token, but never later than what the viewer has access to.
+
+        Raises Forbidden for a time of which the viewer may see nothing.
+        """
         place = self._place(tx, room_id, at)
         if place is None or place >= access.upto_place:
             return access.root
+        newest = events_backwards(tx, room_id, place=place, limit=1)
+        if not newest:
+            return EMPTY_ROOT
+        if not self._visible(tx, viewer, room_id, newest, access, RoomEventFilter(), frozenset()):
+            raise Forbidden("You may not see who was in the room then")
         if isinstance(at, SyncToken):
             return roots_at(tx, [room_id], at=at.position).get(room_id, access.root)
-        newest = events_backwards(tx, room_id, place=place, limit=1)
-        root = newest[0].root if newest else None
-        return access.root if root is None else root
+        return newest[0].root or access.root
 
     def _joined_members(
         self, tx: Transaction, viewer: Viewer, room_id: RoomID
@@ -326,6 +359,7 @@ class Timeline:
         viewer: Viewer,
         room_id: RoomID,
         events: Sequence[StoredEvent],
+        access: Access,
         event_filter: RoomEventFilter,
     ) -> list[orjson.Fragment]:
         """The member events of those who sent a page's events, as they were at the newest of them."""
@@ -335,9 +369,9 @@ class Timeline:
         if newest.root is None:
             return []
         senders: Iterable[str] = {stored.event.sender for stored in events}
-        state = self._states.select(tx, room_id, newest.root, [("m.room.member", sender) for sender in senders])
+        state = self._states.select(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
         stored = self._states.load(tx, [event.event_id for event in state.values()])
-        return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True)
+        return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True, sight=access.sight)
 
     @staticmethod
     def _place(tx: Transaction, room_id: RoomID, token: PaginationToken | SyncToken | None) -> int | None:
@@ -361,4 +395,17 @@ OLDEST: Final = -(2**62)  # before any place of any room
 
 def _limit(asked: int | None, event_filter: RoomEventFilter) -> int:
     limits = [limit for limit in (asked, event_filter.limit) if limit is not None]
-    return max(1, min([*limits, MOST_EVENTS])) if limits else DEFAULT_EVENTS
+    return min([*limits, MOST_EVENTS]) if limits else DEFAULT_EVENTS
+
+
+def _beyond(stored: StoredEvent, *, backwards: bool) -> int:
+    """From where to go on after an event."""
+    place = stored.place or 0
+    return place - 1 if backwards else place
+
+
+def _is_wanted_state(event_filter: RoomEventFilter, stored: StoredEvent) -> bool:
+    event = stored.event
+    return event_filter.is_default or event_filter.matches(
+        event_type=event.type, sender=event.sender, room_id=event.room_id, has_url="url" in event.content
+    )

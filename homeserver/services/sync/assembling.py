@@ -30,6 +30,7 @@ from homeserver.storage.rooms import sync_horizon
 
 PUSH_RULES: Final = "m.push_rules"
 OLDEST: Final = -(2**62)  # before any place of any room
+NEWEST: Final = 2**62  # after any place of any room
 
 
 class SyncAssembling:
@@ -145,7 +146,7 @@ class SyncAssembling:
             before=written[0].root_before if written else nowhere,
             after=written[-1].root_after if written else nowhere,
             joined_from=OLDEST,
-            member_upto=None,
+            member_upto=NEWEST,
             events=[stored for change in written for stored in change.events],
             written=written,
             receipts=[change for change in changes if isinstance(change, ReceiptWritten)],

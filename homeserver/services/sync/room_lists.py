@@ -13,6 +13,7 @@ import orjson
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.invite_permission import refuses_invites
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.memory import SyncMemory, keep_newer
@@ -20,7 +21,7 @@ from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.rooms import RoomPart, SyncRooms
 from homeserver.services.sync.summaries import Summary, read_summaries, was_renamed
 from homeserver.services.sync.unread import Unread
-from homeserver.storage.account_data import AccountData, account_data_since, all_account_data, find_account_data
+from homeserver.storage.account_data import AccountData, account_data_since, all_account_data
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import rooms_with_news
 from homeserver.storage.memberships import (
@@ -33,7 +34,6 @@ from homeserver.storage.memberships import (
 from homeserver.storage.receipts import Receipt, receipts_of_rooms, receipts_since
 from homeserver.storage.rooms import roots_at
 
-IGNORED_USERS: Final = "m.ignored_user_list"
 TypingNow = Mapping[RoomID, Sequence[UserID]]
 Section = dict[RoomID, Any]  # Any: JSON
 
@@ -209,11 +209,7 @@ class RoomLists:
         return whole(window=window, before=before, after=end.root, member_upto=end.place)
 
     def _ignored_users(self, tx: Transaction, user_id: UserID) -> frozenset[str]:
-        """Whose messages and invites the user does not want to see."""
-        position, content = tx.log_position, find_account_data(tx, user_id, None, IGNORED_USERS)
-        listed = orjson.loads(content).get("ignored_users") if content is not None else None
-        # Who ignores themselves would miss what their other devices send.
-        ignored = frozenset(listed) - {user_id} if isinstance(listed, dict) else frozenset()
+        position, ignored = tx.log_position, ignored_users(tx, user_id)
         tx.after_commit(lambda: keep_newer(self._memory.ignored, user_id, position, ignored))
         return ignored
 

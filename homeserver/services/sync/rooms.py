@@ -13,7 +13,7 @@ import orjson
 from homeserver.core.filters import EventFormat, projected
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.sync_tokens import PaginationToken
-from homeserver.services.events.client_format import ClientFormat
+from homeserver.services.events.client_format import ClientFormat, Sight
 from homeserver.services.events.news import ReceiptWritten, RoomWritten
 from homeserver.services.rooms.readers import is_member_event_of
 from homeserver.services.sync.ephemeral import receipt_event, typing_event, wants
@@ -137,7 +137,9 @@ class SyncRooms:
         if timeline.events or timeline.limited or part.before is None:
             section["timeline"] = self._shown_timeline(tx, request, part, timeline)
         if state:
-            section["state_after" if request.state_after else "state"] = {"events": self._rendered(tx, request, state)}
+            section["state_after" if request.state_after else "state"] = {
+                "events": self._rendered(tx, request, part, state)
+            }
         return section, timeline
 
     def _timeline(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> Timeline:
@@ -166,7 +168,7 @@ class SyncRooms:
         events = [stored for stored, _ in timeline.events]
         memberships = {stored.event.event_id: membership for stored, membership in timeline.events}
         shown_timeline: dict[str, Any] = {
-            "events": self._rendered(tx, request, events, memberships),
+            "events": self._rendered(tx, request, part, events, memberships),
             "limited": timeline.limited or part.has_gap,
         }
         place: int | None = None
@@ -184,6 +186,7 @@ class SyncRooms:
         self,
         tx: Transaction | None,
         request: SyncRequest,
+        part: RoomPart,
         events: Sequence[StoredEvent],
         memberships: Mapping[Any, str] | None = None,  # by event ID
     ) -> list[Any]:
@@ -195,6 +198,7 @@ class SyncRooms:
             with_room_id=False,
             memberships=memberships,
             for_federation=request.filter.event_format is EventFormat.FEDERATION,
+            sight=Sight(part.after, part.joined_from, part.member_upto),
         )
         fields = request.filter.event_fields
         if fields is None:

@@ -105,20 +105,22 @@ class Timelines:
     def _visible(
         self, tx: Transaction, question: TimelineQuestion, wanted: Sequence[StoredEvent]
     ) -> list[tuple[StoredEvent, str]]:
-        joined_from = question.joined_from
-        unclear = [
-            stored for stored in wanted if joined_from is None or stored.place is None or stored.place < joined_from
-        ]
         visible = self._readers.visible(
-            tx, question.room_id, question.user_id, unclear, member_upto=question.member_upto
+            tx,
+            question.room_id,
+            question.user_id,
+            wanted,
+            joined_from=question.joined_from,
+            member_upto=question.member_upto,
         )
-        seen = {stored.nid: membership for stored, membership in visible}
-        hidden = {stored.nid for stored in unclear if stored.nid not in seen}
+        if len(visible) == len(wanted):
+            return visible
+        seen = {stored.nid: (stored, membership) for stored, membership in visible}
         return [
-            (stored, seen.get(stored.nid) or _own_membership(stored, question.user_id))
+            seen.get(stored.nid) or (stored, _own_membership(stored, question.user_id))
             for stored in wanted
             # That one was removed, or an invite was taken back, one is always told.
-            if stored.nid not in hidden or is_member_event_of(stored.event, question.user_id)
+            if stored.nid in seen or is_member_event_of(stored.event, question.user_id)
         ]
 
     @staticmethod
