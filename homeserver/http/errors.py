@@ -110,6 +110,7 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.UnableToAuthoriseJoin: _Shape(400, "M_UNABLE_TO_AUTHORISE_JOIN"),
     services.UnableToGrantJoin: _Shape(400, "M_UNABLE_TO_GRANT_JOIN"),
     services.DuplicateAnnotation: _Shape(400, "M_DUPLICATE_ANNOTATION"),
+    services.NestedThread: _Shape(400, "M_UNKNOWN"),
     services.NotThread: _Shape(400, "M_INVALID_PARAM"),
     services.InviteBlocked: _Shape(403, "M_INVITE_BLOCKED"),
     # Application services

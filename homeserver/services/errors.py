@@ -361,6 +361,12 @@ class DuplicateAnnotation(ServiceError):
     default_reason = "You have already reacted with this"
 
 
+class NestedThread(ServiceError):
+    """A thread is to begin at an event that relates to another one itself."""
+
+    default_reason = "A thread cannot begin at an event that relates to another"
+
+
 class NotThread(ServiceError):
     """A receipt names a thread that is none, or to which the event does not belong."""
 

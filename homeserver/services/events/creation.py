@@ -9,7 +9,8 @@ from typing import Any
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
-from homeserver.core.event import EncodedEvent, Event
+from homeserver.core.errors import AuthRejected
+from homeserver.core.event import EncodedEvent, Event, is_create
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import depth_limit
 from homeserver.core.hashing import reference_hash
@@ -66,6 +67,8 @@ class EventCreation:
         `sent_as` is the device and transaction ID of the client, shown to that device alone.
         Raises AuthRejected when the room's state does not allow it, EventTooLarge and BadJson when it cannot be built.
         """
+        if is_create(draft.type, draft.state_key):
+            raise AuthRejected("a room has begun once and for all")
         state = write.state(
             (*auth_types_for(draft.type, draft.sender, draft.state_key, draft.content, write.version), CREATE)
         )

@@ -5,13 +5,12 @@ The rules themselves are core/auth_rules.py: they let pass what one server may, 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.event import Event
 from homeserver.core.identifiers import (
-    EventID,
     ServerName,
     parse_event_id,
     parse_room_alias,
@@ -25,15 +24,42 @@ from homeserver.services.errors import (
     DuplicateAnnotation,
     Forbidden,
     InvalidParameter,
+    MissingParameter,
+    NestedThread,
     NotFound,
     RemoteFailed,
 )
 from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.storage.aliases import find_alias
+from homeserver.storage.profiles import member_profile
 from homeserver.storage.relations import has_annotated
+
+REDACTION: Final = "m.room.redaction"
+
+
+def named_redaction(draft: Draft) -> Draft:
+    """A redaction with what it redacts beside its content, whence building puts it where the room version reads it.
+
+    Raises InvalidParameter, MissingParameter.
+    """
+    if draft.type != REDACTION or draft.redacts is not None:
+        return draft
+    named = draft.content.get("redacts")
+    if named is None:
+        raise MissingParameter("A redaction names the event that it redacts")
+    try:
+        redacts = parse_event_id(named) if isinstance(named, str) else None
+    except BadIdentifier:
+        redacts = None
+    if redacts is None:
+        raise InvalidParameter("redacts is not an event ID")
+    return replace(
+        draft, redacts=redacts, content={key: value for key, value in draft.content.items() if key != "redacts"}
+    )
 
 
 def check_redaction(write: RoomWrite, draft: Draft) -> None:
@@ -41,7 +67,9 @@ def check_redaction(write: RoomWrite, draft: Draft) -> None:
 
     Room versions 3 and later let any user of the sender's server redact. Raises Forbidden, NotFound, InvalidParameter.
     """
-    target_id = _redacted(write, draft)
+    if draft.type == REDACTION and draft.state_key is not None:
+        raise Forbidden("A redaction is no state")
+    target_id = draft.redacts
     if target_id is None:
         return
     member_key = ("m.room.member", draft.sender)
@@ -59,25 +87,10 @@ def check_redaction(write: RoomWrite, draft: Draft) -> None:
         raise Forbidden("The event that created a room cannot be redacted")
 
 
-def _redacted(write: RoomWrite, draft: Draft) -> EventID | None:
-    """What the event would redact, wherever the room version reads that."""
-    if draft.type != "m.room.redaction":
-        return None
-    if draft.redacts is not None:
-        return draft.redacts
-    named = draft.content.get("redacts")
-    if named is None or not write.version.updated_redaction:
-        return None
-    try:
-        return parse_event_id(named) if isinstance(named, str) else None
-    except BadIdentifier:
-        raise InvalidParameter("redacts is not an event ID") from None
-
-
 def check_relation(write: RoomWrite, draft: Draft) -> None:
     """Nobody reacts twice with the same key, or begins a thread inside a thread.
 
-    Raises DuplicateAnnotation, InvalidParameter.
+    Raises DuplicateAnnotation, InvalidParameter, NestedThread.
     """
     relation = relation_of(draft.content)
     if relation is None:
@@ -92,7 +105,7 @@ def check_relation(write: RoomWrite, draft: Draft) -> None:
         ):
             raise DuplicateAnnotation
     elif relation.rel_type == "m.thread" and not may_be_thread_root(content):
-        raise InvalidParameter("A thread cannot begin at an event that relates to another")
+        raise NestedThread
 
 
 def check_canonical_alias(write: RoomWrite, content: Mapping[str, Any], current: Event | None) -> None:
@@ -113,16 +126,22 @@ def check_canonical_alias(write: RoomWrite, content: Mapping[str, Any], current:
 def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> Draft:
     """A member event that is set as state, held to what the endpoints for membership ask.
 
-    Who authorises a restricted join is found here, never believed. Raises InvalidParameter, RemoteFailed, Forbidden.
+    Who authorises a restricted join is found here, never believed; the profile is added where it is not given.
+    Raises InvalidParameter, RemoteFailed, Forbidden, InviteBlocked.
     """
     try:
         target = parse_user_id(draft.state_key or "")
     except BadIdentifier:
         raise InvalidParameter("The state key of m.room.member is a user ID") from None
     membership = draft.content.get("membership")
-    if membership == "invite" and server_name_of_user(target) != server_name:
-        raise RemoteFailed(f"The server of {target} cannot be reached from here")
+    is_local = server_name_of_user(target) == server_name
+    if membership == "invite":
+        if not is_local:
+            raise RemoteFailed(f"The server of {target} cannot be reached from here")
+        check_accepts_invites(write.tx, target)
     content = {key: value for key, value in draft.content.items() if key != "join_authorised_via_users_server"}
+    if is_local and membership in ("join", "invite", "knock"):
+        content = {**member_profile(write.tx, target), **content}
     if membership == "join":
         key = ("m.room.member", target)
         authoriser = find_authoriser(write, target, write.state((key,)).get(key), server_name)

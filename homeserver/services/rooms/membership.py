@@ -11,6 +11,7 @@ from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, 
 from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed, StillJoined
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.storage.aliases import find_alias
@@ -83,10 +84,12 @@ class RoomMembership:
     def _invite(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         if server_name_of(target) != self._server_name:
             raise RemoteFailed(f"The server of {target} cannot be reached from here")
-        write = self._open(tx, room_id)
+        write = self._open_for(tx, room_id)
+        self._check_is_joined(write, sender)
         current = _member(write, target)
         if current is not None and current.content.get("membership") == "join":
             raise Forbidden(f"{target} is already in the room")
+        check_accepts_invites(tx, target)
         self._add(write, sender, target, {"membership": "invite", **member_profile(tx, target)}, reason)
 
     def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
@@ -104,7 +107,7 @@ class RoomMembership:
         self._set(tx, sender, room_id, target, "leave", reason)
 
     def _unban(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
-        write = self._open(tx, room_id)
+        write = self._open_for(tx, room_id)
         self._check_is_joined(write, sender)
         current = _member(write, target)
         if current is None or current.content.get("membership") != "ban":
@@ -120,7 +123,7 @@ class RoomMembership:
     def _set(
         self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, membership: str, reason: str | None
     ) -> EventID:
-        write = self._open(tx, room_id)
+        write = self._open_for(tx, room_id)
         return self._add(write, sender, target, {"membership": membership}, reason)
 
     def _add(
@@ -136,6 +139,13 @@ class RoomMembership:
         write = self._creation.writer.open(tx, room_id)
         if write is None:
             raise NotFound(NO_SUCH_ROOM)
+        return write
+
+    def _open_for(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
+        """The room for somebody who must be in it: whether others exist is not told."""
+        write = self._creation.writer.open(tx, room_id)
+        if write is None:
+            raise Forbidden(NOT_IN_ROOM)
         return write
 
     @staticmethod

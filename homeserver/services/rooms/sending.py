@@ -17,6 +17,7 @@ from homeserver.services.rooms.draft_checks import (
     check_redaction,
     check_relation,
     checked_member,
+    named_redaction,
 )
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
@@ -51,7 +52,7 @@ class Sending:
         origin_server_ts: int | None = None,
     ) -> EventID:
         """Send a message event. Raises Forbidden, AuthRejected, EventTooLarge, BadJson, DuplicateAnnotation."""
-        draft = Draft(event_type, sender, content, origin_server_ts=origin_server_ts)
+        draft = named_redaction(Draft(event_type, sender, content, origin_server_ts=origin_server_ts))
         return await self._database.write(self._send, room_id, draft, transaction)
 
     async def redact(
@@ -108,13 +109,13 @@ class Sending:
         write = self._open(tx, room_id)
         key = (draft.type, draft.state_key or "")
         current = write.state((key,)).get(key)
+        if draft.type == "m.room.member":
+            draft = checked_member(write, draft, self._server_name)
         if current is not None and current.content == draft.content and current.sender == draft.sender:
             return current.event_id
         check_redaction(write, draft)
         if key == ("m.room.canonical_alias", ""):
             check_canonical_alias(write, draft.content, current)
-        if draft.type == "m.room.member":
-            draft = checked_member(write, draft, self._server_name)
         stored = self._creation.add(write, draft)
         write.finish()
         return stored.event.event_id

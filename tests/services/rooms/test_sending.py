@@ -1,11 +1,20 @@
 """Sending into rooms: messages, state, redactions, and their transaction IDs."""
 
+from typing import Any
+
 import pytest
 
-from homeserver.core.errors import AuthRejected
+from homeserver.core.errors import AuthRejected, ProtocolError
+from homeserver.core.identifiers import DeviceID, EventID
 from homeserver.core.room_versions import ROOM_VERSIONS
-from homeserver.services.errors import Forbidden, InvalidParameter
-from tests.services.world import ALICE, BOB, World, now
+from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, MissingParameter, NestedThread
+from homeserver.services.rooms.creation import InitialState, RoomWishes
+from homeserver.services.rooms.sending import ClientTransaction
+from homeserver.storage.profiles import Profile, store_profile
+from tests.services.sync.asking import sync
+from tests.services.world import ALICE, BOB, PHONE, World, now
+
+# Any: JSON, throughout.
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)
@@ -116,3 +125,173 @@ def test_a_member_event_is_about_a_user(world: World, state_key: str) -> None:
 
     with pytest.raises(InvalidParameter):
         now(world.sending.set_state(ALICE, room_id, "m.room.member", state_key, {"membership": "invite"}))
+
+
+@pytest.mark.parametrize("version", ["1", "3", "10", "11", "12"])
+def test_a_redaction_sent_like_a_message_redacts(world: World, version: str) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", room_version=version)
+    event_id = world.send(ALICE, room_id, "secret")
+    content = {"redacts": event_id, "reason": "rude"}
+
+    redaction = now(world.sending.send_message(ALICE, room_id, "m.room.redaction", content, None))
+
+    events = {event["event_id"]: event for event in world.history(ALICE, room_id)}
+    assert events[event_id]["content"] == {}
+    assert events[redaction]["content"] == {"redacts": event_id, "reason": "rude"}
+    assert events[redaction]["redacts"] == event_id
+
+
+@pytest.mark.parametrize("version", ["1", "3", "11", "12"])
+def test_nobody_redacts_the_events_of_others_without_power(world: World, version: str) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", room_version=version)
+    world.join(BOB, room_id)
+    event_id = world.send(ALICE, room_id, "hers")
+
+    for attempt in (
+        world.sending.redact(BOB, room_id, event_id, {}, None),
+        world.sending.send_message(BOB, room_id, "m.room.redaction", {"redacts": event_id}, None),
+        world.sending.set_state(BOB, room_id, "m.room.redaction", "", {"redacts": event_id}),
+    ):
+        with pytest.raises((Forbidden, AuthRejected)):
+            now(attempt)
+
+    assert world.history(ALICE, room_id)[0]["content"]["body"] == "hers"
+
+
+@pytest.mark.parametrize("content", [{}, {"redacts": 1}, {"redacts": "no event"}])
+def test_a_redaction_of_nothing_is_refused(world: World, content: dict[str, Any]) -> None:
+    room_id = world.create_room(ALICE)
+
+    with pytest.raises((InvalidParameter, MissingParameter)):
+        now(world.sending.send_message(ALICE, room_id, "m.room.redaction", content, None))
+
+
+@pytest.mark.parametrize("event_type", ["m.room.create", "m.room.member"])
+def test_what_only_state_can_be_is_no_message(world: World, event_type: str) -> None:
+    room_id = world.create_room(ALICE)
+
+    with pytest.raises(AuthRejected):
+        now(world.sending.send_message(ALICE, room_id, event_type, {"membership": "join"}, None))
+
+
+@pytest.mark.parametrize("state_key", ["", "x", ALICE])
+def test_a_room_begins_once(world: World, state_key: str) -> None:
+    room_id = world.create_room(ALICE)
+
+    with pytest.raises(AuthRejected):
+        now(world.sending.set_state(ALICE, room_id, "m.room.create", state_key, {"creator": ALICE}))
+
+
+def test_state_of_a_users_own_key_is_that_users_alone(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", power_levels={"state_default": 0})
+    world.join(BOB, room_id)
+
+    now(world.sending.set_state(BOB, room_id, "org.example.animal", BOB, {"animal": "cat"}))
+    for state_key in (ALICE, "@nobody"):
+        with pytest.raises(AuthRejected):
+            now(world.sending.set_state(BOB, room_id, "org.example.animal", state_key, {"animal": "dog"}))
+
+
+def test_a_thread_inside_a_thread_is_refused(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    root = world.send(ALICE, room_id)
+
+    def in_thread(of: EventID) -> EventID:
+        content = {"body": "x", "m.relates_to": {"rel_type": "m.thread", "event_id": of}}
+        return now(world.sending.send_message(ALICE, room_id, "m.room.message", content, None))
+
+    inside = in_thread(root)
+
+    with pytest.raises(NestedThread):
+        in_thread(inside)
+
+
+def test_who_joins_by_setting_state_shows_their_profile(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.sync_database.write(store_profile, BOB, Profile("Bob", "mxc://example.org/bob"))
+
+    now(world.sending.set_state(BOB, room_id, "m.room.member", BOB, {"membership": "join", "displayname": "Robert"}))
+
+    member = world.history(ALICE, room_id)[0]["content"]
+    assert member == {"membership": "join", "displayname": "Robert", "avatar_url": "mxc://example.org/bob"}
+
+
+def test_nobody_says_themselves_who_let_them_in(world: World) -> None:
+    club = world.create_room(ALICE)
+    rules = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": club}]}
+    room_id = world.create_room(ALICE, initial_state=[InitialState("m.room.join_rules", "", rules)])
+    content = {"membership": "join", "join_authorised_via_users_server": ALICE}
+
+    with pytest.raises(Forbidden):
+        now(world.sending.set_state(BOB, room_id, "m.room.member", BOB, content))
+
+
+@pytest.mark.parametrize("target", ["", "bob", "@bob", "bob:example.org"])
+def test_only_users_are_members(world: World, target: str) -> None:
+    room_id = world.create_room(ALICE)
+
+    with pytest.raises(InvalidParameter):
+        now(world.sending.set_state(ALICE, room_id, "m.room.member", target, {"membership": "invite"}))
+
+
+def test_a_user_who_accepts_no_invites_is_not_invited_in_any_way(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    now(world.membership.invite(ALICE, room_id, BOB, None))
+    now(world.account_data.put(BOB, BOB, None, "m.invite_permission_config", {"default_action": "block"}))
+    other = world.create_room(ALICE)
+
+    for attempt in (
+        world.membership.invite(ALICE, other, BOB, None),
+        world.sending.set_state(ALICE, other, "m.room.member", BOB, {"membership": "invite"}),
+        world.rooms.create_room(ALICE, RoomWishes(invite=[BOB])),
+    ):
+        with pytest.raises(InviteBlocked):
+            now(attempt)
+    blocked = sync(world, BOB)
+    now(world.account_data.put(BOB, BOB, None, "m.invite_permission_config", {}))
+
+    assert "rooms" not in blocked
+    assert room_id in sync(world, BOB)["rooms"]["invite"]
+
+
+def test_a_transaction_id_belongs_to_a_path_and_a_device(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    content = {"body": "once"}
+    transactions = [
+        ClientTransaction(PHONE, "send/a", "1"),
+        ClientTransaction(PHONE, "send/b", "1"),
+        ClientTransaction(DeviceID("LAPTOP"), "send/a", "1"),
+        ClientTransaction(DeviceID(""), "send/a", "1"),
+    ]
+
+    first = [now(world.sending.send_message(ALICE, room_id, "m.room.message", content, one)) for one in transactions]
+    again = [now(world.sending.send_message(ALICE, room_id, "m.room.message", content, one)) for one in transactions]
+
+    assert len(set(first)) == 4
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    ("event_type", "state_key", "content"),
+    [
+        ("m.room.topic", "with a \0", {}),
+        ("with.a.\0", "", {}),
+        ("m.room.topic", "k" * 256, {}),
+        ("t" * 256, "", {}),
+        ("m.room.topic", "", {"number": 1.5}),
+        ("m.room.topic", "", {"number": 2**53}),
+        ("m.room.topic", "", {"text": "x" * 65_536}),
+    ],
+)
+def test_what_no_event_can_hold_is_refused_and_changes_nothing(
+    world: World, event_type: str, state_key: str, content: dict[str, Any]
+) -> None:
+    room_id = world.create_room(ALICE)
+    before, position = world.history(ALICE, room_id), world.sync_database.position
+
+    with pytest.raises(ProtocolError):
+        now(world.sending.set_state(ALICE, room_id, event_type, state_key, content))
+
+    assert len(world.history(ALICE, room_id)) == len(before)
+    assert world.sync_database.position == position
+    world.send(ALICE, room_id, "still here")
