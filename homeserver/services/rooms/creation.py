@@ -8,14 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from homeserver.core.errors import AuthRejected, BadIdentifier, UnsupportedRoomVersion
-from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_alias, server_name_of
+from homeserver.core.identifiers import (
+    RoomAlias,
+    RoomID,
+    ServerName,
+    UserID,
+    is_legible_localpart,
+    parse_room_alias,
+    server_name_of,
+)
 from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import InvalidParameter, InvalidRoomState, RemoteFailed, RoomInUse, UnsupportedVersion
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.aliases import ILLEGIBLE
 from homeserver.services.rooms.draft_checks import check_canonical_alias
+from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.storage.aliases import Alias, insert_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import member_profile
@@ -117,11 +127,11 @@ class RoomCreation:
         room_id = None
         if not version.room_id_is_create_hash:
             room_id = RoomID(self._randomness.opaque_id("!", 18) + f":{self._server_name}")
-        write = self._creation.begin_room(tx, draft, version, room_id)
-        named = Alias(alias, write.room_id, creator) if alias is not None else None
-        if named is not None and not insert_alias(tx, named, created_ms=self._clock.now_ms()):
-            raise RoomInUse
         try:
+            write = self._creation.begin_room(tx, draft, version, room_id)
+            named = Alias(alias, write.room_id, creator) if alias is not None else None
+            if named is not None and not insert_alias(tx, named, created_ms=self._clock.now_ms()):
+                raise RoomInUse
             self._fill(tx, write, creator, wishes, preset, alias, invitees)
         except AuthRejected as rejected:
             # The creator's own wishes shut the creator out: power levels, or a state event that may not be sent.
@@ -160,14 +170,14 @@ class RoomCreation:
                 raise InvalidRoomState(f"{state.type} cannot be set as initial state")
             if state.type == "m.room.canonical_alias":
                 check_canonical_alias(write, state.content, None)
-            if state.type != "m.room.power_levels" or state.state_key:
-                add(state.type, state.content, state.state_key)
+            add(state.type, state.content, state.state_key)
         if wishes.name is not None:
             add("m.room.name", {"name": wishes.name})
         if wishes.topic is not None:
             rich = {"m.text": [{"body": wishes.topic, "mimetype": "text/plain"}]}
             add("m.room.topic", {"topic": wishes.topic, "m.topic": rich})
         for user_id in invitees:
+            check_accepts_invites(tx, user_id)
             content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}
             if wishes.is_direct:
                 content["is_direct"] = True
@@ -188,8 +198,8 @@ class RoomCreation:
             content["creator"] = creator
         if version.privileged_creators and preset.invitees_have_power and invitees:
             named = content.get("additional_creators", [])
-            if not isinstance(named, list):
-                raise InvalidParameter("additional_creators is not a list")
+            if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+                raise InvalidParameter("additional_creators is not a list of user IDs")
             content["additional_creators"] = list(dict.fromkeys([*named, *invitees]))
         return content
 
@@ -217,8 +227,7 @@ class RoomCreation:
                 "m.room.history_visibility": 100,
                 "m.room.encryption": 100,
                 "m.room.server_acl": 100,
-                # Creators alone may replace a room whose creators stand above everybody.
-                "m.room.tombstone": 150 if version.privileged_creators else 100,
+                **({} if version.privileged_creators else {"m.room.tombstone": 100}),
             },
             "events_default": 0,
             "state_default": 50,
@@ -227,10 +236,12 @@ class RoomCreation:
             "redact": 50,
             "invite": preset.invite_level,
         }
-        for state in wishes.initial_state:
-            if (state.type, state.state_key) == ("m.room.power_levels", ""):
-                levels = {**levels, **state.content}
-        return {**levels, **wishes.power_levels}
+        levels |= wishes.power_levels
+        events, default = levels.get("events"), levels.get("state_default", 50)
+        if version.privileged_creators and isinstance(events, dict) and type(default) is int:
+            # Creators alone may replace a room whose creators stand above everybody.
+            levels["events"] = {"m.room.tombstone": max(150, default + 1), **events}
+        return levels
 
     @staticmethod
     def _preset(wishes: RoomWishes) -> Preset:
@@ -248,6 +259,8 @@ class RoomCreation:
             raise UnsupportedVersion(unsupported.reason) from unsupported
 
     def _alias(self, localpart: str) -> RoomAlias:
+        if not is_legible_localpart(localpart):
+            raise InvalidParameter(f"room_alias_name: {ILLEGIBLE}")
         try:
             return parse_room_alias(f"#{localpart}:{self._server_name}")
         except BadIdentifier as bad:
