@@ -74,7 +74,7 @@ def explosive_patterns(patterns: Iterable[tuple[str, "re.Pattern[Any]"]]) -> lis
 
 # Any: the tree of a parsed regular expression, which Python neither documents nor types.
 def _parsed(pattern: "re.Pattern[Any]") -> Any:
-    parser: Any = re._parser  # type: ignore[attr-defined]
+    parser: Any = re._parser
     return parser.parse(pattern.pattern, pattern.flags)
 
 

@@ -18,7 +18,7 @@ def room_with_bob(world: World) -> RoomID:
     return room_id
 
 
-def say(world: World, sender: UserID, room_id: RoomID, root: EventID | None = None, **content: Any) -> EventID:
+def say(world: World, sender: UserID, room_id: RoomID, root: EventID | None = None, /, **content: Any) -> EventID:
     """Send a message, in a thread or in none."""
     if root is not None:
         content["m.relates_to"] = {"rel_type": "m.thread", "event_id": root}
