@@ -3,6 +3,7 @@
 Spec: client-server-api/#send-to-device-messaging. They are delivered by services/sync, which deletes what was received.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
@@ -18,8 +19,9 @@ from homeserver.core.identifiers import (
     parse_user_id,
     server_name_of_user,
 )
+from homeserver.core.rate_limits import Bucket, RateLimit, take
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import TooLarge
+from homeserver.services.errors import LimitExceeded, TooLarge
 from homeserver.services.events.news import News, ToDeviceWritten
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Database, Transaction
@@ -28,6 +30,11 @@ from homeserver.storage.to_device import delete_acknowledged, inboxes_of, insert
 MESSAGE_LIMIT_BYTES: Final = 64 * 1024
 MOST_RECIPIENTS: Final = 10_000
 ALL_DEVICES: Final = "*"
+
+# A full inbox loses its oldest messages: nobody alone may fill that of another within hours, or the disk.
+TO_ONE_USER: Final = RateLimit(per_second=1, burst=2_000)  # messages
+TO_ALL_BYTES: Final = RateLimit(per_second=256 * 1024, burst=64 * 1024 * 1024)
+MOST_BUCKETS: Final = 100_000
 
 Messages = Mapping[UserID, Mapping[str, bytes]]
 """By user and device, or ALL_DEVICES: the JSON that the device is to receive."""
@@ -41,6 +48,7 @@ class ToDevice:
         self._news = news
         self._clock = clock
         self._server_name = server_name
+        self._buckets: OrderedDict[tuple[UserID, UserID | None], Bucket] = OrderedDict()  # by sender and recipient
 
     async def send(
         self,
@@ -53,12 +61,30 @@ class ToDevice:
         """Send messages of one type, once per transaction ID of the sending device.
 
         `messages` maps user IDs to device IDs (or "*": all other devices of the user) to contents. Devices that do not
-        exist are passed over. Raises BadJson, TooLarge.
+        exist are passed over. Raises BadJson, TooLarge, LimitExceeded.
         """
         parsed = _parsed(sender, event_type, messages)
         local = {user: devices for user, devices in parsed.items() if server_name_of_user(user) == self._server_name}
+        self._take(sender, local)
         scope = f"sendToDevice/{event_type}"
         await self._database.write(self._send, sender, device_id or DeviceID(""), scope, transaction_id, local)
+
+    def _take(self, sender: UserID, messages: Messages) -> None:
+        """Count what the sender sends; nothing is counted of what is refused."""
+        now_ms = self._clock.now_ms()
+        size_bytes = sum(len(message) for by_device in messages.values() for message in by_device.values())
+        wanted: dict[tuple[UserID, UserID | None], Bucket] = {}
+        costs = [(None, TO_ALL_BYTES, size_bytes), *((user, TO_ONE_USER, len(of)) for user, of in messages.items())]
+        for recipient, limit, cost in costs:
+            key = (sender, recipient)
+            wanted[key], wait_ms = take(limit, self._buckets.get(key), now_ms, cost)
+            if wait_ms is not None:
+                raise LimitExceeded(wait_ms)
+        for key, bucket in wanted.items():
+            self._buckets[key] = bucket
+            self._buckets.move_to_end(key)
+        while len(self._buckets) > MOST_BUCKETS:
+            self._buckets.popitem(last=False)
 
     def _send(
         self, tx: Transaction, sender: UserID, device_id: DeviceID, scope: str, transaction_id: str, messages: Messages

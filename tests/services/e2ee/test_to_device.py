@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from homeserver.core.errors import BadJson
-from homeserver.core.identifiers import DeviceID, UserID
-from homeserver.services.e2ee.to_device import MESSAGE_LIMIT_BYTES
-from homeserver.services.errors import TooLarge
+from homeserver.core.identifiers import DeviceID, UserID, server_name_of_user
+from homeserver.services.e2ee.to_device import MESSAGE_LIMIT_BYTES, TO_ONE_USER
+from homeserver.services.errors import LimitExceeded, TooLarge
 from homeserver.services.events.news import ToDeviceWritten
 from homeserver.storage.to_device import MESSAGES_PER_DEVICE, insert_messages, messages_for_device
 from tests.services.e2ee.signed_keys import LAPTOP, PHONE, Listener, add_device
@@ -182,3 +182,29 @@ def test_hostile_messages_are_refused(world: World, messages: object) -> None:
         send(world, messages)
 
     assert contents(world) == []
+
+
+def test_nobody_alone_pushes_what_others_sent_out_of_an_inbox(world: World) -> None:
+    add_device(world, BOB, PHONE)
+    send(world, {BOB: {PHONE: {"from": "carol"}}}, sender=CAROL)
+    many: dict[str, Any] = {f"GHOST{number}": {} for number in range(int(TO_ONE_USER.burst) - 1)}
+    send(world, {BOB: many}, "1")
+    send(world, {BOB: {PHONE: {"from": "alice"}}}, "2")
+
+    with pytest.raises(LimitExceeded):
+        send(world, {BOB: {PHONE: {"from": "alice"}}}, "3")
+
+    send(world, {BOB: {PHONE: {"from": "carol"}}}, "2", sender=CAROL)
+    world.clock.advance(1)
+    send(world, {BOB: {PHONE: {"from": "alice"}}}, "3")
+    assert [content["from"] for content in contents(world)] == ["carol", "alice", "carol", "alice"]
+
+
+def test_nobody_fills_the_disk_with_messages_to_many(world: World) -> None:
+    users = [f"@user{number}:{server_name_of_user(ALICE)}" for number in range(64)]
+    large = {user: {"*": {"x": "x" * 64_000}} for user in users}
+    for number in range(16):
+        send(world, large, f"{number}")
+
+    with pytest.raises(LimitExceeded):
+        send(world, large, "too much")
