@@ -86,6 +86,20 @@ def test_what_is_missing_is_asked_for() -> None:
     assert missing.value.event_ids == {node(2)}
 
 
+def test_what_a_search_gave_up_on_a_circle_is_not_held_for_beside() -> None:
+    graph = {
+        node(0): [],
+        node(1): [node(0), node(2)],
+        node(2): [node(1)],
+        node(3): [node(1)],
+        node(4): [node(0), node(2)],
+    }
+
+    difference = Searched(graph, {node(3)}).chains.difference([{node(4)}, set()])
+
+    assert difference == set()
+
+
 def test_a_search_in_a_room_of_many_members_ends_at_the_first_that_builds_on_it() -> None:
     graph: dict[EventID, list[EventID]] = {node(0): [], node(1): [node(0)]}
     members = {node(number) for number in range(10, 20_010)}

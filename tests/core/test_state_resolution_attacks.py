@@ -83,18 +83,39 @@ def test_a_rejected_event_in_a_claimed_state_is_not_taken(version: RoomVersion) 
 
 
 @every_version
-def test_a_rejected_event_authorises_nothing(version: RoomVersion) -> None:
+def test_a_rejected_event_is_not_taken_even_where_the_rules_would_have_it(version: RoomVersion) -> None:
     room = scene(version)
-    takeover = room.power_levels({BOB: 0, MALLORY: 100}, sender=MALLORY, after=[room.last])
-    claimed = with_entry(room.after(room.last), takeover)
-    name = room.send(MALLORY, "m.room.name", {"name": "m"}, after=[room.last], auth_state=claimed)
-    room.history.rejected.discard(name.event_id)  # as though nobody had looked
+    name = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
+    levels = room.power_levels({BOB: 50, CAROL: 1}, after=[room.last])
+    room.history.rejected |= {name.event_id, levels.event_id}
+    honest = room.after(room.last)
 
-    state = room.resolve(room.after(room.last), with_entry(claimed, name))
+    assert room.resolve(honest, with_entry(with_entry(honest, name), levels)) == honest
 
-    if version is V1:  # in no conflict there: only one state has it
-        state.pop(NAME)
-    assert state == room.after(room.last)
+
+@since_2
+def test_a_rejected_event_authorises_nothing_that_lists_it(version: RoomVersion) -> None:
+    room = scene(version)
+    levels = room.power_levels({BOB: 50, MALLORY: 100}, after=[room.last])
+    name = name_by_power_of(room, levels)
+    room.history.rejected.add(levels.event_id)
+    without = without_entry(room.after(room.last), *LEVELS)
+
+    assert room.resolve(without, with_entry(without, name)) == without
+
+
+@every_version
+def test_a_rejected_event_authorises_nothing_even_if_all_states_have_it(version: RoomVersion) -> None:
+    room = scene(version)
+    levels = room.power_levels({BOB: 50, MALLORY: 100}, after=[room.last])
+    honest = room.send(BOB, "m.room.name", {"name": "b"}, after=[room.last], depth=10)
+    forged = room.send(MALLORY, "m.room.name", {"name": "m"}, after=[levels], depth=99, time=10**6)
+    room.history.rejected |= {levels.event_id}
+    agreed = with_entry(room.after(room.last), levels)
+
+    state = room.resolve(with_entry(agreed, honest), with_entry(agreed, forged))
+
+    assert state[NAME] == honest.event_id
 
 
 @every_version
@@ -109,20 +130,28 @@ def test_an_event_of_another_room_is_not_taken(version: RoomVersion) -> None:
     assert state == room.after(room.last)
 
 
-@every_version
+@since_2
 def test_power_that_was_given_in_another_room_does_not_count(version: RoomVersion) -> None:
     room = scene(version)
-    first = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
     levels = room.power_levels({BOB: 50, MALLORY: 100}, after=[room.last])
-    claimed = with_entry(room.after(room.last), levels)
-    name = room.send(MALLORY, "m.room.name", {"name": "m"}, after=[room.last], auth_state=claimed)
+    name = name_by_power_of(room, levels)
     other = "!" + "9" * 43 if version.room_id_is_create_hash else "!other:one.example"
+    without = without_entry(room.after(room.last), *LEVELS)
+
+    before = room.resolve(without, with_entry(without, name))
     room.history.events[levels.event_id] = replace(levels, room_id=RoomID(other))
-    room.history.rejected.discard(name.event_id)
+    after = room.resolve(without, with_entry(without, name))
 
-    state = room.resolve(room.after(first), with_entry(claimed, name))
+    assert before[NAME] == name.event_id
+    assert after == without
 
-    assert state == room.after(first)
+
+def name_by_power_of(room: Scene, levels: Event) -> Event:
+    """A name that Mallory sets, with these power levels among its auth events."""
+    state = with_entry(room.after(room.last), levels)
+    name = room.send(MALLORY, "m.room.name", {"name": "m"}, after=[room.last], auth_state=state)
+    room.history.rejected.discard(name.event_id)  # as though nobody had looked
+    return name
 
 
 def test_a_second_create_event_founds_nothing_in_this_room() -> None:

@@ -70,6 +70,17 @@ def test_a_ban_at_a_lesser_depth_than_the_join_loses_to_it_only_if_the_join_is_a
     assert room.after(ban, join)["m.room.member", DAVE] == ban.event_id
 
 
+def test_power_levels_are_decided_before_join_rules() -> None:
+    room = scene()
+    levels = [room.power_levels({BOB: 100, CAROL: level}, after=[room.last]) for level in (50, 51)]
+    by_alice = room.send(ALICE, "m.room.join_rules", {"join_rule": "invite"}, after=[room.last])
+    by_carol = room.send(CAROL, "m.room.join_rules", {"join_rule": "public"}, after=[room.last], depth=90)
+
+    state = room.resolve(with_entry(room.after(levels[0]), by_alice), with_entry(room.after(levels[1]), by_carol))
+
+    assert state["m.room.join_rules", ""] == by_carol.event_id
+
+
 def test_join_rules_are_decided_before_members() -> None:
     room = scene()
     first = room.send(ALICE, "m.room.join_rules", {"join_rule": "public"}, after=[room.last])

@@ -216,6 +216,21 @@ def test_the_chain_of_a_power_event_counts_where_it_leads_through_events_in_no_c
 
 
 @every_v2
+def test_a_power_event_comes_after_what_it_builds_on_by_way_of_events_in_no_conflict(version: RoomVersion) -> None:
+    room = Scene(version, users={CAROL: 50})
+    joined = room.member(CAROL, "join", after=[room.last])
+    between = room.power_levels({CAROL: 50}, sender=CAROL, after=[joined])
+    closed, closed_too = (
+        room.send(ALICE, "m.room.join_rules", {"join_rule": "invite", "side": side}, after=[between]) for side in (1, 2)
+    )
+
+    state = room.resolve(room.after(closed), without_entry(room.after(closed_too), "m.room.member", CAROL))
+
+    # Were the closing considered first, as its sender has more power, there would be no room for the join.
+    assert state["m.room.member", CAROL] == joined.event_id
+
+
+@every_v2
 def test_what_was_set_before_a_demotion_stays_wherever_the_branches_meet(version: RoomVersion) -> None:
     room = scene(version)
     name = room.send(BOB, "m.room.name", {"name": "b"}, after=[room.last])
