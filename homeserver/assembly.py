@@ -185,9 +185,9 @@ def assemble(made: Mechanics) -> Assembled:
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
     rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
-
     push_rules = PushRules(database, classes, news)
     upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
+
     # Accounts
     argon2 = settings.passwords
     passwords = Passwords(made.in_thread, time_cost=argon2.argon2_time_cost, memory_kib=argon2.argon2_memory_kib)
@@ -252,10 +252,10 @@ def assemble(made: Mechanics) -> Assembled:
             RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership),
+            RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(database, creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
-            RoomUpgradeEndpoints(upgrades),
             ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),
             VersionsEndpoints(),

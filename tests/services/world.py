@@ -144,10 +144,10 @@ class World:
         self.account_data = AccountDataKeeping(self.database, self.news)
         self.filters = Filters(self.database, self.clock)
         self.push_rules = PushRules(self.database, self.push_classes, self.news)
-
-    def _open_accounts(self) -> None:
         settings = RoomSettings(self.push_rules, self.news)
         self.upgrades = RoomUpgrades(self.database, self.event_creation, settings, self.randomness, SERVER)
+
+    def _open_accounts(self) -> None:
         self.appservices: AppserviceNames = NoAppservices()
         self.tokens = AccessTokens(self.database, self.appservices, self.clock)
         self.passwords = Passwords(call_now, time_cost=1, memory_kib=8)
