@@ -135,7 +135,9 @@ def test_power_levels_that_shut_the_creator_out_are_refused(alice: Client) -> No
 
 
 def test_power_levels_given_at_creation_are_laid_over_the_usual_ones(alice: Client) -> None:
-    room_id = alice.create_room(power_level_content_override={"events": {"m.room.topic": 0}, "invite": 75})
+    room_id = alice.create_room(
+        room_version="11", power_level_content_override={"events": {"m.room.topic": 0}, "invite": 75}
+    )
 
     levels = alice.state(room_id, "m.room.power_levels")
 
