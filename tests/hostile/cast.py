@@ -18,16 +18,18 @@ SHARED_SECRET: Final = "a secret of the tests"
 # Somebody in a hundred rooms has long answers.
 ROOMS_OF_A_LIFE: Final = 6
 
+# Where no server is, which takes nobody long to find out, and no name to look up.
+NOWHERE: Final = "127.0.0.2:1"
 # What needs no server to be known, or what no server knows.
 FIXED: Final[Mapping[str, str]] = {
     "password": PASSWORD,
-    "unknown room": "!nowhere:elsewhere.example",
+    "unknown room": f"!nowhere:{NOWHERE}",
     "unknown room of hash": "!" + "A" * 43,
     "unknown event": "$" + "B" * 43,
-    "unknown event of old": "$1:elsewhere.example",
-    "remote user": "@somebody:elsewhere.example",
-    "remote alias": "#somewhere:elsewhere.example",
-    "remote server": "elsewhere.example",
+    "unknown event of old": f"$1:{NOWHERE}",
+    "remote user": f"@somebody:{NOWHERE}",
+    "remote alias": f"#somewhere:{NOWHERE}",
+    "remote server": NOWHERE,
 }
 
 

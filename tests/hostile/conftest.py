@@ -42,16 +42,17 @@ def postgresql_server(postgres: Postgres) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def sqlite_judge(sqlite_server: Server) -> Iterator[Judge]:
     """A judge over the server on SQLite."""
-    yield from _judge(sqlite_server, SQLiteTables(sqlite_server.sqlite_file))
+    yield from judging(sqlite_server, SQLiteTables(sqlite_server.sqlite_file))
 
 
 @pytest.fixture(scope="session")
 def postgresql_judge(postgresql_server: Server) -> Iterator[Judge]:
     """A judge over the server on PostgreSQL."""
-    yield from _judge(postgresql_server, PostgreSQLTables(str(postgresql_server.settings["database"])))
+    yield from judging(postgresql_server, PostgreSQLTables(str(postgresql_server.settings["database"])))
 
 
-def _judge(server: Server, tables: Tables) -> Iterator[Judge]:
+def judging(server: Server, tables: Tables) -> Iterator[Judge]:
+    """A judge for as long as the iteration lasts."""
     judge = Judge(Cast(server.url, server.server_name, tables), tables, Wire(server.port.number))
     yield judge
     judge.wire.close()

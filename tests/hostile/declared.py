@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from homeserver.http.endpoint import Auth, Endpoint, JsonObject, NoBody, NoQuery, Upload
 from homeserver.services.accounts.token_values import ACCESS
-from tests.hostile.cast import Cast
+from tests.hostile.cast import NOWHERE, Cast
 from tests.hostile.values import (
     NO_JSON,
     TOO_LARGE,
@@ -128,8 +128,8 @@ MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
     "presence": ("online", "offline", "unavailable"),
     "set_presence": ("online", "offline", "unavailable"),
     "algorithm": ("m.megolm_backup.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"),
-    "url": ("http://127.0.0.1:1/", "https://elsewhere.example/", "mxc://elsewhere.example/x"),
-    "avatar_url": ("mxc://elsewhere.example/x", ""),
+    "url": ("http://127.0.0.1:1/", f"https://{NOWHERE}/", f"mxc://{NOWHERE}/x"),
+    "avatar_url": (f"mxc://{NOWHERE}/x", ""),
     "auth": (),
 }
 
@@ -172,8 +172,8 @@ STRANGE_AUTHORIZATIONS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "of elsewhere": (b"Bearer " + ACCESS.encode() + b"A" * 32,),
     "of bytes": (b"Bearer \xff\xfe\xc3",),
     "long": (b"Bearer " + b"a" * 8_000,),
-    "of another server": (b'X-Matrix origin="elsewhere.example",key="ed25519:a",sig="AA"',),
-    "of a broken server": (b'X-Matrix origin="elsewhere.example,key=,,sig="\xff"=',),
+    "of another server": (b'X-Matrix origin="127.0.0.2:1",key="ed25519:a",sig="AA"',),
+    "of a broken server": (b'X-Matrix origin="127.0.0.2:1,key=,,sig="\xff"=',),
     "of nobody's server": (b"X-Matrix ",),
     "of itself": (b'X-Matrix origin="127.0.0.1",destination="127.0.0.1",key="ed25519:a",sig="AA"', b"X-Matrix x=y"),
 }
@@ -246,10 +246,10 @@ WRONG_SEGMENTS: Final = tuple(
         b"1" + b"0" * 30,
         b"%40",
         b"%40a",
-        b"%40:b",
-        b"%40a:b:99999",
+        b"%40:127.0.0.2:1",
+        b"%40a:127.0.0.2:99999",
         b"%40a%20b:localhost",
-        b"%40" + b"a" * 300 + b":b",
+        b"%40" + b"a" * 300 + b":127.0.0.2",
         b"@%F0%9F%95%8A:localhost",
         b"!",
         b"!:",

@@ -6,7 +6,7 @@ at the end of a path is cut off.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -23,9 +23,12 @@ from schemathesis.core.result import Ok
 from tests.conformance.openapi import specification
 from tests.conformance.operations import SpecifiedOperation, declared, served, shape, specified
 from tests.conftest import LargeRun
+from tests.hostile.conftest import SETTINGS, judging
 from tests.hostile.declared import NEVER_WAITED, authorization, plain_draft
 from tests.hostile.judgement import Judge
+from tests.hostile.tables import SQLiteTables
 from tests.hostile.wire import Sent
+from tests.server import running
 
 EVERYDAY: Final = 3
 SAMPLE: Final = 15
@@ -57,10 +60,17 @@ def operations() -> Operations:
     return found
 
 
+@pytest.fixture(scope="module")
+def lonely_judge() -> Iterator[Judge]:
+    """A judge over a server that calls no other: what the files give as examples are real servers."""
+    with running(settings={**SETTINGS, "federation": {"enabled": False}}) as server:
+        yield from judging(server, SQLiteTables(server.sqlite_file))
+
+
 @pytest.fixture
-def judge(sqlite_judge: Judge) -> Judge:
-    sqlite_judge.begin()
-    return sqlite_judge
+def judge(lonely_judge: Judge) -> Judge:
+    lonely_judge.begin()
+    return lonely_judge
 
 
 every_operation = pytest.mark.parametrize("named", SERVED, ids=lambda each: each.operation_id)

@@ -115,7 +115,7 @@ WRONG_TEXTS: Final[tuple[Value, ...]] = (
     "@",
     "@:",
     "@a:",
-    "@:b",
+    "@:127.0.0.2:1",
     "@a:b:c:d",
     "@A B:localhost",
     "!",
@@ -154,7 +154,7 @@ LARGE: Final[tuple[Value, ...]] = (
     "a" * 70_000,
     Raw(b'"' + b"\xf0\x9f\x95\x8a" * 17_000 + b'"'),
     Raw(b"[" + b"0," * 20_000 + b"0]"),
-    Raw(b"[" + b'"@a:b",' * 5_000 + b'"@a:b"]'),
+    Raw(b"[" + b'"@a:127.0.0.2:1",' * 5_000 + b'"@a:127.0.0.2:1"]'),
     Raw(b"{" + b",".join(b'"k%d":{}' % number for number in range(10_000)) + b"}"),
 )
 HUGE: Final[tuple[Value, ...]] = (
