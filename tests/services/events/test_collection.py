@@ -70,7 +70,7 @@ def test_what_only_forgotten_roots_reach_is_collected(world: World, room_id: Roo
     assert now(StateCollection(world.database).collect(room_id)) == 0
     world.send(ALICE, room_id, "the room lives on")
     set_topic(world, room_id, "after the collection")
-    faults = [fault for fault in world.sync_database.read(audit) if "the state before" not in fault]
+    faults = [fault for fault in world.sync_database.read(audit) if "state before" not in fault]
     assert faults == []
 
 
