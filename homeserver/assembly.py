@@ -211,7 +211,7 @@ def assemble(made: Mechanics) -> Assembled:
     # Sync, which follows all of these
     memory = SyncMemory()
     unread = Unread(classes, memory)
-    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory), unread, formats)
+    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory.sent_members), unread, formats)
     room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
     assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)

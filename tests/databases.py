@@ -36,11 +36,11 @@ def fresh_sqlite(path: Path) -> SQLiteBackend:
 class SyncDatabase:
     """A database whose writes and reads happen at once, by the code that the threads run."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, epoch: str = "test") -> None:
         self.backend = backend
         self.fatal: list[Exception] = []
         self.database = InlineDatabase(
-            backend, call_from_thread=lambda fn, *args: fn(*args), on_fatal=self.fatal.append, epoch="test"
+            backend, call_from_thread=lambda fn, *args: fn(*args), on_fatal=self.fatal.append, epoch=epoch
         )
         self.database.start()
         self.dialect = backend.dialect

@@ -36,7 +36,7 @@ from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
-from homeserver.services.events.news import News
+from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
@@ -90,15 +90,17 @@ async def call_now(function: Callable[..., T], *arguments: Any) -> T:
 class World:
     """One server, its services made by hand as assembly does."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.sync_database = SyncDatabase(backend)
+    def __init__(self, backend: Backend, boot: int = 1, changes_per_user: int = CHANGES_PER_USER) -> None:
+        self.backend = backend
+        self.boot = boot
+        self.sync_database = SyncDatabase(backend, epoch=f"boot{boot}")
         self.database = self.sync_database.database
-        self.clock = ManualClock(1_700_000_000)
-        self.randomness = SeededRandomness(1)
+        self.clock = ManualClock(1_700_000_000 + 1_000_000 * (boot - 1))
+        self.randomness = SeededRandomness(boot)
         self.budget = CacheBudget(32 * 1024 * 1024)
         self.key = SigningKey("test", bytes(32))
         self.bell = Bell(self.clock)
-        self.news = News(self.bell)
+        self.news = News(self.bell, changes_per_user)
         self.event_cache = EventCache(self.budget)
         self.states = RoomStates(self.budget, self.event_cache)
         self.push_classes = PushClasses(self.budget)
@@ -129,7 +131,7 @@ class World:
         self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER)
         self.sync_memory = SyncMemory()
         timelines = Timelines(self.readers)
-        sync_states = SyncStates(self.states, self.sync_memory)
+        sync_states = SyncStates(self.states, self.sync_memory.sent_members)
         unread = Unread(self.push_classes, self.sync_memory)
         sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats)
         device_parts = DeviceParts(self.sync_memory)

@@ -115,8 +115,9 @@ class Tail:
 class News:
     """The bell, with what was written."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: Bell, changes_per_user: int = CHANGES_PER_USER) -> None:
         self._bell = bell
+        self._changes_per_user = changes_per_user
         self._tails: OrderedDict[UserID, Tail] = OrderedDict()
         self._listeners: list[Callable[[Change], None]] = []
 

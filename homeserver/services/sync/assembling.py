@@ -105,11 +105,11 @@ class SyncAssembling:
         upto, since = tx.log_position, request.since
         if since is not None and not sync_horizon(tx) <= since.position <= upto:
             # Too old, or of another database, or of one that was restored from a backup: begin anew.
-            request = replace(request, since=None, acknowledged=0)
+            request = replace(request, since=None)
             since = None
         if since is None and request.viewer.device_id is not None:
             device = (request.viewer.user_id, request.viewer.device_id)
-            tx.after_commit(lambda: self._memory.begin_anew(device, upto))
+            tx.after_commit(lambda: self._memory.sent_members.begin_anew(device, upto))
         window = Window(None if since is None else since.position, upto)
         body: dict[str, Any] = {}
         rooms = self._room_lists.sections(tx, request, window, typing)
@@ -143,6 +143,7 @@ class SyncAssembling:
         return RoomPart(
             room_id=room_id,
             window=window,
+            position=window.upto,
             before=written[0].root_before if written else nowhere,
             after=written[-1].root_after if written else nowhere,
             joined_from=OLDEST,

@@ -12,8 +12,9 @@ import orjson
 from homeserver.core.identifiers import UserID
 from homeserver.services.e2ee.device_lists import changes as device_list_changes
 from homeserver.services.events.news import Change, DeviceListWritten, KeyCountsWritten, ToDeviceWritten
-from homeserver.services.sync.memory import Device, Inbox, SyncMemory, keep_newer
+from homeserver.services.sync.memory import Inbox, SyncMemory, keep_newer
 from homeserver.services.sync.request import NotInMemory, SyncRequest, Window
+from homeserver.services.sync.sent_members import Device
 from homeserver.storage.database import Transaction
 from homeserver.storage.device_keys import KeyCounts, key_counts
 from homeserver.storage.to_device import messages_for_device

@@ -41,7 +41,7 @@ class LongPoll:
 
     async def sync(self, request: SyncRequest) -> Answer:
         """What happened since the request's token; waits while that is nothing, as long as the request allows."""
-        request = self._begun(request)
+        self._note_token(request)
         until_s = self._clock.seconds() + min(request.timeout_ms / 1000, LONGEST_S)
         while True:
             answer = await self._answer(request)
@@ -62,14 +62,13 @@ class LongPoll:
             await self._database.write(delete_acknowledged, acknowledged)
             self._memory.note_deleted(acknowledged)
 
-    def _begun(self, request: SyncRequest) -> SyncRequest:
-        """The request, once what its token shows the client to have is noted."""
-        since = request.since
-        if since is None or since.position > self._database.position:
-            return request
-        if request.viewer.device_id is not None:
-            self._memory.acknowledge((request.viewer.user_id, request.viewer.device_id), since.to_device)
-        return replace(request, acknowledged=since.position)
+    def _note_token(self, request: SyncRequest) -> None:
+        """Note what a client shows to have by the token that it comes with."""
+        since, viewer = request.since, request.viewer
+        if since is not None and viewer.device_id is not None and since.position <= self._database.position:
+            device = (viewer.user_id, viewer.device_id)
+            self._memory.acknowledge(device, since.to_device)
+            self._memory.sent_members.came_back(device, since.position)
 
     async def _answer(self, request: SyncRequest) -> Answer:
         user_id, since, position = request.viewer.user_id, request.since, self._database.position

@@ -5,23 +5,20 @@ of: a section that finds such a change reads anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
+from homeserver.core.identifiers import DeviceID, RoomID, UserID
+from homeserver.services.sync.sent_members import Device, SentMembers
 from homeserver.storage.device_keys import KeyCounts
 from homeserver.storage.notifications import UnreadCount
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-Device = tuple[UserID, DeviceID]
-
 DEVICES: Final = 20_000
 COUNTED_ROOMS: Final = 100_000
-LAZY_ROOMS: Final = 20_000
-MEMBERS_PER_ROOM: Final = 1_000
 
 
 class Recent(Generic[K, V]):
@@ -89,38 +86,9 @@ class SyncMemory:
         self.inboxes: Recent[Device, Inbox] = Recent(DEVICES)
         self.ignored: Recent[UserID, Known[frozenset[str]]] = Recent(DEVICES)
         self.counts: Recent[tuple[UserID, RoomID], CountedRoom] = Recent(COUNTED_ROOMS)
-        self._sent_members: Recent[tuple[Device, RoomID], OrderedDict[str, tuple[EventID, int]]] = Recent(LAZY_ROOMS)
-        self._beginnings: Recent[Device, int] = Recent(DEVICES)
+        self.sent_members = SentMembers()
         self._delivered: Recent[Device, int] = Recent(DEVICES)  # newest message shown that is still stored; 0: none is
         self._acknowledged: dict[Device, int] = {}
-
-    def begin_anew(self, device: Device, position: int) -> None:
-        """A device gets an initial sync with the token of `position`: what was sent to it before, it may have lost."""
-        self._beginnings.put(device, max(position, self._beginnings.get(device) or 0))
-
-    def was_sent(self, device: Device, room_id: RoomID, member: str, event_id: EventID, since: int) -> bool:
-        """Whether the device has this member event: it was sent in an answer that the client shows to have."""
-        sent = self._sent_members.get((device, room_id))
-        if sent is None or member not in sent:
-            return False
-        known_id, position = sent[member]
-        return known_id == event_id and (self._beginnings.get(device) or 0) <= position <= since
-
-    def note_sent(
-        self, device: Device, room_id: RoomID, members: Mapping[str, EventID], position: int, *, is_all: bool
-    ) -> None:
-        """Remember member events sent with the token of `position`; with `is_all` the client knows no others."""
-        sent = None if is_all else self._sent_members.get((device, room_id))
-        if sent is None:
-            sent = OrderedDict()
-            self._sent_members.put((device, room_id), sent)
-        beginning = self._beginnings.get(device) or 0
-        for member, event_id in members.items():
-            known = sent.get(member)
-            if known is None or known[0] != event_id or known[1] < beginning:
-                sent[member] = (event_id, position)
-            while len(sent) > MEMBERS_PER_ROOM:
-                sent.popitem(last=False)
 
     def note_delivered(self, device: Device, position: int) -> None:
         """An answer shows the device its to-device messages up to that of `position`."""

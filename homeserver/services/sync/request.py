@@ -14,14 +14,10 @@ class NotInMemory(Exception):  # noqa: N818 - a question, not an error: ask agai
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """One call of /sync. `since` is None for an initial sync.
-
-    `acknowledged` is the log position of the client's own token: while the call waits, `since` moves on without it.
-    """
+    """One call of /sync. `since` is None for an initial sync."""
 
     viewer: Viewer
     since: SyncToken | None = None
-    acknowledged: int = 0
     filter: Filter = DEFAULT_FILTER
     full_state: bool = False
     state_after: bool = False  # the state at the end of the timeline is wanted, not that before it

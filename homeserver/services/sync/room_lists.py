@@ -129,6 +129,7 @@ class RoomLists:
             part = RoomPart(
                 room_id=room_id,
                 window=Window(None if room_id in fresh else window.after, window.upto),
+                position=window.upto,
                 before=EMPTY_ROOT if nothing_new else known,
                 after=EMPTY_ROOT if nothing_new else roots.after[room_id],
                 joined_from=membership.joined_place,
@@ -193,6 +194,7 @@ class RoomLists:
         whole = partial(
             RoomPart,
             room_id=room_id,
+            position=asked.window.upto,
             joined_from=None,
             account_data=account_data,
             departure=newest,

@@ -41,6 +41,7 @@ class RoomPart:
 
     room_id: RoomID
     window: Window
+    position: int  # of the answer's token
     before: bytes | None
     after: bytes
     joined_from: int | None
@@ -125,8 +126,7 @@ class SyncRooms:
             senders=() if part.departure is not None and part.member_upto is None else timeline.senders,
             heroes=() if part.summary is None else part.summary.heroes or (),
             device=None if request.viewer.device_id is None else (user_id, request.viewer.device_id),
-            acknowledged=request.acknowledged,
-            position=part.window.upto,
+            position=part.position,
         )
         has_news = bool(timeline.events) or timeline.limited or part.before != part.after
         state = self._states.read(tx, question) if has_news or part.summary is not None else []

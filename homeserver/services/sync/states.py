@@ -11,7 +11,7 @@ from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.services.events.room_state import RoomStates
-from homeserver.services.sync.memory import Device, SyncMemory
+from homeserver.services.sync.sent_members import Device, SentMembers
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 
@@ -38,16 +38,15 @@ class StateQuestion:
     senders: Collection[str] = ()
     heroes: Collection[str] = ()
     device: Device | None = None  # None: members that were sent before are sent again
-    acknowledged: int = 0  # the log position of the newest answer that the client has
-    position: int = 0  # that of this answer
+    position: int = 0  # of this answer's token
 
 
 class SyncStates:
     """Reads state sections."""
 
-    def __init__(self, states: RoomStates, memory: SyncMemory) -> None:
+    def __init__(self, states: RoomStates, sent: SentMembers) -> None:
         self._states = states
-        self._memory = memory
+        self._sent = sent
 
     def read(self, tx: Transaction | None, question: StateQuestion) -> list[StoredEvent]:
         """The state events to send. Without `tx` raises MissingNodes when memory does not suffice."""
@@ -112,7 +111,7 @@ class SyncStates:
             state = {
                 key: event
                 for key, event in state.items()
-                if not self._memory.was_sent(device, question.room_id, key[1], event.event_id, question.acknowledged)
+                if not self._sent.has(device, question.room_id, key[1], event.event_id)
             }
         loaded = self._states.load(tx, [event.event_id for event in state.values()])
         return {_key(stored): stored for stored in loaded.values()}
@@ -128,12 +127,12 @@ class SyncStates:
             if stored.event.type == MEMBER and stored.event.state_key is not None
         }
         note = partial(
-            self._memory.note_sent,
+            self._sent.note,
             device,
             question.room_id,
             members,
             question.position,
-            is_all=question.before is None,
+            is_new_room=question.before is None,
         )
         if tx is None:
             note()

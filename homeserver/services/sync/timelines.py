@@ -119,8 +119,9 @@ class Timelines:
         return [
             seen.get(stored.nid) or (stored, _own_membership(stored, question.user_id))
             for stored in wanted
-            # That one was removed, or an invite was taken back, one is always told.
-            if stored.nid in seen or is_member_event_of(stored.event, question.user_id)
+            # Who is out of the room is always told how that came: removed, or an invite taken back.
+            if stored.nid in seen
+            or (question.joined_from is None and is_member_event_of(stored.event, question.user_id))
         ]
 
     @staticmethod

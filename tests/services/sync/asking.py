@@ -28,8 +28,8 @@ def request(user_id: UserID, since: str | None, definition: Any = None, **more: 
 def sync(world: World, user_id: UserID, since: str | None = None, definition: Any = None, **more: Any) -> Any:
     """The body of a sync, as a client reads it. Where memory can answer, the database must say the same."""
     asked = request(user_id, since, definition, **more)
-    from_memory = in_memory(world, asked)
     body = shown(now(world.long_poll.sync(asked)).body)
+    from_memory = in_memory(world, asked)
     if from_memory is not None:
         stored = world.sync_database.read(world.assembling.read, asked)
         assert timeless(shown(from_memory.body)) == timeless(shown(stored.body))

@@ -2,12 +2,19 @@
 
 `Replica` is such a client; `Stage` a server with users who do things at random, and their replicas. What replicas know
 in the end must be what a fresh client is told: the same state, timelines without hole or double, counts, receipts.
+
+With `LateReads` the reads of syncs happen and are answered at any time after they were asked for, also between the
+commit of a write and the moment when the reactor hears of it, as threads do it.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from homeserver.core.errors import ProtocolError
 from homeserver.core.filters import parse_filter, parse_room_event_filter
@@ -16,8 +23,10 @@ from homeserver.core.sync_tokens import PaginationToken, parse_pagination_token,
 from homeserver.services.errors import ServiceError
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
-from homeserver.services.sync.request import SyncRequest
+from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.request import Answer, SyncRequest
 from homeserver.storage.account_data import all_account_data
+from homeserver.storage.database import Database, InlineDatabase, Job, run_after_commits, run_read
 from homeserver.storage.devices import insert_device
 from tests.services.world import World, now, shown
 
@@ -57,6 +66,50 @@ HABITS: Final = (
 )
 
 
+class LateReads:
+    """The database as long polls see it: their reads wait until they are let run, and their answers to be delivered."""
+
+    def __init__(self, database: InlineDatabase) -> None:
+        self._database = database
+        self._reader = database.backend.open_reader()
+        self.asked: list[Job[Any]] = []
+        self.answered: list[Job[Any]] = []
+
+    @property
+    def position(self) -> int:
+        """The newest position that the reactor has heard of."""
+        return self._database.position
+
+    async def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Ask for a read."""
+        job: Job[Any] = Job(fn, args, kwargs, Deferred())
+        self.asked.append(job)
+        assert job.answer is not None
+        return await job.answer
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Write at once."""
+        return self._database.write_now(fn, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reader.close()
+
+    def run(self, index: int) -> None:
+        """Let one read see the database as it is."""
+        if self.asked:
+            job = self.asked.pop(index % len(self.asked))
+            run_read(self._reader, job)
+            self.answered.append(job)
+
+    def deliver(self, index: int) -> None:
+        """Let the reactor hear of one answer."""
+        if self.answered:
+            job = self.answered.pop(index % len(self.answered))
+            run_after_commits((job,))
+            job.settle()
+
+
 @dataclass(slots=True)
 class KnownRoom:
     """A room as a client knows it."""
@@ -74,13 +127,17 @@ class KnownRoom:
 class Replica:
     """One device's knowledge, from its syncs alone."""
 
-    def __init__(self, world: World, user_id: UserID, device_id: DeviceID, habits: Habits) -> None:
+    def __init__(
+        self, world: World, user_id: UserID, device_id: DeviceID, habits: Habits, *, is_late: bool = False
+    ) -> None:
         self.world = world
+        self.is_late = is_late
         self.viewer = Viewer(user_id, device_id)
         self.habits = habits
         self.since: str | None = None
         self.rooms: dict[str, KnownRoom] = {}
         self.contents: dict[str, Any] = {}
+        self.redactions: dict[str, str] = {}
         self.account_data: dict[str, Any] = {}
         self.messages: list[str] = []
         self.known_lists: dict[str, int] = {}
@@ -186,7 +243,8 @@ class Replica:
         state = room.get("state_after" if self.habits.state_after else "state", {"events": []})["events"]
         for event in (*events, *state):
             is_own = event["type"] == MEMBER and event["state_key"] == self.viewer.user_id
-            assert is_own or self._may_see(room_id, event), f"{event} was none of the user's business"
+            # Of an answer that comes late, who may see what may have changed meanwhile.
+            assert is_own or self.is_late or self._may_see(room_id, event), f"{event} was none of the user's business"
 
     def _may_see(self, room_id: RoomID, event: Any) -> bool:
         """Whether the user may read an event by its ID, or the state it is part of."""
@@ -204,16 +262,18 @@ class Replica:
     def _note_content(self, event: Any) -> None:
         if event["type"] == MESSAGE:
             self.contents[event["event_id"]] = event["content"]
+            if "redacted_because" in event["unsigned"]:
+                self.redactions[event["event_id"]] = event["unsigned"]["redacted_because"]["event_id"]
         if event["type"] == "m.room.redaction" and event["redacts"] in self.contents:
             self.contents[event["redacts"]] = {}
 
     def _older(self, room_id: RoomID, timeline: Any, since: str | None) -> list[str]:
         """What came before a timeline and, for a gap, after the token that the client had: oldest first."""
-        if "prev_batch" not in timeline:
-            return []
         found: list[str] = []
+        if "prev_batch" not in timeline:
+            return found
         begin: Any = parse_pagination_token(timeline["prev_batch"])
-        while begin is not None:
+        while begin is not None and self._is_readable(room_id):
             page = now(
                 self.world.timeline.messages(
                     self.viewer,
@@ -232,6 +292,12 @@ class Replica:
             begin = None if page.end is None else parse_pagination_token(page.end)
         return found[::-1]
 
+    def _is_readable(self, room_id: RoomID) -> bool:
+        """Whether the user may still read the room: when an answer came late, that may have changed meanwhile."""
+        sight = self.world.sync_database.read(self.world.readers.sight, room_id, self.viewer.user_id)
+        assert sight is not None or self.is_late
+        return sight is not None
+
 
 @dataclass(slots=True)
 class RoomOnStage:
@@ -244,18 +310,22 @@ class RoomOnStage:
 class Stage:
     """Users who do things, and what each of their devices knows of it."""
 
-    def __init__(self, world: World, number: int, users: int = 3) -> None:
+    def __init__(self, world: World, number: int, users: int = 3, *, is_late: bool = False) -> None:
         self.world = world
+        self.is_open = True
+        self.late = LateReads(world.database) if is_late else None
+        self.long_poll = self._open_long_poll()
         self.users = [UserID(f"@u{number}x{index}:example.org") for index in range(users)]
         self.rooms: list[RoomOnStage] = []
         self.replicas: list[Replica] = []
         self.list_versions: dict[str, int] = {}
         self.to_device: dict[tuple[UserID, DeviceID], list[str]] = {}
         self.count = 0
+        self.failures: list[Failure] = []
         for index, user_id in enumerate(self.users):
             for device in range(2):
                 habits, device_id = HABITS[(2 * index + device) % len(HABITS)], DeviceID(f"D{device}")
-                self.replicas.append(Replica(world, user_id, device_id, habits))
+                self.replicas.append(Replica(world, user_id, device_id, habits, is_late=is_late))
                 world.sync_database.write(insert_device, user_id, device_id, display_name=None, now_ms=0)
                 self.to_device[(user_id, device_id)] = []
 
@@ -266,6 +336,18 @@ class Stage:
         method: Callable[[UserID, int, int], None] = getattr(self, f"_{act}")
         with suppress(ProtocolError, ServiceError):
             method(self.users[one % len(self.users)], two, three)
+
+    def _open_long_poll(self) -> LongPoll:
+        world = self.world
+        if self.late is None:
+            return world.long_poll
+        database = cast(Database, self.late)  # it has what long polls use of one
+        world.news.listen(self._between_commit_and_news)
+        return LongPoll(database, world.assembling, world.sync_memory, world.news, world.bell, world.clock)
+
+    def _between_commit_and_news(self, change: object) -> None:
+        if self.late is not None and self.is_open and self.count % 2:
+            self.late.run(self.count)
 
     # What users do
 
@@ -358,31 +440,70 @@ class Stage:
         for room in self.rooms:
             self.world.sync_memory.counts.drop((user_id, room.room_id))
 
+    def _mute(self, user_id: UserID, two: int, three: int) -> None:
+        room_id = self._room(two).room_id
+        actions: list[str] = ["notify"] if three % 2 else []
+        rule = {"actions": actions}
+        now(self.world.push_rules.put(user_id, "room", room_id, rule, before=None, after=None))
+
     # What their devices do
 
     def _sync(self, user_id: UserID, two: int, three: int) -> None:
         replica = self.replicas[(self.users.index(user_id) * 2 + two) % len(self.replicas)]
-        request = replica.request(replica.since)
-        if three % 5 == 1:  # the answer is lost
-            now(self.world.long_poll.sync(request))
+        request = replica.request(replica.since, timeout_ms=5_000 if self.late is not None and three % 2 else 0)
+        if three % 5 == 2 and self.late is None:  # memory has nothing
+            self._arrive(replica, replica.since, self.world.sync_database.read(self.world.assembling.read, request))
             return
-        if three % 5 == 2:  # memory has nothing
-            answer = self.world.sync_database.read(self.world.assembling.read, request)
-        else:
-            answer = now(self.world.long_poll.sync(request))
-            if three % 5 == 3:  # another one with the same token arrives first
-                answer = now(self.world.long_poll.sync(request))
-        replica.apply(shown(answer.body), self.list_versions)
+        self._ask(replica, request, is_lost=three % 5 == 1)
+        if three % 5 == 3:  # another one with the same token
+            self._ask(replica, request, is_lost=False)
+
+    def _ask(self, replica: Replica, request: SyncRequest, *, is_lost: bool) -> None:
+        answer = Deferred.fromCoroutine(self.long_poll.sync(request))
+        if not is_lost:
+            answer.addCallback(partial(self._arrive, replica, None if request.since is None else str(request.since)))
+        answer.addErrback(self.failures.append)
+
+    def _arrive(self, replica: Replica, since: str | None, answer: Answer) -> None:
+        if replica.since == since:  # else the client has gone on with another answer
+            replica.apply(shown(answer.body), self.list_versions)
+
+    def _run(self, user_id: UserID, two: int, three: int) -> None:
+        if self.late is not None:
+            self.late.run(three)
+
+    def _deliver(self, user_id: UserID, two: int, three: int) -> None:
+        if self.late is not None:
+            self.late.deliver(three)
 
     # What came of it
 
     def check(self) -> None:
         """Let every device catch up, and hold what it knows against what a fresh one is told."""
+        self._settle()
+        self.world.clock.advance(10)  # nobody waits any more
+        self._settle()
         for replica in self.replicas:
             for _ in range(3):
-                answer = now(self.world.long_poll.sync(replica.request(replica.since)))
-                replica.apply(shown(answer.body), self.list_versions)
+                self._ask(replica, replica.request(replica.since), is_lost=False)
+                self._settle()
             self._check(replica)
+
+    def _settle(self) -> None:
+        for _ in range(100):
+            if self.late is None or not (self.late.asked or self.late.answered):
+                break
+            self.late.run(0)
+            self.late.deliver(0)
+            self.world.clock.advance(0)
+        for failure in self.failures:
+            failure.raiseException()
+
+    def close(self) -> None:
+        """Be done with this history."""
+        self.is_open = False
+        if self.late is not None:
+            self.late.close()
 
     def _check(self, replica: Replica) -> None:
         world, user_id = self.world, replica.viewer.user_id
@@ -418,13 +539,17 @@ class Stage:
         else:
             assert known.state == state
         assert known.counts == told.counts
-        assert _distinct(known.receipts) == _distinct(told.receipts)
+        # In one answer there is room for one receipt of a user for an event: that for the whole room.
+        assert told.receipts.items() <= known.receipts.items()
+        assert {key for key in known.receipts if key[2] is None} == {key for key in told.receipts if key[2] is None}
         assert known.account_data == told.account_data
         assert known.typing == told.typing
         assert known.summary.items() >= told.summary.items()
         if replica.habits.timeline_filter:
             return  # of redactions it is not told
-        wanted = set(known.timeline)
+        # Of what was redacted while the user was out of the room, the user may not be told.
+        told_of = {None, *known.timeline}
+        wanted = {event_id for event_id in known.timeline if fresh.redactions.get(event_id) in told_of}
         assert {key: replica.contents[key] for key in replica.contents.keys() & wanted} == {
             key: fresh.contents[key] for key in fresh.contents.keys() & wanted
         }
@@ -449,15 +574,6 @@ class Stage:
         return self.users[index % len(self.users)]
 
 
-def _distinct(receipts: dict[tuple[str, str, str | None], str]) -> dict[tuple[str, str, str | None], str]:
-    """Receipts without those in a thread for which there is no room beside one for the whole room."""
-    return {
-        (receipt_type, user_id, thread_id): event_id
-        for (receipt_type, user_id, thread_id), event_id in receipts.items()
-        if thread_id is None or receipts.get((receipt_type, user_id, None)) != event_id
-    }
-
-
 ACTS: Final = (
     ("create", 2),
     ("join", 6),
@@ -476,7 +592,10 @@ ACTS: Final = (
     ("message", 3),
     ("relist", 2),
     ("forget_memory", 1),
+    ("mute", 2),
     ("sync", 24),
+    ("run", 10),
+    ("deliver", 10),
 )
 WEIGHTED: Final = tuple(act for act, weight in ACTS for _ in range(weight))
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from homeserver.storage.database import Backend
 from tests.conftest import LargeRun
 from tests.services.sync.replay import WEIGHTED, Stage
 from tests.services.world import World
@@ -18,7 +19,7 @@ Act = tuple[str, int, int, int]
 NUMBERS = st.integers(0, 11)
 
 
-def replay(world: World, examples: int, number: int) -> None:
+def replay(world: World, examples: int, number: int, *, is_late: bool) -> None:
     """Play so many histories on one server, each with users of its own."""
     numbers = count()
 
@@ -30,19 +31,35 @@ def replay(world: World, examples: int, number: int) -> None:
     )
     @given(st.lists(st.tuples(st.sampled_from(WEIGHTED), NUMBERS, NUMBERS, NUMBERS), min_size=10, max_size=60))
     def play(history: list[Act]) -> None:
-        stage = Stage(world, next(numbers))
-        stage.do("create", 0, 0, 1)
-        for act in history:
-            stage.do(*act)
-        stage.check()
+        stage = Stage(world, next(numbers), is_late=is_late)
+        try:
+            stage.do("create", 0, 0, 1)
+            for act in history:
+                stage.do(*act)
+            stage.check()
+        finally:
+            stage.close()
 
     play()
 
 
 def test_what_clients_know_by_their_syncs_is_what_a_fresh_client_is_told(world: World) -> None:
-    replay(world, EVERYDAY, 1)
+    replay(world, EVERYDAY, 1, is_late=False)
+
+
+def test_answers_may_be_read_and_arrive_at_any_time(world: World) -> None:
+    replay(world, EVERYDAY, 2, is_late=True)
+
+
+def test_memory_that_reaches_back_only_a_little_leads_to_the_database(backend: Backend) -> None:
+    world = World(backend, changes_per_user=3)
+    try:
+        replay(world, EVERYDAY, 3, is_late=True)
+    finally:
+        world.close()
 
 
 @pytest.mark.large
-def test_what_clients_know_is_true_after_many_histories(world: World, large_run: LargeRun) -> None:
-    replay(world, WHOLE if large_run.whole else SAMPLE, large_run.seed)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_clients_know_is_true_after_many_histories(world: World, large_run: LargeRun, is_late: bool) -> None:
+    replay(world, WHOLE if large_run.whole else SAMPLE, large_run.seed, is_late=is_late)

@@ -143,3 +143,22 @@ def test_a_reaction_is_in_the_thread_of_what_it_is_about(world: World) -> None:
     now(world.sending.send_message(BOB, room_id, "m.reaction", annotation, None))
 
     assert counts(world, BOB, room_id) == (0, 0, {})
+
+
+def test_new_push_rules_are_for_new_messages(world: World) -> None:
+    room_id = room_with_bob(world)
+    world.join(CAROL, room_id)
+    say(world, ALICE, room_id)
+    mute: dict[str, Any] = {"actions": []}
+
+    now(world.push_rules.put(BOB, "room", room_id, mute, before=None, after=None))
+    muted = counts(world, BOB, room_id)
+    say(world, ALICE, room_id)
+    silent = counts(world, BOB, room_id)
+    now(world.push_rules.delete(BOB, "room", room_id))
+    loud = counts(world, BOB, room_id)
+    say(world, ALICE, room_id)
+
+    assert muted == silent == loud == (1, 0, {})
+    assert counts(world, BOB, room_id) == (2, 0, {})
+    assert counts(world, CAROL, room_id) == (3, 0, {})
