@@ -161,6 +161,46 @@ def is_any_notified(
     return row is not None
 
 
+ROOMS_WITH_UNREAD = """
+    SELECT m.room_id FROM memberships m
+     WHERE m.user_id = :user_id AND m.membership = 'join'
+       AND EXISTS (SELECT 1 FROM class_notifications c
+                    WHERE c.room_id = m.room_id AND c.place > COALESCE(m.joined_place, m.place))"""
+
+
+def rooms_with_notifications(tx: Transaction, user_id: UserID) -> list[RoomID]:
+    """The user's rooms in which some event counted for somebody since the user joined."""
+    return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_UNREAD, user_id=user_id)]
+
+
+# What counted for the old class counts on; what did not, and would for the new class, goes on not counting.
+KEEP_COUNTED = """
+    INSERT INTO personal_notifications (room_id, user_id, place, thread_id, notify, highlight, written_ms)
+    SELECT c.room_id, m.user_id, c.place, c.thread_id, c.notify, c.highlight, c.written_ms
+      FROM memberships m JOIN class_notifications c
+        ON c.room_id = m.room_id AND c.class_key = :before AND c.place > COALESCE(m.joined_place, m.place)
+     WHERE m.user_id = :user_id AND m.room_id IN :room_ids[text] AND c.sender <> :user_id
+    ON CONFLICT (room_id, user_id, place) DO NOTHING"""
+KEEP_UNCOUNTED = """
+    INSERT INTO personal_notifications (room_id, user_id, place, thread_id, notify, highlight, written_ms)
+    SELECT c.room_id, m.user_id, c.place, c.thread_id, :no, :no, c.written_ms
+      FROM memberships m JOIN class_notifications c
+        ON c.room_id = m.room_id AND c.class_key = :after AND c.place > COALESCE(m.joined_place, m.place)
+     WHERE m.user_id = :user_id AND m.room_id IN :room_ids[text] AND c.sender <> :user_id
+       AND NOT EXISTS (SELECT 1 FROM class_notifications o
+                        WHERE o.room_id = c.room_id AND o.class_key = :before AND o.place = c.place)
+    ON CONFLICT (room_id, user_id, place) DO NOTHING"""
+
+
+def keep_notifications(
+    tx: Transaction, user_id: UserID, room_ids: Sequence[str], *, before: bytes, after: bytes
+) -> None:
+    """The user goes from one class to another in these rooms: what was written with earlier events counts as it did."""
+    rooms = list(room_ids)
+    tx.run(KEEP_COUNTED, user_id=user_id, room_ids=rooms, before=before)
+    tx.run(KEEP_UNCOUNTED, user_id=user_id, room_ids=rooms, before=before, after=after, no=False)
+
+
 REMOVE_CLASS = "DELETE FROM class_notifications WHERE room_id = :room_id AND place = :place"
 REMOVE_PERSONAL = "DELETE FROM personal_notifications WHERE room_id = :room_id AND place = :place"
 

@@ -6,11 +6,12 @@ Editing rules is in services/push/rules.py.
 from collections.abc import Collection
 from typing import Final
 
-from homeserver.core.identifiers import UserID
+from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.push_evaluation import CompiledRules, compile_rules
 from homeserver.core.push_rules import RuleChanges, rule_set
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.storage.database import Transaction
+from homeserver.storage.notifications import keep_notifications, rooms_with_notifications
 from homeserver.storage.push_rules import rule_changes_of
 
 DEFAULT_RULES: Final = compile_rules(rule_set())
@@ -51,6 +52,23 @@ class PushClasses:
         if generation == self.generation:  # else they may have been read before the change
             for user_id, compiled in rules.items():
                 self._rules.put(user_id, compiled)
+
+
+def keep_counts(tx: Transaction, user_id: UserID, before: RuleChanges, after: RuleChanges) -> None:
+    """Let events that were written under a user's old rules count for the user as they did.
+
+    They count by class, and with other rules the user is of another class.
+    """
+    old, new = compile_rules(rule_set(before)), compile_rules(rule_set(after))
+    if old == new:
+        return
+    moves: dict[tuple[bytes, bytes], list[RoomID]] = {}
+    for room_id in rooms_with_notifications(tx, user_id):
+        move = (old.in_room(room_id).class_key, new.in_room(room_id).class_key)
+        moves.setdefault(move, []).append(room_id)
+    for (class_before, class_after), room_ids in moves.items():
+        if class_before != class_after:
+            keep_notifications(tx, user_id, room_ids, before=class_before, after=class_after)
 
 
 def _size(rules: CompiledRules) -> int:

@@ -22,7 +22,7 @@ from homeserver.core.push_rules import (
     set_enabled,
 )
 from homeserver.services.events.news import AccountDataWritten, News
-from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.events.push_classes import PushClasses, keep_counts
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.push_rules import find_rule_changes, find_versioned_changes, swap_rule_changes
 
@@ -84,6 +84,7 @@ class PushRules:
         before, seen = find_versioned_changes(tx, user_id)
         changes = edit(before)
         if changes != before:
+            keep_counts(tx, user_id, before, changes)
             tx.at_position(("push_rules",), partial(self._store, user_id=user_id, changes=changes, seen=seen))
 
     def _store(self, tx: Transaction, position: int, *, user_id: UserID, changes: RuleChanges, seen: int) -> None:
