@@ -173,6 +173,7 @@ def rooms_with_notifications(tx: Transaction, user_id: UserID) -> list[RoomID]:
     return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_UNREAD, user_id=user_id)]
 
 
+MOST_KEPT: Final = 10_000  # of the newest, so that nobody's change of rules holds up the writer
 # What counted for the old class counts on; what did not, and would for the new class, goes on not counting.
 KEEP_COUNTED = """
     INSERT INTO personal_notifications (room_id, user_id, place, thread_id, notify, highlight, written_ms)
@@ -180,6 +181,7 @@ KEEP_COUNTED = """
       FROM memberships m JOIN class_notifications c
         ON c.room_id = m.room_id AND c.class_key = :before AND c.place > COALESCE(m.joined_place, m.place)
      WHERE m.user_id = :user_id AND m.room_id IN :room_ids[text] AND c.sender <> :user_id
+     ORDER BY c.written_ms DESC LIMIT :most
     ON CONFLICT (room_id, user_id, place) DO NOTHING"""
 KEEP_UNCOUNTED = """
     INSERT INTO personal_notifications (room_id, user_id, place, thread_id, notify, highlight, written_ms)
@@ -189,6 +191,7 @@ KEEP_UNCOUNTED = """
      WHERE m.user_id = :user_id AND m.room_id IN :room_ids[text] AND c.sender <> :user_id
        AND NOT EXISTS (SELECT 1 FROM class_notifications o
                         WHERE o.room_id = c.room_id AND o.class_key = :before AND o.place = c.place)
+     ORDER BY c.written_ms DESC LIMIT :most
     ON CONFLICT (room_id, user_id, place) DO NOTHING"""
 
 
@@ -197,8 +200,8 @@ def keep_notifications(
 ) -> None:
     """The user goes from one class to another in these rooms: what was written with earlier events counts as it did."""
     rooms = list(room_ids)
-    tx.run(KEEP_COUNTED, user_id=user_id, room_ids=rooms, before=before)
-    tx.run(KEEP_UNCOUNTED, user_id=user_id, room_ids=rooms, before=before, after=after, no=False)
+    tx.run(KEEP_COUNTED, user_id=user_id, room_ids=rooms, before=before, most=MOST_KEPT)
+    tx.run(KEEP_UNCOUNTED, user_id=user_id, room_ids=rooms, before=before, after=after, no=False, most=MOST_KEPT)
 
 
 REMOVE_CLASS = "DELETE FROM class_notifications WHERE room_id = :room_id AND place = :place"
