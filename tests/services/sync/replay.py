@@ -28,6 +28,10 @@ from homeserver.services.sync.request import Answer, SyncRequest
 from homeserver.storage.account_data import all_account_data
 from homeserver.storage.database import Database, InlineDatabase, Job, run_after_commits, run_read
 from homeserver.storage.devices import insert_device
+from homeserver.storage.events import events_forwards
+from homeserver.storage.memberships import find_membership
+from homeserver.storage.notifications import MAIN_TIMELINE
+from homeserver.storage.receipts import receipts_of_rooms
 from tests.services.world import World, now, shown
 
 # Any: JSON, throughout.
@@ -48,6 +52,11 @@ class Habits:
     def is_lazy(self) -> bool:
         """Whether it loads members lazily."""
         return bool(self.definition.get("room", {}).get("state", {}).get("lazy_load_members"))
+
+    @property
+    def counts_threads(self) -> bool:
+        """Whether it wants the counts of threads apart."""
+        return bool(self.definition["room"]["timeline"].get("unread_thread_notifications"))
 
     @property
     def timeline_filter(self) -> Any:
@@ -322,6 +331,8 @@ class Stage:
         self.to_device: dict[tuple[UserID, DeviceID], list[str]] = {}
         self.count = 0
         self.failures: list[Failure] = []
+        self.muted: set[tuple[UserID, RoomID]] = set()
+        self.silent_for: dict[str, set[UserID]] = {}
         for index, user_id in enumerate(self.users):
             for device in range(2):
                 habits, device_id = HABITS[(2 * index + device) % len(HABITS)], DeviceID(f"D{device}")
@@ -385,7 +396,9 @@ class Stage:
             content["m.mentions"] = {"user_ids": [self._user(three // 4)]}
         if three % 4 == 2 and room.sent:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": room.sent[three % len(room.sent)]}
-        room.sent.append(now(self.world.sending.send_message(user_id, room.room_id, MESSAGE, content, None)))
+        event_id = now(self.world.sending.send_message(user_id, room.room_id, MESSAGE, content, None))
+        room.sent.append(event_id)
+        self.silent_for[event_id] = {other for other in self.users if (other, room.room_id) in self.muted}
 
     def _set(self, user_id: UserID, two: int, three: int) -> None:
         event_type, content = (
@@ -442,9 +455,26 @@ class Stage:
 
     def _mute(self, user_id: UserID, two: int, three: int) -> None:
         room_id = self._room(two).room_id
-        actions: list[str] = ["notify"] if three % 2 else []
-        rule = {"actions": actions}
-        now(self.world.push_rules.put(user_id, "room", room_id, rule, before=None, after=None))
+        if three % 2:
+            now(self.world.push_rules.delete(user_id, "room", room_id))
+            self.muted.discard((user_id, room_id))
+        else:
+            silence: dict[str, Any] = {"actions": []}
+            now(self.world.push_rules.put(user_id, "room", room_id, silence, before=None, after=None))
+            self.muted.add((user_id, room_id))
+
+    def _restart(self, user_id: UserID, two: int, three: int) -> None:
+        """The server ends, and begins with what is in its database."""
+        if self.late is not None:
+            return
+        old = self.world
+        old.close()
+        self.world = World(old.backend, old.boot + 1)
+        self.long_poll = self._open_long_poll()
+        for replica in self.replicas:
+            replica.world = self.world
+            for room in replica.rooms.values():
+                room.typing = []  # nobody says that they stopped
 
     # What their devices do
 
@@ -538,6 +568,7 @@ class Stage:
         else:
             assert known.state == state
         assert known.counts == told.counts
+        assert known.counts == self._recounted(replica, room_id)
         # In one answer there is room for one receipt of a user for an event: that for the whole room.
         whole = {key: event_id for key, event_id in told.receipts.items() if key[2] is None}
         assert {key: event_id for key, event_id in known.receipts.items() if key[2] is None} == whole
@@ -554,6 +585,43 @@ class Stage:
         assert {key: replica.contents[key] for key in replica.contents.keys() & wanted} == {
             key: fresh.contents[key] for key in fresh.contents.keys() & wanted
         }
+
+    def _recounted(self, replica: Replica, room_id: RoomID) -> tuple[dict[str, int], Any]:
+        """The unread counts, from the events and receipts themselves."""
+        read, user_id = self.world.sync_database.read, replica.viewer.user_id
+        membership = read(find_membership, room_id, user_id)
+        assert membership is not None
+        events = read(events_forwards, room_id, place=-(2**62), limit=10_000)
+        read_upto: dict[str | None, int] = {None: membership.joined_place or 0}
+        for receipt in read(receipts_of_rooms, [room_id], upto=2**62):
+            if receipt.user_id == user_id:
+                thread = MAIN_TIMELINE if receipt.thread_id == "main" else receipt.thread_id
+                read_upto[thread] = max(read_upto.get(thread, 0), receipt.place or 0)
+        for stored in events:
+            if stored.event.sender == user_id and stored.event.state_key is None:
+                thread = stored.thread_id or MAIN_TIMELINE
+                read_upto[thread] = max(read_upto.get(thread, 0), stored.place or 0)
+        counts: dict[str, list[int]] = {MAIN_TIMELINE: [0, 0]}
+        for stored in events:
+            event, thread = stored.event, stored.thread_id or MAIN_TIMELINE
+            is_mention = user_id in event.content.get("m.mentions", {}).get("user_ids", ())
+            if event.type != MESSAGE or not event.content or event.sender == user_id:
+                continue
+            if (stored.place or 0) <= max(read_upto[None] or 0, read_upto.get(thread, 0)):
+                continue
+            if is_mention or user_id not in self.silent_for[event.event_id]:
+                count = counts.setdefault(thread, [0, 0])
+                count[0] += 1
+                count[1] += is_mention
+        apart = replica.habits.counts_threads
+        main = [counts[MAIN_TIMELINE]] if apart else list(counts.values())
+        told = {"notification_count": sum(one[0] for one in main), "highlight_count": sum(one[1] for one in main)}
+        threads = {
+            thread: {"notification_count": count[0], "highlight_count": count[1]}
+            for thread, count in counts.items()
+            if thread != MAIN_TIMELINE
+        }
+        return told, threads if apart else None
 
     def _check_device_lists(self, replica: Replica, joined: Any) -> None:
         sharing = {
@@ -594,6 +662,7 @@ ACTS: Final = (
     ("relist", 2),
     ("forget_memory", 1),
     ("mute", 2),
+    ("restart", 1),
     ("sync", 24),
     ("run", 10),
     ("deliver", 10),

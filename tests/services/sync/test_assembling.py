@@ -11,7 +11,7 @@ from tests.conftest import LargeRun
 from tests.services.sync.replay import WEIGHTED, Stage
 from tests.services.world import World
 
-EVERYDAY = 25
+EVERYDAY = 50
 SAMPLE = 300
 WHOLE = 5_000
 
@@ -20,8 +20,8 @@ NUMBERS = st.integers(0, 11)
 
 
 def replay(world: World, examples: int, number: int, *, is_late: bool) -> None:
-    """Play so many histories on one server, each with users of its own."""
-    numbers = count()
+    """Play so many histories on one server, each with users of its own, and close it."""
+    numbers, worlds = count(), [world]
 
     @seed(number)
     @settings(
@@ -31,7 +31,7 @@ def replay(world: World, examples: int, number: int, *, is_late: bool) -> None:
     )
     @given(st.lists(st.tuples(st.sampled_from(WEIGHTED), NUMBERS, NUMBERS, NUMBERS), min_size=10, max_size=60))
     def play(history: list[Act]) -> None:
-        stage = Stage(world, next(numbers), is_late=is_late)
+        stage = Stage(worlds[-1], next(numbers), is_late=is_late)
         try:
             stage.do("create", 0, 0, 1)
             for act in history:
@@ -39,27 +39,27 @@ def replay(world: World, examples: int, number: int, *, is_late: bool) -> None:
             stage.check()
         finally:
             stage.close()
+            worlds.append(stage.world)  # another one when the server was started again
 
-    play()
+    try:
+        play()
+    finally:
+        worlds[-1].close()
 
 
-def test_what_clients_know_by_their_syncs_is_what_a_fresh_client_is_told(world: World) -> None:
-    replay(world, EVERYDAY, 1, is_late=False)
+def test_what_clients_know_by_their_syncs_is_what_a_fresh_client_is_told(backend: Backend) -> None:
+    replay(World(backend), EVERYDAY, 1, is_late=False)
 
 
-def test_answers_may_be_read_and_arrive_at_any_time(world: World) -> None:
-    replay(world, EVERYDAY, 2, is_late=True)
+def test_answers_may_be_read_and_arrive_at_any_time(backend: Backend) -> None:
+    replay(World(backend), EVERYDAY, 2, is_late=True)
 
 
 def test_memory_that_reaches_back_only_a_little_leads_to_the_database(backend: Backend) -> None:
-    world = World(backend, changes_per_user=3)
-    try:
-        replay(world, EVERYDAY, 3, is_late=True)
-    finally:
-        world.close()
+    replay(World(backend, changes_per_user=3), EVERYDAY, 3, is_late=True)
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("is_late", [False, True])
-def test_what_clients_know_is_true_after_many_histories(world: World, large_run: LargeRun, is_late: bool) -> None:
-    replay(world, WHOLE if large_run.whole else SAMPLE, large_run.seed, is_late=is_late)
+def test_what_clients_know_is_true_after_many_histories(backend: Backend, large_run: LargeRun, is_late: bool) -> None:
+    replay(World(backend), WHOLE if large_run.whole else SAMPLE, large_run.seed, is_late=is_late)
