@@ -25,6 +25,7 @@ from homeserver.services.sync.summaries import NAMING_TYPES
 from homeserver.storage.account_data import account_data_since, all_account_data
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
+from homeserver.storage.memberships import MembershipChange
 from homeserver.storage.push_rules import find_rule_changes, have_rules_changed
 from homeserver.storage.rooms import sync_horizon
 
@@ -73,7 +74,7 @@ class SyncAssembling:
             if isinstance(change, AccountDataWritten):
                 raise NotInMemory
             if isinstance(change, RoomWritten):
-                if change.memberships or any(map(_needs_database, change.events)):
+                if any(map(_is_move, change.memberships)) or any(map(_needs_database, change.events)):
                     raise NotInMemory
                 by_room.setdefault(change.room_id, []).append(change)
             elif isinstance(change, ReceiptWritten):
@@ -171,6 +172,11 @@ class SyncAssembling:
             events.append({"type": PUSH_RULES, "content": {"global": rules}})
         wanted = request.filter.account_data
         return [event for event in events if wanted.is_default or wanted.matches(event_type=event["type"], sender="")]
+
+
+def _is_move(change: MembershipChange) -> bool:
+    """Somebody came or went; otherwise only how a member is shown changed."""
+    return change.before != change.membership
 
 
 def _needs_database(stored: StoredEvent) -> bool:

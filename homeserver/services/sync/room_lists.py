@@ -156,7 +156,7 @@ class RoomLists:
         wanted = set(roots.after) if asked.request.full_state else set(fresh)
         if window.after is not None:
             moves = changes_of_rooms(tx, sorted(with_news), after=window.after, upto=window.upto)
-            wanted.update(change.room_id for change in moves)
+            wanted.update(change.room_id for change in moves if change.before != change.membership)
             wanted.update(
                 room_id
                 for room_id in with_news

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from homeserver.core.filters import parse_filter
 from homeserver.core.identifiers import DeviceID, RoomID
 from homeserver.core.sync_tokens import SyncToken, parse_sync_token
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import Answer, SyncRequest
+from homeserver.storage.database import Backend
 from tests.services.sync.asking import LAZY, bodies, request, sync, types
 from tests.services.world import ALICE, BOB, CAROL, World, now, shown
 
@@ -270,3 +273,101 @@ def test_messages_of_ignored_users_are_left_out_but_not_their_state(world: World
     room = sync(world, ALICE, since)["rooms"]["join"][room_id]
 
     assert types(room["timeline"]["events"]) == ["m.room.member"]
+
+
+def test_how_a_member_is_shown_changes_without_a_read_once_warm(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", name="Room")
+    world.join(BOB, room_id)
+    since = sync(world, BOB)["next_batch"]
+    reads = world.sync_database.counts.reads
+
+    now(world.sending.set_state(ALICE, room_id, "m.room.member", ALICE, {"membership": "join", "displayname": "A"}))
+    body = shown(now(world.long_poll.sync(request(BOB, since))).body)
+
+    assert types(body["rooms"]["join"][room_id]["timeline"]["events"]) == ["m.room.member"]
+    assert "summary" not in body["rooms"]["join"][room_id]
+    assert world.sync_database.counts.reads == reads
+
+
+def test_a_client_without_a_device_syncs_like_others(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+
+    def ask(since: str | None) -> Any:
+        token = None if since is None else parse_sync_token(since)
+        asked = SyncRequest(viewer=Viewer(ALICE, None), since=token, filter=parse_filter(LAZY))
+        return shown(now(world.long_poll.sync(asked)).body)
+
+    first = ask(None)
+    content = {"body": "one"}
+    transaction = ClientTransaction(DeviceID(""), "path", "txn")
+    now(world.sending.send_message(ALICE, room_id, "m.room.message", content, transaction))
+    second = ask(first["next_batch"])
+
+    assert second["device_one_time_keys_count"] == {"signed_curve25519": 0}
+    assert second["device_unused_fallback_key_types"] == []
+    room = second["rooms"]["join"][room_id]
+    assert room["timeline"]["events"][0]["unsigned"]["transaction_id"] == "txn"
+    assert types(room["state"]["events"]) == ["m.room.member"]  # nobody remembers what was sent to no device
+    assert "rooms" not in ask(second["next_batch"])
+
+
+def test_what_concerns_others_does_not_end_the_wait_and_is_not_waited_for_again(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    only = {"room": {"rooms": [], "not_rooms": [room_id]}}
+    since = sync(world, BOB, definition=only)["next_batch"]
+    answers: list[Answer] = []
+    waiting = Deferred.fromCoroutine(world.long_poll.sync(request(BOB, since, only, timeout_ms=10_000)))
+    waiting.addCallback(answers.append)
+
+    for _ in range(3):
+        world.send(ALICE, room_id)
+        world.clock.advance(3)
+    early = list(answers)
+    world.clock.advance(1)
+
+    assert early == []
+    assert answers[0].is_empty
+    assert answers[0].next_batch.position == world.database.position
+
+
+def test_two_polls_with_one_token_are_both_answered(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    since = sync(world, ALICE)["next_batch"]
+    answers: list[Answer] = []
+    for _ in range(2):
+        waiting = Deferred.fromCoroutine(world.long_poll.sync(request(ALICE, since, timeout_ms=30_000)))
+        waiting.addCallback(answers.append)
+
+    world.send(ALICE, room_id, "one")
+    world.clock.advance(0)
+
+    assert [bodies(shown(answer.body)["rooms"]["join"][room_id]) for answer in answers] == [["one"], ["one"]]
+
+
+def test_a_token_of_a_commit_that_the_reactor_has_not_heard_of_goes_on(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    sync(world, ALICE)
+    world.send(ALICE, room_id, "one")
+    token = world.sync_database.read(world.assembling.read, request(ALICE, None)).next_batch
+    world.database.position -= 1  # as it is between the commit and the news of it
+
+    body = sync(world, ALICE, str(token))
+
+    assert "rooms" not in body
+    assert parse_sync_token(body["next_batch"]) == token
+
+
+def test_a_new_boot_goes_on_from_the_tokens_of_the_old_one(backend: Backend) -> None:
+    world = World(backend)
+    room_id = world.create_room(ALICE, preset="public_chat")
+    since = sync(world, ALICE)["next_batch"]
+    world.send(ALICE, room_id, "one")
+    world.close()
+
+    again = World(backend, boot=2)
+    room = sync(again, ALICE, since)["rooms"]["join"][room_id]
+    again.close()
+
+    assert bodies(room) == ["one"]
+    assert "state" not in room
