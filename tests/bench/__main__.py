@@ -18,10 +18,12 @@ from typing import Final
 from tests.bench.contestants import Contestant, columba, peer
 from tests.bench.measures import MEASURES, Arena, Counts, Measure
 from tests.bench.report import Results
+from tests.bench.resolution import Resolvers, resolution, state_storage
 from tests.server import REPOSITORY
-from tests.synapse import SynapseMissing
+from tests.synapse import SynapseMissing, synapse_python
 
 CACHE: Final = REPOSITORY / ".cache"
+RESOLUTION: Final = "resolution"  # a measure of the resolvers, not of the servers
 CONDITIONS: Final = (
     "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
     "room version 12, syncs with set_presence=offline; all other settings as they come."
@@ -32,24 +34,28 @@ def main() -> int:
     """Measure what the command line asks for."""
     options = _options()
     by_name = {measure.__name__: measure for measure in MEASURES}
-    unknown = [name for name in options.only if name not in by_name]
+    unknown = [name for name in options.only if name not in by_name and name != RESOLUTION]
     if unknown:
-        print(f"There is no measure {', '.join(unknown)}; there are {', '.join(by_name)}.", file=sys.stderr)
+        print(f"There is no measure {', '.join(unknown)}; there are {_names()}.", file=sys.stderr)
         return 2
-    measures = [by_name[name] for name in options.only] if options.only else list(MEASURES)
+    measures = [by_name[name] for name in options.only if name != RESOLUTION] if options.only else list(MEASURES)
     counts = Counts(rooms=options.rooms, members=options.members).scaled(options.scale)
     if options.profile:
         return _profile(measures, counts, options.profile)
     makers: list[Callable[[], Contestant]] = [columba]
+    python: Path | None = None
     if options.peer == "synapse":
         try:
-            makers.append(peer(options.peer_python))
+            python = options.peer_python or synapse_python()
+            makers.append(peer(python))
         except SynapseMissing as missing:
             print(f"{missing}\nColumba is measured alone.", file=sys.stderr)
     results = Results()
-    for number in range(options.rounds):
+    for number in range(options.rounds if measures else 0):
         for make in makers if number % 2 == 0 else makers[::-1]:
             asyncio.run(_round(make(), measures, counts, results, f"round {number + 1} of {options.rounds}"))
+    if not options.only or RESOLUTION in options.only:
+        _measure_resolution(Resolvers(python), results)
     print(f"\n{CONDITIONS}\nMedians of {options.rounds}; {os.cpu_count()} CPUs, Python {platform.python_version()}.\n")
     print(results.table())
     if options.json:
@@ -80,6 +86,15 @@ async def _round(
     finally:
         _tell("")
         contestant.close()
+
+
+def _measure_resolution(resolvers: Resolvers, results: Results) -> None:
+    """Measure it once: its rooms are large, and it waits for nothing."""
+    _tell(RESOLUTION)
+    for name, figures in resolution(resolvers):
+        results.add(name, figures)
+    results.add("Columba", state_storage())
+    _tell("")
 
 
 def _tell(line: str) -> None:
@@ -122,7 +137,7 @@ def _options() -> argparse.Namespace:
 
 
 def _names() -> str:
-    return ", ".join(measure.__name__ for measure in MEASURES)
+    return ", ".join([*(measure.__name__ for measure in MEASURES), RESOLUTION])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""What it costs to resolve a fork of two in a large room, here and in Synapse.
+"""What it costs to resolve a fork in a large room, here and in Synapse.
 
 Run by `python -m tests.oracles.measure_resolution`. CPU milliseconds of one resolution, the auth chains apart: both are
-given the auth difference. Questions to Synapse are JSON, so their values are `Any`.
+given the auth difference. `make bench` measures more kinds of rooms: tests/bench/resolution.py. Questions to Synapse
+are JSON, so their values are `Any`.
 """
 
 import sys
 import time
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +28,6 @@ from tests.oracles.synapse_opinion import SynapseOpinion
 from tests.scenes import Scene
 from tests.synapse import SynapseMissing, synapse_python
 
-MEMBERS: Final = 10_000
-CONFLICTED_KEYS: Final = 50  # two events each
 TIMES: Final = 30
 
 
@@ -47,16 +47,31 @@ class KnownAuthChains:
         return self.known_paths
 
 
-class LargeRoom:
-    """A public room with many members, and two branches that differ in some of them, in settings, rules and powers."""
+@dataclass(frozen=True, slots=True)
+class RoomShape:
+    """How large a room is, and how its branches differ."""
 
-    def __init__(self, version: RoomVersion) -> None:
+    members: int = 10_000
+    branches: int = 2
+    conflicted_events: int = 100  # of all branches together, under the same keys in each; at least three in each
+    power_changes: int = 0  # of all branches together, one on top of the other in each; at least one in each
+    events: int = 0  # as many, if there would be fewer: the rest are messages
+
+
+class LargeRoom:
+    """A public room with many members, and branches that differ in some of them, in settings, rules and powers."""
+
+    def __init__(self, version: RoomVersion, shape: RoomShape) -> None:
+        self.shape = shape
         self.scene = Scene(version, users={BOB: 50})
         self.scene.join_in_turn(BOB)
         self.state = dict(self.scene.after(self.scene.last))
-        for number in range(MEMBERS):
+        for number in range(shape.members):
             self.say(self.state, Proposal("m.room.member", user(number), {"membership": "join"}, user(number)), number)
-        self.branches = [self.branch(0), self.branch(1)]
+        self.branches = [self.branch(side) for side in range(shape.branches)]
+        for number in range(len(self.events), shape.events):
+            sender = user(number % shape.members)
+            self.say(self.state, Proposal("m.room.message", sender, {"body": str(number)}, None), number)
 
     @property
     def events(self) -> dict[EventID, Event]:
@@ -66,28 +81,32 @@ class LargeRoom:
     def branch(self, side: int) -> StateMap:
         """The state of one branch."""
         state = dict(self.state)
-        sender = (ALICE, BOB)[side]
+        sender = (ALICE, BOB)[side % 2]
         levels = dict(self.events[state["m.room.power_levels", ""]].content)
+        keys = self.shape.conflicted_events // self.shape.branches
         said = [
-            Proposal("m.room.power_levels", sender, {**levels, "events": {"org.example.side": side}}),
+            *(
+                Proposal("m.room.power_levels", sender, {**levels, "events": {f"org.example.{side}": turn % 50}})
+                for turn in range(max(1, self.shape.power_changes // self.shape.branches))
+            ),
             Proposal("m.room.join_rules", sender, {"join_rule": "public", "side": side}),
-            *(Proposal("org.example.setting", sender, {"side": side}, str(number)) for number in range(8)),
+            *(Proposal("org.example.setting", sender, {"side": side}, str(number)) for number in range(keys // 6)),
         ]
-        for number in range(CONFLICTED_KEYS - len(said)):
+        for number in range(keys - keys // 6 - 2):
             content = {"membership": "join", "displayname": f"on side {side}"}
             said.append(Proposal("m.room.member", user(number), content, user(number)))
         for number, proposal in enumerate(said):
-            self.say(state, proposal, MEMBERS + number)
+            self.say(state, proposal, self.shape.members + number)
         return state
 
     def say(self, state: dict[StateKey, EventID], proposal: Proposal, number: int) -> None:
-        """Put an event into a state."""
+        """Add an event, and if it is of the state put it there."""
         heads = [self.scene.last.event_id]
         time_ms = START_MS + number
         event = build_in(self.scene.history, proposal, heads, state, depth=100 + number, time_ms=time_ms)
         self.events[event.event_id] = event
-        assert event.state_key is not None
-        state[event.type, event.state_key] = event.event_id
+        if event.state_key is not None:
+            state[event.type, event.state_key] = event.event_id
 
 
 def user(number: int) -> UserID:
@@ -95,67 +114,115 @@ def user(number: int) -> UserID:
     return UserID(f"@user{number}:one.example")
 
 
-def cost(job: Callable[[], object]) -> float:
+def cost_ms(job: Callable[[], object], times: int = TIMES) -> float:
     """CPU milliseconds of a job."""
     job()
     before = time.process_time()
-    for _ in range(TIMES):
+    for _ in range(times):
         job()
-    return (time.process_time() - before) / TIMES * 1000
+    return (time.process_time() - before) / times * 1000
+
+
+def peak_bytes(job: Callable[[], object]) -> int:
+    """The most memory that a job has of its own at any time."""
+    job()
+    tracemalloc.start()
+    job()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+class Resolutions:
+    """The ways to resolve the branches of a room, each a job to measure."""
+
+    def __init__(self, room: LargeRoom) -> None:
+        self.room = room
+        self.nodes: dict[bytes, Node] = {}
+        self.roots = []
+        for state in room.branches:
+            updated = state_map.update(self.nodes.get, EMPTY_ROOT, state)
+            self.nodes.update(updated.parsed)
+            self.roots.append(updated.root)
+        self.whole = conflict_of_states(room.branches)
+        self.agreed = frozenset(room.branches[0].values()) - self.whole.event_ids
+        walked = WalkedAuthChains(auth_edges(room.events.get), self.agreed)
+        self.chains = KnownAuthChains(
+            frozenset(walked.difference(self.whole.sets)), frozenset(walked.paths_between(self.whole.event_ids))
+        )
+        self.followers: defaultdict[EventID, list[EventID]] = defaultdict(list)
+        for event in room.events.values():
+            if event.state_key is not None:
+                for auth_id in event.auth_event_ids:
+                    self.followers[auth_id].append(event.event_id)
+
+    def from_roots(self) -> dict[StateKey, EventID]:
+        """As the server does, with the auth chains given."""
+        first, *others = self.roots
+        differences = [state_map.difference(self.nodes.get, first, other) for other in others]
+        conflict = conflict_of_differences(differences, lambda key: state_map.get(self.nodes.get, first, *key))
+        return self._resolved(conflict, self.chains)
+
+    def from_states(self) -> dict[StateKey, EventID]:
+        """From states that are at hand whole, with the auth chains given."""
+        return self._resolved(conflict_of_states(self.room.branches), self.chains)
+
+    def with_chains(self) -> dict[StateKey, EventID]:
+        """With the conflict given and the auth chains searched."""
+        edges = auth_edges(self.room.events.get)
+        searched = SearchedAuthChains(edges, self.followers.__getitem__, self.agreed.__contains__)
+        return self._resolved(self.whole, searched)
+
+    def result(self) -> list[EventID]:
+        """The events of the resolved state, whichever way it was resolved."""
+        resolved = self.from_roots()
+        assert resolved == self.from_states() == self.with_chains()
+        agreed = {key: found for key, found in self.room.branches[0].items() if key not in self.whole.candidates}
+        return sorted((agreed | resolved).values())
+
+    def _resolved(self, conflict: Conflict, chains: AuthChains) -> dict[StateKey, EventID]:
+        history = self.room.scene.history
+        return resolve(conflict, self.room.events.get, chains, room_id=history.room_id, version=self.room.scene.version)
+
+
+@dataclass(frozen=True, slots=True)
+class SynapseCost:
+    """What Synapse says of the same branches."""
+
+    resolved: list[str]
+    cost_ms: float
+    peak_bytes: int
+
+
+def synapse_cost(room: LargeRoom, synapse: SynapseOpinion, times: int = TIMES) -> SynapseCost:
+    """Have Synapse resolve the branches of a room, its auth chains given."""
+    states = [sorted(state.values()) for state in room.branches]
+    questions: list[dict[str, Any]] = [
+        {"ask": "resolve", "states": states},
+        {"ask": "cost", "states": states, "times": times},
+        {"ask": "peak", "states": states},
+    ]
+    scene = room.scene
+    resolved, seconds, peak = synapse.ask(scene.history.room_id, scene.version, room.events.values(), (), questions)
+    return SynapseCost(resolved, seconds * 1000, peak)
 
 
 def measure(version: RoomVersion, synapse: SynapseOpinion | None) -> str:
     """A line about one room version."""
-    room = LargeRoom(version)
-    history = room.scene.history
-    nodes: dict[bytes, Node] = {}
-    roots = []
-    for state in room.branches:
-        updated = state_map.update(nodes.get, EMPTY_ROOT, state)
-        nodes.update(updated.parsed)
-        roots.append(updated.root)
-    whole = conflict_of_states(room.branches)
-    agreed = frozenset(room.branches[0].values()) - whole.event_ids
-    walked = WalkedAuthChains(auth_edges(room.events.get), agreed)
-    chains = KnownAuthChains(frozenset(walked.difference(whole.sets)), frozenset(walked.paths_between(whole.event_ids)))
-
-    def resolved(conflict: Conflict, known: AuthChains = chains) -> dict[StateKey, EventID]:
-        return resolve(conflict, room.events.get, known, room_id=history.room_id, version=version)
-
-    def from_roots() -> dict[StateKey, EventID]:
-        differences = [state_map.difference(nodes.get, roots[0], roots[1])]
-        return resolved(conflict_of_differences(differences, lambda key: state_map.get(nodes.get, roots[0], *key)))
-
-    def from_states() -> dict[StateKey, EventID]:
-        return resolved(conflict_of_states(room.branches))
-
-    followers: defaultdict[EventID, list[EventID]] = defaultdict(list)
-    for event in room.events.values():
-        for auth_id in event.auth_event_ids:
-            followers[auth_id].append(event.event_id)
-
-    def with_chains() -> dict[StateKey, EventID]:
-        searched = SearchedAuthChains(auth_edges(room.events.get), followers.__getitem__, agreed.__contains__)
-        return resolved(whole, searched)
-
-    assert from_roots() == from_states() == with_chains()
+    room = LargeRoom(version, RoomShape())
+    ours = Resolutions(room)
+    result = ours.result()
     line = (
-        f"version {version.name}: {len(room.branches[0])} entries, {len(whole.event_ids)} conflicted events, "
-        f"{len(chains.known_difference)} in the auth difference: "
-        f"{cost(from_roots):.2f} ms from roots, {cost(from_states):.2f} ms from whole states, "
-        f"{cost(with_chains):.2f} ms with the auth chains searched"
+        f"version {version.name}: {len(room.branches[0])} entries, {len(ours.whole.event_ids)} conflicted events, "
+        f"{len(ours.chains.known_difference)} in the auth difference: "
+        f"{cost_ms(ours.from_roots):.2f} ms from roots, {cost_ms(ours.from_states):.2f} ms from whole states, "
+        f"{cost_ms(ours.with_chains):.2f} ms with the auth chains searched"
     )
     if synapse is None:
         return line
-    states = [sorted(state.values()) for state in room.branches]
-    questions: list[dict[str, Any]] = [
-        {"ask": "resolve", "states": states},
-        {"ask": "cost", "states": states, "times": TIMES},
-    ]
-    theirs, seconds = synapse.ask(history.room_id, version, room.events.values(), (), questions)
-    ours = {**{key: event_id for key, event_id in room.branches[0].items() if key not in whole.candidates}}
-    same = sorted((ours | from_roots()).values()) == theirs
-    return f"{line}; Synapse {seconds * 1000:.2f} ms, with {'the same' if same else 'ANOTHER'} result"
+    theirs = synapse_cost(room, synapse)
+    same = result == theirs.resolved
+    return f"{line}; Synapse {theirs.cost_ms:.2f} ms, with {'the same' if same else 'ANOTHER'} result"
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 Questions are JSON objects with a key `ask`:
 `ids` -> the events whose ID or room Synapse reckons otherwise; `allows` (event, state) -> bool;
 `auth_events` (event) -> bool; `selection` (event) -> pairs of type and state key;
-`resolve` (states, by_the_text) -> the events of the resolved state; `cost` (states, times) -> CPU seconds.
+`resolve` (states, by_the_text) -> the events of the resolved state; `cost` (states, times) -> CPU seconds;
+`peak` (states) -> bytes of memory.
 States are lists of event IDs.
 """
 
