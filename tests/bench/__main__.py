@@ -56,7 +56,8 @@ def main() -> int:
             asyncio.run(_round(make(), measures, counts, results, f"round {number + 1} of {options.rounds}"))
     if not options.only or RESOLUTION in options.only:
         _measure_resolution(Resolvers(python), results)
-    print(f"\n{CONDITIONS}\nMedians of {options.rounds}; {os.cpu_count()} CPUs, Python {platform.python_version()}.\n")
+    machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
+    print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution once; {machine}.\n")
     print(results.table())
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

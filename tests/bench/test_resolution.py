@@ -13,7 +13,7 @@ def test_every_kind_of_room_gives_figures_for_either_algorithm() -> None:
     measured = list(resolution(Resolvers(None, times=1), FEW))
 
     names = [figure.name for _, figures in measured for figure in figures]
-    assert len(set(names)) == len(names) == 3 * len(FEW) * len(VERSIONS)
+    assert len(set(names)) == len(names) == 4 * len(FEW) * len(VERSIONS)
     assert all(figure.value > 0 for _, figures in measured for figure in figures)
 
 
