@@ -96,6 +96,7 @@ from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -168,7 +169,8 @@ def assemble(made: Mechanics) -> Assembled:
     states = RoomStates(budget, EventCache(budget))
     classes = PushClasses(budget)
     notifying = Notifying(states, classes, budget)
-    writer = RoomWriter(states, notifying, news, clock, server_name)
+    merging = StateMerging(database, states, budget)
+    writer = RoomWriter(states, merging, notifying, news, clock, server_name)
     creation = EventCreation(writer, clock, randomness, server_name, made.signing_key)
     formats = ClientFormat(states, clock, budget)
 

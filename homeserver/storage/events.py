@@ -138,7 +138,7 @@ def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit:
 
 ROOMS_WITH_NEWS = """
     SELECT DISTINCT room_id FROM events
-     WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto"""
+     WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto AND verdict = 0"""
 
 
 def rooms_with_news(tx: Transaction, room_ids: Sequence[str], *, after: int, upto: int) -> set[RoomID]:

@@ -15,6 +15,8 @@ from homeserver.storage import (
     device_keys,
     device_lists,
     devices,
+    early_redactions,
+    event_edges,
     events,
     filters,
     foundation,
@@ -30,6 +32,7 @@ from homeserver.storage import (
     rooms,
     state_nodes,
     to_device,
+    waiting_events,
 )
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Table
@@ -44,6 +47,8 @@ TABLES: Final[tuple[Table, ...]] = (
     *device_keys.TABLES,
     *device_lists.TABLES,
     *devices.TABLES,
+    *early_redactions.TABLES,
+    *event_edges.TABLES,
     *events.TABLES,
     *filters.TABLES,
     *foundation.TABLES,
@@ -59,6 +64,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *rooms.TABLES,
     *state_nodes.TABLES,
     *to_device.TABLES,
+    *waiting_events.TABLES,
     # one line per family, in the order of the alphabet
 )
 

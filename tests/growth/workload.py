@@ -15,6 +15,10 @@ from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
+from homeserver.storage.early_redactions import note_early_redaction
+from homeserver.storage.event_edges import insert_shadows
+from homeserver.storage.events import Form
+from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
@@ -43,6 +47,7 @@ class Workload:
         fallback_keys = {f"{SIGNED}:fallback": one_time_key(BOB)}
         now(world.device_keys.upload(BOB, PHONE, fallback_keys=fallback_keys))
         now(world.to_device.send(ALICE, PHONE, "org.example", "for a device that never asks", {CAROL: {"*": {}}}))
+        self._hear_from_others()
         self.backup: str = now(world.key_backups.create(ALICE, "org.example", {"public_key": "key"}))
 
     def run(self) -> None:
@@ -58,6 +63,14 @@ class Workload:
         self.world.clock.advance(3600)
         now(self.world.device_activity.flush())
         now(self.world.long_poll.flush_acknowledged())
+
+    def _hear_from_others(self) -> None:
+        """What other servers' events leave behind in a room, apart from themselves."""
+        database, elsewhere, absent = self.world.sync_database, EventID("$elsewhere"), EventID("$absent")
+        waiting = WaitingEvent(elsewhere, b"{}", Form.FULL, None, self.world.clock.now_ms())
+        database.write(insert_waiting, self.room_id, waiting, [absent])
+        database.write(insert_shadows, self.room_id, elsewhere, [self.thread_root])
+        database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
 
     def text(self, words: str) -> str:
         """Words that are new in every run."""

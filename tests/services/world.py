@@ -36,11 +36,13 @@ from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.intake import Intake
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
@@ -105,7 +107,9 @@ class World:
         self.states = RoomStates(self.budget, self.event_cache)
         self.push_classes = PushClasses(self.budget)
         self.notifying = Notifying(self.states, self.push_classes, self.budget)
-        self.writer = RoomWriter(self.states, self.notifying, self.news, self.clock, SERVER)
+        self.merging = StateMerging(self.database, self.states, self.budget)
+        self.writer = RoomWriter(self.states, self.merging, self.notifying, self.news, self.clock, SERVER)
+        self.intake = Intake(self.database, self.writer, self.clock)
         self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key)
         self.readers = Readers(self.states)
         self.formats = ClientFormat(self.states, self.clock, self.budget)

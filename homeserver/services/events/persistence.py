@@ -28,10 +28,13 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.events.news import EventNotified, News, RoomWritten
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.state_merging import Overlay, StateMerging
 from homeserver.storage import events as event_rows
 from homeserver.storage import memberships as membership_rows
 from homeserver.storage import rooms as room_rows
 from homeserver.storage.database import Transaction
+from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
+from homeserver.storage.event_edges import forget_heads, heads_under, insert_edges, insert_shadows
 from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
@@ -49,6 +52,7 @@ STRIPPED_TYPES: Final = (
     "m.room.canonical_alias",
     "m.room.encryption",
 )
+NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
 
 
@@ -57,6 +61,12 @@ class _Added:
     stored: StoredEvent
     pdu: bytes
     notified: EventNotified
+    verdict_reason: str | None = None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it has a position in the log: what was rejected has none."""
+        return self.stored.verdict is not Verdict.REJECTED
 
 
 class RoomWrite:
@@ -77,6 +87,10 @@ class RoomWrite:
         self._new_events: dict[EventID, StoredEvent] = {}
         self._new_nodes: dict[bytes, bytes] = {}
         self._parsed_nodes: dict[bytes, Node] = {}
+        self._placed: set[EventID] = set()  # of what was added, that which other servers built
+        self._left_heads: set[EventID] = set()
+        # For what is no head: the heads that it stands on.
+        self._shadows: dict[EventID, set[EventID]] = {}
 
     def state(self, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
         """The state events under these keys, with what was added so far."""
@@ -96,23 +110,80 @@ class RoomWrite:
         `transaction` is the device and transaction ID of the client that sent it. `notifies` is False for events
         that nobody needs to be told of, as those that make a new room.
         """
+        stored = self._stored(encoded, Form.FULL, Verdict.ACCEPTED, self.root, transaction)
+        self.root = stored.root or self.root
+        self.heads = (stored.event.event_id,)
+        return self._keep(stored, encoded.pdu_json, notifies=notifies)
+
+    def place(
+        self, encoded: EncodedEvent, form: Form, verdict: Verdict, root_before: bytes, reason: str | None
+    ) -> StoredEvent:
+        """Put an event that another server built where it belongs in the room's graph.
+
+        `root_before` is the state after what it is built on, `reason` why it was rejected or soft-failed. Only an
+        accepted event becomes a head and changes the current state. Raises NotMerged, having changed nothing.
+        """
+        stored = self._stored(encoded, form, verdict, root_before, None)
+        event = stored.event
+        built_on = self._heads_under(event.prev_event_ids)
+        self._placed.add(event.event_id)
+        if verdict is Verdict.ACCEPTED:
+            heads = (*(head for head in self.heads if head not in built_on), event.event_id)
+            root = self.merged_root(heads, {event.event_id: stored})
+            self.root, self.heads = root, heads
+            self._left_heads |= built_on
+            for shadow in self._shadows.values():
+                shadow -= built_on
+        else:
+            self._shadows[event.event_id] = built_on
+        return self._keep(stored, encoded.pdu_json, notifies=verdict is Verdict.ACCEPTED, reason=reason)
+
+    def merged_root(self, event_ids: Iterable[EventID], fresh: Mapping[EventID, StoredEvent] = NO_EVENTS) -> bytes:
+        """The state after several events: what one that is built on all of them has before it. Raises NotMerged."""
+        known = {**self.load(event_id for event_id in event_ids if event_id not in fresh), **fresh}
+        roots = {root for stored in known.values() if (root := stored.root) is not None}
+        if not roots:
+            return state_map.EMPTY_ROOT
+        overlay = Overlay(self._parsed_nodes, {**self._new_events, **fresh})
+        merged = self._writer.merging.merge(self.tx, self.room_id, self.version, roots, overlay)
+        self._new_nodes.update(merged.new_nodes)
+        self._parsed_nodes.update(merged.parsed)
+        return merged.root
+
+    def state_at(self, root: bytes, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
+        """The state events under these keys in the state `root`."""
+        return self._writer.states.select(
+            self.tx, self.room_id, root, keys, fresh=self._parsed_nodes, new_events=self._new_events
+        )
+
+    def _heads_under(self, event_ids: Iterable[EventID]) -> set[EventID]:
+        """The heads that are among some events, or that these stand on by way of events that are no heads."""
+        asked = set(event_ids)
+        shadowed = heads_under(self.tx, self.room_id, [one for one in asked if one not in self._new_events])
+        for event_id in asked:
+            shadowed |= self._shadows.get(event_id, set())
+        return (asked | shadowed).intersection(self.heads)
+
+    def _stored(
+        self,
+        encoded: EncodedEvent,
+        form: Form,
+        verdict: Verdict,
+        root_before: bytes,
+        transaction: tuple[str, str] | None,
+    ) -> StoredEvent:
         event = encoded.event
-        root_before = self.root
         replaces: EventID | None = None
         root_after: bytes | None = None
-        if event.state_key is not None:
-            replaces = self._set_state(event)
-            root_after = self.root
-        self._place += PLACE_STEP
-        self.heads = (event.event_id,)
-        self.depth = max(self.depth, event.depth)
-        stored = StoredEvent(
+        if event.state_key is not None and verdict is not Verdict.REJECTED:
+            root_after, replaces = self._with_entry(root_before, event)
+        return StoredEvent(
             nid=EventNid(self.tx.next_ids("event_nid")),
             event=event,
             log_position=None,
-            place=self._place,
-            verdict=Verdict.ACCEPTED,
-            form=Form.FULL,
+            place=None if verdict is Verdict.REJECTED else self._place + PLACE_STEP,
+            verdict=verdict,
+            form=form,
             redacted_by=None,
             replaces_state=replaces,
             thread_id=self._thread_of(event),
@@ -121,11 +192,16 @@ class RoomWrite:
             root_after=root_after,
             size_bytes=len(encoded.pdu_json),
         )
+
+    def _keep(self, stored: StoredEvent, pdu: bytes, *, notifies: bool, reason: str | None = None) -> StoredEvent:
         notified = NOT_NOTIFIED
         if notifies:
             notified = self._writer.notifying.evaluate(self.tx, stored, self._head.current_root)
-        self._added.append(_Added(stored, encoded.pdu_json, notified))
-        self._new_events[event.event_id] = stored
+        if stored.place is not None:
+            self._place = stored.place
+            self.depth = max(self.depth, stored.event.depth)
+        self._added.append(_Added(stored, pdu, notified, reason))
+        self._new_events[stored.event.event_id] = stored
         return stored
 
     def finish(self) -> tuple[StoredEvent, ...]:
@@ -145,12 +221,20 @@ class RoomWrite:
         audience = (
             frozenset(writer.notifying.audience(tx, self.room_id, before).members) if not self._is_new else frozenset()
         )
+        self._write_graph()
+        for one in tuple(self._added):
+            if one.stored.verdict is Verdict.ACCEPTED:
+                self._write_beside(one, now_ms)
+            if one.stored.event.event_id in self._placed:
+                self._redact_early(one.stored.event.event_id)
         for one in self._added:
-            self._write_beside(one, now_ms)
+            if not one.is_news:
+                event_rows.insert_event(tx, one.stored, one.pdu, verdict_reason=one.verdict_reason)
         published: list[StoredEvent] = []
         changes: list[MembershipChange] = []
-        for index, one in enumerate(self._added):
-            is_last = index == len(self._added) - 1
+        news = [one for one in self._added if one.is_news]
+        for index, one in enumerate(news):
+            is_last = index == len(news) - 1
             tx.at_position(
                 WRITTEN_AT_POSITION,
                 partial(
@@ -166,7 +250,8 @@ class RoomWrite:
             )
         return tuple(one.stored for one in self._added)
 
-    def _set_state(self, event: Event) -> EventID | None:
+    def _with_entry(self, root: bytes, event: Event) -> tuple[bytes, EventID | None]:
+        """The state with an event in it, and the event that it replaces."""
         states = self._writer.states
         key = (event.type, event.state_key or "")
         value: EventID | HashedEventID = event.event_id
@@ -175,16 +260,15 @@ class RoomWrite:
         updated = states.with_nodes(
             self.tx,
             self.room_id,
-            lambda nodes: state_map.update(nodes, self.root, {key: value}),
+            lambda nodes: state_map.update(nodes, root, {key: value}),
             self._parsed_nodes,
         )
         before = states.with_nodes(
-            self.tx, self.room_id, lambda nodes: state_map.get(nodes, self.root, *key), self._parsed_nodes
+            self.tx, self.room_id, lambda nodes: state_map.get(nodes, root, *key), self._parsed_nodes
         )
-        self.root = updated.root
         self._new_nodes.update(updated.new_nodes)
         self._parsed_nodes.update(updated.parsed)
-        return before
+        return updated.root, before
 
     def _thread_of(self, event: Event) -> EventID | None:
         thread_id = thread_id_of(event)
@@ -226,24 +310,65 @@ class RoomWrite:
         if event.state_key is None and server_name_of(event.sender) == self._writer.server_name:
             note_sent(self.tx, event.sender, self.room_id, stored.thread_id or "", stored.place or 0)
         if event.redacts is not None:
-            self._redact(event)
+            self._redact(stored, event.redacts)
 
-    def _redact(self, redaction: Event) -> None:
-        target_id = redaction.redacts
-        target = self.load([target_id]).get(target_id) if target_id is not None else None
-        if target is None or target.event.room_id != self.room_id or target.form is not Form.FULL:
+    def _write_graph(self) -> None:
+        """What is built on what, and which heads there are no more."""
+        named = {
+            event_id for one in self._added for event_id in (*one.stored.event.prev_event_ids, *_auth_edges(one.stored))
+        }
+        nids = {event_id: stored.nid for event_id, stored in self.load(named).items()}
+        for one in self._added:
+            prev = one.stored.event.prev_event_ids
+            insert_edges(
+                self.tx,
+                self.room_id,
+                one.stored.nid,
+                prev=[nids[event_id] for event_id in prev if event_id in nids],
+                auth=[nids[event_id] for event_id in _auth_edges(one.stored) if event_id in nids],
+            )
+        if self._left_heads:
+            forget_heads(self.tx, self.room_id, self._left_heads)
+        for event_id, heads in self._shadows.items():
+            if heads:
+                insert_shadows(self.tx, self.room_id, event_id, heads)
+
+    def _redact(self, redacting: StoredEvent, target_id: EventID) -> None:
+        redaction = redacting.event
+        target = self.load([target_id]).get(target_id)
+        if target is None:
+            note_early_redaction(self.tx, self.room_id, target_id=target_id, redaction_id=redaction.event_id)
             return
-        if not may_redact(redaction, target.event, self.state((CREATE, POWER_LEVELS))):
+        if target.event.room_id != self.room_id or target.form is not Form.FULL:
+            return
+        state = self.state_at(redacting.root_before or state_map.EMPTY_ROOT, (CREATE, POWER_LEVELS))
+        if not may_redact(redaction, target.event, state):
             return
         event = redacted_event(target.event)
         encoded = EncodedEvent(event, encode_for(self.version, event.pdu))
         redacted = event_rows.store_redacted(self.tx, target, redacted=encoded, by=redaction.event_id)
+        self._replace_added(redacted, encoded.pdu_json)
         remove_relation(self.tx, target.nid)
         if target.place is not None:
             remove_notifications(self.tx, self.room_id, target.place)
         self.tx.after_commit(lambda: self._writer.states.events.replace_by_redacted(redacted))
         if target.event.state_key is not None:
             self._redact_what_shows(target.event, event)
+
+    def _redact_early(self, target_id: EventID) -> None:
+        """Redact what was redacted before it came."""
+        redactions = take_early_redactions(self.tx, self.room_id, target_id)
+        for redaction in self.load(redactions).values():
+            self._redact(redaction, target_id)
+
+    def _replace_added(self, redacted: StoredEvent, pdu: bytes) -> None:
+        """Redact an event that this very transaction adds, before it is written."""
+        event_id = redacted.event.event_id
+        if event_id in self._new_events:
+            self._new_events[event_id] = redacted
+            for index, one in enumerate(self._added):
+                if one.stored.event.event_id == event_id:
+                    self._added[index] = replace(one, stored=redacted, pdu=pdu)
 
     def _redact_what_shows(self, before: Event, after: Event) -> None:
         """Redact the copies of state that are kept beside the event: names of members, what invited users are shown."""
@@ -274,14 +399,16 @@ class RoomWrite:
         audience: frozenset[UserID],
     ) -> None:
         stored = replace(one.stored, log_position=position)
-        event_rows.insert_event(tx, stored, one.pdu)
-        published.append(stored)
+        event_rows.insert_event(tx, stored, one.pdu, verdict_reason=one.verdict_reason)
+        if stored.verdict is Verdict.ACCEPTED:
+            published.append(stored)
         if not is_last:
             return
         if self.root != self._head.current_root or self._is_new:
             room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
         changes.extend(self._write_memberships(changed, position, now_ms))
-        tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
+        if published:
+            tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
 
     def _changed_members(self) -> dict[UserID, StoredEvent | None]:
         """Whose member event differs between the room's state before and after, and what it is now."""
@@ -353,7 +480,7 @@ class RoomWrite:
             position=events[-1].log_position or 0,
             room_id=self.room_id,
             events=events,
-            notified=tuple(one.notified for one in self._added),
+            notified=tuple(one.notified for one in self._added if one.stored.verdict is Verdict.ACCEPTED),
             root_before=self._head.current_root,
             root_after=self.root,
             memberships=changes,
@@ -365,9 +492,16 @@ class RoomWriter:
     """Opens rooms for writing."""
 
     def __init__(
-        self, states: RoomStates, notifying: Notifying, news: News, clock: Clock, server_name: ServerName
+        self,
+        states: RoomStates,
+        merging: StateMerging,
+        notifying: Notifying,
+        news: News,
+        clock: Clock,
+        server_name: ServerName,
     ) -> None:
         self.states = states
+        self.merging = merging
         self.notifying = notifying
         self.news = news
         self.clock = clock
@@ -391,6 +525,11 @@ class RoomWriter:
             is_blocked=False,
         )
         return RoomWrite(tx, head, self, is_new=True)
+
+
+def _auth_edges(stored: StoredEvent) -> tuple[EventID, ...]:
+    """The auth events of a state event: no other event can authorise anything that state resolution looks at."""
+    return stored.event.auth_event_ids if stored.event.state_key is not None else ()
 
 
 def _text(value: object) -> str | None:

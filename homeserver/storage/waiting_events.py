@@ -1,0 +1,151 @@
+"""Events that wait for their ancestors, and the gaps: events that are named and are not here.
+
+Who judges them when nothing lacks any more is services/events/intake.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import Form
+from homeserver.storage.tables import Owner, Retention, Table
+
+KEPT_MS: Final = 30 * 24 * 3600 * 1000  # what nobody brought the ancestors of for so long will not be judged
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """An event that passed the checks that need no room."""
+
+    event_id: EventID
+    pdu: bytes
+    form: Form
+    received_from: ServerName | None
+    received_ms: int
+
+
+INSERT = """
+    INSERT INTO waiting_events (room_id, event_id, pdu, form, received_from, received_ms, size)
+    VALUES (:room_id, :event_id, :pdu, :form, :received_from, :received_ms, :size)
+    ON CONFLICT (room_id, event_id) DO NOTHING"""
+
+
+def insert_waiting(tx: Transaction, room_id: RoomID, waiting: WaitingEvent, missing: Iterable[EventID]) -> None:
+    """Let an event wait for those that it lacks."""
+    tx.run(
+        INSERT,
+        room_id=room_id,
+        event_id=waiting.event_id,
+        pdu=waiting.pdu,
+        form=int(waiting.form),
+        received_from=waiting.received_from,
+        received_ms=waiting.received_ms,
+        size=len(waiting.pdu),
+    )
+    insert_gaps(tx, room_id, waiting.event_id, missing)
+
+
+INSERT_GAP = """
+    INSERT INTO event_gaps (room_id, missing_id, event_id) VALUES (:room_id, :missing_id, :event_id)
+    ON CONFLICT (room_id, missing_id, event_id) DO NOTHING"""
+
+
+def insert_gaps(tx: Transaction, room_id: RoomID, event_id: EventID, missing: Iterable[EventID]) -> None:
+    """Note that an event names others that are not here."""
+    rows = [{"room_id": room_id, "missing_id": one, "event_id": event_id} for one in dict.fromkeys(missing)]
+    tx.run_many(INSERT_GAP, rows)
+
+
+WAITING_IDS = "SELECT event_id FROM waiting_events WHERE room_id = :room_id AND event_id IN :event_ids[text]"
+
+
+def waiting_ids(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> set[EventID]:
+    """Those of the events that wait."""
+    return {EventID(row[0]) for row in tx.all(WAITING_IDS, room_id=room_id, event_ids=list(event_ids))}
+
+
+CLOSE_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND missing_id = :event_id"
+DELETE = "DELETE FROM waiting_events WHERE room_id = :room_id AND event_id IN :event_ids[text]"
+READY = """
+    SELECT w.event_id, w.pdu, w.form, w.received_from, w.received_ms FROM waiting_events w
+     WHERE w.room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM event_gaps g WHERE g.room_id = w.room_id AND g.event_id = w.event_id)
+     ORDER BY w.received_ms, w.event_id LIMIT :limit"""
+
+
+def close_gaps(tx: Transaction, room_id: RoomID, event_id: EventID) -> int:
+    """An event was stored: it waits no more, and nobody lacks it. How many lacked it."""
+    tx.run(DELETE, room_id=room_id, event_ids=[event_id])
+    return tx.run(CLOSE_GAPS, room_id=room_id, event_id=event_id)
+
+
+def ready_events(tx: Transaction, room_id: RoomID, *, limit: int) -> list[WaitingEvent]:
+    """Waiting events that lack nothing any more, the oldest first. They wait until they are stored."""
+    return [
+        WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
+        for row in tx.all(READY, room_id=room_id, limit=limit)
+    ]
+
+
+MISSING = """
+    SELECT DISTINCT g.missing_id FROM event_gaps g WHERE g.room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM waiting_events w WHERE w.room_id = g.room_id AND w.event_id = g.missing_id)
+     ORDER BY g.missing_id LIMIT :limit"""
+
+
+def missing_events(tx: Transaction, room_id: RoomID, *, limit: int) -> list[EventID]:
+    """Events that are named by others and are nowhere here, not even waiting."""
+    return [EventID(row[0]) for row in tx.all(MISSING, room_id=room_id, limit=limit)]
+
+
+SIZES = "SELECT event_id, size FROM waiting_events WHERE room_id = :room_id ORDER BY received_ms DESC, event_id"
+FORGET_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
+
+
+def trim_waiting(tx: Transaction, room_id: RoomID, *, most: int, most_bytes: int) -> int:
+    """Let no more events of a room wait than this; the oldest go. How many went."""
+    too_many: list[EventID] = []
+    size = 0
+    for number, row in enumerate(tx.all(SIZES, room_id=room_id)):
+        size += row[1]
+        if number >= most or size > most_bytes:
+            too_many.append(EventID(row[0]))
+    _forget(tx, room_id, too_many)
+    return len(too_many)
+
+
+def _forget(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> None:
+    if event_ids:
+        tx.run(DELETE, room_id=room_id, event_ids=list(event_ids))
+        tx.run(FORGET_GAPS, room_id=room_id, event_ids=list(event_ids))
+
+
+SWEEP = """
+    DELETE FROM waiting_events WHERE (room_id, event_id) IN (
+        SELECT w.room_id, w.event_id FROM waiting_events w WHERE w.received_ms < :before LIMIT :limit)"""
+
+
+def sweep_waiting(tx: Transaction, now_ms: int, limit: int) -> int:
+    """Forget events whose ancestors never came."""
+    return tx.run(SWEEP, before=now_ms - KEPT_MS, limit=limit)
+
+
+SWEEP_GAPS = """
+    DELETE FROM event_gaps WHERE (room_id, missing_id, event_id) IN (
+        SELECT g.room_id, g.missing_id, g.event_id FROM event_gaps g
+         WHERE NOT EXISTS (SELECT 1 FROM waiting_events w WHERE w.room_id = g.room_id AND w.event_id = g.event_id)
+           AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = g.event_id)
+         LIMIT :limit)"""
+
+
+def sweep_gaps(tx: Transaction, _now_ms: int, limit: int) -> int:
+    """Forget what was missing to events that are not here any more."""
+    return tx.run(SWEEP_GAPS, limit=limit)
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table("waiting_events", owners={Owner.ROOM: "room_id"}, retention=Retention.expires(sweep_waiting)),
+    Table("event_gaps", owners={Owner.ROOM: "room_id"}, retention=Retention.expires(sweep_gaps)),
+)
