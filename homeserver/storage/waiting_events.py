@@ -100,7 +100,7 @@ def missing_events(tx: Transaction, room_id: RoomID, *, limit: int) -> list[Even
     return [EventID(row[0]) for row in tx.all(MISSING, room_id=room_id, limit=limit)]
 
 
-SIZES = "SELECT event_id, size FROM waiting_events WHERE room_id = :room_id ORDER BY received_ms DESC, event_id"
+SIZES = "SELECT event_id, size FROM waiting_events WHERE room_id = :room_id ORDER BY received_ms DESC, event_id DESC"
 FORGET_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
 
 

@@ -1,0 +1,228 @@
+"""Events that wait, and what they lack: after any comings and goings the same as if worked out anew."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import Form
+from homeserver.storage.waiting_events import (
+    KEPT_MS,
+    WaitingEvent,
+    close_gaps,
+    insert_gaps,
+    insert_waiting,
+    missing_events,
+    ready_events,
+    sweep_gaps,
+    sweep_waiting,
+    trim_waiting,
+    waiting_ids,
+)
+from tests.databases import SyncDatabase
+from tests.storage.bare_rows import empty, insert_bare_event
+
+ROOMS: Final = (RoomID("!room:example.org"), RoomID("!other:example.org"))
+# Capitals, small letters and signs sort otherwise by a language's rules than by their bytes.
+EVENT_IDS: Final = [EventID(name) for name in ("$a", "$B", "$b", "$C", "$_", "$-", "$9", "$é")]
+NOW_MS: Final = 2 * KEPT_MS
+MANY: Final = 1_000
+
+Place = tuple[RoomID, EventID]
+Gap = tuple[RoomID, EventID, EventID]  # room, what is missing, to which event
+
+
+def age(one: WaitingEvent) -> tuple[int, EventID]:
+    """What sorts the oldest first. Many events are received at once; then their IDs decide."""
+    return one.received_ms, one.event_id
+
+
+@dataclass
+class Model:
+    """What waits, what is lacked, and what was stored."""
+
+    waiting: dict[Place, WaitingEvent] = field(default_factory=dict)
+    gaps: set[Gap] = field(default_factory=set)
+    stored: set[EventID] = field(default_factory=set)
+
+    def ready(self, room_id: RoomID) -> list[WaitingEvent]:
+        """Those of a room that lack nothing, the oldest first."""
+        lacking = {(room, event_id) for room, _, event_id in self.gaps}
+        return sorted(
+            (one for place, one in self.waiting.items() if place[0] == room_id and place not in lacking), key=age
+        )
+
+    def missing(self, room_id: RoomID) -> list[EventID]:
+        """What a room lacks that does not even wait."""
+        return sorted({lost for room, lost, _ in self.gaps if room == room_id and (room, lost) not in self.waiting})
+
+    def lack(self, room_id: RoomID, event_id: EventID, missing: Iterable[EventID]) -> None:
+        """Note what is missing to an event."""
+        self.gaps |= {(room_id, one, event_id) for one in missing}
+
+    def forget(self, places: set[Place]) -> None:
+        """Let events go, and all that they lack."""
+        self.waiting = {place: one for place, one in self.waiting.items() if place not in places}
+        self.gaps = {gap for gap in self.gaps if (gap[0], gap[2]) not in places}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """An event comes, and lacks others."""
+
+    room_id: RoomID
+    waiting: WaitingEvent
+    missing: tuple[EventID, ...]
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        db.write(insert_waiting, self.room_id, self.waiting, self.missing)
+        model.waiting.setdefault((self.room_id, self.waiting.event_id), self.waiting)
+        model.lack(self.room_id, self.waiting.event_id, self.missing)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """An event that may be stored, may wait or may have gone names others."""
+
+    room_id: RoomID
+    event_id: EventID
+    missing: tuple[EventID, ...]
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        db.write(insert_gaps, self.room_id, self.event_id, self.missing)
+        model.lack(self.room_id, self.event_id, self.missing)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An event is stored."""
+
+    room_id: RoomID
+    event_id: EventID
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        nid = EVENT_IDS.index(self.event_id) + 1
+        if self.event_id not in model.stored:
+            db.write(insert_bare_event, nid, self.event_id, self.room_id)
+        closed = db.write(close_gaps, self.room_id, self.event_id)
+        filled = {gap for gap in model.gaps if gap[:2] == (self.room_id, self.event_id)}
+        assert closed == len(filled)
+        model.gaps -= filled
+        model.stored.add(self.event_id)
+        model.waiting.pop((self.room_id, self.event_id), None)
+
+
+@dataclass(frozen=True)
+class Trim:
+    """A room keeps so many events, of so many bytes."""
+
+    room_id: RoomID
+    most: int
+    most_bytes: int
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        gone = db.write(trim_waiting, self.room_id, most=self.most, most_bytes=self.most_bytes)
+        left = sorted((one for place, one in model.waiting.items() if place[0] == self.room_id), key=age)
+        too_many: set[Place] = set()
+        while len(left) > self.most or sum(len(one.pdu) for one in left) > self.most_bytes:
+            too_many.add((self.room_id, left.pop(0).event_id))
+        assert gone == len(too_many)
+        model.forget(too_many)
+
+
+@dataclass(frozen=True)
+class SweepWaiting:
+    """Old events go, at most so many."""
+
+    limit: int
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        swept = db.write(sweep_waiting, NOW_MS, self.limit)
+        old = {place for place, one in model.waiting.items() if one.received_ms < NOW_MS - KEPT_MS}
+        gone = model.waiting.keys() - db.read(all_places)
+        assert gone <= old
+        assert swept == len(gone) == min(self.limit, len(old))
+        model.waiting = {place: one for place, one in model.waiting.items() if place not in gone}
+
+
+@dataclass(frozen=True)
+class SweepGaps:
+    """What is missing to events that are not here goes, at most so many."""
+
+    limit: int
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        swept = db.write(sweep_gaps, NOW_MS, self.limit)
+        idle = {gap for gap in model.gaps if (gap[0], gap[2]) not in model.waiting and gap[2] not in model.stored}
+        gone = model.gaps - db.read(all_gaps)
+        assert gone <= idle
+        assert swept == len(gone) == min(self.limit, len(idle))
+        model.gaps -= gone
+
+
+Step = Wait | Lack | Store | Trim | SweepWaiting | SweepGaps
+
+ROOM_IDS = st.sampled_from(ROOMS)
+IDS = st.sampled_from(EVENT_IDS)
+MISSING = st.lists(IDS, max_size=3).map(tuple)  # twice the same, too
+WAITING = st.builds(
+    WaitingEvent,
+    event_id=IDS,
+    pdu=st.binary(max_size=12),
+    form=st.sampled_from(Form),
+    received_from=st.none() | st.just(ServerName("other.example")),
+    received_ms=st.sampled_from((NOW_MS - KEPT_MS - 1, NOW_MS - KEPT_MS, NOW_MS)),
+)
+WAITS: st.SearchStrategy[Step] = st.builds(Wait, ROOM_IDS, WAITING, MISSING)
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    WAITS,
+    WAITS,
+    st.builds(Lack, ROOM_IDS, IDS, MISSING),
+    st.builds(Store, ROOM_IDS, IDS),
+    st.builds(Trim, ROOM_IDS, st.integers(0, 5), st.integers(0, 40)),
+    st.builds(SweepWaiting, st.integers(0, 4)),
+    st.builds(SweepGaps, st.integers(0, 4)),
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    begun=st.lists(WAITS, max_size=10),
+    steps=st.lists(STEPS, max_size=12),
+    asked=st.frozensets(IDS),
+    limit=st.integers(1, 3),
+)
+def test_what_waits_what_is_ready_and_what_is_missing_follow_from_what_happened(
+    db: SyncDatabase, begun: list[Step], steps: list[Step], asked: frozenset[EventID], limit: int
+) -> None:
+    db.write(empty, ("events", "waiting_events", "event_gaps"))
+    model = Model()
+    for step in begun:
+        step.apply(db, model)
+
+    for step in steps:
+        step.apply(db, model)
+
+        assert db.read(all_places) == model.waiting.keys()
+        assert db.read(all_gaps) == model.gaps
+        for room_id in ROOMS:
+            of_room = {event_id for room, event_id in model.waiting if room == room_id}
+            assert db.read(waiting_ids, room_id, sorted(asked)) == asked & of_room
+            ready, missing = model.ready(room_id), model.missing(room_id)
+            assert db.read(ready_events, room_id, limit=MANY) == ready
+            assert db.read(ready_events, room_id, limit=limit) == ready[:limit]
+            assert db.read(missing_events, room_id, limit=MANY) == missing
+            assert db.read(missing_events, room_id, limit=limit) == missing[:limit]
+
+
+def all_places(tx: Transaction) -> set[Place]:
+    return {(RoomID(row[0]), EventID(row[1])) for row in tx.all("SELECT room_id, event_id FROM waiting_events")}
+
+
+def all_gaps(tx: Transaction) -> set[Gap]:
+    rows = tx.all("SELECT room_id, missing_id, event_id FROM event_gaps")
+    return {(RoomID(row[0]), EventID(row[1]), EventID(row[2])) for row in rows}
