@@ -19,6 +19,7 @@ from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import depth_limit
 from homeserver.core.hashing import reference_hash, room_id_of_create
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
+from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.core.signing import SigningKey
 from homeserver.core.state_map import StateKey, StateMap
@@ -45,6 +46,19 @@ _IDENTITY_KEY: Final = SigningKey("0", bytes([9] * 32))
 _LEVELS: Final = (0, 0, 25, 50, 50, 75, 100)
 START_MS: Final = 1_700_000_000_000
 
+AUTHORISING_TYPES: Final = (
+    "m.room.power_levels",
+    "m.room.member",
+    "m.room.join_rules",
+    "m.room.third_party_invite",
+)
+# What a redaction takes from them, in some room versions, though authorisation looks at it.
+_LOST_TO_RULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "m.room.power_levels": ("invite", "notifications"),
+    "m.room.member": ("third_party_invite", "join_authorised_via_users_server"),
+    "m.room.third_party_invite": ("public_key", "public_keys"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ForkedRoom:
@@ -52,6 +66,7 @@ class ForkedRoom:
 
     history: History
     soft_failed: frozenset[EventID]  # by some server
+    heard: Mapping[ServerName, tuple[EventID, ...]]  # by each server, in the order in which it came to know of them
 
     @property
     def version(self) -> RoomVersion:
@@ -117,6 +132,28 @@ class ForkedRoom:
         """True when a resolution had to choose between power levels."""
         return any(len({state.get(POWER_LEVELS) for state in fork.states}) > 1 for fork in self.forks)
 
+    @property
+    def redactions_of_state(self) -> list[tuple[Event, Event]]:
+        """Accepted redactions that are to be applied to state events, each with its target."""
+        events = self.history.events
+        accepted = [event for event in self.events if event.event_id not in self.history.rejected]
+        pairs = [(event, events[event.redacts]) for event in accepted if event.redacts in events]
+        return [
+            (event, target)
+            for event, target in pairs
+            if target.state_key is not None and self.history.is_to_redact(event, target)
+        ]
+
+    @property
+    def has_redaction_of_state(self) -> bool:
+        """True when a state event is to be redacted that decides what others may do."""
+        return any(target.type in AUTHORISING_TYPES for _, target in self.redactions_of_state)
+
+    @property
+    def has_redaction_of_rules(self) -> bool:
+        """True when a redaction takes away something that authorisation looks at."""
+        return any(is_loss_to_rules(target) for _, target in self.redactions_of_state)
+
 
 # What a room is counted for, and the least share of the rooms of a run that must have it.
 MINIMUM_SHARES: Final[Mapping[str, tuple[Callable[[ForkedRoom], bool], float]]] = {
@@ -126,8 +163,19 @@ MINIMUM_SHARES: Final[Mapping[str, tuple[Callable[[ForkedRoom], bool], float]]] 
     "a rejection": (lambda room: room.has_rejection, 0.80),
     "a rejection by the state alone": (lambda room: room.has_rejection_by_state, 0.05),
     "a soft failure": (lambda room: room.has_soft_failure, 0.33),
-    "a ban race": (lambda room: room.has_ban_race, 0.25),
+    "a ban race": (lambda room: room.has_ban_race, 0.22),
+    "a redaction of state": (lambda room: room.has_redaction_of_state, 0.25),
+    "a redaction of what authorises": (lambda room: room.has_redaction_of_rules, 0.05),
 }
+
+
+def is_loss_to_rules(event: Event) -> bool:
+    """True for a state event that authorises less, or is authorised otherwise, when it is redacted."""
+    lost = [key for key in _LOST_TO_RULES.get(event.type, ()) if key in event.content]
+    if not lost:
+        return False
+    left = redacted_event(event).content
+    return any(left.get(key) != event.content[key] for key in lost)
 
 
 @dataclass(slots=True)
@@ -143,6 +191,13 @@ class Statistics:
         self.versions[room.version.name] += 1
         for name, (holds, _) in MINIMUM_SHARES.items():
             self.counts[name] += holds(room)
+
+    def add(self, other: "Statistics") -> None:
+        """Count what another part of the same run was about."""
+        self.rooms += other.rooms
+        for mine, others in ((self.versions, other.versions), (self.counts, other.counts)):
+            for name, count in others.items():
+                mine[name] += count
 
     def __str__(self) -> str:
         shares = ", ".join(f"{count / max(self.rooms, 1):.0%} with {name}" for name, count in self.counts.items())
@@ -162,14 +217,18 @@ def forked_rooms(version: RoomVersion | None = None) -> st.SearchStrategy[Forked
     return st.builds(grow_room, st.randoms(use_true_random=False), versions)
 
 
-def grow_room(random: Random, version: RoomVersion, steps: int | None = None) -> ForkedRoom:
-    """A room that lived for some steps, in each of which a server sends an event or hears from another."""
-    grower = _Grower(random, version)
+def grow_room(random: Random, version: RoomVersion, steps: int | None = None, name: str = "room") -> ForkedRoom:
+    """A room that lived for some steps, in each of which a server sends an event or hears from another.
+
+    Rooms of different names have no event in common.
+    """
+    grower = _Grower(random, version, name)
     grower.begin()
     for _ in range(random.randrange(10, 24) if steps is None else steps):
         grower.step()
     grower.merge()
-    return ForkedRoom(grower.history, frozenset(grower.soft_failed))
+    heard = {server: tuple(replica.received) for server, replica in grower.replicas.items()}
+    return ForkedRoom(grower.history, frozenset(grower.soft_failed), heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,26 +276,30 @@ def build_in(
         depth=min(depth, depth_limit(version)),
         origin_server_ts=time_ms,
     )
-    assigned = None if version.event_ids_are_hashes else EventID(f"${len(history.events)}:{server}")
+    assigned = None
+    if not version.event_ids_are_hashes:
+        name = history.room_id[1:].partition(":")[0]
+        assigned = EventID(f"${len(history.events)}.{name}:{server}")
     return build_event(template, version, server, KEYS[server], assigned).event
 
 
 class _Grower:
-    def __init__(self, random: Random, version: RoomVersion) -> None:
+    def __init__(self, random: Random, version: RoomVersion, name: str) -> None:
         self.random = random
         self.version = version
-        self.history = History(version, RoomID("!room:one.example"))
+        self.name = name
+        self.history = History(version, RoomID(f"!{name}:{ONE}"))
         self.replicas = {server: Replica(self.history) for server in SERVERS}
         self.soft_failed: set[EventID] = set()
         # What this room quarrels about most.
-        self.theme = random.choice(("power", "ban", "ban", "rules", "any"))
+        self.theme = random.choice(("power", "ban", "ban", "rules", "redactions", "any"))
         self.tokens = 0
 
     # --- The room begins, and grows ---
 
     def begin(self) -> None:
         """A room with its creator and most of the others, in one line."""
-        create: dict[str, Any] = {"room_version": self.version.name}
+        create: dict[str, Any] = {"room_version": self.version.name, "org.example.name": self.name}
         if not self.version.implicit_creator:
             create["creator"] = ALICE
         if self.version.privileged_creators and self.random.random() < 0.3:
@@ -395,7 +458,13 @@ class _Grower:
         return Proposal("m.room.message", sender, {"body": "hello"}, None)
 
     def redaction(self, sender: UserID, state: StateMap) -> Proposal:
-        return Proposal("m.room.redaction", sender, {}, None, redacts=self.random.choice(list(self.history.events)))
+        targets = list(self.history.events)
+        if self.random.random() < 0.8:
+            events = self.history.events
+            targets = [event_id for event_id in targets if events[event_id].type in AUTHORISING_TYPES] or targets
+            if self.random.random() < 0.7:
+                targets = [event_id for event_id in targets if is_loss_to_rules(events[event_id])] or targets
+        return Proposal("m.room.redaction", sender, {}, None, redacts=self.random.choice(targets))
 
     def setting(self, sender: UserID, state: StateMap) -> Proposal:
         number = len(self.history.events)
@@ -440,7 +509,7 @@ class _Grower:
             users[ALICE] = 100
         content["users"] = users
         for _ in range(1 + self.random.randrange(2)):
-            kind = self.random.randrange(6)
+            kind = self.random.randrange(7)
             level: Any = self.random.choice(_LEVELS)
             if not self.version.integer_power_levels and self.random.random() < 0.1:
                 level = str(level)
@@ -450,6 +519,8 @@ class _Grower:
             elif kind == 1:
                 key = self.random.choice(("ban", "kick", "invite", "state_default", "users_default", "redact"))
                 content[key] = level
+            elif kind == 2:
+                content["notifications"] = {"room": level}
             else:
                 users[self.random.choice((*USERS, sender))] = level
         return Proposal("m.room.power_levels", sender, content)
@@ -507,4 +578,11 @@ _THOUGHTS: Final[Mapping[str, tuple[_Thought, ...]]] = {
     "power": (*_EVERYTHING, *(_Grower.power_levels,) * 8),
     "ban": (*_EVERYTHING, *(_Grower.ban,) * 8, *(_Grower.message,) * 6),
     "rules": (*_EVERYTHING, *(_Grower.join_rule,) * 4, *(_Grower.own_membership,) * 4),
+    "redactions": (
+        *_EVERYTHING,
+        *(_Grower.redaction,) * 5,
+        *(_Grower.third_party_invite,) * 3,
+        *(_Grower.power_levels,) * 3,
+        *(_Grower.own_membership,) * 2,
+    ),
 }

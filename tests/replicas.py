@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from homeserver.core.auth_rules import authorise, check_auth_events
+from homeserver.core.auth_rules import authorise, check_auth_events, may_redact
 from homeserver.core.auth_selection import CREATE
 from homeserver.core.errors import AuthRejected
 from homeserver.core.event import Event
@@ -96,6 +96,11 @@ class History:
         """What the authorisation rules say in a state."""
         entries = {key: self.events[event_id] for key, event_id in state.items()}
         return _is_allowed(event, entries, entries.get(CREATE) or self.create)
+
+    def is_to_redact(self, redaction: Event, target: Event) -> bool:
+        """Whether an accepted redaction is to be applied to its target."""
+        state = self.before[redaction.event_id]
+        return may_redact(redaction, target, {key: self.events[event_id] for key, event_id in state.items()})
 
     @property
     def create(self) -> Event | None:
