@@ -91,6 +91,8 @@ from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.intake import Intake
+from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
@@ -153,6 +155,7 @@ class Assembled:
     tokens: AccessTokens
     activity: DeviceActivity
     deactivation: Deactivation
+    intake: Intake
     long_poll: LongPoll
 
 
@@ -172,6 +175,7 @@ def assemble(made: Mechanics) -> Assembled:
     merging = StateMerging(database, states, budget)
     writer = RoomWriter(states, merging, notifying, news, clock, server_name)
     creation = EventCreation(writer, clock, randomness, server_name, made.signing_key)
+    intake = Intake(database, writer, HeadJoining(database, creation), clock)
     formats = ClientFormat(states, clock, budget)
 
     # Encryption, as far as a server sees it
@@ -264,7 +268,7 @@ def assemble(made: Mechanics) -> Assembled:
             WellKnownEndpoints(settings.public_base_url, federation_address=None),
         )
     )
-    return Assembled(endpoints, tokens, DeviceActivity(database, clock), deactivation, long_poll)
+    return Assembled(endpoints, tokens, DeviceActivity(database, clock), deactivation, intake, long_poll)
 
 
 def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
@@ -299,6 +303,7 @@ class Columba:
         self._listen_to_owner(traffic, assembled)
         self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
+        self._loops.run_once("events that waited", assembled.intake.resume)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
         # What was made so far stays: the collector need not look at it again and again.

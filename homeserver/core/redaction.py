@@ -55,6 +55,31 @@ def redacted_event(event: Event) -> Event:
     return view_event(pdu, event.version, event_id=event.event_id, room_id=event.room_id)
 
 
+def content_for_rules(event: Event) -> Mapping[str, Any]:
+    """The redacted content of a state event with what the authorisation rules read beside it, and nothing else.
+
+    Authorisation goes by this when the event is redacted: else two servers would judge by different contents for as
+    long as one of them has not heard of the redaction. What is kept says who may do what, and nothing to a reader.
+    """
+    content = event.content
+    kept = dict(_redacted_content(event.type, content, event.version))
+    match event.type:
+        case "m.room.power_levels":
+            kept |= {key: content[key] for key in ("invite", "notifications") if key in content}
+        case "m.room.member":
+            key = "join_authorised_via_users_server"
+            kept |= {key: content[key]} if key in content else {}
+            if "third_party_invite" in content:
+                invite = content["third_party_invite"]
+                signed = invite.get("signed") if isinstance(invite, dict) else None
+                kept["third_party_invite"] = {"signed": signed}
+        case "m.room.third_party_invite":
+            kept |= {key: content[key] for key in ("public_key", "public_keys") if key in content}
+        case _:
+            pass
+    return kept
+
+
 def _redacted_content(event_type: str, content: Mapping[str, Any], version: RoomVersion) -> Mapping[str, Any]:
     if not event_type.startswith("m.room."):
         return {}

@@ -3,15 +3,16 @@
 What relates to what is in relations.py; who is in a room in memberships.py; state roots' nodes in state_nodes.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final, NewType
 
-from homeserver.core.canonical_json import decode_checked
+from homeserver.core.canonical_json import decode_checked, encode_for
 from homeserver.core.event import EncodedEvent, Event, view_event
-from homeserver.core.identifiers import EventID, RoomID
-from homeserver.core.room_versions import room_version
+from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.core.redaction import content_for_rules
+from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
@@ -55,6 +56,13 @@ class StoredEvent:
     root_before: bytes | None
     root_after: bytes | None
     size_bytes: int  # of the PDU's JSON
+    root_given_by: ServerName | None = None  # whose word the state before it rests on, if it was not found here
+    rules_content: Mapping[str, Any] | None = None  # of a redacted state event: what the authorisation rules go by
+
+    @property
+    def for_rules(self) -> Event:
+        """The event as the authorisation rules are to see it: a redaction changes nothing that they go by."""
+        return self.event if self.rules_content is None else replace(self.event, content=self.rules_content)
 
     @property
     def root(self) -> bytes | None:
@@ -65,10 +73,10 @@ class StoredEvent:
 INSERT_EVENT = """
     INSERT INTO events (event_nid, event_id, room_id, log_position, place, type, sender, state_key, origin_server_ts,
                         verdict, verdict_reason, form, redacted_by, replaces_state, thread_id,
-                        transaction_device, transaction_id, root_before, root_after, pdu)
+                        transaction_device, transaction_id, root_before, root_after, root_given_by, rules_content, pdu)
     VALUES (:event_nid, :event_id, :room_id, :log_position, :place, :type, :sender, :state_key, :origin_server_ts,
             :verdict, :verdict_reason, :form, :redacted_by, :replaces_state, :thread_id,
-            :transaction_device, :transaction_id, :root_before, :root_after, :pdu)"""
+            :transaction_device, :transaction_id, :root_before, :root_after, :root_given_by, :rules_content, :pdu)"""
 
 
 def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_reason: str | None = None) -> None:
@@ -95,15 +103,52 @@ def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_re
         "transaction_id": transaction_id,
         "root_before": stored.root_before,
         "root_after": stored.root_after,
+        "root_given_by": stored.root_given_by,
+        "rules_content": _encoded(event.version, stored.rules_content),
         "pdu": pdu,
     }
     tx.insert_many(INSERT_EVENT, [row])
 
 
+PLACE_BEFORE = "SELECT MAX(place) FROM events WHERE room_id = :room_id AND place < :place"
+
+
+def place_before(tx: Transaction, room_id: RoomID, place: int) -> int | None:
+    """The place of the event that is shown just before that place; None at the beginning of what is here."""
+    row = tx.one(PLACE_BEFORE, room_id=room_id, place=place)
+    return None if row is None else row[0]
+
+
+FIRST_PLACE = "SELECT MIN(place) FROM events WHERE room_id = :room_id AND place IS NOT NULL"
+
+
+def first_place(tx: Transaction, room_id: RoomID) -> int:
+    """The place of the first event that is shown; 0 when there is none."""
+    row = tx.one(FIRST_PLACE, room_id=room_id)
+    return row[0] if row is not None and row[0] is not None else 0
+
+
+REPLACE_BY_FULL = "UPDATE events SET form = :form, pdu = :pdu WHERE event_nid = :event_nid"
+
+
+def store_full(tx: Transaction, target: StoredEvent, full: EncodedEvent) -> StoredEvent:
+    """Replace an event that came with a wrong hash by its full form, which has turned up since."""
+    tx.run(REPLACE_BY_FULL, form=int(Form.FULL), pdu=full.pdu_json, event_nid=target.nid)
+    return replace(target, event=full.event, form=Form.FULL, size_bytes=len(full.pdu_json))
+
+
+REMOVE_OUTLIER = "DELETE FROM events WHERE event_nid = :event_nid AND root_before IS NULL"
+
+
+def remove_outlier(tx: Transaction, nid: EventNid) -> None:
+    """Take away an event that was known without the states around it, for it is kept anew with them."""
+    tx.run(REMOVE_OUTLIER, event_nid=nid)
+
+
 SELECT_EVENT: Final = """
     SELECT e.event_nid, e.event_id, e.room_id, e.log_position, e.place, e.verdict, e.form, e.redacted_by,
            e.replaces_state, e.thread_id, e.transaction_device, e.transaction_id, e.root_before, e.root_after, e.pdu,
-           r.version
+           r.version, e.root_given_by, e.rules_content
       FROM events e JOIN rooms r ON r.room_id = e.room_id"""
 FIND_EVENT = SELECT_EVENT + " WHERE e.event_id = :event_id"
 EVENTS_BY_ID = SELECT_EVENT + " WHERE e.event_id IN :event_ids[text]"
@@ -185,13 +230,29 @@ def place_at(tx: Transaction, room_id: RoomID, *, at: int) -> int | None:
 
 
 REPLACE_FORM = """
-    UPDATE events SET form = :form, redacted_by = :redacted_by, pdu = :pdu WHERE event_nid = :event_nid"""
+    UPDATE events SET form = :form, redacted_by = :redacted_by, rules_content = :rules_content, pdu = :pdu
+     WHERE event_nid = :event_nid"""
 
 
 def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID) -> StoredEvent:
     """Replace an event's stored form by its redacted one: what it said is gone from here on."""
-    tx.run(REPLACE_FORM, form=int(Form.REDACTED), redacted_by=by, pdu=redacted.pdu_json, event_nid=target.nid)
-    return replace(target, event=redacted.event, form=Form.REDACTED, redacted_by=by, size_bytes=len(redacted.pdu_json))
+    rules_content = content_for_rules(target.event) if target.event.state_key is not None else None
+    tx.run(
+        REPLACE_FORM,
+        form=int(Form.REDACTED),
+        redacted_by=by,
+        rules_content=_encoded(target.event.version, rules_content),
+        pdu=redacted.pdu_json,
+        event_nid=target.nid,
+    )
+    return replace(
+        target,
+        event=redacted.event,
+        form=Form.REDACTED,
+        redacted_by=by,
+        size_bytes=len(redacted.pdu_json),
+        rules_content=rules_content,
+    )
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
@@ -210,7 +271,13 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
         root_before=None if row[12] is None else bytes(row[12]),
         root_after=None if row[13] is None else bytes(row[13]),
         size_bytes=len(row[14]),
+        root_given_by=row[16],
+        rules_content=None if row[17] is None else decode_checked(version, bytes(row[17])),
     )
+
+
+def _encoded(version: RoomVersion, rules_content: Mapping[str, Any] | None) -> bytes | None:
+    return None if rules_content is None else encode_for(version, rules_content)
 
 
 TABLES: Final[tuple[Table, ...]] = (

@@ -68,6 +68,24 @@ def waiting_ids(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) 
 
 CLOSE_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND missing_id = :event_id"
 DELETE = "DELETE FROM waiting_events WHERE room_id = :room_id AND event_id IN :event_ids[text]"
+GAP_FOLLOWERS = "SELECT event_id FROM event_gaps WHERE room_id = :room_id AND missing_id = :event_id"
+
+
+def gap_followers(tx: Transaction, room_id: RoomID, event_id: EventID) -> list[EventID]:
+    """The events that lack this one, stored or waiting."""
+    return [EventID(row[0]) for row in tx.all(GAP_FOLLOWERS, room_id=room_id, event_id=event_id)]
+
+
+ROOMS_WITH_READY = """
+    SELECT DISTINCT w.room_id FROM waiting_events w
+     WHERE NOT EXISTS (SELECT 1 FROM event_gaps g WHERE g.room_id = w.room_id AND g.event_id = w.event_id)"""
+
+
+def rooms_with_ready(tx: Transaction) -> list[RoomID]:
+    """The rooms in which an event waits that lacks nothing any more."""
+    return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_READY)]
+
+
 READY = """
     SELECT w.event_id, w.pdu, w.form, w.received_from, w.received_ms FROM waiting_events w
      WHERE w.room_id = :room_id

@@ -37,6 +37,7 @@ from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
+from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
@@ -109,8 +110,9 @@ class World:
         self.notifying = Notifying(self.states, self.push_classes, self.budget)
         self.merging = StateMerging(self.database, self.states, self.budget)
         self.writer = RoomWriter(self.states, self.merging, self.notifying, self.news, self.clock, SERVER)
-        self.intake = Intake(self.database, self.writer, self.clock)
         self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key)
+        self.head_joining = HeadJoining(self.database, self.event_creation)
+        self.intake = Intake(self.database, self.writer, self.head_joining, self.clock)
         self.readers = Readers(self.states)
         self.formats = ClientFormat(self.states, self.clock, self.budget)
         self.rooms = RoomCreation(self.database, self.event_creation, self.clock, self.randomness, SERVER, "12")

@@ -69,7 +69,7 @@ class EventCreation:
         """
         if is_create(draft.type, draft.state_key):
             raise AuthRejected("a room has begun once and for all")
-        state = write.state(
+        state = write.rules_state(
             (*auth_types_for(draft.type, draft.sender, draft.state_key, draft.content, write.version), CREATE)
         )
         create = state.pop(CREATE) if write.version.room_id_is_create_hash else state[CREATE]

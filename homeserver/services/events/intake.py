@@ -18,23 +18,28 @@ from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.hashing import create_event_id_of
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.state_map import EMPTY_ROOT
+from homeserver.core.state_map import StateKey
+from homeserver.core.state_nodes import HashedEventID
 from homeserver.runtime.clock import Clock
+from homeserver.services.events.joining_heads import MOST_HEADS, HeadJoining
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.services.events.receipt import Received
 from homeserver.services.events.state_merging import NotMerged
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict
+from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import (
     WaitingEvent,
     close_gaps,
+    insert_gaps,
     insert_waiting,
     ready_events,
+    rooms_with_ready,
     trim_waiting,
 )
 
 HEADS_LIMIT: Final = 20  # as many as an event may be built on: so that the next one can join them all
-READY_AT_ONCE: Final = 100
+EVENTS_PER_WRITE: Final = 50  # whatever a peer sends, other writers wait for no more than these
 MOST_WAITING: Final = 2_000  # of a room
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
 
@@ -46,7 +51,7 @@ class Outcome(Enum):
     SOFT_FAILED = "accepted, but the current state would not have it"
     REJECTED = "rejected"
     WAITING = "not judged yet: it lacks ancestors"
-    DROPPED = "not kept: it belongs to no room that is known here, or begins a room anew"
+    DROPPED = "not kept: it belongs to no room that is known here, or begins a room anew, or cannot be judged"
 
 
 _OUTCOMES: Final = {
@@ -56,21 +61,32 @@ _OUTCOMES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class GivenState:
+    """The state before an event whose previous events are not all here, as another server tells it."""
+
+    event_ids: Sequence[EventID]  # of state events that are stored, if only as outliers
+    given_by: ServerName
+
+
 @dataclass(slots=True)
 class _Step:
-    """What one transaction came to: the events that it left, and the states that have to be merged before them."""
+    """What one transaction came to, and what it left to do."""
 
     outcomes: dict[EventID, Outcome] = field(default_factory=dict)
     left: Sequence[Received] = ()
+    has_released: bool = False  # events that waited lack nothing any more
     not_merged: NotMerged | None = None
+    heads: int = 0
 
 
 class Intake:
     """Takes events into rooms."""
 
-    def __init__(self, database: Database, writer: RoomWriter, clock: Clock) -> None:
+    def __init__(self, database: Database, writer: RoomWriter, joining: HeadJoining, clock: Clock) -> None:
         self._database = database
         self._writer = writer
+        self._joining = joining
         self._clock = clock
 
     async def take(
@@ -81,17 +97,70 @@ class Intake:
         They are taken in the order given: an event that comes before its ancestors waits for them. Each outcome is
         durable when it is told. An m.room.create begins the room where it is not known.
         """
-        outcomes: dict[EventID, Outcome] = {}
-        left = [one for one in received if one.encoded.event.room_id == room_id]
-        for one in received:
-            if one.encoded.event.room_id != room_id:
-                outcomes[one.encoded.event.event_id] = Outcome.DROPPED
+        outcomes, left = _of_room(room_id, received)
+        outcomes.update(await self._take_all(room_id, version, left, received_from))
+        return outcomes
+
+    async def take_outliers(
+        self, room_id: RoomID, version: RoomVersion, received: Sequence[Received]
+    ) -> dict[EventID, Outcome]:
+        """Keep events that others name, without the graph around them: an auth chain, or a state that was given.
+
+        Each is judged by its auth events alone, which come before it or are stored; without them it is dropped.
+        """
+        outcomes, left = _of_room(room_id, received)
         while left:
-            step = await self._database.write(self._take, room_id, version, left, received_from)
+            now, left = left[:EVENTS_PER_WRITE], left[EVENTS_PER_WRITE:]
+            outcomes.update(await self._database.write(self._take_outliers, room_id, version, now))
+        return outcomes
+
+    async def take_at_gap(
+        self, room_id: RoomID, version: RoomVersion, received: Received, given: GivenState
+    ) -> dict[EventID, Outcome]:
+        """Judge an event whose previous events are not all here, in a state that another server gives.
+
+        What it lacks stays noted as gaps. An event of the given state that was rejected here is left out of it; when
+        one is not here, or the auth events are not, the event is dropped. Those that it sets free are judged too.
+        """
+        outcomes, left = _of_room(room_id, [received])
+        while left:
+            step = await self._database.write(self._take_at_gap, room_id, received, given)
             outcomes.update(step.outcomes)
             left = list(step.left)
             if step.not_merged is not None:
                 await self._writer.merging.merge_elsewhere(step.not_merged)
+            if step.has_released:
+                outcomes.update(await self._take_all(room_id, version, (), None, has_released=True))
+        return outcomes
+
+    async def resume(self) -> None:
+        """Judge what waited when the server stopped between an event and those that it set free."""
+        for room_id in await self._database.read(rooms_with_ready):
+            head = await self._database.read(find_head, room_id)
+            if head is not None:
+                await self._take_all(room_id, head.version, (), None, has_released=True)
+
+    async def _take_all(
+        self,
+        room_id: RoomID,
+        version: RoomVersion,
+        left: Sequence[Received],
+        received_from: ServerName | None,
+        *,
+        has_released: bool = False,
+    ) -> dict[EventID, Outcome]:
+        """Take events, a few in each transaction, then those that waited for them."""
+        outcomes: dict[EventID, Outcome] = {}
+        heads = 0
+        while left or has_released:
+            step = await self._database.write(self._take, room_id, version, left, received_from)
+            outcomes.update(step.outcomes)
+            has_released = step.has_released or (bool(left) and has_released)
+            left, heads = step.left, step.heads
+            if step.not_merged is not None:
+                await self._writer.merging.merge_elsewhere(step.not_merged)
+        if heads > MOST_HEADS:
+            await self._joining.join_heads(room_id)
         return outcomes
 
     def _take(
@@ -102,50 +171,126 @@ class Intake:
         received: Sequence[Received],
         received_from: ServerName | None,
     ) -> _Step:
+        """Take some of the events; when none are given, some of those that wait and lack nothing any more."""
         step = _Step()
         write = self._writer.open(tx, room_id)
+        is_released = not received
+        if is_released:
+            waiting = ready_events(tx, room_id, limit=EVENTS_PER_WRITE)
+            received = [_received(each, version) for each in waiting]
+            step.has_released = len(waiting) == EVENTS_PER_WRITE
         queue = deque(received)
-        waited = False
-        while queue:
-            one = queue.popleft()
+        has_waiting = False
+        for _ in range(EVENTS_PER_WRITE):
+            if not queue:
+                break
+            one = queue[0]
             event = one.encoded.event
-            begins = is_create(event.type, event.state_key) and not event.prev_event_ids
-            if write is None and begins:
+            if write is None and _may_begin(event):
                 write = self._writer.begin(tx, room_id, version)
-            if write is None:
+            known = None if write is None else write.load([event.event_id]).get(event.event_id)
+            if write is None or _is_out_of_place(write, event, known):
                 step.outcomes[event.event_id] = Outcome.DROPPED
-                continue
-            known = write.load([event.event_id]).get(event.event_id)
-            if known is not None:
-                is_ours = known.event.room_id == room_id
-                step.outcomes[event.event_id] = _OUTCOMES[known.verdict] if is_ours else Outcome.DROPPED
-                continue
-            if begins and write.heads:
-                step.outcomes[event.event_id] = Outcome.DROPPED
-                continue
-            missing = _missing_ancestors(write, event)
-            if missing:
-                waiting = WaitingEvent(
+            elif known is not None and known.root is not None:
+                step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
+                write.complete(known, one.encoded, one.form)
+            elif missing := _missing_ancestors(write, event):
+                waiting_event = WaitingEvent(
                     event.event_id, one.encoded.pdu_json, one.form, received_from, self._clock.now_ms()
                 )
-                insert_waiting(tx, room_id, waiting, missing)
-                waited = True
+                insert_waiting(tx, room_id, waiting_event, missing)
+                has_waiting = True
                 step.outcomes[event.event_id] = Outcome.WAITING
-                continue
-            try:
-                stored = _judge(write, one)
-            except NotMerged as not_merged:
-                queue.appendleft(one)
-                step.left, step.not_merged = tuple(queue), not_merged
-                break
-            step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
-            if close_gaps(tx, room_id, event.event_id):
-                queue.extend(_received(each, version) for each in ready_events(tx, room_id, limit=READY_AT_ONCE))
-        if waited:
+            else:
+                try:
+                    stored = _judge(write, one, write.merged_root(event.prev_event_ids))
+                except NotMerged as not_merged:
+                    step.not_merged = not_merged
+                    break
+                step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
+            queue.popleft()
+        if is_released:
+            step.has_released = step.has_released or bool(queue)
+        else:
+            step.left = tuple(queue)
+        if write is not None:
+            for stored in write.finish():
+                step.has_released = bool(close_gaps(tx, room_id, stored.event.event_id)) or step.has_released
+            step.heads = len(write.heads)
+        if has_waiting:
             trim_waiting(tx, room_id, most=MOST_WAITING, most_bytes=MOST_WAITING_BYTES)
+        return step
+
+    def _take_outliers(
+        self, tx: Transaction, room_id: RoomID, version: RoomVersion, received: Sequence[Received]
+    ) -> dict[EventID, Outcome]:
+        outcomes: dict[EventID, Outcome] = {}
+        write = self._writer.open(tx, room_id)
+        for one in received:
+            event = one.encoded.event
+            if write is None and _may_begin(event):
+                write = self._writer.begin(tx, room_id, version)
+            outcomes[event.event_id] = Outcome.DROPPED if write is None else _keep_outlier(write, one)
         if write is not None:
             write.finish()
+        return outcomes
+
+    def _take_at_gap(self, tx: Transaction, room_id: RoomID, received: Received, given: GivenState) -> _Step:
+        event = received.encoded.event
+        step = _Step(outcomes={event.event_id: Outcome.DROPPED})
+        write = self._writer.open(tx, room_id)
+        if write is None:
+            return step
+        known = write.load([event.event_id]).get(event.event_id)
+        if known is not None and known.root is not None:
+            step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
+            return step
+        missing = _missing_ancestors(write, event)
+        state = _given_entries(write, given)
+        if state is None or _begins(event) or not set(missing) <= set(event.prev_event_ids):
+            return step
+        given_root = write.add_state(state)
+        try:
+            root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
+            stored = _judge(write, received, root_before, given.given_by if missing else None)
+        except NotMerged as not_merged:
+            step.left, step.not_merged = (received,), not_merged
+            return step
+        step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
+        write.finish()
+        step.has_released = bool(close_gaps(tx, room_id, event.event_id))
+        insert_gaps(tx, room_id, event.event_id, missing)
         return step
+
+
+def _of_room(room_id: RoomID, received: Sequence[Received]) -> tuple[dict[EventID, Outcome], list[Received]]:
+    """Those of the events that belong to the room, beside the outcomes of those that do not."""
+    left = [one for one in received if one.encoded.event.room_id == room_id]
+    others = (one.encoded.event for one in received if one.encoded.event.room_id != room_id)
+    return {event.event_id: Outcome.DROPPED for event in others}, left
+
+
+def _begins(event: Event) -> bool:
+    return is_create(event.type, event.state_key) and not event.prev_event_ids
+
+
+def _may_begin(event: Event) -> bool:
+    """Whether an event is the m.room.create of a room. One that the rules refuse leaves nothing behind."""
+    if not _begins(event):
+        return False
+    try:
+        check_auth_events(event, ())
+        authorise(event, {})
+    except AuthRejected:
+        return False
+    return True
+
+
+def _is_out_of_place(write: RoomWrite, event: Event, known: StoredEvent | None) -> bool:
+    """Whether an event's ID is taken in another room, or it would begin a room that has begun."""
+    if known is not None:
+        return known.event.room_id != write.room_id
+    return _begins(event) and write.has_begun
 
 
 def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID]:
@@ -159,22 +304,55 @@ def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID]:
     ]
 
 
-def _judge(write: RoomWrite, received: Received) -> StoredEvent:
+def _judge(
+    write: RoomWrite, received: Received, root_before: bytes, root_given_by: ServerName | None = None
+) -> StoredEvent:
     """Ask the rules three times, and put the event where they say. Raises NotMerged, having changed nothing."""
     event = received.encoded.event
     create = _create_of(write, event)
-    root_before = write.merged_root(event.prev_event_ids) if event.prev_event_ids else EMPTY_ROOT
     refusal = _refusal_by_auth_events(write, event, create) or _refusal_by_state(write, event, root_before, create)
     verdict = Verdict.ACCEPTED
     if refusal is not None:
         verdict = Verdict.REJECTED
-    elif root_before != write.root and write.heads:
-        refusal = _refusal_by_state(write, event, write.root, create)
-        if refusal is None and len(write.heads) >= HEADS_LIMIT and not set(event.prev_event_ids) & set(write.heads):
+    elif write.heads:
+        if root_before != write.root:
+            refusal = _refusal_by_state(write, event, write.root, create)
+        if refusal is None and len(write.heads) >= HEADS_LIMIT and not write.is_built_on_head(event):
             refusal = "the room has as many heads as it may have"
         if refusal is not None:
             verdict = Verdict.SOFT_FAILED
-    return write.place(received.encoded, received.form, verdict, root_before, refusal)
+    return write.place(received.encoded, received.form, verdict, root_before, refusal, root_given_by)
+
+
+def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
+    event = received.encoded.event
+    known = write.load([event.event_id]).get(event.event_id)
+    if _is_out_of_place(write, event, known):
+        return Outcome.DROPPED
+    if known is not None:
+        return _OUTCOMES[known.verdict]
+    create = _create_of(write, event)
+    listed = write.load(event.auth_event_ids)
+    needs_create = event.version.room_id_is_create_hash and event.type != "m.room.create"
+    if len(listed) < len(set(event.auth_event_ids)) or (needs_create and create is None):
+        return Outcome.DROPPED
+    refusal = _refusal_by_auth_events(write, event, create)
+    verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED
+    write.place_outlier(received.encoded, received.form, verdict, refusal)
+    return _OUTCOMES[verdict]
+
+
+def _given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID | HashedEventID] | None:
+    """The entries of a given state, without what was rejected; None if an event of it is not here."""
+    entries: dict[StateKey, EventID | HashedEventID] = {}
+    stored = write.load(given.event_ids)
+    for event_id in given.event_ids:
+        one = stored.get(event_id)
+        if one is None or one.event.room_id != write.room_id or one.event.state_key is None:
+            return None
+        if one.verdict is not Verdict.REJECTED:
+            entries[(one.event.type, one.event.state_key)] = write.state_entry(one.event)
+    return entries
 
 
 def _create_of(write: RoomWrite, event: Event) -> StoredEvent | None:
@@ -190,7 +368,7 @@ def _refusal_by_auth_events(write: RoomWrite, event: Event, create: StoredEvent 
     rejected = {event_id for event_id, stored in listed.items() if stored.verdict is Verdict.REJECTED}
     if create is not None and create.verdict is Verdict.REJECTED:
         rejected.add(create.event.event_id)
-    events = [stored.event for stored in listed.values()]
+    events = [stored.for_rules for stored in listed.values()]
     create_event = None if create is None else create.event
     try:
         check_auth_events(event, events, create=create_event, rejected=rejected)
@@ -203,7 +381,7 @@ def _refusal_by_auth_events(write: RoomWrite, event: Event, create: StoredEvent 
 
 def _refusal_by_state(write: RoomWrite, event: Event, root: bytes, create: StoredEvent | None) -> str | None:
     keys = auth_types_for(event.type, event.sender, event.state_key, event.content, event.version)
-    state = write.state_at(root, (*keys, CREATE))
+    state = write.rules_state((*keys, CREATE), root)
     try:
         authorise(event, state, None if create is None else create.event)
     except AuthRejected as refused:

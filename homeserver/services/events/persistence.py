@@ -4,7 +4,7 @@ Everything that an event leaves behind is written here: the event, the state tha
 now, what it relates to, what it does to unread counts. Who may send what is decided before (authorisation.py).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -35,12 +35,13 @@ from homeserver.storage import rooms as room_rows
 from homeserver.storage.database import Transaction
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
 from homeserver.storage.event_edges import forget_heads, heads_under, insert_edges, insert_shadows
-from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict
+from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, first_place, place_before
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
+from homeserver.storage.waiting_events import gap_followers
 
 WRITTEN_AT_POSITION: Final = ("events", "room_roots", "memberships", "membership_changes")
 STRIPPED_TYPES: Final = (
@@ -52,6 +53,7 @@ STRIPPED_TYPES: Final = (
     "m.room.canonical_alias",
     "m.room.encryption",
 )
+HISTORY_SHARE: Final = 1_000  # of what lies between two places, that which an event from the past leaves before it
 NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
 
@@ -62,11 +64,12 @@ class _Added:
     pdu: bytes
     notified: EventNotified
     verdict_reason: str | None = None
+    is_history: bool = False  # events that are built on it were here before it
 
     @property
     def is_news(self) -> bool:
-        """Whether it has a position in the log: what was rejected has none."""
-        return self.stored.verdict is not Verdict.REJECTED
+        """Whether it gets a position in the log: what was rejected has none, nor what was brought in from the past."""
+        return not self.is_history and self.stored.place is not None
 
 
 class RoomWrite:
@@ -91,6 +94,17 @@ class RoomWrite:
         self._left_heads: set[EventID] = set()
         # For what is no head: the heads that it stands on.
         self._shadows: dict[EventID, set[EventID]] = {}
+        self._replaced_outliers: list[EventNid] = []
+        self._followed: dict[EventID, list[StoredEvent]] = {}  # what closes a gap, and what was built on it
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the room has any event."""
+        return not self._is_new or bool(self._added)
+
+    def is_built_on_head(self, event: Event) -> bool:
+        """Whether an event takes the place of a head, and so makes them no more."""
+        return bool(self._heads_under(event.prev_event_ids))
 
     def state(self, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
         """The state events under these keys, with what was added so far."""
@@ -116,17 +130,35 @@ class RoomWrite:
         return self._keep(stored, encoded.pdu_json, notifies=notifies)
 
     def place(
-        self, encoded: EncodedEvent, form: Form, verdict: Verdict, root_before: bytes, reason: str | None
+        self,
+        encoded: EncodedEvent,
+        form: Form,
+        verdict: Verdict,
+        root_before: bytes,
+        reason: str | None,
+        root_given_by: ServerName | None = None,
     ) -> StoredEvent:
         """Put an event that another server built where it belongs in the room's graph.
 
-        `root_before` is the state after what it is built on, `reason` why it was rejected or soft-failed. Only an
-        accepted event becomes a head and changes the current state. Raises NotMerged, having changed nothing.
+        `root_before` is the state after what it is built on, where it is not known here on the word of
+        `root_given_by`; `reason` is why it was rejected or soft-failed. Only an accepted event becomes a head and
+        changes the current state. Raises NotMerged, having changed nothing.
         """
-        stored = self._stored(encoded, form, verdict, root_before, None)
+        stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
         event = stored.event
-        built_on = self._heads_under(event.prev_event_ids)
+        followers = self._followers_over_gap(event.event_id)
         self._placed.add(event.event_id)
+        if followers:
+            self._followed[event.event_id] = followers
+        if any(follower.verdict is Verdict.ACCEPTED for follower in followers) or (
+            self.heads and not event.prev_event_ids
+        ):
+            if stored.place is not None:
+                stored = replace(stored, place=self._place_in_history(followers))
+            return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
+        for follower in followers:
+            self._shadows.setdefault(follower.event.event_id, set()).add(event.event_id)
+        built_on = self._heads_under(event.prev_event_ids)
         if verdict is Verdict.ACCEPTED:
             heads = (*(head for head in self.heads if head not in built_on), event.event_id)
             root = self.merged_root(heads, {event.event_id: stored})
@@ -138,10 +170,69 @@ class RoomWrite:
             self._shadows[event.event_id] = built_on
         return self._keep(stored, encoded.pdu_json, notifies=verdict is Verdict.ACCEPTED, reason=reason)
 
-    def merged_root(self, event_ids: Iterable[EventID], fresh: Mapping[EventID, StoredEvent] = NO_EVENTS) -> bytes:
-        """The state after several events: what one that is built on all of them has before it. Raises NotMerged."""
+    def place_outlier(self, encoded: EncodedEvent, form: Form, verdict: Verdict, reason: str | None) -> StoredEvent:
+        """Keep an event of which only its auth events are known: others may name it, and it has no place itself."""
+        stored = replace(self._stored(encoded, form, Verdict.REJECTED, None, None), verdict=verdict)
+        self._placed.add(stored.event.event_id)
+        return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason)
+
+    def _followers_over_gap(self, event_id: EventID) -> list[StoredEvent]:
+        """What is stored already and was built on an event that is only coming now."""
+        return list(self.load(gap_followers(self.tx, self.room_id, event_id)).values())
+
+    def _place_in_history(self, followers: Sequence[StoredEvent]) -> int:
+        """A place before what is built on an event, and behind everything that is there already."""
+        taken = [one.stored.place for one in self._added if one.stored.place is not None]
+        places = [one.place for one in followers if one.place is not None]
+        if places:
+            upper = min(places)
+            stored = place_before(self.tx, self.room_id, upper)
+            lower = max([place for place in (stored, *taken) if place is not None and place < upper], default=None)
+            if lower is None:
+                return upper - PLACE_STEP
+            if upper - lower > 1:
+                return lower + max(1, (upper - lower) // HISTORY_SHARE)
+        # Nothing is left between the two: rather out of order than not at all.
+        return min(first_place(self.tx, self.room_id), *taken) - PLACE_STEP
+
+    def add_state(self, entries: Mapping[StateKey, EventID | HashedEventID]) -> bytes:
+        """Keep a whole state that another server tells of; its root."""
+        updated = self._writer.states.with_nodes(
+            self.tx,
+            self.room_id,
+            lambda nodes: state_map.update(nodes, state_map.EMPTY_ROOT, entries),
+            self._parsed_nodes,
+        )
+        self._new_nodes.update(updated.new_nodes)
+        self._parsed_nodes.update(updated.parsed)
+        return updated.root
+
+    def state_entry(self, event: Event) -> EventID | HashedEventID:
+        """What a state holds of an event: in room versions 1 and 2, where IDs are given at will, its hash too."""
+        if self.version.event_ids_are_hashes:
+            return event.event_id
+        return HashedEventID(event.event_id, reference_hash(event.pdu, self.version))
+
+    def complete(self, known: StoredEvent, received: EncodedEvent, form: Form) -> None:
+        """Replace an event that had come with a wrong hash by its full form, if this is it."""
+        if known.form is not Form.WRONG_HASH or form is not Form.FULL or known.event.event_id in self._new_events:
+            return
+        full = event_rows.store_full(self.tx, known, received)
+        self.tx.after_commit(lambda: self._writer.states.events.replace(full))
+
+    def merged_root(
+        self,
+        event_ids: Iterable[EventID],
+        fresh: Mapping[EventID, StoredEvent] = NO_EVENTS,
+        given_root: bytes | None = None,
+    ) -> bytes:
+        """The state after several events: what one that is built on all of them has before it.
+
+        `given_root` stands for the state after those that are not here. Raises NotMerged.
+        """
         known = {**self.load(event_id for event_id in event_ids if event_id not in fresh), **fresh}
         roots = {root for stored in known.values() if (root := stored.root) is not None}
+        roots |= set() if given_root is None else {given_root}
         if not roots:
             return state_map.EMPTY_ROOT
         overlay = Overlay(self._parsed_nodes, {**self._new_events, **fresh})
@@ -150,10 +241,16 @@ class RoomWrite:
         self._parsed_nodes.update(merged.parsed)
         return merged.root
 
-    def state_at(self, root: bytes, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
-        """The state events under these keys in the state `root`."""
+    def rules_state(self, keys: Iterable[StateKey], root: bytes | None = None) -> dict[StateKey, Event]:
+        """The state events under these keys as the rules are to see them, in the current state or `root`."""
         return self._writer.states.select(
-            self.tx, self.room_id, root, keys, fresh=self._parsed_nodes, new_events=self._new_events
+            self.tx,
+            self.room_id,
+            self.root if root is None else root,
+            keys,
+            fresh=self._parsed_nodes,
+            new_events=self._new_events,
+            for_rules=True,
         )
 
     def _heads_under(self, event_ids: Iterable[EventID]) -> set[EventID]:
@@ -169,16 +266,18 @@ class RoomWrite:
         encoded: EncodedEvent,
         form: Form,
         verdict: Verdict,
-        root_before: bytes,
+        root_before: bytes | None,
         transaction: tuple[str, str] | None,
+        root_given_by: ServerName | None = None,
     ) -> StoredEvent:
         event = encoded.event
+        outlier = self.load([event.event_id]).get(event.event_id)
         replaces: EventID | None = None
         root_after: bytes | None = None
-        if event.state_key is not None and verdict is not Verdict.REJECTED:
+        if event.state_key is not None and root_before is not None and verdict is not Verdict.REJECTED:
             root_after, replaces = self._with_entry(root_before, event)
         return StoredEvent(
-            nid=EventNid(self.tx.next_ids("event_nid")),
+            nid=EventNid(self.tx.next_ids("event_nid")) if outlier is None else outlier.nid,
             event=event,
             log_position=None,
             place=None if verdict is Verdict.REJECTED else self._place + PLACE_STEP,
@@ -191,16 +290,37 @@ class RoomWrite:
             root_before=root_before,
             root_after=root_after,
             size_bytes=len(encoded.pdu_json),
+            root_given_by=root_given_by,
         )
 
-    def _keep(self, stored: StoredEvent, pdu: bytes, *, notifies: bool, reason: str | None = None) -> StoredEvent:
+    def _keep(
+        self,
+        stored: StoredEvent,
+        pdu: bytes,
+        *,
+        notifies: bool,
+        reason: str | None = None,
+        is_history: bool = False,
+    ) -> StoredEvent:
         notified = NOT_NOTIFIED
         if notifies:
             notified = self._writer.notifying.evaluate(self.tx, stored, self._head.current_root)
-        if stored.place is not None:
+        if stored.place is not None and not is_history:
             self._place = stored.place
             self.depth = max(self.depth, stored.event.depth)
-        self._added.append(_Added(stored, pdu, notified, reason))
+        outlier = self.load([stored.event.event_id]).get(stored.event.event_id)
+        if outlier is not None:
+            self._replaced_outliers.append(outlier.nid)
+            if outlier.form is Form.REDACTED:
+                stored = replace(
+                    stored,
+                    event=outlier.event,
+                    form=outlier.form,
+                    redacted_by=outlier.redacted_by,
+                    rules_content=outlier.rules_content,
+                )
+                pdu = encode_for(self.version, outlier.event.pdu)
+        self._added.append(_Added(stored, pdu, notified, reason, is_history))
         self._new_events[stored.event.event_id] = stored
         return stored
 
@@ -222,14 +342,18 @@ class RoomWrite:
             frozenset(writer.notifying.audience(tx, self.room_id, before).members) if not self._is_new else frozenset()
         )
         self._write_graph()
+        for nid in self._replaced_outliers:
+            event_rows.remove_outlier(tx, nid)
         for one in tuple(self._added):
-            if one.stored.verdict is Verdict.ACCEPTED:
+            if one.stored.verdict is Verdict.ACCEPTED and one.stored.place is not None:
                 self._write_beside(one, now_ms)
             if one.stored.event.event_id in self._placed:
                 self._redact_early(one.stored.event.event_id)
         for one in self._added:
             if not one.is_news:
                 event_rows.insert_event(tx, one.stored, one.pdu, verdict_reason=one.verdict_reason)
+            if one.stored.nid in self._replaced_outliers:
+                tx.after_commit(partial(writer.states.events.replace, one.stored))
         published: list[StoredEvent] = []
         changes: list[MembershipChange] = []
         news = [one for one in self._added if one.is_news]
@@ -254,9 +378,7 @@ class RoomWrite:
         """The state with an event in it, and the event that it replaces."""
         states = self._writer.states
         key = (event.type, event.state_key or "")
-        value: EventID | HashedEventID = event.event_id
-        if not self.version.event_ids_are_hashes:
-            value = HashedEventID(event.event_id, reference_hash(event.pdu, self.version))
+        value = self.state_entry(event)
         updated = states.with_nodes(
             self.tx,
             self.room_id,
@@ -327,6 +449,11 @@ class RoomWrite:
                 prev=[nids[event_id] for event_id in prev if event_id in nids],
                 auth=[nids[event_id] for event_id in _auth_edges(one.stored) if event_id in nids],
             )
+        for event_id, followers in self._followed.items():
+            for follower in followers:
+                nid = self._new_events[event_id].nid
+                if event_id in follower.event.prev_event_ids:
+                    insert_edges(self.tx, self.room_id, follower.nid, prev=[nid], auth=())
         if self._left_heads:
             forget_heads(self.tx, self.room_id, self._left_heads)
         for event_id, heads in self._shadows.items():
@@ -341,7 +468,7 @@ class RoomWrite:
             return
         if target.event.room_id != self.room_id or target.form is not Form.FULL:
             return
-        state = self.state_at(redacting.root_before or state_map.EMPTY_ROOT, (CREATE, POWER_LEVELS))
+        state = self.rules_state((CREATE, POWER_LEVELS), redacting.root_before or state_map.EMPTY_ROOT)
         if not may_redact(redaction, target.event, state):
             return
         event = redacted_event(target.event)
@@ -351,7 +478,7 @@ class RoomWrite:
         remove_relation(self.tx, target.nid)
         if target.place is not None:
             remove_notifications(self.tx, self.room_id, target.place)
-        self.tx.after_commit(lambda: self._writer.states.events.replace_by_redacted(redacted))
+        self.tx.after_commit(lambda: self._writer.states.events.replace(redacted))
         if target.event.state_key is not None:
             self._redact_what_shows(target.event, event)
 

@@ -20,15 +20,21 @@ from homeserver.storage.events import Form, StoredEvent, events_by_id
 from homeserver.storage.state_nodes import load_nodes
 
 T = TypeVar("T")
-RECENTLY_REDACTED: Final = 10_000
+RECENTLY_CHANGED: Final = 10_000
+FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
 
 
 class EventCache:
-    """Stored events by ID. An event never changes but by its redaction, which whoever writes it notes here."""
+    """Stored events by ID.
+
+    An event changes when it is redacted, and when one that was known without the states around it finds its place:
+    whoever writes that notes it here.
+    """
 
     def __init__(self, budget: CacheBudget) -> None:
         self._events: BoundedCache[EventID, StoredEvent] = BoundedCache("events", budget, _event_size)
-        self._redacted: dict[EventID, None] = {}
+        # A reader whose snapshot is older than a change must not bring the old form back.
+        self._changed: dict[EventID, int] = {}
 
     def get(self, event_id: EventID) -> StoredEvent | None:
         """The event, if it is at hand."""
@@ -37,16 +43,17 @@ class EventCache:
     def put(self, stored: StoredEvent) -> None:
         """Keep an event that was read from the database or was committed to it."""
         event_id = stored.event.event_id
-        # A reader whose snapshot is older than a redaction must not bring the old form back.
-        if event_id not in self._redacted or stored.form is not Form.FULL:
+        if _changes(stored) >= self._changed.get(event_id, 0):
             self._events.put(event_id, stored)
 
-    def replace_by_redacted(self, stored: StoredEvent) -> None:
-        """Forget the form that an event had before its redaction was committed."""
-        self._redacted[stored.event.event_id] = None
-        if len(self._redacted) > RECENTLY_REDACTED:
-            del self._redacted[next(iter(self._redacted))]
-        self._events.put(stored.event.event_id, stored)
+    def replace(self, stored: StoredEvent) -> None:
+        """Forget the form that an event had before a change of it was committed."""
+        event_id = stored.event.event_id
+        self._changed.pop(event_id, None)
+        self._changed[event_id] = _changes(stored)
+        if len(self._changed) > RECENTLY_CHANGED:
+            del self._changed[next(iter(self._changed))]
+        self._events.put(event_id, stored)
 
 
 class RoomStates:
@@ -112,14 +119,19 @@ class RoomStates:
         keys: Iterable[StateKey],
         fresh: Mapping[bytes, Node] | None = None,
         new_events: Mapping[EventID, StoredEvent] | None = None,
+        *,
+        for_rules: bool = False,
     ) -> dict[StateKey, Event]:
-        """The state events under these keys in the state `root`; keys without one are left out."""
+        """The state events under these keys in the state `root`; keys without one are left out.
+
+        `for_rules`: as the authorisation rules are to see them, whatever was redacted since.
+        """
         wanted = tuple(keys)
         found = self.with_nodes(tx, room_id, lambda nodes: state_map.get_many(nodes, root, wanted), fresh)
         ids = [event_id for event_id in found.values() if event_id is not None]
         events = self.load(tx, ids, new_events)
         return {
-            key: events[event_id].event
+            key: events[event_id].for_rules if for_rules else events[event_id].event
             for key, event_id in found.items()
             if event_id is not None and event_id in events
         }
@@ -193,6 +205,11 @@ class RoomStates:
                 tx.after_commit(partial(self.events.put, stored))
             found.update(loaded)
         return found
+
+
+def _changes(stored: StoredEvent) -> int:
+    """Which changes an event has been through; more of them is a greater number."""
+    return (stored.root_before is not None) + 2 * FORMS_IN_TURN.index(stored.form)
 
 
 def _event_size(stored: StoredEvent) -> int:

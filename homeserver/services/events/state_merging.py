@@ -196,7 +196,7 @@ class _Question:
 
     def _find(self, event_id: EventID) -> Event | None:
         stored = self._load(event_id)
-        return None if stored is None else stored.event
+        return None if stored is None else stored.for_rules
 
     def _auth_edges(self, event_id: EventID) -> tuple[EventID, ...] | None:
         event = self._find(event_id)

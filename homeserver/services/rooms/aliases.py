@@ -118,7 +118,7 @@ class RoomAliases:
 
 def _may_set_alias(write: RoomWrite, user_id: UserID) -> bool:
     member_key = ("m.room.member", user_id)
-    state = write.state((CREATE, POWER_LEVELS, member_key))
+    state = write.rules_state((CREATE, POWER_LEVELS, member_key))
     member = state.get(member_key)
     if member is None or member.content.get("membership") != "join":
         return False

@@ -73,7 +73,7 @@ def check_redaction(write: RoomWrite, draft: Draft) -> None:
     if target_id is None:
         return
     member_key = ("m.room.member", draft.sender)
-    state = write.state((CREATE, POWER_LEVELS, member_key))
+    state = write.rules_state((CREATE, POWER_LEVELS, member_key))
     member = state.get(member_key)
     if member is None or member.content.get("membership") != "join":
         raise Forbidden(NOT_IN_ROOM)

@@ -25,7 +25,7 @@ def find_authoriser(write: RoomWrite, user_id: UserID, current: Event | None, se
     Raises Forbidden when the user is in none of the rooms that allow it, UnableToAuthoriseJoin when this server is in
     none of them, UnableToGrantJoin when nobody here may invite.
     """
-    state = write.state((CREATE, JOIN_RULES, POWER_LEVELS))
+    state = write.rules_state((CREATE, JOIN_RULES, POWER_LEVELS))
     rules = state.get(JOIN_RULES)
     if rules is None or not is_restricted_rule(rules.content.get("join_rule"), write.version):
         return None
