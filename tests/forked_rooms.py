@@ -283,6 +283,26 @@ def build_in(
     return build_event(template, version, server, KEYS[server], assigned).event
 
 
+def is_allowed(history: History, proposal: Proposal, state: StateMap) -> bool:
+    """Whether somebody may say it in that state."""
+    event_id = EventID(f"$trial:{server_name_of_user(proposal.sender)}")
+    pdu = {
+        "type": proposal.type,
+        "room_id": history.room_id,
+        "sender": proposal.sender,
+        "content": proposal.content,
+        "prev_events": [],
+        "auth_events": [],
+        "depth": 0,
+        "origin_server_ts": 0,
+    }
+    if proposal.state_key is not None:
+        pdu["state_key"] = proposal.state_key
+    if proposal.redacts is not None:
+        pdu["redacts"] = proposal.redacts
+    return history.allows(view_event(pdu, history.version, event_id=event_id), state)
+
+
 class _Grower:
     def __init__(self, random: Random, version: RoomVersion, name: str) -> None:
         self.random = random
@@ -421,22 +441,7 @@ class _Grower:
         return old, proposal
 
     def _allows(self, proposal: Proposal, state: StateMap) -> bool:
-        event_id = EventID(f"$trial:{server_name_of_user(proposal.sender)}")
-        pdu = {
-            "type": proposal.type,
-            "room_id": self.history.room_id,
-            "sender": proposal.sender,
-            "content": proposal.content,
-            "prev_events": [],
-            "auth_events": [],
-            "depth": 0,
-            "origin_server_ts": 0,
-        }
-        if proposal.state_key is not None:
-            pdu["state_key"] = proposal.state_key
-        if proposal.redacts is not None:
-            pdu["redacts"] = proposal.redacts
-        return self.history.allows(view_event(pdu, self.version, event_id=event_id), state)
+        return is_allowed(self.history, proposal, state)
 
     # --- What users think of ---
 
