@@ -88,8 +88,8 @@ class StateMerging:
         Raises NotMerged when it would touch more than `limit` conflicted keys or events; None: whatever it costs.
         """
         asked = frozenset(roots)
-        if len(asked) == 1:
-            return Merged(next(iter(asked)))
+        if len(asked) < 2:
+            return Merged(next(iter(asked), state_map.EMPTY_ROOT))
         known = self._memo.get((room_id, asked))
         if known is not None:
             return known
