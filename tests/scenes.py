@@ -43,6 +43,7 @@ class Scene:
         *,
         after: Sequence[Event] = (),
         auth_state: StateMap | None = None,
+        redacts: EventID | None = None,
         time: int | None = None,
         depth: int | None = None,
     ) -> Event:
@@ -51,7 +52,7 @@ class Scene:
         heads = [event.event_id for event in after]
         event = build_in(
             history,
-            Proposal(event_type, sender, dict(content), state_key),
+            Proposal(event_type, sender, dict(content), state_key, redacts),
             heads,
             history.state_after(heads) if auth_state is None else auth_state,
             depth=1 + max((event.depth for event in after), default=0) if depth is None else depth,
@@ -61,6 +62,14 @@ class Scene:
             history.room_id = room_id_of_create(event.pdu, self.version)
         history.add(event)
         return event
+
+    def say(self, sender: UserID, body: str = "hello", *, after: Sequence[Event]) -> Event:
+        """A message."""
+        return self.send(sender, "m.room.message", {"body": body}, None, after=after)
+
+    def redact(self, sender: UserID, target: Event, *, after: Sequence[Event]) -> Event:
+        """A redaction."""
+        return self.send(sender, "m.room.redaction", {}, None, after=after, redacts=target.event_id)
 
     def member(
         self, user: UserID, membership: str, *, sender: UserID | None = None, after: Sequence[Event], **how: Any

@@ -147,28 +147,39 @@ class RoomWrite:
         stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
         event = stored.event
         followers = self._followers_over_gap(event.event_id)
-        self._placed.add(event.event_id)
-        if followers:
-            self._followed[event.event_id] = followers
-        if any(follower.verdict is Verdict.ACCEPTED for follower in followers) or (
-            self.heads and not event.prev_event_ids
-        ):
-            if stored.place is not None:
-                stored = replace(stored, place=self._place_in_history(followers))
-            return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
-        for follower in followers:
-            self._shadows.setdefault(follower.event.event_id, set()).add(event.event_id)
+        is_followed = any(follower.verdict is Verdict.ACCEPTED for follower in followers)
+        is_accepted = verdict is Verdict.ACCEPTED
         built_on = self._heads_under(event.prev_event_ids)
-        if verdict is Verdict.ACCEPTED:
-            heads = (*(head for head in self.heads if head not in built_on), event.event_id)
-            root = self.merged_root(heads, {event.event_id: stored})
-            self.root, self.heads = root, heads
-            self._left_heads |= built_on
-            for shadow in self._shadows.values():
-                shadow -= built_on
+        heads = tuple(head for head in self.heads if head not in built_on)
+        if is_followed or (self.heads and not event.prev_event_ids):
+            if not built_on:
+                if stored.place is not None:
+                    stored = replace(stored, place=self._place_in_history(followers))
+                self._note_placed(event.event_id, followers)
+                return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
+            self._set_heads(heads, self.merged_root(heads), built_on)
+        elif is_accepted:
+            heads = (*heads, event.event_id)
+            self._set_heads(heads, self.merged_root(heads, {event.event_id: stored}), built_on)
         else:
             self._shadows[event.event_id] = built_on
-        return self._keep(stored, encoded.pdu_json, notifies=verdict is Verdict.ACCEPTED, reason=reason)
+        self._note_placed(event.event_id, followers)
+        if not is_followed:
+            stands_on = {event.event_id} if is_accepted else built_on
+            for follower in followers:
+                self._shadows.setdefault(follower.event.event_id, set()).update(stands_on)
+        return self._keep(stored, encoded.pdu_json, notifies=is_accepted, reason=reason)
+
+    def _set_heads(self, heads: tuple[EventID, ...], root: bytes, left: set[EventID]) -> None:
+        self.root, self.heads = root, heads
+        self._left_heads |= left
+        for shadow in self._shadows.values():
+            shadow -= left
+
+    def _note_placed(self, event_id: EventID, followers: list[StoredEvent]) -> None:
+        self._placed.add(event_id)
+        if followers:
+            self._followed[event_id] = followers
 
     def place_outlier(self, encoded: EncodedEvent, form: Form, verdict: Verdict, reason: str | None) -> StoredEvent:
         """Keep an event of which only its auth events are known: others may name it, and it has no place itself."""
@@ -193,7 +204,7 @@ class RoomWrite:
             if upper - lower > 1:
                 return lower + max(1, (upper - lower) // HISTORY_SHARE)
         # Nothing is left between the two: rather out of order than not at all.
-        return min(first_place(self.tx, self.room_id), *taken) - PLACE_STEP
+        return min([first_place(self.tx, self.room_id), *taken]) - PLACE_STEP
 
     def add_state(self, entries: Mapping[StateKey, EventID | HashedEventID]) -> bytes:
         """Keep a whole state that another server tells of; its root."""
