@@ -22,7 +22,7 @@ from homeserver.core.hashing import create_event_id_of, event_id_of_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.signing import SigningKey
+from homeserver.core.signing import Signer
 from homeserver.core.unpadded_base64 import encode_base64
 
 # Some servers count an empty `unsigned` too, and would refuse what the specification allows by these few bytes.
@@ -49,7 +49,7 @@ def build_event(
     template: EventTemplate,
     version: RoomVersion,
     server_name: ServerName,
-    key: SigningKey,
+    key: Signer,
     assigned_event_id: EventID | None = None,
 ) -> EncodedEvent:
     """The event that a template makes, signed by `server_name`.
@@ -64,7 +64,8 @@ def build_event(
         encode = encode_checked
     pdu["hashes"] = {"sha256": encode_base64(hashlib.sha256(encode(pdu)).digest())}
     signed_json = encode(redact(pdu, version))
-    pdu["signatures"] = {server_name: {key.key_id: key.sign(signed_json)}}
+    key_id, signature = key.key_and_signature(signed_json)
+    pdu["signatures"] = {server_name: {key_id: signature}}
     pdu_json = encode(pdu)
     if len(pdu_json) > _BUILT_LIMIT_BYTES:
         raise EventTooLarge(f"an event must not be larger than {_BUILT_LIMIT_BYTES} bytes")

@@ -6,7 +6,7 @@ Where the keys of other servers come from, and when they are valid, is in servic
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
@@ -58,6 +58,13 @@ class VerifyKey:
         return True
 
 
+class Signer(Protocol):
+    """Signs in a server's name: with one key, or with whichever of its keys is in use."""
+
+    def key_and_signature(self, message: bytes) -> tuple[KeyID, str]:
+        """The key that is in use, and its signature over `message` in unpadded base64."""
+
+
 class SigningKey:
     """A whole Ed25519 key of this server. It never shows its secret but to the key file."""
 
@@ -93,11 +100,15 @@ class SigningKey:
         """The signature over `message`, in unpadded base64."""
         return encode_base64(crypto_sign(message, self._secret)[:_SIGNATURE_BYTES])
 
+    def key_and_signature(self, message: bytes) -> tuple[KeyID, str]:
+        """See Signer."""
+        return self.key_id, self.sign(message)
+
     def __repr__(self) -> str:
         return f"SigningKey({self.key_id!r})"
 
 
-def sign_json(obj: Mapping[str, Any], server: str, key: SigningKey) -> dict[str, Any]:
+def sign_json(obj: Mapping[str, Any], server: str, key: Signer) -> dict[str, Any]:
     """A copy of `obj` with the signature of `server` (or of a user, for their keys) added. Raises BadJson."""
     return _with_signature(obj, server, key, _signed_json(obj))
 
@@ -107,7 +118,7 @@ def verify_json(obj: Mapping[str, Any], server: str, key: VerifyKey) -> None:
     _verify(obj, server, key, _signed_json(obj))
 
 
-def sign_event(pdu: Mapping[str, Any], version: RoomVersion, server: ServerName, key: SigningKey) -> dict[str, Any]:
+def sign_event(pdu: Mapping[str, Any], version: RoomVersion, server: ServerName, key: Signer) -> dict[str, Any]:
     """A copy of a hashed PDU with the signature of `server` over its redacted form. Raises BadEvent, BadJson."""
     return _with_signature(pdu, server, key, reference_json(pdu, version))
 
@@ -161,10 +172,11 @@ def _signatures_by(obj: Mapping[str, Any], server: str) -> Mapping[str, Any]:
     return by_server if isinstance(by_server, dict) else {}
 
 
-def _with_signature(obj: Mapping[str, Any], server: str, key: SigningKey, message: bytes) -> dict[str, Any]:
+def _with_signature(obj: Mapping[str, Any], server: str, key: Signer, message: bytes) -> dict[str, Any]:
     signatures = obj.get("signatures")
     others = signatures if isinstance(signatures, dict) else {}
-    by_server = {**_signatures_by(obj, server), key.key_id: key.sign(message)}
+    key_id, signature = key.key_and_signature(message)
+    by_server = {**_signatures_by(obj, server), key_id: signature}
     return {**obj, "signatures": {**others, server: by_server}}
 
 

@@ -16,7 +16,7 @@ from homeserver.core.event_format import depth_limit
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.signing import SigningKey
+from homeserver.core.signing import Signer
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
@@ -46,7 +46,7 @@ class EventCreation:
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
-        signing_key: SigningKey,
+        signing_key: Signer,
     ) -> None:
         self.writer = writer
         self._clock = clock
