@@ -1,0 +1,1 @@
+"""Runs SyTest, Matrix's black-box suite in Perl, against this project's server. The plug-in is in sytest-compat/."""
