@@ -90,6 +90,7 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
+from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
@@ -130,6 +131,7 @@ from homeserver.storage.schema import sweep_all
 DRAIN_S: Final = 5.0
 ACKNOWLEDGED_EVERY_S: Final = 5.0
 SWEEP_EVERY_S: Final = 600.0
+COLLECT_EVERY_S: Final = 3_600.0
 ROWS_PER_SWEEP: Final = 500
 
 log = get_logger(__name__)
@@ -305,6 +307,8 @@ class Columba:
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
         self._loops.run_once("events that waited", assembled.intake.resume)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
+        collection = StateCollection(database, self._clock)
+        self._loops.start("collection of states", collection.collect_due, COLLECT_EVERY_S)
         self._loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
         # What was made so far stays: the collector need not look at it again and again.
         gc.collect()

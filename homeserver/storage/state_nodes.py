@@ -4,7 +4,7 @@ What a node is and how nodes make up a map is in core/state_nodes.py and core/st
 event or position is in the tables of events and rooms.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,8 +42,8 @@ def load_subtree(tx: Transaction, room_id: RoomID, root: bytes) -> dict[bytes, N
 def load_subtree_bodies(tx: Transaction, room_id: RoomID, root: bytes) -> dict[bytes, bytes]:
     """As `load_subtree`, but the bytes as they are stored: for a verification."""
     bodies: dict[bytes, bytes] = {}
-    for level in _levels(tx, room_id, {root}, bodies.keys()):
-        bodies.update(level)
+    for some in _levels(tx, room_id, {root}, frozenset(), bodies):
+        bodies.update(some)
     return bodies
 
 
@@ -83,7 +83,7 @@ def survey_nodes(tx: Transaction, room_id: RoomID, kept_roots: Iterable[bytes]) 
     Raises MissingNodes when a kept root lacks some: then nothing of the room may be deleted by what is reached.
     """
     roots = frozenset(kept_roots)
-    reached = frozenset(_reach(tx, room_id, roots, set()))
+    reached = frozenset(_reach(tx, room_id, roots, frozenset()))
     garbage = tuple(digest for (row,) in tx.all(DIGESTS, room_id=room_id) if (digest := bytes(row)) not in reached)
     return Survey(roots, reached, garbage)
 
@@ -96,8 +96,7 @@ def collect_surveyed(
     Only roots that are new since the survey are walked. `kept_roots` must be read in this transaction, after a write
     to the row by which writers of this room's state wait for one another: so no root can be on its way meanwhile.
     """
-    reached = set(survey.reached)
-    rescued = _reach(tx, room_id, frozenset(kept_roots) - survey.roots, reached)
+    rescued = _reach(tx, room_id, frozenset(kept_roots) - survey.roots, survey.reached)
     return delete_nodes(tx, room_id, [digest for digest in some if digest not in rescued])
 
 
@@ -111,25 +110,37 @@ def collect(tx: Transaction, room_id: RoomID, kept_roots: Iterable[bytes], limit
     return delete_nodes(tx, room_id, survey.garbage[:limit])
 
 
-def _reach(tx: Transaction, room_id: RoomID, roots: frozenset[bytes], known: set[bytes]) -> set[bytes]:
-    """The nodes below some roots that are not in `known` already."""
+def _reach(tx: Transaction, room_id: RoomID, roots: frozenset[bytes], known: frozenset[bytes]) -> set[bytes]:
+    """The nodes below some roots that are neither known already nor below such."""
     reached: set[bytes] = set()
-    for level in _levels(tx, room_id, set(roots), known, must_exist=True):
-        reached.update(level)
-        known.update(level)
+    for some in _levels(tx, room_id, roots, known, reached, must_exist=True):
+        reached.update(some)
     return reached
 
 
 def _levels(
-    tx: Transaction, room_id: RoomID, level: set[bytes], known: Iterable[bytes], *, must_exist: bool = False
+    tx: Transaction,
+    room_id: RoomID,
+    roots: Iterable[bytes],
+    known: Container[bytes],
+    reached: Container[bytes],
+    *,
+    must_exist: bool = False,
 ) -> Iterator[dict[bytes, bytes]]:
-    """The nodes below some roots, level by level. What the caller has put into `known` is not loaded."""
-    while level := level.difference(FIXED_NODES, known):
-        bodies = load_bodies(tx, room_id, level)
-        if must_exist and len(bodies) < len(level):
-            raise MissingNodes(level - bodies.keys())
-        yield bodies
-        level = {child for body in bodies.values() for child in child_digests(body)}
+    """The nodes below some roots, level by level, some at a time: the caller puts them into `reached`.
+
+    What is `known` is not loaded, nor what is below it.
+    """
+    level = set(roots)
+    while level := {digest for digest in level if not (digest in FIXED_NODES or digest in known or digest in reached)}:
+        below: set[bytes] = set()
+        for some in _slices(list(level), DIGESTS_PER_STATEMENT):
+            bodies = load_bodies(tx, room_id, some)
+            if must_exist and len(bodies) < len(some):
+                raise MissingNodes(set(some) - bodies.keys())
+            yield bodies
+            below.update(child for body in bodies.values() for child in child_digests(body))
+        level = below
 
 
 def _slices(digests: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

@@ -15,6 +15,7 @@ from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
+from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.early_redactions import note_early_redaction
 from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
@@ -71,6 +72,7 @@ class Workload:
         database.write(insert_waiting, self.room_id, waiting, [absent])
         database.write(insert_shadows, self.room_id, elsewhere, [self.thread_root])
         database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
+        database.write(note_collectable, self.room_id, self.world.clock.now_ms())
 
     def text(self, words: str) -> str:
         """Words that are new in every run."""

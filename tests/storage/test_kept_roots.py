@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from homeserver.core.identifiers import RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.kept_roots import NamedRoots, all_kept_roots, kept_roots
+from homeserver.storage.kept_roots import NamedRoots, all_kept_roots, count_stateless, kept_roots
 from homeserver.storage.rooms import insert_root
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
@@ -73,5 +73,9 @@ def test_kept_roots_are_all_those_that_anything_in_the_room_names(
             }
             assert db.read(kept_roots, room_id, after_nid=after_nid) == at_events | beside
             if not after_nid:
-                expected = NamedRoots(frozenset(at_events | beside), max(of_room, default=0))
+                stateless = sum(named.root_before is None for named in of_room.values())
+                expected = NamedRoots(frozenset(at_events | beside), max(of_room, default=0), stateless)
                 assert db.read(all_kept_roots, room_id) == expected
+            until = [named for nid, named in of_room.items() if nid <= after_nid]
+            stateless = sum(named.root_before is None for named in until)
+            assert db.read(count_stateless, room_id, upto_nid=after_nid) == stateless

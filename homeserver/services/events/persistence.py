@@ -32,6 +32,7 @@ from homeserver.services.events.state_merging import Overlay, StateMerging
 from homeserver.storage import events as event_rows
 from homeserver.storage import memberships as membership_rows
 from homeserver.storage import rooms as room_rows
+from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Transaction
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
 from homeserver.storage.event_edges import forget_heads, heads_under, insert_edges, insert_shadows
@@ -95,6 +96,7 @@ class RoomWrite:
         # For what is no head: the heads that it stands on.
         self._shadows: dict[EventID, set[EventID]] = {}
         self._replaced_outliers: list[EventNid] = []
+        self._has_merged = False
         self._followed: dict[EventID, list[StoredEvent]] = {}  # what closes a gap, and what was built on it
 
     @property
@@ -248,6 +250,7 @@ class RoomWrite:
             return state_map.EMPTY_ROOT
         overlay = Overlay(self._parsed_nodes, {**self._new_events, **fresh})
         merged = self._writer.merging.merge(self.tx, self.room_id, self.version, roots, overlay)
+        self._has_merged |= len(roots) > 1
         self._new_nodes.update(merged.new_nodes)
         self._parsed_nodes.update(merged.parsed)
         return merged.root
@@ -342,6 +345,9 @@ class RoomWrite:
             return ()
         now_ms = writer.clock.now_ms()
         store_nodes(tx, self.room_id, self._new_nodes)
+        # A merged state of several heads is named by no event; what matters is when it is replaced.
+        if self._has_merged or len(self._head.heads) > 1:
+            note_collectable(tx, self.room_id, now_ms)
         head = replace(self._head, current_root=self.root, heads=self.heads, depth=self.depth, last_place=self._place)
         if self._is_new:
             room_rows.insert_room(tx, head, created_ms=now_ms)
