@@ -1,0 +1,1 @@
+"""Columba and Synapse as two servers of one network: what their users do together."""
