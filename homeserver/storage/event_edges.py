@@ -61,6 +61,23 @@ def next_events(tx: Transaction, event_id: EventID, *, limit: int) -> list[Event
     return [EventID(row[1]) for row in rows]
 
 
+ABOVE = """
+    WITH RECURSIVE above(event_nid) AS (
+        SELECT event_nid FROM events WHERE event_id IN :event_ids[text] AND room_id = :room_id
+        UNION
+        SELECT g.source_nid FROM above a
+          JOIN event_edges g ON g.room_id = :room_id AND g.target_nid = a.event_nid AND g.kind = :kind)
+    SELECT e.event_id FROM above a JOIN events e ON e.event_nid = a.event_nid WHERE e.event_id IN :among[text]"""
+
+
+def events_above(
+    tx: Transaction, room_id: RoomID, event_ids: Iterable[EventID], *, among: Iterable[EventID]
+) -> set[EventID]:
+    """Those `among` some events that are among the first ones, or built on them, however far above."""
+    rows = tx.all(ABOVE, room_id=room_id, event_ids=list(event_ids), among=list(among), kind=int(EdgeKind.PREV))
+    return {EventID(row[0]) for row in rows}
+
+
 INSERT_SHADOW = """
     INSERT INTO shadowed_heads (room_id, event_id, head_id) VALUES (:room_id, :event_id, :head_id)
     ON CONFLICT (room_id, event_id, head_id) DO NOTHING"""

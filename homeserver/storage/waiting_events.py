@@ -33,8 +33,8 @@ INSERT = """
 
 
 def insert_waiting(tx: Transaction, room_id: RoomID, waiting: WaitingEvent, missing: Iterable[EventID]) -> None:
-    """Let an event wait for those that it lacks."""
-    tx.run(
+    """Let an event wait for those that it lacks. Where one of this ID waits already, that one stays."""
+    inserted = tx.run(
         INSERT,
         room_id=room_id,
         event_id=waiting.event_id,
@@ -44,7 +44,8 @@ def insert_waiting(tx: Transaction, room_id: RoomID, waiting: WaitingEvent, miss
         received_ms=waiting.received_ms,
         size=len(waiting.pdu),
     )
-    insert_gaps(tx, room_id, waiting.event_id, missing)
+    if inserted:
+        insert_gaps(tx, room_id, waiting.event_id, missing)
 
 
 INSERT_GAP = """
@@ -130,11 +131,12 @@ def trim_waiting(tx: Transaction, room_id: RoomID, *, most: int, most_bytes: int
         size += row[1]
         if number >= most or size > most_bytes:
             too_many.append(EventID(row[0]))
-    _forget(tx, room_id, too_many)
+    forget_waiting(tx, room_id, too_many)
     return len(too_many)
 
 
-def _forget(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> None:
+def forget_waiting(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> None:
+    """Let events wait no more, and forget what they lacked."""
     if event_ids:
         tx.run(DELETE, room_id=room_id, event_ids=list(event_ids))
         tx.run(FORGET_GAPS, room_id=room_id, event_ids=list(event_ids))

@@ -10,6 +10,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import (
     auth_followers,
+    events_above,
     forget_heads,
     heads_under,
     insert_edges,
@@ -84,6 +85,29 @@ def test_followers_are_those_that_name_an_event(
             assert [each for page in pages for each in page] == [(nid, id_of(nid)) for nid in listing_it]
             assert all(len(page) == size for page in pages[:-1])
     assert db.read(auth_followers, EventID("$unknown"), limit=1) == []
+
+
+@WITH_DATABASE
+@given(st.lists(NAMED, max_size=20), st.frozensets(NIDS, max_size=3), st.frozensets(NIDS))
+def test_events_above_others_are_those_that_a_walk_finds(
+    db: SyncDatabase, names: list[Named], begun: frozenset[EventNid], among: frozenset[EventNid]
+) -> None:
+    def write(tx: Transaction) -> None:
+        empty(tx, ("events", "event_edges"))
+        for nid in range(1, EVENTS + 1):
+            insert_bare_event(tx, nid, id_of(nid), room_of(nid))
+        for named in names:
+            named.insert(tx)
+
+    db.write(write)
+
+    for room_id in ROOMS:
+        of_room = [named for named in names if room_of(named.source) == room_id]
+        reached = {nid for nid in begun if room_of(nid) == room_id}
+        while above := {named.source for named in of_room if not reached.isdisjoint(named.prev)} - reached:
+            reached |= above
+        found = db.read(events_above, room_id, map(id_of, begun), among=map(id_of, among))
+        assert found == {id_of(nid) for nid in reached & among}
 
 
 def pages_of_followers(tx: Transaction, event_id: EventID, size: int) -> list[list[tuple[EventNid, EventID]]]:

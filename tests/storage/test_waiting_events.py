@@ -14,6 +14,7 @@ from homeserver.storage.waiting_events import (
     KEPT_MS,
     WaitingEvent,
     close_gaps,
+    forget_waiting,
     insert_gaps,
     insert_waiting,
     missing_events,
@@ -80,8 +81,10 @@ class Wait:
 
     def apply(self, db: SyncDatabase, model: Model) -> None:
         db.write(insert_waiting, self.room_id, self.waiting, self.missing)
-        model.waiting.setdefault((self.room_id, self.waiting.event_id), self.waiting)
-        model.lack(self.room_id, self.waiting.event_id, self.missing)
+        place = self.room_id, self.waiting.event_id
+        if place not in model.waiting:
+            model.waiting[place] = self.waiting
+            model.lack(*place, self.missing)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,18 @@ class Trim:
 
 
 @dataclass(frozen=True)
+class Forget:
+    """Events wait no more."""
+
+    room_id: RoomID
+    event_ids: frozenset[EventID]
+
+    def apply(self, db: SyncDatabase, model: Model) -> None:
+        db.write(forget_waiting, self.room_id, sorted(self.event_ids))
+        model.forget({(self.room_id, event_id) for event_id in self.event_ids})
+
+
+@dataclass(frozen=True)
 class SweepWaiting:
     """Old events go, at most so many."""
 
@@ -164,7 +179,7 @@ class SweepGaps:
         model.gaps -= gone
 
 
-Step = Wait | Lack | Store | Trim | SweepWaiting | SweepGaps
+Step = Wait | Lack | Store | Trim | Forget | SweepWaiting | SweepGaps
 
 ROOM_IDS = st.sampled_from(ROOMS)
 IDS = st.sampled_from(EVENT_IDS)
@@ -184,6 +199,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Lack, ROOM_IDS, IDS, MISSING),
     st.builds(Store, ROOM_IDS, IDS),
     st.builds(Trim, ROOM_IDS, st.integers(0, 5), st.integers(0, 40)),
+    st.builds(Forget, ROOM_IDS, st.frozensets(IDS, max_size=3)),
     st.builds(SweepWaiting, st.integers(0, 4)),
     st.builds(SweepGaps, st.integers(0, 4)),
 )

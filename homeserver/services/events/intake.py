@@ -15,7 +15,7 @@ from homeserver.core.auth_selection import CREATE, auth_types_for
 from homeserver.core.canonical_json import decode_checked
 from homeserver.core.errors import AuthRejected
 from homeserver.core.event import EncodedEvent, Event, is_create, view_event
-from homeserver.core.hashing import create_event_id_of
+from homeserver.core.hashing import create_event_id_of, reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
@@ -31,6 +31,7 @@ from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import (
     WaitingEvent,
     close_gaps,
+    forget_waiting,
     insert_gaps,
     insert_waiting,
     ready_events,
@@ -194,7 +195,9 @@ class Intake:
             elif known is not None and known.root is not None:
                 step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
                 write.complete(known, one.encoded, one.form)
-            elif missing := _missing_ancestors(write, event):
+            elif (missing := _missing_ancestors(write, event)) is None or write.is_under_itself(event):
+                step.outcomes[event.event_id] = Outcome.DROPPED
+            elif missing:
                 waiting_event = WaitingEvent(
                     event.event_id, one.encoded.pdu_json, one.form, received_from, self._clock.now_ms()
                 )
@@ -211,6 +214,7 @@ class Intake:
             queue.popleft()
         if is_released:
             step.has_released = step.has_released or bool(queue)
+            forget_waiting(tx, room_id, [one for one, what in step.outcomes.items() if what is Outcome.DROPPED])
         else:
             step.left = tuple(queue)
         if write is not None:
@@ -242,12 +246,16 @@ class Intake:
         if write is None:
             return step
         known = write.load([event.event_id]).get(event.event_id)
+        if _is_out_of_place(write, event, known):
+            return step
         if known is not None and known.root is not None:
             step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
             return step
         missing = _missing_ancestors(write, event)
         state = _given_entries(write, given)
-        if state is None or _begins(event) or not set(missing) <= set(event.prev_event_ids):
+        if missing is None or state is None or _begins(event) or write.is_under_itself(event):
+            return step
+        if not _has_auth_events(write, event):
             return step
         given_root = write.add_state(state)
         try:
@@ -287,21 +295,36 @@ def _may_begin(event: Event) -> bool:
 
 
 def _is_out_of_place(write: RoomWrite, event: Event, known: StoredEvent | None) -> bool:
-    """Whether an event's ID is taken in another room, or it would begin a room that has begun."""
+    """Whether an event's ID is that of another one, or it would begin a room that has begun, or follow itself."""
     if known is not None:
-        return known.event.room_id != write.room_id
-    return _begins(event) and write.has_begun
+        return not _is_same(known.event, event)
+    return (_begins(event) and write.has_begun) or event.event_id in (*event.prev_event_ids, *event.auth_event_ids)
 
 
-def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID]:
+def _is_same(known: Event, event: Event) -> bool:
+    """Whether two events of one ID are one, redacted or not: where servers choose the IDs, they need not be."""
+    if known.room_id != event.room_id:
+        return False
+    version = event.version
+    return version.event_ids_are_hashes or reference_hash(known.pdu, version) == reference_hash(event.pdu, version)
+
+
+def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID] | None:
+    """What an event names that is not here; None if it is built on another room, so that it never can be judged."""
     named = dict.fromkeys((*event.prev_event_ids, *event.auth_event_ids))
     found = write.load(named)
+    if any(found[one].event.room_id != write.room_id for one in event.prev_event_ids if one in found):
+        return None
     # What is known without a state around it is no ground to stand on; as an auth event it will do.
     return [
         event_id
         for event_id in named
         if event_id not in found or (event_id in event.prev_event_ids and found[event_id].root is None)
     ]
+
+
+def _has_auth_events(write: RoomWrite, event: Event) -> bool:
+    return len(write.load(event.auth_event_ids)) == len(set(event.auth_event_ids))
 
 
 def _judge(
@@ -332,9 +355,8 @@ def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
     if known is not None:
         return _OUTCOMES[known.verdict]
     create = _create_of(write, event)
-    listed = write.load(event.auth_event_ids)
     needs_create = event.version.room_id_is_create_hash and event.type != "m.room.create"
-    if len(listed) < len(set(event.auth_event_ids)) or (needs_create and create is None):
+    if not _has_auth_events(write, event) or (needs_create and create is None):
         return Outcome.DROPPED
     refusal = _refusal_by_auth_events(write, event, create)
     verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED

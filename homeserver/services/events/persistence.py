@@ -35,7 +35,7 @@ from homeserver.storage import rooms as room_rows
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Transaction
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
-from homeserver.storage.event_edges import forget_heads, heads_under, insert_edges, insert_shadows
+from homeserver.storage.event_edges import events_above, forget_heads, heads_under, insert_edges, insert_shadows
 from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, first_place, place_before
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
@@ -107,6 +107,28 @@ class RoomWrite:
     def is_built_on_head(self, event: Event) -> bool:
         """Whether an event takes the place of a head, and so makes them no more."""
         return bool(self._heads_under(event.prev_event_ids))
+
+    def is_under_itself(self, event: Event) -> bool:
+        """Whether an event is built on heads that are built on it, so that placing it would leave none of them.
+
+        Only where servers choose the IDs can they name what is not made yet.
+        """
+        if self.version.event_ids_are_hashes:
+            return False
+        reached = {follower.event.event_id for follower in self._followers_over_gap(event.event_id)}
+        heads = self._heads_under(event.prev_event_ids) if reached else set()
+        if not heads:
+            return False
+        prev_ids = {event_id: stored.event.prev_event_ids for event_id, stored in self._new_events.items()}
+        asked = heads.union(*prev_ids.values())
+        before = 0
+        while len(reached) > before:
+            before = len(reached)
+            reached |= events_above(self.tx, self.room_id, reached, among=asked)
+            reached |= {event_id for event_id, prev in prev_ids.items() if not reached.isdisjoint(prev)}
+            for closing in reached & self._followed.keys():
+                reached |= {follower.event.event_id for follower in self._followed[closing]}
+        return not reached.isdisjoint(heads)
 
     def state(self, keys: Iterable[StateKey]) -> dict[StateKey, Event]:
         """The state events under these keys, with what was added so far."""
