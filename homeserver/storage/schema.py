@@ -25,6 +25,7 @@ from homeserver.storage import (
     login_tokens,
     memberships,
     notifications,
+    own_keys,
     profiles,
     push_rules,
     receipts,
@@ -32,6 +33,7 @@ from homeserver.storage import (
     relations,
     rooms,
     state_nodes,
+    server_keys,
     to_device,
     waiting_events,
 )
@@ -59,6 +61,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *memberships.TABLES,
     *notifications.TABLES,
     *profiles.TABLES,
+    *own_keys.TABLES,
     *push_rules.TABLES,
     *receipts.TABLES,
     *registration_tokens.TABLES,
@@ -66,6 +69,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *rooms.TABLES,
     *state_nodes.TABLES,
     *to_device.TABLES,
+    *server_keys.TABLES,
     *waiting_events.TABLES,
     # one line per family, in the order of the alphabet
 )

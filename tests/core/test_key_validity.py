@@ -3,14 +3,21 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homeserver.core.errors import BadJson, BadKey, BadSignature
 from homeserver.core.identifiers import KeyID, ServerName
 from homeserver.core.key_validity import (
     COMPROMISED_KEYS,
     LONGEST_VALIDITY_MS,
+    MOST_CURRENT_KEYS,
+    MOST_OLD_KEYS,
     PublishedKey,
+    key_document,
     may_have_signed,
+    may_sign_requests,
+    merge_published,
     parse_published_keys,
 )
 from homeserver.core.room_versions import V11, RoomVersion
@@ -171,3 +178,121 @@ def test_a_document_that_canonical_json_cannot_carry_is_refused() -> None:
 
     with pytest.raises(BadJson):
         parse_published_keys(signed, SERVER, fetched_ms=NOW_MS)
+
+
+def test_requests_are_signed_by_keys_that_are_published_at_that_moment() -> None:
+    current = PublishedKey(KEY.verify_key, NOW_MS)
+
+    assert may_sign_requests(current, NOW_MS)
+    assert not may_sign_requests(current, NOW_MS + 1)
+    assert not may_sign_requests(PublishedKey(KEY.verify_key, NOW_MS + 5, NOW_MS + 5), NOW_MS)
+    assert not may_sign_requests(PublishedKey(COMPROMISED, NOW_MS), NOW_MS)
+
+
+@pytest.mark.parametrize(("name", "most"), [("verify_keys", MOST_CURRENT_KEYS), ("old_verify_keys", MOST_OLD_KEYS)])
+def test_a_document_with_too_many_keys_is_refused(name: str, most: int) -> None:
+    entry = {"key": OLD_KEY.verify_key.to_base64(), "expired_ts": 1}
+    many = {f"ed25519:x{number}": entry for number in range(most)}
+    if name == "verify_keys":
+        many[KEY.key_id] = {"key": KEY.verify_key.to_base64()}
+
+    with pytest.raises(BadKey, match="more than"):
+        parsed(**{name: {**many, "ed25519:y": entry}})
+
+
+# What is known, and what a document says now, of the same key and of others.
+
+KEYS = [SigningKey(name, bytes([seed]) * 32).verify_key for seed, name in enumerate(("a", "b", "a"))]
+TIMES = st.integers(NOW_MS - 10, NOW_MS + 10)
+
+
+@st.composite
+def published_keys(draw: st.DrawFn) -> list[PublishedKey]:
+    """Some of the keys, each current or old."""
+    found = []
+    for key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
+        until_ms = draw(TIMES)
+        found.append(PublishedKey(key, until_ms, draw(st.none() | st.just(until_ms))))
+    return found
+
+
+def merged(known: list[PublishedKey], published: list[PublishedKey], *, is_from_origin: bool) -> list[PublishedKey]:
+    return merge_published(known, published, fetched_ms=NOW_MS, is_from_origin=is_from_origin)
+
+
+def test_a_renewed_key_counts_for_longer() -> None:
+    known, published = PublishedKey(KEY.verify_key, NOW_MS - 5), PublishedKey(KEY.verify_key, NOW_MS + 5)
+
+    for is_from_origin in (True, False):
+        assert merged([known], [published], is_from_origin=is_from_origin) == [published]
+
+
+def test_two_keys_of_one_id_are_both_kept() -> None:
+    first, second = PublishedKey(KEYS[0], NOW_MS - 5), PublishedKey(KEYS[2], NOW_MS + 5)
+    assert first.verify_key.key_id == second.verify_key.key_id
+
+    assert merged([first], [second], is_from_origin=True) == [first, second]
+
+
+def test_a_key_that_its_server_does_not_mention_any_more_counts_up_to_now() -> None:
+    known, published = PublishedKey(KEYS[0], NOW_MS + 5), PublishedKey(KEYS[1], NOW_MS + 5)
+
+    assert merged([known], [published], is_from_origin=True) == [PublishedKey(KEYS[0], NOW_MS), published]
+    assert merged([known], [published], is_from_origin=False) == [known, published]
+
+
+def test_a_server_may_take_up_an_old_key_again_and_nobody_else_may_say_so() -> None:
+    old = PublishedKey(KEY.verify_key, NOW_MS - 5, NOW_MS - 5)
+    again = PublishedKey(KEY.verify_key, NOW_MS + 5)
+
+    assert merged([old], [again], is_from_origin=True) == [again]
+    assert merged([old], [again], is_from_origin=False) == [old]
+
+
+def test_a_key_that_was_given_up_is_old() -> None:
+    known, old = PublishedKey(KEY.verify_key, NOW_MS + 5), PublishedKey(KEY.verify_key, NOW_MS - 5, NOW_MS - 5)
+
+    for is_from_origin in (True, False):
+        assert merged([known], [old], is_from_origin=is_from_origin) == [old]
+
+
+@given(published_keys(), published_keys(), st.booleans())
+def test_no_key_is_ever_forgotten_and_the_same_document_again_changes_nothing(
+    known: list[PublishedKey], published: list[PublishedKey], is_from_origin: bool
+) -> None:
+    once = merged(known, published, is_from_origin=is_from_origin)
+
+    assert {key.verify_key for key in once} == {key.verify_key for key in (*known, *published)}
+    assert merged(once, published, is_from_origin=is_from_origin) == once
+
+
+@given(published_keys(), published_keys())
+def test_what_others_tell_makes_no_request_valid_that_its_server_has_ended(
+    known: list[PublishedKey], published: list[PublishedKey]
+) -> None:
+    after = {key.verify_key: key for key in merged(known, published, is_from_origin=False)}
+
+    for key in known:
+        if key.expired_ms is not None:
+            expired_ms = after[key.verify_key].expired_ms
+            assert expired_ms is not None
+            assert expired_ms <= key.expired_ms
+
+
+def test_the_own_document_is_one_that_others_believe() -> None:
+    old = PublishedKey(OLD_KEY.verify_key, NOW_MS - 5, NOW_MS - 5)
+
+    document = key_document(SERVER, KEY.verify_key, [old], KEY, valid_until_ms=NOW_MS + 1000)
+
+    assert parse_published_keys(document, SERVER, fetched_ms=NOW_MS) == [
+        PublishedKey(KEY.verify_key, NOW_MS + 1000),
+        old,
+    ]
+
+
+def test_an_old_key_of_the_same_id_does_not_spoil_the_own_document() -> None:
+    old = PublishedKey(SigningKey("a", b"\x09" * 32).verify_key, NOW_MS - 5, NOW_MS - 5)
+
+    document = key_document(SERVER, KEY.verify_key, [old], KEY, valid_until_ms=NOW_MS + 1000)
+
+    assert parse_published_keys(document, SERVER, fetched_ms=NOW_MS) == [PublishedKey(KEY.verify_key, NOW_MS + 1000)]
