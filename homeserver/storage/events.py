@@ -70,6 +70,11 @@ class StoredEvent:
         return self.root_after or self.root_before
 
 
+def as_column(text: str) -> str:
+    """A type or state key as a text column can hold it: another server may have put NUL there. The PDU keeps it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 INSERT_EVENT = """
     INSERT INTO events (event_nid, event_id, room_id, log_position, place, type, sender, state_key, origin_server_ts,
                         verdict, verdict_reason, form, redacted_by, replaces_state, thread_id,
@@ -89,9 +94,9 @@ def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_re
         "room_id": event.room_id,
         "log_position": stored.log_position,
         "place": stored.place,
-        "type": event.type,
+        "type": as_column(event.type),
         "sender": event.sender,
-        "state_key": event.state_key,
+        "state_key": None if event.state_key is None else as_column(event.state_key),
         "origin_server_ts": event.origin_server_ts,
         "verdict": int(stored.verdict),
         "verdict_reason": verdict_reason,

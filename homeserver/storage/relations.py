@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import EventNid
+from homeserver.storage.events import EventNid, as_column
 from homeserver.storage.tables import Owner, Retention, Table
 
 
@@ -36,7 +36,7 @@ def insert_relation(tx: Transaction, relation: StoredRelation) -> None:
         "relates_to": relation.relates_to,
         "rel_type": relation.rel_type,
         "aggregation_key": relation.aggregation_key,
-        "type": relation.type,
+        "type": as_column(relation.type),
         "sender": relation.sender,
     }
     tx.insert_many(INSERT, [row])

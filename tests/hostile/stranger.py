@@ -78,6 +78,7 @@ class Stranger:
         event_id: str | None = None,
         redacts: EventID | None = None,
         depth: int | None = None,
+        origin_server_ts: int | None = None,
     ) -> Event:
         """An event; after the room's heads, and with the auth events of its current state, unless said otherwise.
 
@@ -107,7 +108,7 @@ class Stranger:
             prev_events=tuple((one, b"") for one in after),
             auth_events=tuple((one, b"") for one in auth),
             depth=depth,
-            origin_server_ts=self.world.clock.now_ms() + self._built,
+            origin_server_ts=self.world.clock.now_ms() + self._built if origin_server_ts is None else origin_server_ts,
         )
         return build_event(template, self.version, EVIL, KEY, assigned).event
 

@@ -24,8 +24,10 @@ from homeserver.services.events.intake import EVENTS_PER_WRITE, HEADS_LIMIT, MOS
 from homeserver.services.events.receipt import Received
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.memberships import find_membership
+from homeserver.storage.postgresql import PostgreSQLBackend
 from tests.core.rooms import every_version, versions_where
 from tests.hostile.stranger import EVIL, MALLORY, TRENT, Stranger, founded_by_stranger, receipt_of
+from tests.postgres import Postgres
 from tests.poured_rooms import fresh_server
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, SERVER, World, now, shown
@@ -792,4 +794,44 @@ def test_events_whose_ids_are_taken_while_they_wait_wait_no_more(version: RoomVe
     assert {outcomes[one.event_id] for one in waiting} == {Outcome.DROPPED}
     assert outcomes[honest.event_id] is outcomes[lost.event_id] is Outcome.ACCEPTED
     assert world.sync_database.read(rows_that_wait, stranger.room_id) == (0, 0)
+    check_is_alive(stranger)
+
+
+# --- What storage has no place for ---
+
+
+@pytest.fixture
+def postgresql_world(postgres: Postgres) -> Iterator[World]:
+    """A server's services on PostgreSQL."""
+    url = postgres.url_of_new_database()
+    made = World(PostgreSQLBackend(url))
+    yield made
+    made.close()
+    postgres.give_back(url)
+
+
+@every_version
+@pytest.mark.parametrize("which", ["world", "postgresql_world"])
+def test_no_character_in_an_event_keeps_it_from_being_stored(
+    version: RoomVersion, which: str, request: pytest.FixtureRequest
+) -> None:
+    world: World = request.getfixturevalue(which)
+    stranger = invaded(world, version, power_levels={"state_default": 0})
+    relation = {"rel_type": "\0", "event_id": stranger.state()[LEVELS], "key": "\0"}
+    odd = [
+        stranger.build("\0", {"\0": "\0"}, "\0"),
+        stranger.build("m.room.name", {"name": "\0"}, ""),
+        stranger.build("m.room.canonical_alias", {"alias": "#\0:x", "alt_aliases": ["\0"]}, ""),
+        stranger.build("m.reaction", {"m.relates_to": relation}),
+        stranger.build("m.room.message", {"m.relates_to": {**relation, "rel_type": "m.thread"}}),
+        stranger.build("m.room.member", {"membership": "join", "displayname": "\0", "avatar_url": "\0"}, MALLORY),
+        stranger.build("m.room.member", {"membership": "invite"}, f"@\0:{SERVER}"),
+        stranger.build("m.room.member", {"membership": "invite"}, "\0"),
+        stranger.say(origin_server_ts=-(2**53) + 1),
+        stranger.say("\N{GRINNING FACE}\u0001\uffff"),
+    ]
+
+    for event in odd:
+        assert stranger.bring(event) in (Outcome.ACCEPTED, Outcome.REJECTED)
+
     check_is_alive(stranger)

@@ -581,7 +581,10 @@ class RoomWrite:
         difference = self._writer.states.difference(
             self.tx, self.room_id, self._head.current_root, self.root, self._parsed_nodes
         )
-        members = {key: after for (kind, key), (_, after) in difference.items() if kind == "m.room.member"}
+        # Whatever has NUL in it is nobody: no user ID has, and the rows of users cannot.
+        members = {
+            key: after for (kind, key), (_, after) in difference.items() if kind == "m.room.member" and "\0" not in key
+        }
         events = self.load(event_id for event_id in members.values() if event_id is not None)
         return {UserID(key): None if after is None else events[after] for key, after in members.items()}
 
