@@ -95,8 +95,8 @@ READY = """
 
 
 def close_gaps(tx: Transaction, room_id: RoomID, event_id: EventID) -> int:
-    """An event was stored: it waits no more, and nobody lacks it. How many lacked it."""
-    tx.run(DELETE, room_id=room_id, event_ids=[event_id])
+    """An event was stored: it waits no more, for nothing, and nobody lacks it. How many lacked it."""
+    forget_waiting(tx, room_id, [event_id])
     return tx.run(CLOSE_GAPS, room_id=room_id, event_id=event_id)
 
 

@@ -112,11 +112,11 @@ class Store:
         if self.event_id not in model.stored:
             db.write(insert_bare_event, nid, self.event_id, self.room_id)
         closed = db.write(close_gaps, self.room_id, self.event_id)
+        model.forget({(self.room_id, self.event_id)})
         filled = {gap for gap in model.gaps if gap[:2] == (self.room_id, self.event_id)}
         assert closed == len(filled)
         model.gaps -= filled
         model.stored.add(self.event_id)
-        model.waiting.pop((self.room_id, self.event_id), None)
 
 
 @dataclass(frozen=True)

@@ -212,8 +212,9 @@ class RoomWrite:
         return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason)
 
     def _followers_over_gap(self, event_id: EventID) -> list[StoredEvent]:
-        """What is stored already and was built on an event that is only coming now."""
-        return list(self.load(gap_followers(self.tx, self.room_id, event_id)).values())
+        """What has its place already and was built on an event that is only coming now."""
+        followers = self.load(gap_followers(self.tx, self.room_id, event_id)).values()
+        return [follower for follower in followers if follower.root_before is not None]
 
     def _place_in_history(self, followers: Sequence[StoredEvent]) -> int:
         """A place before what is built on an event, and behind everything that is there already."""

@@ -289,3 +289,33 @@ def test_events_that_were_ready_when_the_server_stopped_are_judged_at_its_start(
 
     assert taking.head.heads == (message.event_id,)
     assert taking.missing() == []
+
+
+def test_what_waits_and_is_known_by_its_auth_events_does_not_make_an_event_an_old_one(taking: Taking) -> None:
+    scene = taking.scene
+    ban = scene.member(BOB, "ban", sender=ALICE, after=[scene.last])
+    late = scene.member(BOB, "join", after=[ban], auth_state=scene.after(scene.last))
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    assert taking.outliers(late) == {late.event_id: Outcome.ACCEPTED}
+    assert taking.take(late) == {late.event_id: Outcome.WAITING}
+
+    outcomes = taking.take(ban)
+
+    assert outcomes == {ban.event_id: Outcome.ACCEPTED, late.event_id: Outcome.REJECTED}
+    assert taking.head.heads == (ban.event_id,)
+    assert taking.state(taking.head.current_root) == scene.after(ban)
+
+
+def test_an_event_lacks_nothing_any_more_when_what_authorises_it_came_by_itself(taking: Taking) -> None:
+    scene = taking.scene
+    other = scene.send(ALICE, "m.room.join_rules", {"join_rule": "public"}, after=[scene.last])
+    join = scene.member(BOB, "join", after=[scene.last], auth_state=scene.after(other))
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    assert taking.take(join) == {join.event_id: Outcome.WAITING}
+    taking.outliers(other)
+
+    assert taking.take(join) == {join.event_id: Outcome.ACCEPTED}
+
+    assert taking.missing() == []
+    assert taking.take(other) == {other.event_id: Outcome.ACCEPTED}
+    assert set(taking.head.heads) == {join.event_id, other.event_id}
