@@ -202,7 +202,8 @@ def assemble(made: Mechanics) -> Assembled:
     appservices = NoAppservices()
     tokens = AccessTokens(database, appservices, clock)
     removal = DeviceRemoval(tokens, device_lists)
-    sessions = Sessions(database, tokens, removal, clock, randomness, settings.access_token_lifetime_s * 1000)
+    lifetime_ms = settings.access_token_lifetime_s * 1000
+    sessions = Sessions(database, tokens, removal, device_lists, clock, randomness, lifetime_ms)
     check = PasswordCheck(database, passwords, clock)
     interactive_auth = InteractiveAuth(check, clock, randomness)
     login = Login(database, check, passwords, sessions, clock, randomness, server_name)

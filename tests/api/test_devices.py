@@ -77,6 +77,25 @@ def test_many_devices_are_deleted_together(alice: Client) -> None:
     assert device_ids(alice) == {alice.device_id}
 
 
+def test_whoever_shares_a_room_and_the_user_learn_of_a_new_device(alice: Client, bob: Client) -> None:
+    alice.create_room_with(bob)
+    since, own_since = bob.token(), alice.token()
+
+    alice.login_again()
+
+    assert alice.user_id in bob.sync(since)["device_lists"]["changed"]
+    assert alice.user_id in alice.sync(own_since)["device_lists"]["changed"]
+
+
+def test_a_device_that_logs_in_once_more_is_not_announced(alice: Client, bob: Client) -> None:
+    alice.create_room_with(bob)
+    since = bob.token()
+
+    alice.login_again(device_id=alice.device_id)
+
+    assert "device_lists" not in bob.sync(since)
+
+
 def test_whoever_shares_a_room_learns_of_a_deleted_device(alice: Client, bob: Client) -> None:
     alice.create_room_with(bob)
     other = alice.login_again()

@@ -166,6 +166,7 @@ class World:
             self.database,
             self.tokens,
             self.device_removal,
+            self.device_lists,
             self.clock,
             self.randomness,
             access_token_lifetime_ms=300_000,

@@ -13,6 +13,7 @@ from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.token_values import ACCESS, REFRESH, hash_of, is_possible, new_token
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import Forbidden, UnknownToken, UserLocked
 from homeserver.storage.access_tokens import (
     Session,
@@ -69,6 +70,7 @@ class Sessions:
         database: Database,
         tokens: AccessTokens,
         removal: DeviceRemoval,
+        device_lists: DeviceLists,
         clock: Clock,
         randomness: Randomness,
         access_token_lifetime_ms: int,
@@ -77,6 +79,7 @@ class Sessions:
         self._database = database
         self._tokens = tokens
         self._removal = removal
+        self._device_lists = device_lists
         self._clock = clock
         self._randomness = randomness
         self._lifetime_ms = access_token_lifetime_ms
@@ -90,7 +93,9 @@ class Sessions:
             device_id = DeviceID(self._randomness.opaque_id("", DEVICE_ID_LENGTH))
         elif any(key.public_key == device_id for key in cross_signing_keys_of(tx, user_id).values()):
             raise Forbidden("A device cannot be called like one of your cross-signing keys")
-        if not insert_device(tx, user_id, device_id, display_name=name, now_ms=now_ms):
+        if insert_device(tx, user_id, device_id, display_name=name, now_ms=now_ms):
+            self._device_lists.note_change(tx, user_id, (device_id,))
+        else:
             self._end(tx, user_id, device_id)
         session = insert_session(tx, user_id, device_id, now_ms=now_ms)
         issued = self._issue(tx, session, replaces=None, with_refresh_token=wish.wants_refresh_token)
