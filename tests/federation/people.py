@@ -58,6 +58,11 @@ class Person:
         return self.user.user_id
 
     @property
+    def localpart(self) -> str:
+        """What precedes the server in the user ID; nobody else of any server has the same."""
+        return self.user_id[1:].partition(":")[0]
+
+    @property
     def server_name(self) -> str:
         """Whose user this is."""
         return self.user_id.partition(":")[2]
