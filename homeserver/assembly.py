@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.threads import deferToThreadPool
@@ -94,6 +95,7 @@ from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
+from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
@@ -145,6 +147,7 @@ class Mechanics:
     clock: ReactorClock
     metrics: Metrics
     database: Database
+    merging_process: MergingProcess
     signing_key: SigningKey
     in_thread: Any  # runs a function in a thread, as deferToThread does
 
@@ -174,7 +177,7 @@ def assemble(made: Mechanics) -> Assembled:
     states = RoomStates(budget, EventCache(budget))
     classes = PushClasses(budget)
     notifying = Notifying(states, classes, budget)
-    merging = StateMerging(database, states, budget)
+    merging = StateMerging(database, states, budget, made.merging_process)
     writer = RoomWriter(states, merging, notifying, news, clock, server_name)
     creation = EventCreation(writer, clock, randomness, server_name, made.signing_key)
     intake = Intake(database, writer, HeadJoining(database, creation), clock)
@@ -289,6 +292,7 @@ class Columba:
         self._metrics = Metrics()
         self._loops = Loops(self._clock)
         self._database: Database | None = None
+        self._merging_process: MergingProcess | None = None
         self._assembled: Assembled | None = None
         self._door: Door | None = None
         self._traffic: Traffic | None = None
@@ -326,7 +330,10 @@ class Columba:
             await port.stopListening()
         if self._traffic is not None:
             await self._traffic.drain(DRAIN_S)
-        await self._loops.stop()
+        loops_ended = Deferred.fromCoroutine(self._loops.stop())
+        if self._merging_process is not None:
+            await self._merging_process.stop()  # it may be what a loop waits for, and it reads the database
+        await loops_ended
         if self._database is not None:
             if self._assembled is not None:
                 await self._assembled.long_poll.flush_acknowledged()
@@ -351,9 +358,12 @@ class Columba:
         database = Database(backend, call_from_thread=self._reactor.callFromThread, on_fatal=self._die)
         database.start()
         self._database = database
+        self._merging_process = MergingProcess(backend, self._reactor.callFromThread)
         self._metrics.loops(self._loops)
         self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
-        mechanics = Mechanics(settings, self._clock, self._metrics, database, signing_key, self._in_thread)
+        mechanics = Mechanics(
+            settings, self._clock, self._metrics, database, self._merging_process, signing_key, self._in_thread
+        )
         self._assembled = assemble(mechanics)
         limits = {
             RateClass(name): RateLimit(limit.rate_hz, limit.burst)

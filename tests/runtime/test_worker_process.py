@@ -1,49 +1,31 @@
 """A process beside this one: answers, dies, is made anew, and is never left behind."""
 
 import os
-import queue
 import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 
 from homeserver.runtime.worker_process import IDLE_S, NICENESS, SIGNALS, WorkerLost, WorkerProcess, WorkerStopped
+from tests.fakes.calls import PATIENCE_S, ThreadOfCalls
 from tests.fakes.worker_answers import begin
 
-T = TypeVar("T")
-PATIENCE_S: Final = 60.0
 MANY: Final = 10_000_000  # bytes: more than a pipe takes
 
 
-class Here:
-    """The thread of a test in the place of the reactor's."""
+class Here(ThreadOfCalls):
+    """The thread of a test in the place of the reactor's, and a process beside it."""
 
     def __init__(self, idle_s: float = IDLE_S) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = queue.SimpleQueue()
+        super().__init__()
         self.worker: WorkerProcess[object, object] = WorkerProcess(begin, self.call, idle_s=idle_s)
-
-    def call(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Have a function called on this thread."""
-        self._calls.put((function, arguments))
-
-    def wait(self, deferred: "Deferred[T]") -> T:
-        """What comes of it."""
-        results: list[T | Failure] = []
-        deferred.addBoth(results.append)
-        while not results:
-            function, arguments = self._calls.get(timeout=PATIENCE_S)
-            function(*arguments)
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        return results[0]
 
     def ask(self, question: object) -> "Deferred[object]":
         """Ask, and do not wait."""

@@ -74,11 +74,12 @@ class RoomStates:
 
         `fresh` are nodes that are not stored yet. Without `tx` only what is cached answers: raises MissingNodes.
         """
-        loaded: dict[bytes, Node] = dict(fresh) if fresh else {}
+        loaded: dict[bytes, Node] = {}
+        known = fresh or loaded  # never copied: it may hold a whole state, and be asked for each of its entries
         cached = self._nodes.get
 
         def nodes(digest: bytes) -> Node | Stub | None:
-            return loaded.get(digest) or cached(digest)
+            return known.get(digest) or loaded.get(digest) or cached(digest)
 
         while True:
             try:

@@ -1,11 +1,13 @@
 """States merged by their roots: state resolution at the cost of what the states differ in, and never twice.
 
-The algorithms are in core/state_resolution.py; here they are given what they ask for, from a transaction.
+The algorithms are in core/state_resolution.py; here they are given what they ask for, from a transaction. The process
+in which much of it is done is in merging_process.py.
 """
 
+from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from homeserver.core import state_map
 from homeserver.core.auth_chains import SearchedAuthChains
@@ -19,6 +21,7 @@ from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID, Node
 from homeserver.core.state_resolution import resolve
 from homeserver.runtime.caches import BoundedCache, CacheBudget
+from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.event_edges import auth_followers
@@ -26,6 +29,7 @@ from homeserver.storage.events import StoredEvent, Verdict
 
 INLINE_LIMIT: Final = 200  # conflicted keys, or events loaded: what may be done inside a write
 FOLLOWERS_PER_PAGE: Final = 50
+LATEST: Final = 4  # merged states that wait to be used, for which a cache may be too small
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,37 @@ class Overlay:
 NO_OVERLAY: Final = Overlay({}, {})
 
 
+Key = tuple[RoomID, frozenset[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeQuestion:
+    """Which states are to be merged: all of it can be pickled."""
+
+    room_id: RoomID
+    version: RoomVersion
+    roots: frozenset[bytes]
+    overlay: Overlay
+
+    @property
+    def key(self) -> Key:
+        """What the answer depends on."""
+        return self.room_id, self.roots
+
+
 class NotMerged(Exception):  # noqa: N818 - says what is to be done
     """These states are too much to be merged inside a write: let `StateMerging.merge_elsewhere` do it, and retry."""
 
-    def __init__(self, room_id: RoomID, version: RoomVersion, roots: frozenset[bytes], overlay: Overlay) -> None:
-        super().__init__(f"{len(roots)} states of {room_id} are to be merged")
-        self.room_id = room_id
-        self.version = version
-        self.roots = roots
-        self.overlay = overlay
+    def __init__(self, question: MergeQuestion) -> None:
+        super().__init__(f"{len(question.roots)} states of {question.room_id} are to be merged")
+        self.question = question
+
+
+class Elsewhere(Protocol):
+    """A place outside of this process."""
+
+    async def merge(self, question: MergeQuestion) -> Merged | None:
+        """The merged state; None when there is no answer to be had from there."""
 
 
 class _TooMuch(Exception):  # noqa: N818 - a turn of control inside this file
@@ -64,14 +90,17 @@ class _TooMuch(Exception):  # noqa: N818 - a turn of control inside this file
 
 
 class StateMerging:
-    """Merges states of a room."""
+    """Merges states of a room. Without `elsewhere`, large ones in a reading thread of the database."""
 
-    def __init__(self, database: Database, states: RoomStates, budget: CacheBudget) -> None:
+    def __init__(
+        self, database: Database, states: RoomStates, budget: CacheBudget, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._database = database
         self._states = states
-        self._memo: BoundedCache[tuple[RoomID, frozenset[bytes]], Merged] = BoundedCache(
-            "merged states", budget, _merged_size
-        )
+        self._elsewhere = elsewhere
+        self._memo: BoundedCache[Key, Merged] = BoundedCache("merged states", budget, _merged_size)
+        self._latest: OrderedDict[Key, Merged] = OrderedDict()
+        self._locks: KeyedLocks[Key] = KeyedLocks()
 
     def merge(
         self,
@@ -90,46 +119,55 @@ class StateMerging:
         asked = frozenset(roots)
         if len(asked) < 2:
             return Merged(next(iter(asked), state_map.EMPTY_ROOT))
-        known = self._memo.get((room_id, asked))
-        if known is not None:
-            return known
-        question = _Question(self._states, tx, room_id, version, overlay, limit)
-        try:
-            merged = question.answer(sorted(asked))
-        except _TooMuch:
-            raise NotMerged(room_id, version, asked, overlay) from None
-        self._memo.put((room_id, asked), merged)
+        question = MergeQuestion(room_id, version, asked, overlay)
+        merged = self._find(question)
+        if merged is None:
+            try:
+                merged = merge_all(self._states, tx, question, limit)
+            except _TooMuch:
+                raise NotMerged(question) from None
+            self._memo.put(question.key, merged)
         return merged
 
     async def merge_elsewhere(self, not_merged: NotMerged) -> None:
-        """Merge what was too much, in a reading thread, and remember the result."""
-        await self._database.read(self._merge_whole, not_merged)
+        """Merge what was too much, outside of the write and once for all that wait for it, and remember the result."""
+        question = not_merged.question
+        async with self._locks(question.key):
+            if self._find(question) is not None:
+                return
+            merged = None if self._elsewhere is None else await self._elsewhere.merge(question)
+            if merged is None:
+                merged = await self._database.read(self._merge_whole, question)
+            self._memo.put(question.key, merged)
+            self._latest[question.key] = merged
+            if len(self._latest) > LATEST:
+                self._latest.popitem(last=False)
 
-    def _merge_whole(self, tx: Transaction, not_merged: NotMerged) -> None:
-        self.merge(tx, not_merged.room_id, not_merged.version, not_merged.roots, not_merged.overlay, limit=None)
+    def _merge_whole(self, tx: Transaction, question: MergeQuestion) -> Merged:
+        return merge_all(self._states, tx, question)
+
+    def _find(self, question: MergeQuestion) -> Merged | None:
+        return self._memo.get(question.key) or self._latest.get(question.key)
 
 
-class _Question:
+def merge_all(states: RoomStates, tx: Transaction, question: MergeQuestion, limit: int | None = None) -> Merged:
+    """The resolution of the states that are asked for, with what it needs read from `tx`."""
+    return _Resolution(states, tx, question, limit).answer(sorted(question.roots))
+
+
+class _Resolution:
     """One resolution, and what it has loaded."""
 
-    def __init__(
-        self,
-        states: RoomStates,
-        tx: Transaction,
-        room_id: RoomID,
-        version: RoomVersion,
-        overlay: Overlay,
-        limit: int | None,
-    ) -> None:
+    def __init__(self, states: RoomStates, tx: Transaction, question: MergeQuestion, limit: int | None) -> None:
         self._states = states
         self._tx = tx
-        self._room_id = room_id
-        self._version = version
-        self._overlay = overlay
+        self._room_id = question.room_id
+        self._version = question.version
+        self._overlay = question.overlay
         self._limit = limit
         self._events: dict[EventID, StoredEvent] = {}
         self._naming: dict[EventID, list[EventID]] = {}
-        for stored in overlay.events.values():
+        for stored in question.overlay.events.values():
             if stored.event.state_key is not None:
                 for auth_id in stored.event.auth_event_ids:
                     self._naming.setdefault(auth_id, []).append(stored.event.event_id)
@@ -222,11 +260,11 @@ class _Question:
 class _Rejected(Container[EventID]):
     """The events that were rejected."""
 
-    def __init__(self, question: _Question) -> None:
-        self._question = question
+    def __init__(self, resolution: _Resolution) -> None:
+        self._resolution = resolution
 
     def __contains__(self, event_id: object) -> bool:
-        return self._question.is_rejected(EventID(str(event_id)))
+        return self._resolution.is_rejected(EventID(str(event_id)))
 
 
 def _merged_size(merged: Merged) -> int:
