@@ -184,7 +184,7 @@ def assemble(made: Mechanics) -> Assembled:
     formats = ClientFormat(states, clock, budget)
 
     # Encryption, as far as a server sees it
-    device_lists = DeviceLists(database, news)
+    device_lists = DeviceLists(database, news, clock)
     device_keys = DeviceKeys(database, device_lists, news, clock, server_name)
     cross_signing = CrossSigning(database, device_lists, news)
     to_device = ToDevice(database, news, clock, server_name)

@@ -7,7 +7,7 @@ from random import Random
 from homeserver.core import state_map
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.event import EncodedEvent, Event
-from homeserver.core.identifiers import EventID
+from homeserver.core.identifiers import EventID, server_name_of_user
 from homeserver.core.state_map import StateMap
 from homeserver.runtime.caches import CacheBudget
 from homeserver.services.events.intake import Outcome
@@ -15,6 +15,7 @@ from homeserver.services.events.receipt import Received
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.storage.events import Form, StoredEvent, Verdict, events_by_id
 from homeserver.storage.memberships import memberships_in_room
+from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.rooms import RoomHead, find_head
 from tests.databases import fresh_sqlite
 from tests.forked_rooms import USERS, ForkedRoom
@@ -117,6 +118,8 @@ def check_current_state(poured: PouredRoom) -> RoomHead:
     events = poured.room.history.events
     for user, row in rows.items():
         assert row.membership == events[members[user]].content["membership"], f"{poured.name}: membership of {user}"
+    servers = {server_name_of_user(user) for user, row in rows.items() if row.membership == "join"}
+    assert poured.world.sync_database.read(servers_in_room, poured.room.room_id) == servers, f"{poured.name}: servers"
     return head
 
 

@@ -78,14 +78,23 @@ def as_column(text: str) -> str:
 INSERT_EVENT = """
     INSERT INTO events (event_nid, event_id, room_id, log_position, place, type, sender, state_key, origin_server_ts,
                         verdict, verdict_reason, form, redacted_by, replaces_state, thread_id,
-                        transaction_device, transaction_id, root_before, root_after, root_given_by, rules_content, pdu)
+                        transaction_device, transaction_id, root_before, root_after, root_given_by, rules_content,
+                        is_outgoing, pdu)
     VALUES (:event_nid, :event_id, :room_id, :log_position, :place, :type, :sender, :state_key, :origin_server_ts,
             :verdict, :verdict_reason, :form, :redacted_by, :replaces_state, :thread_id,
-            :transaction_device, :transaction_id, :root_before, :root_after, :root_given_by, :rules_content, :pdu)"""
+            :transaction_device, :transaction_id, :root_before, :root_after, :root_given_by, :rules_content,
+            :is_outgoing, :pdu)"""
 
 
-def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_reason: str | None = None) -> None:
-    """Keep an event; `pdu` is the canonical JSON of its PDU."""
+def insert_event(
+    tx: Transaction,
+    stored: StoredEvent,
+    pdu: bytes,
+    *,
+    verdict_reason: str | None = None,
+    is_outgoing: bool = False,
+) -> None:
+    """Keep an event; `pdu` is the canonical JSON of its PDU, `is_outgoing` whether other servers are to be sent it."""
     event = stored.event
     device, transaction_id = stored.transaction or (None, None)
     row = {
@@ -110,6 +119,7 @@ def insert_event(tx: Transaction, stored: StoredEvent, pdu: bytes, *, verdict_re
         "root_after": stored.root_after,
         "root_given_by": stored.root_given_by,
         "rules_content": _encoded(event.version, stored.rules_content),
+        "is_outgoing": is_outgoing,
         "pdu": pdu,
     }
     tx.insert_many(INSERT_EVENT, [row])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
@@ -86,6 +86,26 @@ def receipts_since(tx: Transaction, room_ids: Sequence[str], *, after: int, upto
     if not room_ids:
         return []
     return [_receipt(row) for row in tx.all(SINCE, room_ids=list(room_ids), after=after, upto=upto)]
+
+
+PUBLIC_SINCE = f"""
+    SELECT {COLUMNS} FROM receipts
+     WHERE log_position > :after AND log_position <= :upto AND receipt_type = 'm.read'
+       AND user_id LIKE '%:' || :server ORDER BY log_position"""  # noqa: S608 - as above
+PUBLIC_AT = f"""
+    SELECT {COLUMNS} FROM receipts
+     WHERE log_position IN :positions[bigint] AND receipt_type = 'm.read'
+       AND user_id LIKE '%:' || :server"""  # noqa: S608 - as above
+
+
+def public_receipts_since(tx: Transaction, *, after: int, upto: int, server: ServerName) -> list[Receipt]:
+    """The receipts of one server's users that all may see, and that moved in (after, upto], oldest first."""
+    return [_receipt(row) for row in tx.all(PUBLIC_SINCE, after=after, upto=upto, server=server)]
+
+
+def public_receipts_at(tx: Transaction, positions: Sequence[int], *, server: ServerName) -> list[Receipt]:
+    """The same at some positions; those that have moved on since are not among them."""
+    return [_receipt(row) for row in tx.all(PUBLIC_AT, positions=list(positions), server=server)] if positions else []
 
 
 OF_ROOMS = f"""

@@ -29,10 +29,11 @@ class RoomHead:
     depth: int
     last_place: int
     is_blocked: bool
+    is_partial: bool = False  # not all of its state is known here
 
 
 FIND_HEAD = """
-    SELECT room_id, version, generation, current_root, heads, depth, last_place, is_blocked
+    SELECT room_id, version, generation, current_root, heads, depth, last_place, is_blocked, is_partial
       FROM rooms WHERE room_id = :room_id"""
 
 
@@ -50,6 +51,7 @@ def find_head(tx: Transaction, room_id: RoomID) -> RoomHead | None:
         depth=row[5],
         last_place=row[6],
         is_blocked=bool(row[7]),
+        is_partial=bool(row[8]),
     )
 
 

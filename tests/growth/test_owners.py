@@ -31,8 +31,8 @@ OF_USERS = {
 }
 # Keys that a user backed up are the user's, whatever becomes of the room; the room is the scope of a transaction.
 OF_ROOMS = {("backed_up_keys", "room_id"), ("client_transactions", "scope")}
-# The device that sent an event: only its own user is told.
-OF_DEVICES = {("events", "transaction_device")}
+# The device that sent an event: only its own user is told. That a device went, other servers have yet to be told.
+OF_DEVICES = {("device_updates", "device_id"), ("events", "transaction_device")}
 
 
 class Undone(Exception):  # noqa: N818 - on purpose

@@ -6,7 +6,7 @@ It fills every table of the schema. A new table that stays empty here gets its p
 from dataclasses import replace
 from typing import Any
 
-from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, UserID, parse_room_alias
+from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_alias
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
@@ -16,9 +16,12 @@ from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, M
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.collectable_rooms import note_collectable
+from homeserver.storage.destinations import FailingDestination, ServerRule, store_failing, store_server_rule
 from homeserver.storage.early_redactions import note_early_redaction
 from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
+from homeserver.storage.outboxes import StoredOutbox, store_outboxes
+from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
@@ -48,6 +51,7 @@ class Workload:
         fallback_keys = {f"{SIGNED}:fallback": one_time_key(BOB)}
         now(world.device_keys.upload(BOB, PHONE, fallback_keys=fallback_keys))
         now(world.to_device.send(ALICE, PHONE, "org.example", "for a device that never asks", {CAROL: {"*": {}}}))
+        self._wait_for_others()
         self._hear_from_others()
         self.backup: str = now(world.key_backups.create(ALICE, "org.example", {"public_key": "key"}))
 
@@ -73,6 +77,16 @@ class Workload:
         database.write(insert_shadows, self.room_id, elsewhere, [self.thread_root])
         database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
         database.write(note_collectable, self.room_id, self.world.clock.now_ms())
+
+    def _wait_for_others(self) -> None:
+        """What is kept for servers that do not answer."""
+        database, now_ms, elsewhere = self.world.sync_database, self.world.clock.now_ms(), ServerName("down.example")
+        user = UserID(f"@user:{elsewhere}")
+        now(self.world.to_device.send(ALICE, PHONE, "org.example", "elsewhere", {user: {"*": {}}}))
+        database.write(insert_removal_notice, elsewhere, self.room_id, position=1, now_ms=now_ms)
+        database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
+        database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])
+        database.write(store_server_rule, ServerRule("*.bad.example", is_blocked=True, written_ms=now_ms))
 
     def text(self, words: str) -> str:
         """Words that are new in every run."""

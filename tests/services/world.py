@@ -127,7 +127,7 @@ class World:
         self._open_sync()
 
     def _open_e2ee(self) -> None:
-        self.device_lists = DeviceLists(self.database, self.news)
+        self.device_lists = DeviceLists(self.database, self.news, self.clock)
         self.device_keys = DeviceKeys(self.database, self.device_lists, self.news, self.clock, SERVER)
         self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
         self.key_backups = KeyBackups(self.database)

@@ -23,4 +23,4 @@ class DeviceRemoval:
         removed = tuple(device_ids)
         delete_device_rows(tx, user_id, removed)
         tx.after_commit(lambda: self._tokens.forget_devices(user_id, removed))
-        self._device_lists.note_change(tx, user_id)
+        self._device_lists.note_change(tx, user_id, removed)

@@ -84,7 +84,7 @@ class Devices:
             return insert_device(tx, user_id, device_id, display_name=display_name, now_ms=now_ms)
         if display_name is not None and display_name != device.display_name:
             rename_device(tx, user_id, device_id, display_name)
-            self._device_lists.note_change(tx, user_id)
+            self._device_lists.note_change(tx, user_id, (device_id,))
         return False
 
     def _remove(self, tx: Transaction, user_id: UserID, device_ids: Sequence[DeviceID]) -> None:

@@ -37,6 +37,7 @@ from homeserver.storage.cross_signing import (
 )
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.device_keys import device_keys_of_user
+from homeserver.storage.device_lists import CROSS_SIGNING
 
 MOST_SIGNED_KEYS: Final = 500
 
@@ -97,7 +98,7 @@ class CrossSigning:
     ) -> Failures:
         signer = _Signer(tx, signer_id, {user_id for user_id, _, _ in signed_keys})
         failures: Failures = {}
-        has_changed = False
+        changed: list[str] = []
         for user_id, key_id, signed in signed_keys:
             try:
                 signatures = signer.verify(tx, user_id, key_id, signed)
@@ -106,14 +107,14 @@ class CrossSigning:
                 continue
             if signatures and user_id == signer_id:
                 store_key_signatures(tx, user_id, key_id, signatures)
-                has_changed = True
+                changed.append(key_id if signer.is_device(key_id) else CROSS_SIGNING)
             elif signatures:
                 tx.at_position(
                     ("user_signatures",),
                     partial(self._sign_user_at, user_id=user_id, key_id=key_id, signatures=signatures),
                 )
-        if has_changed:
-            self._device_lists.note_change(tx, signer_id)
+        if changed:
+            self._device_lists.note_change(tx, signer_id, changed)
         return failures
 
     def _sign_user_at(
@@ -139,6 +140,10 @@ class _Signer:
         self._keys = cross_signing_keys_of(tx, signer_id)
         self._devices = device_keys_of_user(tx, signer_id)
         self._masters = master_keys_of(tx, users)
+
+    def is_device(self, key_id: str) -> bool:
+        """Whether the signer has a device of that ID."""
+        return key_id in self._devices
 
     def verify(self, tx: Transaction, user_id: UserID, key_id: str, signed: object) -> tuple[VerifiedSignature, ...]:
         """The new signatures on one key. Raises NotFound, BadJson, BadKeySignature."""

@@ -163,7 +163,7 @@ class DeviceKeys:
             forget_signatures_on(tx, user_id, device_id)
             forget_signatures_by(tx, user_id, f"ed25519:{device_id}")
         store_device_keys(tx, user_id, device_id, encoded)
-        self._device_lists.note_change(tx, user_id)
+        self._device_lists.note_change(tx, user_id, (device_id,))
 
     def _claim(self, tx: Transaction, claims: Sequence[KeyClaim]) -> list[ClaimedKey]:
         taken = claim_one_time_keys(tx, claims, now_ms=self._clock.now_ms())

@@ -1,21 +1,24 @@
 """Whose devices changed, told to those who encrypt for them: everybody who shares a room.
 
-Spec: client-server-api/#tracking-the-device-list-for-a-user
+Spec: client-server-api/#tracking-the-device-list-for-a-user. Other servers are told by services/federation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from homeserver.core.identifiers import RoomID, UserID
-from homeserver.services.events.news import DeviceListWritten, News
+from homeserver.core.identifiers import RoomID, UserID, server_name_of_user
+from homeserver.runtime.clock import Clock
+from homeserver.services.events.news import DeviceListWritten, News, OutgoingWritten
 from homeserver.storage.cross_signing import users_signed_by
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.device_lists import (
+    CROSS_SIGNING,
     changed_device_lists,
     joined_members,
     local_audience,
     note_device_list_change,
+    note_device_update,
     sharing_among,
 )
 from homeserver.storage.memberships import (
@@ -25,6 +28,7 @@ from homeserver.storage.memberships import (
     joined_room_ids,
     users_sharing_rooms,
 )
+from homeserver.storage.room_servers import shares_room_with_others
 from homeserver.storage.rooms import sync_horizon
 from homeserver.storage.streams import LogPosition, span_since
 
@@ -32,22 +36,33 @@ from homeserver.storage.streams import LogPosition, span_since
 class DeviceLists:
     """Notes changes of users' devices and keys, and tells of them."""
 
-    def __init__(self, database: Database, news: News) -> None:
+    def __init__(self, database: Database, news: News, clock: Clock) -> None:
         self._database = database
         self._news = news
+        self._clock = clock
 
     async def changes_since(self, user_id: UserID, position: int) -> tuple[set[UserID], set[UserID]]:
         """As `changes`, from a position on until now. Beyond the horizon of syncs everybody may have changed."""
         return await self._database.read(_changes_since, user_id, position)
 
-    def note_change(self, tx: Transaction, user_id: UserID) -> None:
-        """A user's devices, their names, or keys that others verify change in this transaction."""
-        tx.at_position(("device_list_changes",), partial(self._note_change_at, user_id=user_id))
+    def note_change(self, tx: Transaction, user_id: UserID, device_ids: Collection[str] = (CROSS_SIGNING,)) -> None:
+        """Devices of a user, their names, or the user's keys that sign others change in this transaction."""
+        *others, last = dict.fromkeys(device_ids)
+        for device_id in others:  # each has a position of its own: that is the update's ID for other servers
+            tx.at_position(("device_updates",), partial(self._note_update_at, user_id=user_id, device_id=device_id))
+        tables = ("device_list_changes", "device_updates")
+        tx.at_position(tables, partial(self._note_change_at, user_id=user_id, device_id=last))
 
-    def _note_change_at(self, tx: Transaction, position: int, *, user_id: UserID) -> None:
+    def _note_update_at(self, tx: Transaction, position: int, *, user_id: UserID, device_id: str) -> None:
+        note_device_update(tx, user_id, device_id, position=position, now_ms=self._clock.now_ms())
+
+    def _note_change_at(self, tx: Transaction, position: int, *, user_id: UserID, device_id: str) -> None:
+        self._note_update_at(tx, position, user_id=user_id, device_id=device_id)
         note_device_list_change(tx, user_id, position)
         audience = local_audience(tx, user_id)
         tx.after_commit(lambda: self._news.publish(DeviceListWritten(position, user_id), audience))
+        if shares_room_with_others(tx, user_id, server_name_of_user(user_id)):
+            tx.after_commit(lambda: self._news.publish(OutgoingWritten(position), ()))
 
 
 def changes(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:

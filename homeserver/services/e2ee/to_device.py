@@ -1,15 +1,17 @@
 """Messages from device to device, kept until the receiving device has them.
 
-Spec: client-server-api/#send-to-device-messaging. They are delivered by services/sync, which deletes what was received.
+Spec: client-server-api/#send-to-device-messaging. They are delivered by services/sync, which deletes what was received,
+and those for users of other servers by services/federation.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.errors import BadIdentifier, BadJson
 from homeserver.core.identifiers import (
     DeviceID,
@@ -22,13 +24,15 @@ from homeserver.core.identifiers import (
 from homeserver.core.rate_limits import Bucket, RateLimit, take
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import LimitExceeded, TooLarge
-from homeserver.services.events.news import News, ToDeviceWritten
+from homeserver.services.events.news import News, OutgoingWritten, ToDeviceWritten
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.to_device import delete_acknowledged, inboxes_of, insert_messages
+from homeserver.storage.to_device_outbox import OutgoingMessage, insert_outgoing, trim_outbox
 
 MESSAGE_LIMIT_BYTES: Final = 64 * 1024
 MOST_RECIPIENTS: Final = 10_000
+EDU_BYTES: Final = 64 * 1024  # of messages in one m.direct_to_device, unless a single one is larger
 ALL_DEVICES: Final = "*"
 
 # A full inbox loses its oldest messages: nobody alone may fill that of another within hours, or the disk.
@@ -64,10 +68,11 @@ class ToDevice:
         exist are passed over. Raises BadJson, TooLarge, LimitExceeded.
         """
         parsed = _parsed(sender, event_type, messages)
+        self._take(sender, parsed)
         local = {user: devices for user, devices in parsed.items() if server_name_of_user(user) == self._server_name}
-        self._take(sender, local)
+        remote = _by_server({user: devices for user, devices in parsed.items() if user not in local})
         scope = f"sendToDevice/{event_type}"
-        await self._database.write(self._send, sender, device_id or DeviceID(""), scope, transaction_id, local)
+        await self._database.write(self._send, sender, device_id or DeviceID(""), scope, transaction_id, local, remote)
 
     def _take(self, sender: UserID, messages: Messages) -> None:
         """Count what the sender sends; nothing is counted of what is refused."""
@@ -87,13 +92,47 @@ class ToDevice:
             self._buckets.popitem(last=False)
 
     def _send(
-        self, tx: Transaction, sender: UserID, device_id: DeviceID, scope: str, transaction_id: str, messages: Messages
+        self,
+        tx: Transaction,
+        sender: UserID,
+        device_id: DeviceID,
+        scope: str,
+        transaction_id: str,
+        messages: Messages,
+        remote: Mapping[ServerName, Sequence[Messages]],
     ) -> None:
         now_ms = self._clock.now_ms()
         if find_outcome(tx, sender, device_id, scope, transaction_id, now_ms=now_ms) is not None:
             return
         self.deliver(tx, messages)
+        if remote:
+            event_type = scope.partition("/")[2]
+            post = partial(self._post_at, sender=sender, event_type=event_type, remote=remote, now_ms=now_ms)
+            tx.at_position(("to_device_outbox",), post)
         insert_outcome(tx, sender, device_id, scope, transaction_id, outcome="", now_ms=now_ms)
+
+    def _post_at(
+        self,
+        tx: Transaction,
+        position: int,
+        *,
+        sender: UserID,
+        event_type: str,
+        remote: Mapping[ServerName, Sequence[Messages]],
+        now_ms: int,
+    ) -> None:
+        """Put messages into the outboxes of their users' servers."""
+        outgoing = [
+            OutgoingMessage(destination, message_id, sender, _edu(sender, event_type, message_id, messages))
+            for destination, parts in remote.items()
+            for number, messages in enumerate(parts)
+            # As no position is given twice, neither is this, unless the database was put back to an earlier state.
+            for message_id in (f"{now_ms:x}-{position:x}-{number:04x}",)
+        ]
+        insert_outgoing(tx, outgoing, position=position, now_ms=now_ms)
+        for destination in remote:
+            trim_outbox(tx, destination)
+        tx.after_commit(lambda: self._news.publish(OutgoingWritten(position), ()))
 
     def deliver(self, tx: Transaction, messages: Messages) -> None:
         """Put messages for users of this server into the inboxes of those devices that exist."""
@@ -140,6 +179,31 @@ def _parsed(sender: UserID, event_type: str, messages: object) -> dict[UserID, d
     if sum(map(len, parsed.values())) > MOST_RECIPIENTS:
         raise BadJson(f"More than {MOST_RECIPIENTS} devices at once")
     return parsed
+
+
+def _by_server(messages: Messages) -> dict[ServerName, list[Messages]]:
+    """By the server of their users, in parts that are each not too much for one EDU."""
+    parts: dict[ServerName, list[dict[UserID, dict[str, bytes]]]] = {}
+    sizes: dict[ServerName, int] = {}
+    for user_id, by_device in messages.items():
+        server = server_name_of_user(user_id)
+        for device_id, message in by_device.items():
+            sizes[server] = sizes.get(server, EDU_BYTES) + len(message)
+            if sizes[server] > EDU_BYTES:
+                parts.setdefault(server, []).append({})
+                sizes[server] = len(message)
+            parts[server][-1].setdefault(user_id, {})[device_id] = message
+    return {server: list(of_server) for server, of_server in parts.items()}
+
+
+def _edu(sender: UserID, event_type: str, message_id: str, messages: Messages) -> bytes:
+    """The m.direct_to_device that carries messages to another server."""
+    contents = {
+        user_id: {device_id: orjson.loads(message)["content"] for device_id, message in by_device.items()}
+        for user_id, by_device in messages.items()
+    }
+    content = {"message_id": message_id, "messages": contents, "sender": sender, "type": event_type}
+    return encode_lenient({"content": content, "edu_type": "m.direct_to_device"})
 
 
 def _encoded(sender: UserID, event_type: str, content: Mapping[str, Any]) -> bytes:

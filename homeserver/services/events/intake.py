@@ -91,15 +91,22 @@ class Intake:
         self._clock = clock
 
     async def take(
-        self, room_id: RoomID, version: RoomVersion, received: Sequence[Received], *, received_from: ServerName | None
+        self,
+        room_id: RoomID,
+        version: RoomVersion,
+        received: Sequence[Received],
+        *,
+        received_from: ServerName | None,
+        relays: bool = False,
     ) -> dict[EventID, Outcome]:
         """Judge events of one room and keep them; those that they set free are judged too, and told of.
 
         They are taken in the order given: an event that comes before its ancestors waits for them. Each outcome is
-        durable when it is told. An m.room.create begins the room where it is not known.
+        durable when it is told. An m.room.create begins the room where it is not known. `relays`: those that are
+        accepted at once are sent on to the other servers in the room, as their own server asked for.
         """
         outcomes, left = _of_room(room_id, received)
-        outcomes.update(await self._take_all(room_id, version, left, received_from))
+        outcomes.update(await self._take_all(room_id, version, left, received_from, relays=relays))
         return outcomes
 
     async def take_outliers(
@@ -149,12 +156,13 @@ class Intake:
         received_from: ServerName | None,
         *,
         has_released: bool = False,
+        relays: bool = False,
     ) -> dict[EventID, Outcome]:
         """Take events, a few in each transaction, then those that waited for them."""
         outcomes: dict[EventID, Outcome] = {}
         heads = 0
         while left or has_released:
-            step = await self._database.write(self._take, room_id, version, left, received_from)
+            step = await self._database.write(self._take, room_id, version, left, received_from, relays=relays)
             outcomes.update(step.outcomes)
             has_released = step.has_released or (bool(left) and has_released)
             left, heads = step.left, step.heads
@@ -171,6 +179,8 @@ class Intake:
         version: RoomVersion,
         received: Sequence[Received],
         received_from: ServerName | None,
+        *,
+        relays: bool,
     ) -> _Step:
         """Take some of the events; when none are given, some of those that wait and lack nothing any more."""
         step = _Step()
@@ -206,7 +216,7 @@ class Intake:
                 step.outcomes[event.event_id] = Outcome.WAITING
             else:
                 try:
-                    stored = _judge(write, one, write.merged_root(event.prev_event_ids))
+                    stored = _judge(write, one, write.merged_root(event.prev_event_ids), is_relayed=relays)
                 except NotMerged as not_merged:
                     step.not_merged = not_merged
                     break
@@ -328,7 +338,12 @@ def _has_auth_events(write: RoomWrite, event: Event) -> bool:
 
 
 def _judge(
-    write: RoomWrite, received: Received, root_before: bytes, root_given_by: ServerName | None = None
+    write: RoomWrite,
+    received: Received,
+    root_before: bytes,
+    root_given_by: ServerName | None = None,
+    *,
+    is_relayed: bool = False,
 ) -> StoredEvent:
     """Ask the rules three times, and put the event where they say. Raises NotMerged, having changed nothing."""
     event = received.encoded.event
@@ -344,7 +359,9 @@ def _judge(
             refusal = "the room has as many heads as it may have"
         if refusal is not None:
             verdict = Verdict.SOFT_FAILED
-    return write.place(received.encoded, received.form, verdict, root_before, refusal, root_given_by)
+    return write.place(
+        received.encoded, received.form, verdict, root_before, refusal, root_given_by, is_relayed=is_relayed
+    )
 
 
 def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:

@@ -91,7 +91,23 @@ class KeyCountsWritten:
     device_id: DeviceID
 
 
-Change = RoomWritten | ReceiptWritten | AccountDataWritten | ToDeviceWritten | DeviceListWritten | KeyCountsWritten
+@dataclass(frozen=True, slots=True)
+class OutgoingWritten:
+    """There is something for other servers. What can wait a little, for more of its kind, is not urgent."""
+
+    position: int
+    is_urgent: bool = True
+
+
+Change = (
+    RoomWritten
+    | ReceiptWritten
+    | AccountDataWritten
+    | ToDeviceWritten
+    | DeviceListWritten
+    | KeyCountsWritten
+    | OutgoingWritten
+)
 
 
 @dataclass(slots=True)

@@ -25,12 +25,13 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID, Node
 from homeserver.runtime.clock import Clock
-from homeserver.services.events.news import EventNotified, News, RoomWritten
-from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomWritten
+from homeserver.services.events.notifying import Audience, Notifying
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.events.state_merging import Overlay, StateMerging
 from homeserver.storage import events as event_rows
 from homeserver.storage import memberships as membership_rows
+from homeserver.storage import room_servers as server_rows
 from homeserver.storage import rooms as room_rows
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Transaction
@@ -39,12 +40,20 @@ from homeserver.storage.event_edges import events_above, forget_heads, heads_und
 from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, first_place, place_before
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
+from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
 from homeserver.storage.waiting_events import gap_followers
 
-WRITTEN_AT_POSITION: Final = ("events", "room_roots", "memberships", "membership_changes")
+WRITTEN_AT_POSITION: Final = (
+    "events",
+    "room_roots",
+    "memberships",
+    "membership_changes",
+    "removal_notices",
+    "room_servers",
+)
 STRIPPED_TYPES: Final = (
     "m.room.create",
     "m.room.name",
@@ -57,6 +66,7 @@ STRIPPED_TYPES: Final = (
 HISTORY_SHARE: Final = 1_000  # of what lies between two places, that which an event from the past leaves before it
 NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
+NO_AUDIENCE: Final = Audience({}, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class _Added:
     notified: EventNotified
     verdict_reason: str | None = None
     is_history: bool = False  # events that are built on it were here before it
+    is_ours_to_send: bool = False  # made here, or handed over to this server to be passed on
 
     @property
     def is_news(self) -> bool:
@@ -151,7 +162,7 @@ class RoomWrite:
         stored = self._stored(encoded, Form.FULL, Verdict.ACCEPTED, self.root, transaction)
         self.root = stored.root or self.root
         self.heads = (stored.event.event_id,)
-        return self._keep(stored, encoded.pdu_json, notifies=notifies)
+        return self._keep(stored, encoded.pdu_json, notifies=notifies, is_ours_to_send=True)
 
     def place(
         self,
@@ -161,12 +172,15 @@ class RoomWrite:
         root_before: bytes,
         reason: str | None,
         root_given_by: ServerName | None = None,
+        *,
+        is_relayed: bool = False,
     ) -> StoredEvent:
         """Put an event that another server built where it belongs in the room's graph.
 
         `root_before` is the state after what it is built on, where it is not known here on the word of
         `root_given_by`; `reason` is why it was rejected or soft-failed. Only an accepted event becomes a head and
-        changes the current state. Raises NotMerged, having changed nothing.
+        changes the current state. `is_relayed`: its server relies on this one to send it to the others in the room.
+        Raises NotMerged, having changed nothing.
         """
         stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
         event = stored.event
@@ -192,7 +206,9 @@ class RoomWrite:
             stands_on = {event.event_id} if is_accepted else built_on
             for follower in followers:
                 self._shadows.setdefault(follower.event.event_id, set()).update(stands_on)
-        return self._keep(stored, encoded.pdu_json, notifies=is_accepted, reason=reason)
+        return self._keep(
+            stored, encoded.pdu_json, notifies=is_accepted, reason=reason, is_ours_to_send=is_relayed and is_accepted
+        )
 
     def _set_heads(self, heads: tuple[EventID, ...], root: bytes, left: set[EventID]) -> None:
         self.root, self.heads = root, heads
@@ -338,6 +354,7 @@ class RoomWrite:
         notifies: bool,
         reason: str | None = None,
         is_history: bool = False,
+        is_ours_to_send: bool = False,
     ) -> StoredEvent:
         notified = NOT_NOTIFIED
         if notifies:
@@ -357,7 +374,7 @@ class RoomWrite:
                     rules_content=outlier.rules_content,
                 )
                 pdu = encode_for(self.version, outlier.event.pdu)
-        self._added.append(_Added(stored, pdu, notified, reason, is_history))
+        self._added.append(_Added(stored, pdu, notified, reason, is_history, is_ours_to_send))
         self._new_events[stored.event.event_id] = stored
         return stored
 
@@ -378,9 +395,8 @@ class RoomWrite:
             room_rows.swap_head(tx, head)
         changed = self._changed_members()
         before = self._head.current_root
-        audience = (
-            frozenset(writer.notifying.audience(tx, self.room_id, before).members) if not self._is_new else frozenset()
-        )
+        audience = NO_AUDIENCE if self._is_new else writer.notifying.audience(tx, self.room_id, before)
+        has_others = self._head.is_partial or audience.joined_count > len(audience.members)
         self._write_graph()
         for nid in self._replaced_outliers:
             event_rows.remove_outlier(tx, nid)
@@ -409,7 +425,8 @@ class RoomWrite:
                     now_ms=now_ms,
                     published=published,
                     changes=changes,
-                    audience=audience,
+                    audience=frozenset(audience.members),
+                    has_others=has_others,
                 ),
             )
         return tuple(one.stored for one in self._added)
@@ -564,9 +581,16 @@ class RoomWrite:
         published: list[StoredEvent],
         changes: list[MembershipChange],
         audience: frozenset[UserID],
+        has_others: bool,
     ) -> None:
         stored = replace(one.stored, log_position=position)
-        event_rows.insert_event(tx, stored, one.pdu, verdict_reason=one.verdict_reason)
+        removed_from = self._removed_from(one)
+        is_outgoing = one.is_ours_to_send and (has_others or removed_from is not None)
+        event_rows.insert_event(tx, stored, one.pdu, verdict_reason=one.verdict_reason, is_outgoing=is_outgoing)
+        if removed_from is not None:
+            insert_removal_notice(tx, removed_from, self.room_id, position=position, now_ms=now_ms)
+        if is_outgoing:
+            tx.after_commit(lambda: self._writer.news.publish(OutgoingWritten(position), ()))
         if stored.verdict is Verdict.ACCEPTED:
             published.append(stored)
         if not is_last:
@@ -576,6 +600,16 @@ class RoomWrite:
         changes.extend(self._write_memberships(changed, position, now_ms))
         if published:
             tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
+
+    def _removed_from(self, one: _Added) -> ServerName | None:
+        """The server of a user whom an event removes from the room, or whose invite or knock it ends."""
+        event = one.stored.event
+        if not one.is_ours_to_send or event.type != "m.room.member" or event.sender == event.state_key:
+            return None
+        if event.content.get("membership") not in ("leave", "ban"):
+            return None
+        server = server_name_of(UserID(event.state_key or ""))
+        return None if server == self._writer.server_name else server
 
     def _changed_members(self) -> dict[UserID, StoredEvent | None]:
         """Whose member event differs between the room's state before and after, and what it is now."""
@@ -596,6 +630,7 @@ class RoomWrite:
         removed = [user_id for user_id, stored in changed.items() if stored is None]
         before = membership_rows.memberships_in_room(tx, self.room_id, list(changed)) if changed else {}
         membership_rows.remove_memberships(tx, self.room_id, removed)
+        self._count_servers(changed, before, position, now_ms)
         rows, changes = [], []
         for user_id, stored in changed.items():
             if stored is None:
@@ -628,6 +663,25 @@ class RoomWrite:
         membership_rows.store_memberships(tx, rows)
         membership_rows.insert_changes(tx, changes, written_ms=now_ms)
         return changes
+
+    def _count_servers(
+        self,
+        changed: Mapping[UserID, StoredEvent | None],
+        before: Mapping[UserID, Membership],
+        position: int,
+        now_ms: int,
+    ) -> None:
+        """Keep up which servers are in the room."""
+        steps = [
+            (
+                server_name_of(user_id),
+                before[user_id].membership if user_id in before else None,
+                None if stored is None else str(stored.event.content.get("membership", "leave")),
+            )
+            for user_id, stored in changed.items()
+        ]
+        joined = server_rows.member_changes(steps)
+        server_rows.count_members(tx=self.tx, room_id=self.room_id, changes=joined, position=position, now_ms=now_ms)
 
     def _stripped_state(self, member_event: Event) -> bytes:
         inviter = ("m.room.member", member_event.sender)

@@ -13,7 +13,7 @@ import orjson
 from homeserver.core.identifiers import EventID, RoomID, UserID, parse_event_id
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import InvalidParameter, NotFound, NotThread
-from homeserver.services.events.news import AccountDataWritten, News, ReceiptWritten
+from homeserver.services.events.news import AccountDataWritten, News, OutgoingWritten, ReceiptWritten
 from homeserver.services.events.notifying import Audience, Notifying
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.audiences import audience_with
@@ -117,6 +117,8 @@ class Receipts:
             )
             is_private = receipt.receipt_type == READ_PRIVATE
             self._news.publish(written, (user_id,) if is_private else audience.members.keys())
+            if not is_private and audience.joined_count > len(audience.members):
+                self._news.publish(OutgoingWritten(position, is_urgent=False), ())
         if moved.fully_read is not None:
             self._news.publish(AccountDataWritten(position, user_id, room_id, FULLY_READ), (user_id,))
 

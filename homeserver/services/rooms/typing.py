@@ -4,6 +4,7 @@ Spec: client-server-api/#typing-notifications. What a sync shows of it is in ser
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -57,7 +58,12 @@ class Typing:
         self._lock = Lock()
         self._rooms: OrderedDict[RoomID, _Room] = OrderedDict()  # the one that changed last is the last
         self._moves: OrderedDict[RoomID, int] = OrderedDict()  # log position of the newest change of memberships
+        self._listeners: list[Callable[[RoomID, UserID, bool], None]] = []
         news.listen(self._follow_members)
+
+    def listen(self, listener: Callable[[RoomID, UserID, bool], None]) -> None:
+        """Have `listener` called when a user of this server says to type in a room, or no longer does."""
+        self._listeners.append(listener)
 
     async def set_typing(
         self,
@@ -91,6 +97,7 @@ class Typing:
             self._bell.ring(room.members)
         else:
             before.cancel()
+        self._tell(room_id, user_id, is_typing=True)
 
     def typing_since(self, user_id: UserID, serial: int) -> list[tuple[RoomID, list[UserID]]]:
         """Who types now in each room of the user where that changed after `serial`: 0 for all rooms where anybody does.
@@ -125,6 +132,12 @@ class Typing:
             self._move_on(room_id, room)
         ending.cancel()
         self._bell.ring(room.members)
+        self._tell(room_id, user_id, is_typing=False)
+
+    def _tell(self, room_id: RoomID, user_id: UserID, *, is_typing: bool) -> None:
+        if server_name_of(user_id) == self._server_name:
+            for listener in self._listeners:
+                listener(room_id, user_id, is_typing)
 
     def _move_on(self, room_id: RoomID, room: _Room) -> None:
         """Note that the room changed; to be called under the lock."""
