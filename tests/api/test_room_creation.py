@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import Client, new_user
+from tests.server import running
 
 
 def test_a_new_room_begins_with_the_events_that_the_specification_lists_in_its_order(alice: Client) -> None:
@@ -68,7 +69,10 @@ def test_in_a_trusted_private_chat_who_is_invited_has_the_power_of_the_creator(a
         bob.set_state(room_id, "m.room.power_levels", {**alice.state(room_id, "m.room.power_levels"), "kick": 60})
 
 
-@pytest.mark.parametrize("version", ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"])
+every_version = pytest.mark.parametrize("version", [str(number) for number in range(1, 13)])
+
+
+@every_version
 def test_a_room_of_each_version_is_made_joined_and_spoken_in(alice: Client, bob: Client, version: str) -> None:
     room_id = alice.create_room(room_version=version, preset="public_chat")
 
@@ -78,6 +82,59 @@ def test_a_room_of_each_version_is_made_joined_and_spoken_in(alice: Client, bob:
     assert alice.state(room_id, "m.room.create")["room_version"] == version
     assert room_id.endswith(f":{alice.server_name}") == (version != "12")
     assert alice.get("rooms", room_id, "event", event_id)["content"]["body"] == "hello"
+
+
+@every_version
+def test_people_live_in_a_room_of_each_version(alice: Client, bob: Client, carol: Client, version: str) -> None:
+    alias = f"#lived-in-{version}-{alice.user_id[1:].partition(':')[0]}:{alice.server_name}"
+    room_id = alice.create_room(bob, carol, room_version=version)
+
+    # They come, and somebody gets power.
+    for guest in (bob, carol):
+        guest.join(room_id)
+    levels = alice.state(room_id, "m.room.power_levels")
+    assert (alice.user_id in levels["users"]) == (version != "12")
+    alice.set_state(room_id, "m.room.power_levels", {**levels, "users": {**levels["users"], bob.user_id: 50}})
+    carol.put("rooms", room_id, "state", "m.room.name", "", body={"name": "mine"}, status=403, errcode="M_FORBIDDEN")
+    bob.set_state(room_id, "m.room.name", {"name": "Dovecote"})
+    alice.put("directory", "room", alias, body={"room_id": room_id})
+    alice.set_state(room_id, "m.room.canonical_alias", {"alias": alias})
+
+    # They speak, and take it back.
+    own, rude = carol.say(room_id, "own"), carol.say(room_id, "rude")
+    mine = bob.say(room_id, "mine")
+    carol.put("rooms", room_id, "redact", mine, "not-mine", status=403, errcode="M_FORBIDDEN")
+    carol.put("rooms", room_id, "redact", own, "own")
+    bob.put("rooms", room_id, "redact", rude, "rude", body={"reason": "rude"})
+    seen = {event["event_id"]: event["content"] for event in alice.messages(room_id, limit=20)["chunk"]}
+    assert (seen[own], seen[rude], seen[mine]["body"]) == ({}, {}, "mine")
+
+    # They are sent away, come back, and go.
+    bob.post("rooms", room_id, "kick", body={"user_id": carol.user_id})
+    carol.join(alias, status=403, errcode="M_FORBIDDEN")
+    bob.post("rooms", room_id, "invite", body={"user_id": carol.user_id})
+    carol.join(alias)
+    bob.post("rooms", room_id, "ban", body={"user_id": carol.user_id})
+    bob.post("rooms", room_id, "invite", body={"user_id": carol.user_id}, status=403, errcode="M_FORBIDDEN")
+    bob.post("rooms", room_id, "unban", body={"user_id": carol.user_id})
+    bob.post("rooms", room_id, "ban", body={"user_id": alice.user_id}, status=403, errcode="M_FORBIDDEN")
+    bob.post("rooms", room_id, "leave")
+    members = alice.get("rooms", room_id, "members")["chunk"]
+    memberships = {event["state_key"]: event["content"]["membership"] for event in members}
+    assert memberships == {alice.user_id: "join", bob.user_id: "leave", carol.user_id: "leave"}
+
+
+def test_a_room_is_of_version_12_unless_somebody_asks_for_another(alice: Client) -> None:
+    assert alice.state(alice.create_room(), "m.room.create")["room_version"] == "12"
+
+
+def test_the_default_version_is_what_the_settings_say() -> None:
+    with running(settings={"default_room_version": "9"}) as server:
+        alice = new_user(server.url, "alice")
+
+        assert alice.get("capabilities")["capabilities"]["m.room_versions"]["default"] == "9"
+        assert alice.state(alice.create_room(), "m.room.create")["room_version"] == "9"
+        assert alice.state(alice.create_room(room_version="12"), "m.room.create")["room_version"] == "12"
 
 
 def test_a_room_of_an_unknown_version_is_refused(alice: Client) -> None:

@@ -79,3 +79,35 @@ def test_additional_creators_are_creators_of_the_new_room(alice: Client, bob: Cl
     assert alice.state(replacement, "m.room.create")["additional_creators"] == [bob.user_id]
     body = {"new_version": "12", "additional_creators": ["bob"]}
     alice.post("rooms", room_id, "upgrade", body=body, status=400, errcode="M_INVALID_PARAM")
+
+
+@pytest.mark.parametrize("old", [str(number) for number in range(1, 13)])
+def test_a_room_of_each_version_is_replaced_by_one_with_more_creators(
+    alice: Client, bob: Client, carol: Client, old: str
+) -> None:
+    room_id = alice.create_room_with(
+        bob, carol, room_version=old, name="Dovecote", topic="Pigeons", power_level_content_override={"kick": 60}
+    )
+    levels = alice.state(room_id, "m.room.power_levels")
+    users = {**levels["users"], bob.user_id: 50, carol.user_id: 50}
+    alice.set_state(room_id, "m.room.power_levels", {**levels, "users": users})
+    shared = ("m.room.name", "m.room.topic", "m.room.join_rules", "m.room.history_visibility", "m.room.guest_access")
+    before = {event_type: alice.state(room_id, event_type) for event_type in shared}
+
+    body = {"new_version": "12", "additional_creators": [bob.user_id]}
+    replacement = alice.post("rooms", room_id, "upgrade", body=body)["replacement_room"]
+
+    assert alice.state(room_id, "m.room.tombstone")["replacement_room"] == replacement
+    create = alice.state(replacement, "m.room.create")
+    assert (create["room_version"], create["predecessor"]["room_id"]) == ("12", room_id)
+    assert create["additional_creators"] == [bob.user_id]
+    assert {event_type: alice.state(replacement, event_type) for event_type in shared} == before
+    moved = alice.state(replacement, "m.room.power_levels")
+    assert moved["kick"] == 60
+    assert moved["users"] == {carol.user_id: 50}
+    for guest in (bob, carol):
+        alice.post("rooms", replacement, "invite", body={"user_id": guest.user_id})
+        guest.join(replacement)
+    carol.post("rooms", replacement, "kick", body={"user_id": bob.user_id}, status=403, errcode="M_FORBIDDEN")
+    bob.post("rooms", replacement, "kick", body={"user_id": carol.user_id})
+    bob.set_state(replacement, "m.room.power_levels", {**moved, "users": {}})
