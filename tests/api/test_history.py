@@ -57,15 +57,26 @@ def test_forwards_from_a_sync_token_comes_what_is_new(alice: Client) -> None:
     assert ids(page["chunk"]) == sent
 
 
-def test_forwards_at_the_end_of_a_room_one_can_wait_for_more_with_the_same_token(alice: Client) -> None:
+def test_forwards_at_the_end_of_a_room_one_goes_on_when_there_is_more(alice: Client) -> None:
     room_id = alice.create_room()
     alice.say(room_id, "one")
     whole = alice.messages(room_id, "f", limit=100)
 
-    begin = whole.get("end") or alice.token()
+    nothing = alice.messages(room_id, "f", begin=whole["end"])
     two = alice.say(room_id, "two")
+    new = alice.messages(room_id, "f", begin=whole["end"])
 
-    assert ids(alice.messages(room_id, "f", begin=begin)["chunk"]) == [two]
+    assert nothing["chunk"] == []
+    assert "end" not in nothing
+    assert ids(new["chunk"]) == [two]
+
+
+def test_forwards_there_is_an_end_for_whoever_has_left(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+    bob.post("rooms", room_id, "leave")
+    alice.say(room_id, "not for bob")
+
+    assert "end" not in bob.messages(room_id, "f", limit=100)
 
 
 def test_a_filter_chooses_among_the_events_of_a_page(alice: Client, bob: Client) -> None:

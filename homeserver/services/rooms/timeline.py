@@ -34,7 +34,10 @@ NOT_FOUND: Final = "There is no such event here, or you may not see it"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a room's history. `end` is None when there is no more in this direction."""
+    """A part of a room's history. `end` is None when there is no more in this direction.
+
+    Forwards that is after a page without events, at the earliest: to the newest event others are added.
+    """
 
     chunk: list[orjson.Fragment]
     start: str
@@ -151,6 +154,8 @@ class Timeline:
                 has_more = True
             if not has_more or len(seen) >= limit:
                 break
+        # The newest event is not the last: whoever is in the room asks for what follows it with this page's end.
+        has_more = has_more or (not backwards and until is None and access.is_joined and place != start)
         memberships = {stored.event.event_id: membership for stored, membership in seen}
         events = [stored for stored, _ in seen]
         chunk = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight)
