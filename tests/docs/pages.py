@@ -9,8 +9,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = ("README.md", "CHANGELOG.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
-# What a block is. Only `sh` is run: it needs nothing but this project, and no root. `console` has a prompt.
-LANGUAGES: Final = {"sh", "console", "text", "yaml", "json", "nginx", "caddyfile"}
+# What a block is. Of shell only `sh` is run: it needs nothing but this project, and no root. `console` has a prompt.
+LANGUAGES: Final = {"sh", "python", "console", "text", "yaml", "json", "nginx", "caddyfile"}
 
 FENCE: Final = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
