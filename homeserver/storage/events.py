@@ -17,6 +17,8 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 EventNid = NewType("EventNid", int)
+# Ends the reason of a rejection: what was judged meanwhile was judged otherwise.
+ACCEPTED_BEFORE: Final = "; before that it was accepted by its auth events alone"
 
 
 class Verdict(IntEnum):

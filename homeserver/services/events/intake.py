@@ -267,7 +267,7 @@ class Intake:
             return step
         if not _has_auth_events(write, event):
             return step
-        given_root = write.add_state(state)
+        given_root = write.add_state(state) if missing else None
         try:
             root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
             stored = _judge(write, received, root_before, given.given_by if missing else None)

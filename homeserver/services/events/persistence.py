@@ -37,7 +37,15 @@ from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Transaction
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
 from homeserver.storage.event_edges import events_above, forget_heads, heads_under, insert_edges, insert_shadows
-from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, first_place, place_before
+from homeserver.storage.events import (
+    ACCEPTED_BEFORE,
+    EventNid,
+    Form,
+    StoredEvent,
+    Verdict,
+    first_place,
+    place_before,
+)
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
 from homeserver.storage.outgoing_events import insert_removal_notice
@@ -365,6 +373,8 @@ class RoomWrite:
         outlier = self.load([stored.event.event_id]).get(stored.event.event_id)
         if outlier is not None:
             self._replaced_outliers.append(outlier.nid)
+            if stored.verdict is Verdict.REJECTED and outlier.verdict is not Verdict.REJECTED:
+                reason = f"{reason}{ACCEPTED_BEFORE}"
             if outlier.form is Form.REDACTED:
                 stored = replace(
                     stored,

@@ -13,8 +13,9 @@ from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.state_map import StateMap
 from homeserver.services.events.intake import GivenState, Outcome
 from homeserver.services.events.receipt import Received
+from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import next_events
-from homeserver.storage.events import Form, StoredEvent, events_backwards, events_by_id
+from homeserver.storage.events import ACCEPTED_BEFORE, Form, StoredEvent, events_backwards, events_by_id
 from homeserver.storage.rooms import RoomHead, find_head
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting, missing_events
 from tests.forked_rooms import ALICE, BOB
@@ -319,3 +320,37 @@ def test_an_event_lacks_nothing_any_more_when_what_authorises_it_came_by_itself(
     assert taking.missing() == []
     assert taking.take(other) == {other.event_id: Outcome.ACCEPTED}
     assert set(taking.head.heads) == {join.event_id, other.event_id}
+
+
+def test_where_nothing_is_missing_a_given_state_is_not_believed(taking: Taking) -> None:
+    scene = taking.scene
+    ban = scene.member(BOB, "ban", sender=ALICE, after=[scene.last])
+    message = scene.say(ALICE, after=[ban])
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules, ban)
+    before_the_ban = list(scene.after(scene.last).values())
+
+    assert taking.at_gap(message, before_the_ban[1:]) is Outcome.ACCEPTED
+
+    assert taking.stored(message).root_given_by is None
+    assert taking.state(taking.stored(message).root_before) == scene.after(ban)
+
+
+def test_of_a_rejected_event_it_is_noted_that_it_was_accepted_as_long_as_nothing_else_was_known(taking: Taking) -> None:
+    scene = taking.scene
+    ban = scene.member(BOB, "ban", sender=ALICE, after=[scene.last])
+    late = scene.member(BOB, "join", after=[ban], auth_state=scene.after(scene.last))
+    forged = scene.send(BOB, "m.room.topic", {"topic": "mine"}, after=[ban])
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    taking.outliers(late, forged)
+
+    taking.take(ban, late, forged)
+
+    assert taking.world.sync_database.read(find_reason, late.event_id).endswith(ACCEPTED_BEFORE)
+    assert not taking.world.sync_database.read(find_reason, forged.event_id).endswith(ACCEPTED_BEFORE)
+
+
+def find_reason(tx: Transaction, event_id: EventID) -> str:
+    """Why an event was not accepted."""
+    row = tx.one("SELECT verdict_reason FROM events WHERE event_id = :event_id", event_id=event_id)
+    assert row is not None
+    return str(row[0])
