@@ -355,7 +355,7 @@ def test_what_a_banned_user_says_from_before_the_ban_is_kept_and_shown_to_nobody
     version: RoomVersion, world: World
 ) -> None:
     stranger = invaded(world, version)
-    evasion = stranger.say("from before")
+    evasion = stranger.say("from before", depth=depth_limit(version))
     mine = stranger.member(MALLORY, "leave")
     now(world.membership.ban(ALICE, stranger.room_id, MALLORY, None))
     heads, before, since = stranger.head, stranger.state(), sync(world, BOB)["next_batch"]
@@ -373,6 +373,21 @@ def test_what_a_banned_user_says_from_before_the_ban_is_kept_and_shown_to_nobody
         assert stranger.stored(event.event_id).event.pdu == event.pdu
     after = world.send(ALICE, stranger.room_id, "gone")
     assert stranger.stored(after).event.prev_event_ids == heads.heads
+    assert stranger.stored(after).event.depth == heads.depth + 1
+
+
+@every_version
+def test_a_page_full_of_what_is_shown_to_nobody_does_not_end_the_history(version: RoomVersion, world: World) -> None:
+    stranger = invaded(world, version)
+    event_id = world.send(ALICE, stranger.room_id, "before")
+    evasions = [stranger.say(str(number)) for number in range(EVENTS_PER_WRITE)]
+    refused = [stranger.build("m.room.name", {"name": str(number)}, "") for number in range(EVENTS_PER_WRITE)]
+    now(world.membership.ban(ALICE, stranger.room_id, MALLORY, None))
+
+    outcomes = stranger.bring_all([*evasions, *refused])
+
+    assert set(outcomes.values()) == {Outcome.SOFT_FAILED, Outcome.REJECTED}
+    assert event_id in [event["event_id"] for event in world.history(BOB, stranger.room_id, limit=2)]
 
 
 # --- Memberships without consent ---

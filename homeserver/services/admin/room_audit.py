@@ -222,7 +222,7 @@ class RoomAudit:
         if kept.log_position is None or kept.is_rejected:
             return
         event = kept.event
-        self._deepest = max(self._deepest, event.depth)
+        self._deepest = max(self._deepest, event.depth if kept.is_accepted else 0)
         self._half_heads |= self._heads.intersection(event.prev_event_ids)
         if kept.is_accepted:
             self._heads.difference_update(event.prev_event_ids)

@@ -369,7 +369,8 @@ class RoomWrite:
             notified = self._writer.notifying.evaluate(self.tx, stored, self._head.current_root)
         if stored.place is not None and not is_history:
             self._place = stored.place
-            self.depth = max(self.depth, stored.event.depth)
+            if stored.verdict is Verdict.ACCEPTED:
+                self.depth = max(self.depth, stored.event.depth)
         outlier = self.load([stored.event.event_id]).get(stored.event.event_id)
         if outlier is not None:
             self._replaced_outliers.append(outlier.nid)
