@@ -1,0 +1,101 @@
+"""TLS towards others: whom we trust, and whether a certificate is that of the server we mean."""
+# Twisted leaves most of what is used here untyped.
+# mypy: disallow-untyped-calls=False
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from OpenSSL.crypto import X509
+from OpenSSL.SSL import SSL_CB_HANDSHAKE_DONE, VERIFY_FAIL_IF_NO_PEER_CERT, VERIFY_PEER, Connection, Context
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, ServiceID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import CertificateOptions, TLSVersion, platformTrust
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from homeserver.outbound.errors import Unreachable
+from homeserver.outbound.routes import literal_of
+from homeserver.runtime.tls_groups import OUTGOING, TlsGroups
+
+LOWEST: Final = TLSVersion.TLSv1_2
+
+
+class TlsClients:
+    """Makes the client's end of TLS connections.
+
+    Trusts what the operating system trusts, and `ca_file` besides. The roots are read once: that takes a while.
+    """
+
+    def __init__(self, groups: TlsGroups, *, verifies: bool = True, ca_file: Path | None = None) -> None:
+        self._groups = groups
+        self._verifies = verifies
+        options = CertificateOptions(trustRoot=platformTrust() if verifies else None, raiseMinimumTo=LOWEST)
+        self._context: Context = options.getContext()
+        if verifies and ca_file is not None:
+            self._context.load_verify_locations(str(ca_file))
+
+    def expecting(self, name: str, learn_group: Callable[[str], None]) -> IOpenSSLClientConnectionCreator:
+        """For a connection to the server whose certificate is for `name`, a host name or an address.
+
+        `learn_group` is told the group of its key exchange. Raises Unreachable if no certificate can have that name.
+        """
+        try:
+            wanted = DNS_ID(name) if literal_of(name) is None else IPAddress_ID(name)
+        except ValueError as error:
+            raise Unreachable(f"no certificate can be for {name:.255}") from error
+
+        def note(connection: Connection) -> None:
+            learn_group(self._groups.note(OUTGOING, connection))
+
+        return _Expecting(self._context, wanted if self._verifies else None, _server_name(name), note)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Expecting:
+    """What Twisted asks for a connection when it begins to speak TLS."""
+
+    def __init__(
+        self, context: Context, wanted: ServiceID | None, server_name: bytes | None, note: Callable[[Connection], None]
+    ) -> None:
+        self._context = context
+        self._wanted = wanted
+        self._server_name = server_name
+        self._note = note
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:  # noqa: N802, N803 - Twisted's
+        connection = Connection(self._context, None)
+        if self._server_name is not None:
+            connection.set_tlsext_host_name(self._server_name)
+        if self._wanted is not None:
+            connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, _verifier(self._wanted, tlsProtocol))
+        connection.set_info_callback(self._informed)
+        return connection
+
+    def _informed(self, connection: Connection, where: int, _: int) -> None:
+        if where & SSL_CB_HANDSHAKE_DONE:
+            self._note(connection)
+
+
+def _server_name(name: str) -> bytes | None:
+    """What is sent as SNI: no addresses, the specification and that of TLS say."""
+    return name.encode("ascii") if literal_of(name) is None else None
+
+
+def _verifier(wanted: ServiceID, protocol: TLSMemoryBIOProtocol) -> Callable[[Connection, X509, int, int, int], bool]:
+    """Judges each certificate of a chain: OpenSSL has looked at its issuer, the last one must also have the name."""
+
+    def is_good(_: Connection, certificate: X509, __: int, depth: int, is_good_so_far: int) -> bool:
+        if depth != 0 or not is_good_so_far:
+            return bool(is_good_so_far)
+        try:
+            verify_service_identity(extract_patterns(certificate), [wanted], [])
+        except (VerificationError, CertificateError):
+            protocol.failVerification(Failure())
+            return False
+        return True
+
+    return is_good
