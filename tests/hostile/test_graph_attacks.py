@@ -215,17 +215,25 @@ def test_no_garbage_in_power_levels_makes_a_room_unusable(version: RoomVersion, 
 def test_an_event_that_events_of_another_room_authorise_is_rejected(version: RoomVersion, world: World) -> None:
     stranger = invaded(world, version)
     theirs, _, _ = founded_by_stranger(world, version)
-    power = [event_id for key, event_id in theirs.state().items() if key[0] == "m.room.member"]
+    assert theirs.bring(theirs.member(TRENT, "invite", sender=MALLORY)) is Outcome.ACCEPTED
+    power = [event_id for key, event_id in theirs.state().items() if key == ("m.room.member", MALLORY)]
     if not version.room_id_is_create_hash:
         power.append(theirs.state()["m.room.create", ""])
     before, since = stranger.state(), sync(world, BOB)["next_batch"]
-    name = stranger.build("m.room.name", {"name": "mine"}, "", auth=power)
+    own = stranger.say().auth_event_ids
+    claims = [
+        stranger.build("m.room.name", {"name": "mine"}, "", auth=power),
+        stranger.say(auth=power),
+        # What is said of Trent there has no say here, though all the others are of this room.
+        stranger.member(TRENT, "join", auth=[*own[:-1], theirs.state()["m.room.member", TRENT]]),
+    ]
 
-    assert stranger.bring_outliers(name) == {name.event_id: Outcome.REJECTED}
-    assert stranger.bring(name) is Outcome.REJECTED
+    for claim in claims:
+        assert stranger.bring_outliers(claim) == {claim.event_id: Outcome.REJECTED}
+        assert stranger.bring(claim) is Outcome.REJECTED
 
-    assert stranger.state() == before
-    check_is_shown_to_nobody(world, name, since)
+        assert stranger.state() == before
+        check_is_shown_to_nobody(world, claim, since)
     check_is_alive(stranger)
 
 

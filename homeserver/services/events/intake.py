@@ -312,9 +312,10 @@ def _is_out_of_place(write: RoomWrite, event: Event, known: StoredEvent | None) 
 
 
 def _is_same(known: Event, event: Event) -> bool:
-    """Whether two events of one ID are one, redacted or not: where servers choose the IDs, they need not be."""
-    if known.room_id != event.room_id:
-        return False
+    """Whether two events of one ID are one, redacted or not: where servers choose the IDs, they need not be.
+
+    An event is of one room, so an ID that is taken in another room is that of another event.
+    """
     version = event.version
     return version.event_ids_are_hashes or reference_hash(known.pdu, version) == reference_hash(event.pdu, version)
 
