@@ -25,7 +25,7 @@ _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _BARE_VALUE: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z:/=\[\]-]*"
 _QUOTED_VALUE: Final = r'"((?:[^"\\]|\\.)*)"'
 _PARAMETER: Final = re.compile(rf"({_NAME})[ \t]*=[ \t]*(?:{_QUOTED_VALUE}|({_BARE_VALUE}))[ \t]*", re.DOTALL)
-_SEPARATORS: Final = re.compile(r"[ \t]*(?:,[ \t]*)+")
+_SEPARATORS: Final = re.compile(r"[ \t]*,[ \t,]*")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 

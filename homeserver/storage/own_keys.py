@@ -3,6 +3,7 @@
 Who uses them is services/events/own_keys.py.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from homeserver.core.identifiers import KeyID
@@ -23,6 +24,9 @@ def own_keys(tx: Transaction) -> list[PublishedKey]:
 
 
 EXPIRE = """
+    INSERT INTO own_keys (key_id, public_key, expired_ms) VALUES (:key_id, :public_key, :expired_ms)
+    ON CONFLICT (key_id, public_key) DO UPDATE SET expired_ms = COALESCE(own_keys.expired_ms, excluded.expired_ms)"""
+EXPIRE_OTHERS = """
     UPDATE own_keys SET expired_ms = :now_ms
      WHERE expired_ms IS NULL AND NOT (key_id = :key_id AND public_key = :public_key)"""
 USE = """
@@ -30,9 +34,12 @@ USE = """
     ON CONFLICT (key_id, public_key) DO UPDATE SET expired_ms = NULL"""
 
 
-def use_own_key(tx: Transaction, key: VerifyKey, *, now_ms: int) -> None:
-    """Note that `key` is the one in use; another that was until now has expired at `now_ms`."""
-    tx.run(EXPIRE, key_id=key.key_id, public_key=key.public, now_ms=now_ms)
+def use_own_key(tx: Transaction, key: VerifyKey, old: Iterable[PublishedKey] = (), *, now_ms: int) -> None:
+    """Note that `key` is the one in use, and when the `old` ones expired; others in use until now do at `now_ms`."""
+    for each in old:
+        name = each.verify_key
+        tx.run(EXPIRE, key_id=name.key_id, public_key=name.public, expired_ms=each.expired_ms)
+    tx.run(EXPIRE_OTHERS, key_id=key.key_id, public_key=key.public, now_ms=now_ms)
     tx.run(USE, key_id=key.key_id, public_key=key.public)
 
 

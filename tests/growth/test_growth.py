@@ -20,6 +20,7 @@ REMEMBERED = {"refresh_tokens"}
 STILL_WANTED = {
     "room_roots": 1,  # a room's newest state
     "room_servers": 1,  # this server, in the room
+    "server_keys": 1,  # one by which an event is signed
 }
 
 

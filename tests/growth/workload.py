@@ -6,12 +6,24 @@ It fills every table of the schema. A new table that stays empty here gets its p
 from dataclasses import replace
 from typing import Any
 
-from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_alias
+from homeserver.core.identifiers import (
+    DeviceID,
+    EventID,
+    KeyID,
+    RoomAlias,
+    RoomID,
+    ServerName,
+    UserID,
+    parse_room_alias,
+)
+from homeserver.core.signing import SigningKey
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.e2ee.key_backups import SessionKey
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.events.own_keys import OwnSigningKeys
+from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
@@ -23,6 +35,7 @@ from homeserver.storage.events import Form
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
+from tests.fakes.key_source import FakeKeySource, Publisher
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
@@ -53,6 +66,7 @@ class Workload:
         now(world.to_device.send(ALICE, PHONE, "org.example", "for a device that never asks", {CAROL: {"*": {}}}))
         self._wait_for_others()
         self._hear_from_others()
+        self._learn_keys()
         self.backup: str = now(world.key_backups.create(ALICE, "org.example", {"public_key": "key"}))
 
     def run(self) -> None:
@@ -87,6 +101,18 @@ class Workload:
         database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
         database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])
         database.write(store_server_rule, ServerRule("*.bad.example", is_blocked=True, written_ms=now_ms))
+
+    def _learn_keys(self) -> None:
+        """What is kept of keys: the own one, another server's that signed an event, and one that signed a request."""
+        database, clock = self.world.database, self.world.clock
+        now(OwnSigningKeys(self.world.key).note(database, clock))
+        source = FakeKeySource()
+        keys = RemoteKeys(database, source, (), self.world.budget, clock)
+        for name in ("one.example", "two.example"):
+            source.publish(Publisher(ServerName(name), SigningKey("a", bytes(32)), clock.now_ms()))
+        wanted = frozenset({KeyID("ed25519:a")})
+        now(keys.keys_of({ServerName("one.example"): wanted}))
+        now(keys.keys_for_request(ServerName("two.example"), wanted))
 
     def text(self, words: str) -> str:
         """Words that are new in every run."""

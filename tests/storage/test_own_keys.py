@@ -35,6 +35,15 @@ def test_an_old_key_can_be_used_again(db: SyncDatabase) -> None:
     assert db.read(own_keys) == [PublishedKey(A, FOR_EVER_MS), PublishedKey(B, 2, 2)]
 
 
+def test_old_keys_are_noted_with_their_own_times_once_and_for_all(db: SyncDatabase) -> None:
+    db.write(use_own_key, A, now_ms=1)
+
+    db.write(use_own_key, B, [PublishedKey(A, 5, 5), PublishedKey(OTHER_A, 3, 3)], now_ms=9)
+    db.write(use_own_key, B, [PublishedKey(A, 7, 7)], now_ms=10)
+
+    assert db.read(own_keys) == [PublishedKey(A, 5, 5), PublishedKey(OTHER_A, 3, 3), PublishedKey(B, FOR_EVER_MS)]
+
+
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(used=st.lists(st.sampled_from([A, B, OTHER_A]), min_size=1, max_size=8))
 def test_the_last_one_used_is_the_only_one_in_use(db: SyncDatabase, used: list[VerifyKey]) -> None:

@@ -3,7 +3,7 @@
 Which of them count for an event is in core/key_validity.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -43,9 +43,10 @@ class GivenKeys:
 class OwnKeysAnd:
     """This server's own keys, and those of all others from another key ring, which is never asked for the own ones."""
 
-    def __init__(self, server_name: ServerName, own_keys: Sequence[VerifyKey], others: KeyRing) -> None:
+    def __init__(self, server_name: ServerName, own_keys: Iterable[VerifyKey], others: KeyRing) -> None:
+        """`own_keys` is gone through anew each time: there may be more of them later."""
         self._server_name = server_name
-        self._own = GivenKeys({server_name: [PublishedKey(key, FOR_EVER_MS) for key in own_keys]})
+        self._own_keys = own_keys
         self._others = others
 
     async def keys_of(
@@ -54,7 +55,7 @@ class OwnKeysAnd:
         """The wanted keys; this server's own never expire here."""
         elsewhere = {server: key_ids for server, key_ids in wanted.items() if server != self._server_name}
         found = dict(await self._others.keys_of(elsewhere)) if elsewhere else {}
-        if self._server_name in wanted:
-            own = {self._server_name: wanted[self._server_name]}
-            found.update(await self._own.keys_of(own))
+        own = wanted.get(self._server_name)
+        if own is not None:
+            found[self._server_name] = [PublishedKey(key, FOR_EVER_MS) for key in self._own_keys if key.key_id in own]
         return found
