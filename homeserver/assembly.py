@@ -19,6 +19,7 @@ from homeserver.core.errors import BadKey
 from homeserver.core.identifiers import ServerName
 from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
+from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.authentication import Authentication
@@ -51,6 +52,7 @@ from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.door import Door, administer
 from homeserver.http.endpoint import BoundEndpoint, Surface, collect
+from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 from homeserver.http.peers import NoPeers
@@ -84,7 +86,8 @@ from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.shared_secret import SharedSecretRegistration
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.admin.audits import RoomAudits
-from homeserver.services.admin.room_audit import OwnKeys
+from homeserver.services.admin.key_rotation import KeyRotation
+from homeserver.services.admin.known_keys import StoredKeys
 from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
@@ -98,6 +101,7 @@ from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.room_state import EventCache, RoomStates
@@ -148,7 +152,7 @@ class Mechanics:
     metrics: Metrics
     database: Database
     merging_process: MergingProcess
-    signing_key: SigningKey
+    own_keys: OwnSigningKeys
     in_thread: Any  # runs a function in a thread, as deferToThread does
 
 
@@ -157,6 +161,7 @@ class Assembled:
     """What the server itself needs of what was made."""
 
     endpoints: tuple[BoundEndpoint, ...]
+    own_keys: OwnSigningKeys
     tokens: AccessTokens
     activity: DeviceActivity
     deactivation: Deactivation
@@ -179,7 +184,7 @@ def assemble(made: Mechanics) -> Assembled:
     notifying = Notifying(states, classes, budget)
     merging = StateMerging(database, states, budget, made.merging_process)
     writer = RoomWriter(states, merging, notifying, news, clock, server_name)
-    creation = EventCreation(writer, clock, randomness, server_name, made.signing_key)
+    creation = EventCreation(writer, clock, randomness, server_name, made.own_keys)
     intake = Intake(database, writer, HeadJoining(database, creation), clock)
     formats = ClientFormat(states, clock, budget)
 
@@ -228,7 +233,9 @@ def assemble(made: Mechanics) -> Assembled:
     assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
-    known_keys = OwnKeys(server_name, made.signing_key)
+    # Administration
+    rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
+    audits = RoomAudits(database, StoredKeys(server_name, made.own_keys), clock, randomness, server_name)
 
     endpoints = collect(
         (
@@ -246,8 +253,10 @@ def assemble(made: Mechanics) -> Assembled:
             CrossSigningEndpoints(cross_signing, interactive_auth),
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
+            FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
+            KeyAdminEndpoints(rotation, server_name),
             KeyBackupsEndpoints(KeyBackups(database)),
             LandingEndpoints(
                 server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
@@ -259,7 +268,7 @@ def assemble(made: Mechanics) -> Assembled:
             ReceiptEndpoints(receipts),
             RegistrationAdminEndpoints(registration, shared_secret, registration_tokens),
             RegistrationEndpoints(registration),
-            RoomAuditEndpoints(RoomAudits(database, known_keys, clock, randomness, server_name)),
+            RoomAuditEndpoints(audits),
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
@@ -271,10 +280,15 @@ def assemble(made: Mechanics) -> Assembled:
             ToDeviceEndpoints(to_device),
             TypingEndpoints(typing),
             VersionsEndpoints(),
-            WellKnownEndpoints(settings.public_base_url, federation_address=None),
+            WellKnownEndpoints(settings.public_base_url, _federation_address(settings)),
         )
     )
-    return Assembled(endpoints, tokens, DeviceActivity(database, clock), deactivation, intake, long_poll)
+    return Assembled(endpoints, made.own_keys, tokens, DeviceActivity(database, clock), deactivation, intake, long_poll)
+
+
+def _federation_address(settings: Settings) -> ServerName | None:
+    address = settings.federation.address
+    return None if address is None or not settings.federation.enabled else ServerName(address)
 
 
 def build(settings: Settings, reactor: Any) -> "Columba":  # Any: a reactor is many interfaces at once
@@ -302,6 +316,7 @@ class Columba:
     async def start(self) -> None:
         """Open the database, begin to listen, begin the background work. Raises StartRefused."""
         database, assembled, door = self._open()
+        await assembled.own_keys.note(database, self._clock)
         is_verbose = self._settings.log.level == "debug"
         traffic = Traffic(door, self._clock, self._metrics, self._in_thread, logs_every_request=is_verbose)
         self._traffic = traffic
@@ -321,7 +336,8 @@ class Columba:
 
     async def start_offline(self) -> None:
         """Open the database for `administer` alone. Raises StartRefused."""
-        self._open()
+        database, assembled, _ = self._open()
+        await assembled.own_keys.note(database, self._clock)
 
     async def stop(self) -> None:
         """Answer what is under way, then close everything."""
@@ -350,7 +366,7 @@ class Columba:
 
     def _open(self) -> tuple[Database, Assembled, Door]:
         settings = self._settings
-        signing_key = self._signing_key()
+        own_keys = OwnSigningKeys(self._signing_key())
         try:
             backend = open_backend(settings.database, settings.data_dir)
         except DatabaseRefused as refused:
@@ -362,7 +378,7 @@ class Columba:
         self._metrics.loops(self._loops)
         self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
         mechanics = Mechanics(
-            settings, self._clock, self._metrics, database, self._merging_process, signing_key, self._in_thread
+            settings, self._clock, self._metrics, database, self._merging_process, own_keys, self._in_thread
         )
         self._assembled = assemble(mechanics)
         limits = {

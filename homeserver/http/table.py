@@ -5,6 +5,7 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 
 from typing import Final
 
+from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -33,6 +34,7 @@ from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 
@@ -64,8 +66,11 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     TypingEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
+    # federation
+    FederationVersionEndpoints,
     # this server's own
     HealthEndpoints,
+    KeyAdminEndpoints,
     LandingEndpoints,
     MetricsEndpoints,
     RegistrationAdminEndpoints,

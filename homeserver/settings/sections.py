@@ -82,6 +82,7 @@ class Federation:
     """How this server speaks with others."""
 
     enabled: bool = field(default=True, metadata=reads(kinds.flag))
+    address: str | None = field(default=None, metadata=reads(kinds.optional(kinds.server_name)))
     verify_certificates: bool = field(default=True, metadata=reads(kinds.flag))
     ca_file: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.existing_file)))
     allow_private_addresses: bool = field(default=False, metadata=reads(kinds.flag))

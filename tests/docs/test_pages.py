@@ -13,7 +13,7 @@ METRIC = re.compile(r"`(columba_\w+)`")
 
 # What docs/operating.md says is not there, and the beginning of the paths by which it would be.
 MISSING = {
-    "**Federation**": "/_matrix/federation/",
+    "**Federation**": "/_matrix/federation/v1/send/",
     "**Media**": "/_matrix/client/v1/media/",
     "**Push notifications**": "/_matrix/client/v3/pushers",
     "**Application services**": "/_matrix/client/v1/appservice/",

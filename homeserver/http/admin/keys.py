@@ -1,0 +1,50 @@
+"""Administration: this server's signing keys."""
+
+from dataclasses import dataclass
+
+from homeserver.core.identifiers import ServerName
+from homeserver.http.endpoint import ADMIN, ADMIN_SOCKET, PlainRequest, Reply, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.key_rotation import KeyRotation
+
+
+@dataclass(frozen=True)
+class KeyAdminEndpoints:
+    """Which keys this server has had, and a new one."""
+
+    rotation: KeyRotation
+    server_name: ServerName
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/keys",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin keys show`",
+    )
+    async def show(self, _: PlainRequest) -> Reply:
+        """The public halves of the key in use and of those before it, in the order in which they expired."""
+        return Reply(self._shown())
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/keys/rotate",
+        auth=ADMIN_SOCKET,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin keys rotate`",
+    )
+    async def rotate(self, _: PlainRequest) -> Reply:
+        """Replace the key in use; the keys after that."""
+        await self.rotation.rotate()
+        return Reply(self._shown())
+
+    def _shown(self) -> dict[str, object]:
+        keys = self.rotation.keys
+        return {
+            "server_name": self.server_name,
+            "current": {"key_id": keys.current.key_id, "key": keys.current.to_base64()},
+            "old": [
+                {"key_id": old.verify_key.key_id, "key": old.verify_key.to_base64(), "expired_ts": old.expired_ms}
+                for old in keys.old
+            ],
+        }
