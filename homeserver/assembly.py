@@ -59,6 +59,16 @@ from homeserver.http.peers import NoPeers
 from homeserver.http.rate_limiting import RateClass, RateLimiting
 from homeserver.http.resource import Listening, Site, Traffic
 from homeserver.http.router import Router
+from homeserver.outbound.address_guard import AddressGuard
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.connecting import Connecting
+from homeserver.outbound.federation_client import FederationClient
+from homeserver.outbound.gate import OpenGate, ShutGate
+from homeserver.outbound.https import Https
+from homeserver.outbound.names import SystemNames
+from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.tls import BadTrustRoot, TlsClients
+from homeserver.outbound.well_known import WellKnown
 from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.logs import get_logger
@@ -66,6 +76,7 @@ from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.runtime.startup import StartRefused
+from homeserver.runtime.tls_groups import TlsGroups
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
@@ -148,8 +159,10 @@ class Mechanics:
     """What services are made with besides each other."""
 
     settings: Settings
+    reactor: Any  # a reactor is many interfaces at once
     clock: ReactorClock
     metrics: Metrics
+    tls_clients: TlsClients
     database: Database
     merging_process: MergingProcess
     own_keys: OwnSigningKeys
@@ -167,6 +180,8 @@ class Assembled:
     deactivation: Deactivation
     intake: Intake
     long_poll: LongPoll
+    agent: FederationAgent
+    federation_client: FederationClient
 
 
 def assemble(made: Mechanics) -> Assembled:
@@ -175,6 +190,16 @@ def assemble(made: Mechanics) -> Assembled:
     server_name = ServerName(settings.server_name)
     budget = CacheBudget(settings.cache_size)
     made.metrics.caches(budget)
+
+    # Outgoing connections
+    federation = settings.federation
+    names = SystemNames(made.reactor, made.in_thread)
+    guard = AddressGuard(allows_private=federation.allow_private_addresses)
+    connecting = Connecting(made.reactor, clock, names, guard, made.tls_clients)
+    https = Https(made.reactor, connecting, f"Columba/{homeserver.__version__}")
+    agent = FederationAgent(Resolver(WellKnown(https, clock), names, clock, randomness), https)
+    gate = OpenGate() if federation.enabled else ShutGate()
+    federation_client = FederationClient(agent, gate, server_name, made.own_keys, clock)
 
     # The ground: events
     bell = Bell(clock)
@@ -283,7 +308,17 @@ def assemble(made: Mechanics) -> Assembled:
             WellKnownEndpoints(settings.public_base_url, _federation_address(settings)),
         )
     )
-    return Assembled(endpoints, made.own_keys, tokens, DeviceActivity(database, clock), deactivation, intake, long_poll)
+    return Assembled(
+        endpoints,
+        made.own_keys,
+        tokens,
+        DeviceActivity(database, clock),
+        deactivation,
+        intake,
+        long_poll,
+        agent,
+        federation_client,
+    )
 
 
 def _federation_address(settings: Settings) -> ServerName | None:
@@ -304,6 +339,7 @@ class Columba:
         self._reactor = reactor
         self._clock = ReactorClock(reactor)
         self._metrics = Metrics()
+        self._tls_groups = TlsGroups()
         self._loops = Loops(self._clock)
         self._database: Database | None = None
         self._merging_process: MergingProcess | None = None
@@ -354,6 +390,7 @@ class Columba:
             if self._assembled is not None:
                 await self._assembled.long_poll.flush_acknowledged()
                 await self._assembled.activity.flush()
+                await self._assembled.agent.close()
             await self._database.stop()
         if ports:
             self._settings.admin_socket.unlink(missing_ok=True)
@@ -367,6 +404,7 @@ class Columba:
     def _open(self) -> tuple[Database, Assembled, Door]:
         settings = self._settings
         own_keys = OwnSigningKeys(self._signing_key())
+        tls_clients = self._tls_clients()
         try:
             backend = open_backend(settings.database, settings.data_dir)
         except DatabaseRefused as refused:
@@ -376,9 +414,18 @@ class Columba:
         self._database = database
         self._merging_process = MergingProcess(backend, self._reactor.callFromThread)
         self._metrics.loops(self._loops)
+        self._metrics.tls(self._tls_groups)
         self._metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
         mechanics = Mechanics(
-            settings, self._clock, self._metrics, database, self._merging_process, own_keys, self._in_thread
+            settings,
+            self._reactor,
+            self._clock,
+            self._metrics,
+            tls_clients,
+            database,
+            self._merging_process,
+            own_keys,
+            self._in_thread,
         )
         self._assembled = assemble(mechanics)
         limits = {
@@ -398,6 +445,16 @@ class Columba:
         except (OSError, UnicodeDecodeError, BadKey) as wrong:
             raise StartRefused(f"the signing key in {path} cannot be read: {wrong}") from wrong
 
+    def _tls_clients(self) -> TlsClients:
+        federation = self._settings.federation
+        tls = TlsClients(self._tls_groups, verifies=federation.verify_certificates, ca_file=federation.ca_file)
+        if federation.ca_file is not None:
+            try:
+                tls.load()
+            except BadTrustRoot as wrong:
+                raise StartRefused(str(wrong)) from wrong
+        return tls
+
     def _listen(self, traffic: Traffic, assembled: Assembled, listener: Listener) -> str:
         served = {Surface(name) for name in listener.serve}
         limits = self._settings.limits
@@ -415,6 +472,7 @@ class Columba:
                 tls = DefaultOpenSSLContextFactory(  # type: ignore[no-untyped-call]
                     str(listener.tls.private_key), str(listener.tls.certificate)
                 )
+                self._tls_groups.watch(tls.getContext())  # type: ignore[no-untyped-call]
                 port = self._reactor.listenSSL(listener.port, site, tls, interface=listener.bind)
         except CannotListenError as taken:
             raise StartRefused(f"cannot listen on {listener.bind} port {listener.port}: {taken.socketError}") from taken

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.identifiers import EventID, KeyID, RoomAlias, RoomID, ServerName, UserID
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.signing import SigningKey
+from homeserver.core.signing import Signer
 from homeserver.outbound.errors import RemoteNonsense, RemoteRefused, Unreachable
 from homeserver.outbound.exchange import Agent, Answer, Ask, within
 from homeserver.outbound.gate import Gate
@@ -50,13 +50,11 @@ class FederationClient:
     Every method raises Unreachable (NotAsked when the gate is shut), RemoteRefused or RemoteNonsense.
     """
 
-    def __init__(
-        self, agent: Agent, gate: Gate, server_name: ServerName, signing_key: SigningKey, clock: Clock
-    ) -> None:
+    def __init__(self, agent: Agent, gate: Gate, server_name: ServerName, signer: Signer, clock: Clock) -> None:
         self._agent = agent
         self._gate = gate
         self._server_name = server_name
-        self._signing_key = signing_key
+        self._signer = signer
         self._clock = clock
 
     # What all operations are made of. `path` is percent-encoded: see `path_of`.
@@ -406,6 +404,9 @@ class FederationClient:
         except Unreachable:
             self._gate.failed(destination)
             raise
+        except RemoteNonsense:  # too much, or no HTTP: it is there
+            self._gate.succeeded(destination)
+            raise
         if answer.status >= 500:
             self._gate.failed(destination)
         else:
@@ -424,11 +425,8 @@ class FederationClient:
         }
         if content is not None:
             signed["content"] = content
-        signature = self._signing_key.sign(encode_lenient(signed))
-        return (
-            f'X-Matrix origin="{self._server_name}",destination="{destination}",'
-            f'key="{self._signing_key.key_id}",sig="{signature}"'
-        )
+        key_id, signature = self._signer.key_and_signature(encode_lenient(signed))
+        return f'X-Matrix origin="{self._server_name}",destination="{destination}",key="{key_id}",sig="{signature}"'
 
 
 def path_of(prefix: str, *segments: str) -> str:

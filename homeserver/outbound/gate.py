@@ -6,6 +6,7 @@ What stands behind it (back-off, blocked and allowed servers) is in services/fed
 from typing import Protocol
 
 from homeserver.core.identifiers import ServerName
+from homeserver.outbound.errors import NotAsked
 
 
 class Gate(Protocol):
@@ -26,6 +27,20 @@ class OpenGate:
 
     def check(self, destination: ServerName, *, ignores_backoff: bool = False) -> None:
         """Never raises."""
+
+    def succeeded(self, destination: ServerName) -> None:
+        """Nothing is kept."""
+
+    def failed(self, destination: ServerName) -> None:
+        """Nothing is kept."""
+
+
+class ShutGate:
+    """Lets nobody through: for a server that does not federate."""
+
+    def check(self, destination: ServerName, *, ignores_backoff: bool = False) -> None:  # noqa: ARG002
+        """Raises NotAsked."""
+        raise NotAsked("This server does not federate")
 
     def succeeded(self, destination: ServerName) -> None:
         """Nothing is kept."""

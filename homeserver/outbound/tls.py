@@ -3,11 +3,13 @@
 # mypy: disallow-untyped-calls=False
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from OpenSSL.crypto import X509
 from OpenSSL.SSL import SSL_CB_HANDSHAKE_DONE, VERIFY_FAIL_IF_NO_PEER_CERT, VERIFY_PEER, Connection, Context
+from OpenSSL.SSL import Error as TlsError
 from service_identity import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, ServiceID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
@@ -24,19 +26,36 @@ from homeserver.runtime.tls_groups import OUTGOING, TlsGroups
 LOWEST: Final = TLSVersion.TLSv1_2
 
 
+class BadTrustRoot(Exception):  # noqa: N818 - named after what is wrong
+    """A file of certificates to trust that holds none."""
+
+
 class TlsClients:
     """Makes the client's end of TLS connections.
 
-    Trusts what the operating system trusts, and `ca_file` besides. The roots are read once: that takes a while.
+    Trusts what the operating system trusts, and `ca_file` besides. The roots are read once, because that takes a while.
     """
 
     def __init__(self, groups: TlsGroups, *, verifies: bool = True, ca_file: Path | None = None) -> None:
         self._groups = groups
         self._verifies = verifies
-        options = CertificateOptions(trustRoot=platformTrust() if verifies else None, raiseMinimumTo=LOWEST)
-        self._context: Context = options.getContext()
-        if verifies and ca_file is not None:
-            self._context.load_verify_locations(str(ca_file))
+        self._ca_file = ca_file
+
+    @cached_property
+    def context(self) -> Context:
+        """What all connections have in common. Raises BadTrustRoot."""
+        options = CertificateOptions(trustRoot=platformTrust() if self._verifies else None, raiseMinimumTo=LOWEST)
+        context: Context = options.getContext()
+        if self._verifies and self._ca_file is not None:
+            try:
+                context.load_verify_locations(str(self._ca_file))
+            except TlsError as error:
+                raise BadTrustRoot(f"{self._ca_file} holds no certificates that can be trusted: {error}") from error
+        return context
+
+    def load(self) -> None:
+        """Read the roots now, not at the first connection. Raises BadTrustRoot."""
+        _ = self.context
 
     def expecting(self, name: str, learn_group: Callable[[str], None]) -> IOpenSSLClientConnectionCreator:
         """For a connection to the server whose certificate is for `name`, a host name or an address.
@@ -51,7 +70,7 @@ class TlsClients:
         def note(connection: Connection) -> None:
             learn_group(self._groups.note(OUTGOING, connection))
 
-        return _Expecting(self._context, wanted if self._verifies else None, _server_name(name), note)
+        return _Expecting(self.context, wanted if self._verifies else None, _server_name(name), note)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

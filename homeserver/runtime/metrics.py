@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.loops import Loops
+from homeserver.runtime.tls_groups import TlsGroups
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -155,6 +156,15 @@ class Metrics:
             "Time for which background work ran or waited.",
             ["loop"],
             lambda: {(name,): counts.busy_s for name, counts in loops.counts.items()},
+        )
+
+    def tls(self, groups: TlsGroups) -> None:
+        """Export by which groups the keys of TLS connections were exchanged."""
+        self.counter(
+            "columba_tls_handshakes",
+            "TLS connections.",
+            ["direction", "group"],
+            lambda: {(direction, group): number for (direction, group), number in groups.counts.items()},
         )
 
     def render(self) -> bytes:
