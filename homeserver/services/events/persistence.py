@@ -19,7 +19,7 @@ from homeserver.core.client_event import stripped_state_event
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
-from homeserver.core.redaction import redacted_event
+from homeserver.core.redaction import content_for_rules, redacted_event
 from homeserver.core.relations import relation_of, thread_id_of
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
@@ -71,6 +71,8 @@ STRIPPED_TYPES: Final = (
     "m.room.canonical_alias",
     "m.room.encryption",
 )
+# Beside what the rules read of state: the version of the room, how a member is shown, what is redacted.
+READ_WHEN_JUDGED: Final = frozenset({"m.room.create", "m.room.member", "m.room.redaction"})
 HISTORY_SHARE: Final = 1_000  # of what lies between two places, that which an event from the past leaves before it
 NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
@@ -168,8 +170,7 @@ class RoomWrite:
         that nobody needs to be told of, as those that make a new room.
         """
         stored = self._stored(encoded, Form.FULL, Verdict.ACCEPTED, self.root, transaction)
-        self.root = stored.root or self.root
-        self.heads = (stored.event.event_id,)
+        self._set_heads((stored.event.event_id,), stored.root or self.root, set(self.heads))
         return self._keep(stored, encoded.pdu_json, notifies=notifies, is_ours_to_send=True)
 
     def place(
@@ -193,16 +194,20 @@ class RoomWrite:
         stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
         event = stored.event
         followers = self._followers_over_gap(event.event_id)
-        is_followed = any(follower.verdict is Verdict.ACCEPTED for follower in followers)
+        # What was rejected is no news, and nothing else may change with it.
+        is_followed = verdict is not Verdict.REJECTED and any(one.verdict is Verdict.ACCEPTED for one in followers)
         is_accepted = verdict is Verdict.ACCEPTED
         built_on = self._heads_under(event.prev_event_ids)
         heads = tuple(head for head in self.heads if head not in built_on)
-        if is_followed or (self.heads and not event.prev_event_ids):
-            if not built_on:
-                if stored.place is not None:
-                    stored = replace(stored, place=self._place_in_history(followers))
-                self._note_placed(event.event_id, followers)
-                return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
+        if not built_on and (is_followed or (self.heads and not event.prev_event_ids)):
+            if stored.place is not None:
+                stored = replace(stored, place=self._place_in_history(followers))
+            self._note_placed(event.event_id, followers)
+            return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
+        # What was given of a state must not take away what is known here: the heads below it stay until it is found
+        # to be what they lead to.
+        is_under_head = is_followed and any(self._was_given_rightly(follower, stored) for follower in followers)
+        if is_under_head:
             self._set_heads(heads, self.merged_root(heads), built_on)
         elif is_accepted:
             heads = (*heads, event.event_id)
@@ -210,13 +215,27 @@ class RoomWrite:
         else:
             self._shadows[event.event_id] = built_on
         self._note_placed(event.event_id, followers)
-        if not is_followed:
+        if not is_under_head:
             stands_on = {event.event_id} if is_accepted else built_on
             for follower in followers:
-                self._shadows.setdefault(follower.event.event_id, set()).update(stands_on)
+                if follower.verdict is not Verdict.ACCEPTED:
+                    self._shadows.setdefault(follower.event.event_id, set()).update(stands_on)
         return self._keep(
             stored, encoded.pdu_json, notifies=is_accepted, reason=reason, is_ours_to_send=is_relayed and is_accepted
         )
+
+    def _was_given_rightly(self, follower: StoredEvent, closing: StoredEvent) -> bool:
+        """Whether the state before an accepted event follows from its previous events, of which this was the last.
+
+        Another server gave it when they were not here. Raises NotMerged.
+        """
+        prev_ids = follower.event.prev_event_ids
+        known = {**self.load(prev_ids), closing.event.event_id: closing}
+        if follower.verdict is not Verdict.ACCEPTED or any(
+            event_id not in known or known[event_id].root is None for event_id in prev_ids
+        ):
+            return False
+        return self.merged_root(prev_ids, {closing.event.event_id: closing}) == follower.root_before
 
     def _set_heads(self, heads: tuple[EventID, ...], root: bytes, left: set[EventID]) -> None:
         self.root, self.heads = root, heads
@@ -274,8 +293,13 @@ class RoomWrite:
         return HashedEventID(event.event_id, reference_hash(event.pdu, self.version))
 
     def complete(self, known: StoredEvent, received: EncodedEvent, form: Form) -> None:
-        """Replace an event that had come with a wrong hash by its full form, if this is it."""
+        """Replace an event that had come with a wrong hash by its full form, if this is it.
+
+        Not if its content would have been read when it was judged: what was found then stays true.
+        """
         if known.form is not Form.WRONG_HASH or form is not Form.FULL or known.event.event_id in self._new_events:
+            return
+        if known.event.type in READ_WHEN_JUDGED or content_for_rules(received.event) != known.event.content:
             return
         full = event_rows.store_full(self.tx, known, received)
         self.tx.after_commit(lambda: self._writer.states.events.replace(full))
@@ -534,7 +558,7 @@ class RoomWrite:
         if target is None:
             note_early_redaction(self.tx, self.room_id, target_id=target_id, redaction_id=redaction.event_id)
             return
-        if target.event.room_id != self.room_id or target.form is not Form.FULL:
+        if target.event.room_id != self.room_id or target.form is Form.REDACTED:
             return
         state = self.rules_state((CREATE, POWER_LEVELS), redacting.root_before or state_map.EMPTY_ROOT)
         if not may_redact(redaction, target.event, state):

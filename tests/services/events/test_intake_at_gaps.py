@@ -44,6 +44,11 @@ class Taking:
         taken = [received(event) for event in events]
         return now(self.world.intake.take(self.room_id, self.scene.version, taken, received_from=OTHER))
 
+    def take_bare(self, event: Event) -> None:
+        """An event whose content was not the signed one."""
+        bare = received(redacted_event(event), Form.WRONG_HASH)
+        now(self.world.intake.take(self.room_id, self.scene.version, [bare], received_from=OTHER))
+
     def outliers(self, *events: Event) -> dict[EventID, Outcome]:
         """Events without the graph around them."""
         taken = [received(event) for event in events]
@@ -268,8 +273,7 @@ def test_a_full_form_replaces_one_that_came_with_a_wrong_hash(taking: Taking) ->
     scene = taking.scene
     message = scene.say(ALICE, after=[scene.last])
     taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
-    bare = received(redacted_event(message), Form.WRONG_HASH)
-    now(taking.world.intake.take(taking.room_id, scene.version, [bare], received_from=OTHER))
+    taking.take_bare(message)
     assert taking.stored(message).form is Form.WRONG_HASH
 
     assert taking.take(message) == {message.event_id: Outcome.ACCEPTED}
@@ -354,3 +358,51 @@ def find_reason(tx: Transaction, event_id: EventID) -> str:
     row = tx.one("SELECT verdict_reason FROM events WHERE event_id = :event_id", event_id=event_id)
     assert row is not None
     return str(row[0])
+
+
+def test_a_rejected_event_that_closes_a_gap_leaves_the_current_state_as_it_is(taking: Taking) -> None:
+    scene = taking.scene
+    topic = scene.send(ALICE, "m.room.topic", {"topic": "news"}, after=[scene.last])
+    forged = scene.say(BOB, after=[topic])
+    above = scene.say(ALICE, after=[forged])
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules, topic)
+    assert taking.at_gap(above, list(scene.after(scene.last).values())) is Outcome.ACCEPTED
+    head = taking.head
+
+    assert taking.take(forged) == {forged.event_id: Outcome.REJECTED}
+
+    assert (taking.head.heads, taking.head.current_root) == (head.heads, head.current_root)
+    assert taking.missing() == []
+
+
+def test_what_came_without_its_content_and_was_redacted_gets_it_no_more(taking: Taking) -> None:
+    scene = taking.scene
+    message = scene.say(ALICE, "secret", after=[scene.last])
+    redaction = scene.redact(ALICE, message, after=[message])
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    taking.take_bare(message)
+    taking.take(redaction)
+    assert taking.stored(message).redacted_by == redaction.event_id
+
+    assert taking.take(message) == {message.event_id: Outcome.ACCEPTED}
+
+    assert taking.stored(message).form is Form.REDACTED
+    assert taking.stored(message).event.content == {}
+
+
+def test_what_came_without_its_content_gets_none_that_the_rules_would_have_read(taking: Taking) -> None:
+    scene = taking.scene
+    levels = scene.send(
+        ALICE, "m.room.power_levels", {**scene.levels.content, "notifications": {"room": 1}}, after=[scene.last]
+    )
+    named = scene.member(ALICE, "join", after=[levels])
+    topic = scene.send(ALICE, "m.room.topic", {"topic": "news"}, after=[named])
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    for event in (levels, named, topic):
+        taking.take_bare(event)
+
+    taking.take(levels, named, topic)
+
+    assert taking.stored(levels).form is Form.WRONG_HASH
+    assert taking.stored(named).form is Form.WRONG_HASH
+    assert taking.stored(topic).event.content == topic.content

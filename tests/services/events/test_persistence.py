@@ -5,11 +5,19 @@ from typing import Any
 import orjson
 import pytest
 
+from homeserver.core.event import Event
+from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.storage.database import Transaction
+from homeserver.storage.event_edges import heads_under
 from homeserver.storage.memberships import find_membership, memberships_in_room
 from homeserver.storage.relations import relations_to
+from tests.forked_rooms import BOB as REMOTE_BOB
+from tests.forked_rooms import DAVE
+from tests.poured_rooms import received
+from tests.scenes import Scene
 from tests.services.sync.asking import sync
-from tests.services.world import ALICE, BOB, CAROL, World, now
+from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
 
 # Any: JSON, throughout.
 
@@ -117,3 +125,35 @@ def test_a_state_key_may_be_as_long_as_a_user_id(world: World) -> None:
 
     state = now(world.timeline.state_event(world.viewer(ALICE), room_id, "t" * 255, key, whole_event=False))
     assert state == {}
+
+
+def test_what_stood_on_a_head_does_so_no_more_when_a_user_of_this_server_builds_on_it(world: World) -> None:
+    scene = Scene()
+    room_id = scene.create.room_id
+    dave = scene.member(DAVE, "join", after=[scene.last])
+    forged = scene.say(REMOTE_BOB, after=[dave])
+    taken = [received(event) for event in (*scene.history.events.values(),)]
+    now(world.intake.take(room_id, scene.version, taken, received_from=None))
+    assert world.sync_database.read(heads_under, room_id, [forged.event_id]) == {dave.event_id}
+
+    world.sync_database.write(build_on_heads, world, room_id, dave)
+
+    assert world.sync_database.read(lambda tx: tx.all("SELECT head_id FROM shadowed_heads")) == []
+
+
+def build_on_heads(tx: Transaction, world: World, room_id: RoomID, below: Event) -> None:
+    """An event such as this server makes, whoever may send it."""
+    write = world.writer.open(tx, room_id)
+    assert write is not None
+    template = EventTemplate(
+        room_id=room_id,
+        type="m.room.message",
+        sender=ALICE,
+        content={"body": "hello"},
+        prev_events=((below.event_id, b""),),
+        auth_events=(),
+        depth=below.depth + 1,
+        origin_server_ts=1,
+    )
+    write.add(build_event(template, write.version, SERVER, world.key))
+    write.finish()
