@@ -22,7 +22,7 @@ from homeserver.core.signing import SigningKey
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
-from homeserver.http.authentication import Authentication
+from homeserver.http.authentication import Authentication, PeerVerifier
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -52,6 +52,7 @@ from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.door import Door, administer
 from homeserver.http.endpoint import BoundEndpoint, Surface, collect
+from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -115,8 +116,12 @@ from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.services.federation.key_document import OwnKeyDocument
+from homeserver.services.federation.key_notary import KeyNotary
+from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -175,6 +180,7 @@ class Assembled:
 
     endpoints: tuple[BoundEndpoint, ...]
     own_keys: OwnSigningKeys
+    peers: PeerVerifier
     tokens: AccessTokens
     activity: DeviceActivity
     deactivation: Deactivation
@@ -258,6 +264,13 @@ def assemble(made: Mechanics) -> Assembled:
     assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
+    # Federation
+    notaries = [ServerName(name) for name in federation.key_servers if name != server_name]
+    remote_keys = RemoteKeys(database, federation_client, notaries, budget, clock)
+    own_document = OwnKeyDocument(made.own_keys, server_name, clock)
+    notary = KeyNotary(database, remote_keys, made.own_keys, own_document, server_name, clock)
+    peers = RequestVerification(remote_keys, server_name) if federation.enabled else NoPeers()
+
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
     audits = RoomAudits(database, StoredKeys(server_name, made.own_keys), clock, randomness, server_name)
@@ -278,6 +291,7 @@ def assemble(made: Mechanics) -> Assembled:
             CrossSigningEndpoints(cross_signing, interactive_auth),
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
+            FederationKeyEndpoints(own_document, notary),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),
@@ -311,6 +325,7 @@ def assemble(made: Mechanics) -> Assembled:
     return Assembled(
         endpoints,
         made.own_keys,
+        peers,
         tokens,
         DeviceActivity(database, clock),
         deactivation,
@@ -434,7 +449,9 @@ class Columba:
             if settings.rate_limits.enabled
         }
         accepts_query_tokens = settings.query_string_tokens == "accept"
-        authentication = Authentication(self._assembled.tokens, NoPeers(), accepts_query_tokens=accepts_query_tokens)
+        authentication = Authentication(
+            self._assembled.tokens, self._assembled.peers, accepts_query_tokens=accepts_query_tokens
+        )
         self._door = Door(authentication, RateLimiting(limits, self._clock), self._assembled.activity.note)
         return database, self._assembled, self._door
 

@@ -34,6 +34,7 @@ from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -67,6 +68,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     VersionsEndpoints,
     WellKnownEndpoints,
     # federation
+    FederationKeyEndpoints,
     FederationVersionEndpoints,
     # this server's own
     HealthEndpoints,
