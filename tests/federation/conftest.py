@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.federation.peers import COLUMBA, KINDS, SYNAPSE, Peer
+from tests.federation.peers import COLUMBA, HOSTS, KINDS, SYNAPSE, Peer
 from tests.synapse import SynapseMissing
 from tests.tls import CertificateAuthority
 
@@ -44,8 +44,8 @@ def sides(authority: CertificateAuthority) -> Iterator[tuple[Peer, Peer]]:
     """Start two servers for the tests of a file: Columba, then Synapse."""
     peers: list[Peer] = []
     try:
-        for kind in SIDES:
-            peers.append(KINDS[kind](authority))
+        for kind, host in zip(SIDES, HOSTS, strict=True):
+            peers.append(KINDS[kind](authority, host))
             asyncio.run(peers[-1].start())
         first, second = peers
         yield first, second

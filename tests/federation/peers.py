@@ -1,6 +1,7 @@
 """Homeservers that speak with each other, as processes on the loopback interface: Columba, and Synapse.
 
-Each has two ports: one with TLS, after which it is named, for other servers, and one without for its own users.
+Each has two ports: one with TLS, after which it is named, for other servers, and one without for its own users. The
+first is called localhost and the second 127.0.0.1: an access control list looks at names without their ports.
 """
 
 import os
@@ -16,7 +17,7 @@ from tests.synapse import UNLIMITED, new_synapse, synapse_python
 from tests.tls import CertificateAuthority
 from tests.users import register
 
-HOST: Final = "127.0.0.1"
+HOSTS: Final = ("localhost", "127.0.0.1")
 COLUMBA: Final = "columba"
 SYNAPSE: Final = "synapse"
 
@@ -27,6 +28,7 @@ class Peer:
 
     kind: str  # COLUMBA or SYNAPSE
     contestant: Contestant
+    host: str  # one of HOSTS
     federation_port: Port
     is_paused: bool = False
     _people: list[Person] = field(default_factory=list)
@@ -34,12 +36,12 @@ class Peer:
     @property
     def server_name(self) -> str:
         """Its name, and where other servers reach it."""
-        return f"{HOST}:{self.federation_port.number}"
+        return f"{self.host}:{self.federation_port.number}"
 
     @property
     def url(self) -> str:
         """Where its own users reach it; without a slash at its end."""
-        return f"http://{HOST}:{self.contestant.port}"
+        return f"http://127.0.0.1:{self.contestant.port}"
 
     async def start(self) -> None:
         """Start it, or start it again on the same data, and wait until it answers. Raises DidNotStart."""
@@ -73,15 +75,15 @@ class Peer:
         return person
 
 
-def columba(authority: CertificateAuthority) -> Peer:
+def columba(authority: CertificateAuthority, host: str) -> Peer:
     """This project's server, not running yet. It soon tries again what did not answer."""
     port = Port()
-    certificate = authority.issue(HOST)
-    server = new_server(server_name=f"{HOST}:{port.number}")
+    certificate = authority.issue(host)
+    server = new_server(server_name=f"{host}:{port.number}")
     server.settings["listeners"] = [
-        {"bind": HOST, "port": server.port.number, "serve": ["client", "media", "admin"]},
+        {"bind": "127.0.0.1", "port": server.port.number, "serve": ["client", "media", "admin"]},
         {
-            "bind": HOST,
+            "bind": "127.0.0.1",
             "port": port.number,
             "serve": ["client", "federation", "media"],
             "tls": {"certificate": str(certificate.certificate), "private_key": str(certificate.private_key)},
@@ -92,17 +94,17 @@ def columba(authority: CertificateAuthority) -> Peer:
         "allow_private_addresses": True,
         "retry": {"first_s": 0.2, "factor": 2, "max_s": 2},
     }
-    return Peer(COLUMBA, Contestant(COLUMBA, server), port)
+    return Peer(COLUMBA, Contestant(COLUMBA, server), host, port)
 
 
-def synapse(authority: CertificateAuthority) -> Peer:
+def synapse(authority: CertificateAuthority, host: str) -> Peer:
     """Synapse, not running yet. It soon tries again what did not answer. Raises SynapseMissing."""
     python = synapse_python()
     port = Port()
-    certificate = authority.issue(HOST)
+    certificate = authority.issue(host)
     # Any: YAML.
     settings: dict[str, Any] = {
-        "server_name": f"{HOST}:{port.number}",
+        "server_name": f"{host}:{port.number}",
         "tls_certificate_path": str(certificate.certificate),
         "tls_private_key_path": str(certificate.private_key),
         "federation_custom_ca_list": [str(authority.file)],
@@ -131,7 +133,7 @@ def synapse(authority: CertificateAuthority) -> Peer:
     server = new_synapse(python, shared_secret=secrets.token_hex(16), settings=settings)
     (plain,) = server.settings["listeners"]
     server.settings["listeners"] = [plain, {**plain, "port": port.number, "tls": True}]
-    return Peer(SYNAPSE, Contestant(SYNAPSE, server), port)
+    return Peer(SYNAPSE, Contestant(SYNAPSE, server), host, port)
 
 
 KINDS: Final = {COLUMBA: columba, SYNAPSE: synapse}

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from tests.users import User
+from tests.connection import Connection
+from tests.users import PASSWORD, User
 
 # Any: JSON, throughout.
 
@@ -66,6 +67,14 @@ class Person:
     def server_name(self) -> str:
         """Whose user this is."""
         return self.user_id.partition(":")[2]
+
+    async def another_device(self) -> "Person":
+        """The same user with a new device."""
+        identifier = {"type": "m.id.user", "user": self.user_id}
+        wanted = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
+        answer = await self.post("login", body=wanted)
+        connection = Connection(self.user.connection.port, answer["access_token"])
+        return Person(User(self.user_id, answer["device_id"], connection))
 
     async def get(self, *path: str, query: Mapping[str, Any] | None = None) -> Any:
         """GET a path below /_matrix/client/v3."""

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from tests.federation.peers import HOST, Peer
+from tests.federation.peers import Peer
 from tests.tls import CertificateAuthority
 
 pytestmark = pytest.mark.peers
@@ -16,7 +16,9 @@ async def test_each_server_is_trusted_by_whoever_trusts_the_authority(
 ) -> None:
     trusting = ssl.create_default_context(cafile=str(authority.file))
 
-    reader, writer = await asyncio.open_connection(HOST, host.federation_port.number, ssl=trusting)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", host.federation_port.number, ssl=trusting, server_hostname=host.host
+    )
     writer.write(f"GET /_matrix/client/versions HTTP/1.1\r\nHost: {host.server_name}\r\n\r\n".encode())
     first_line = await reader.readline()
     writer.close()
@@ -26,7 +28,9 @@ async def test_each_server_is_trusted_by_whoever_trusts_the_authority(
 
 async def test_nobody_else_trusts_them(host: Peer) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        await asyncio.open_connection(HOST, host.federation_port.number, ssl=ssl.create_default_context())
+        await asyncio.open_connection(
+            "127.0.0.1", host.federation_port.number, ssl=ssl.create_default_context(), server_hostname=host.host
+        )
 
 
 async def test_people_of_a_server_hear_each_other(host: Peer) -> None:
