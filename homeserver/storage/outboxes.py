@@ -62,6 +62,18 @@ def store_outboxes(tx: Transaction, outboxes: Sequence[StoredOutbox]) -> None:
     tx.insert_many(STORE, [_row(outbox) for outbox in outboxes])
 
 
+MARK = f"""
+    INSERT INTO outboxes ({COLUMNS})
+    VALUES (:destination, :delivered_upto, :delivered_ms, :is_behind, :transaction_id, :transaction_ms,
+            :transaction_upto, :transaction_pdus, :transaction_edus, :to_device_position, :to_device_id)
+    ON CONFLICT (destination) DO UPDATE SET is_behind = excluded.is_behind"""  # noqa: S608 - as above
+
+
+def mark_behind(tx: Transaction, outboxes: Sequence[StoredOutbox]) -> None:
+    """There is more for these servers; what is known of them stays, a transaction that is under way included."""
+    tx.insert_many(MARK, [_row(outbox) for outbox in outboxes])
+
+
 PENDING = f"""
     SELECT {COLUMNS} FROM outboxes WHERE is_behind OR transaction_id IS NOT NULL"""  # noqa: S608 - as above
 

@@ -70,30 +70,37 @@ def removal_notices(tx: Transaction, *, after: int, upto: int) -> list[tuple[int
 
 
 POSITIONS_FOR = """
-    SELECT e.log_position FROM room_servers s
-      JOIN events e ON e.room_id = s.room_id AND e.is_outgoing
-           AND e.log_position > s.since_position AND (s.until_position IS NULL OR e.log_position <= s.until_position)
-     WHERE s.server = :destination AND (s.until_position IS NULL OR s.until_position > :after)
-       AND e.log_position > :after AND e.log_position <= :upto AND e.sender NOT LIKE '%:' || :destination
-    UNION
-    SELECT log_position FROM removal_notices
-     WHERE destination = :destination AND log_position > :after AND log_position <= :upto
-    UNION
-    SELECT d.log_position FROM device_updates d
-      JOIN memberships m ON m.user_id = d.user_id AND m.membership = 'join'
-      JOIN room_servers s ON s.room_id = m.room_id AND s.server = :destination AND s.until_position IS NULL
-     WHERE d.log_position > :after AND d.log_position <= :upto
-    ORDER BY 1 LIMIT :limit"""
+    SELECT log_position FROM (
+        SELECT e.log_position FROM room_servers s
+          JOIN events e ON e.room_id = s.room_id AND e.is_outgoing
+               AND e.log_position > s.since_position
+               AND (s.until_position IS NULL OR e.log_position <= s.until_position)
+         WHERE s.server = :destination AND (s.until_position IS NULL OR s.until_position > :after)
+           AND e.log_position > :after AND e.log_position <= :upto AND e.sender NOT LIKE '%:' || :destination
+         LIMIT :limit) AS of_rooms
+    UNION ALL
+    SELECT log_position FROM (
+        SELECT log_position FROM removal_notices
+         WHERE destination = :destination AND log_position > :after AND log_position <= :upto
+         LIMIT :limit) AS of_removals
+    UNION ALL
+    SELECT log_position FROM (
+        SELECT DISTINCT d.log_position FROM device_updates d
+          JOIN memberships m ON m.user_id = d.user_id AND m.membership = 'join'
+          JOIN room_servers s ON s.room_id = m.room_id AND s.server = :destination AND s.until_position IS NULL
+         WHERE d.log_position > :after AND d.log_position <= :upto
+         LIMIT :limit) AS of_devices"""
 
 
-def positions_for(tx: Transaction, destination: ServerName, *, after: int, upto: int, limit: int) -> list[int]:
-    """The first positions in (after, upto] at which there is an event or a device list update for a server.
+def positions_for(tx: Transaction, destination: ServerName, *, after: int, upto: int, most: int) -> list[int] | None:
+    """The positions in (after, upto] at which there is an event or a device list update for a server, in order.
 
     A server gets the events of a room that were written while it was there, the one with which it left included; its
-    own users' are not sent back to it.
+    own users' are not sent back to it. None when there are more than `most`: they are not counted.
     """
-    rows = tx.all(POSITIONS_FOR, destination=destination, after=after, upto=upto, limit=limit)
-    return [row[0] for row in rows]
+    rows = tx.all(POSITIONS_FOR, destination=destination, after=after, upto=upto, limit=most + 1)
+    positions = sorted({row[0] for row in rows})
+    return positions if len(positions) <= most else None
 
 
 NEWEST_FOR = """

@@ -166,6 +166,16 @@ def servers_sharing_rooms(
     return sharing
 
 
+SHARED_BESIDE = """
+    SELECT DISTINCT s.server FROM memberships m JOIN room_servers s ON s.room_id = m.room_id
+     WHERE m.user_id = :user_id AND m.membership = 'join' AND m.room_id <> :room_id AND s.until_position IS NULL"""
+
+
+def servers_sharing_other_rooms(tx: Transaction, user_id: UserID, room_id: RoomID) -> set[ServerName]:
+    """The servers that are in a room, but for this one, in which the user is joined."""
+    return {ServerName(row[0]) for row in tx.all(SHARED_BESIDE, user_id=user_id, room_id=room_id)}
+
+
 HAS_OTHERS = """
     SELECT 1 FROM memberships m JOIN room_servers s ON s.room_id = m.room_id
      WHERE m.user_id = :user_id AND m.membership = 'join' AND s.until_position IS NULL AND s.server <> :server

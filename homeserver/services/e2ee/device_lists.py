@@ -12,6 +12,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.events.news import DeviceListWritten, News, OutgoingWritten
 from homeserver.storage.cross_signing import users_signed_by
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.device_keys import device_keys_of_user
 from homeserver.storage.device_lists import (
     CROSS_SIGNING,
     changed_device_lists,
@@ -52,6 +53,16 @@ class DeviceLists:
             tx.at_position(("device_updates",), partial(self._note_update_at, user_id=user_id, device_id=device_id))
         tables = ("device_list_changes", "device_updates")
         tx.at_position(tables, partial(self._note_change_at, user_id=user_id, device_id=last))
+
+    def announce(self, tx: Transaction, user_id: UserID) -> None:
+        """Have all servers that share a room with a user look at the user's devices, of which none has changed."""
+        devices = [device_id for device_id, keys in device_keys_of_user(tx, user_id).items() if keys]
+        if devices:
+            tx.at_position(("device_updates",), partial(self._announce_at, user_id=user_id, device_id=min(devices)))
+
+    def _announce_at(self, tx: Transaction, position: int, *, user_id: UserID, device_id: str) -> None:
+        self._note_update_at(tx, position, user_id=user_id, device_id=device_id)
+        tx.after_commit(lambda: self._news.publish(OutgoingWritten(position), ()))
 
     def _note_update_at(self, tx: Transaction, position: int, *, user_id: UserID, device_id: str) -> None:
         note_device_update(tx, user_id, device_id, position=position, now_ms=self._clock.now_ms())

@@ -80,7 +80,7 @@ class Destinations:
         self._rules: tuple[ServerRule, ...] = ()
         self._blocked = NOBODY
         self._allowed: Globs | None = None  # None: all that are not blocked
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[ServerName | None], None]] = []
 
     async def load(self) -> None:
         """Remember what was known before a restart."""
@@ -105,8 +105,8 @@ class Destinations:
             if not is_written:
                 self._unwritten |= unwritten
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called when servers may be asked that could not be: one answers again, or a rule changed."""
+    def listen(self, listener: Callable[[ServerName | None], None]) -> None:
+        """Have `listener` called with a server that may be asked again, or with None when the rules changed."""
         self._listeners.append(listener)
 
     # The gate
@@ -125,7 +125,7 @@ class Destinations:
         """The server answered."""
         if self._failing.pop(destination, None) is not None:
             self._unwritten.add(destination)
-            self._tell()
+            self._tell(destination)
 
     def failed(self, destination: ServerName) -> None:
         """The server did not answer: it is asked again at a random moment of an interval that grows.
@@ -209,7 +209,7 @@ class Destinations:
             raise InvalidParameter("A pattern is for one server name: it has no blanks and no commas")
         rule = ServerRule(pattern, is_blocked, self._clock.now_ms())
         self._take_rules(await self._database.write(_store_rule, rule))
-        self._tell()
+        self._tell(None)
 
     async def remove_rule(self, pattern: str) -> None:
         """Take a rule away. Raises NotFound."""
@@ -217,7 +217,7 @@ class Destinations:
         if rules is None:
             raise NotFound("There is no rule for this pattern")
         self._take_rules(rules)
-        self._tell()
+        self._tell(None)
 
     def _take_rules(self, rules: Iterable[ServerRule]) -> None:
         self._rules = tuple(rules)
@@ -228,11 +228,11 @@ class Destinations:
     def _end_wait(self, known: _Failing, now_ms: int) -> None:
         known.row = replace(known.row, next_attempt_ms=now_ms)
         self._unwritten.add(known.row.destination)
-        self._tell()
+        self._tell(known.row.destination)
 
-    def _tell(self) -> None:
+    def _tell(self, server: ServerName | None) -> None:
         for listener in self._listeners:
-            listener()
+            listener(server)
 
 
 def _names(server: ServerName) -> tuple[str, ...]:
