@@ -136,6 +136,19 @@ def test_the_full_state_comes_when_asked_for(alice: Client, bob: Client) -> None
     assert {"m.room.create", "m.room.name", "m.room.power_levels", "m.room.member"} <= types
 
 
+def test_from_an_empty_timeline_one_can_go_back(alice: Client) -> None:
+    room_id = alice.create_room()
+    said = alice.say(room_id, "hello")
+
+    full = alice.sync(alice.token(), full_state=True)["rooms"]["join"][room_id]
+    filtered = alice.sync(filter={"room": {"timeline": {"types": ["m.sticker"]}}})["rooms"]["join"][room_id]
+
+    for room in (full, filtered):
+        assert room["timeline"]["events"] == []
+        page = alice.messages(room_id, "b", begin=room["timeline"]["prev_batch"], limit=1)
+        assert [event["event_id"] for event in page["chunk"]] == [said]
+
+
 def test_a_room_that_was_just_joined_comes_with_its_whole_state(alice: Client, bob: Client) -> None:
     room_id = alice.create_room(preset="public_chat", name="Joined late")
     alice.say(room_id, "before")
@@ -265,6 +278,15 @@ def test_a_room_that_was_left_is_told_up_to_the_leave(alice: Client, bob: Client
     timeline = events_of(news["rooms"]["leave"][room_id])
     assert texts(timeline) == ["before"]
     assert timeline[-1]["content"]["membership"] == "leave"
+
+
+def test_a_room_that_was_left_has_a_state_even_when_nothing_of_it_changed(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+    since = bob.token()
+
+    bob.post("rooms", room_id, "leave")
+
+    assert bob.sync(since)["rooms"]["leave"][room_id]["state"] == {"events": []}
 
 
 @pytest.mark.parametrize("act", ["kick", "ban"])

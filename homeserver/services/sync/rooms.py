@@ -89,7 +89,7 @@ class SyncRooms:
         if not has_news and part.before is not None and not self._counts_moved(tx, request, part, timeline.hidden):
             return None
         _complete(request, part, section)
-        if ephemeral:
+        if ephemeral or part.before is None:
             section["ephemeral"] = {"events": ephemeral}
         if account_data:
             section["account_data"] = {"events": account_data}
@@ -176,7 +176,7 @@ class SyncRooms:
             place = events[0].place - 1
         elif timeline.limited and part.events:
             place = part.events[-1].place
-        elif timeline.limited and tx is not None:
+        elif tx is not None and (timeline.limited or part.before is None):
             place = place_at(tx, part.room_id, at=part.window.upto)
         if place is not None:
             shown_timeline["prev_batch"] = str(PaginationToken(place))
@@ -230,7 +230,7 @@ def _complete(request: SyncRequest, part: RoomPart, section: dict[str, Any]) -> 
     if request.state_after:
         # Without it clients would take the state from the timeline.
         section.setdefault("state_after", {"events": []})
-    elif part.before is None:
+    elif part.before is None or part.departure is not None:
         section.setdefault("state", {"events": []})
 
 
