@@ -44,6 +44,11 @@ class FederationAgent:
             if not turns.users:
                 del self._turns[ask.destination]
 
+    @property
+    def busy_servers(self) -> int:
+        """How many servers are being asked, or are to be."""
+        return len(self._turns)
+
     def group_of(self, destination: ServerName) -> str | None:
         """By which group keys were exchanged when the server was connected to last, as far as that is remembered."""
         return self._https.group_of(destination)

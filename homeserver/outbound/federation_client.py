@@ -350,7 +350,9 @@ class FederationClient:
 
     async def user_devices(self, destination: ServerName, user_id: UserID, **terms: Unpack[Terms]) -> dict[str, Any]:
         """A user's devices: the list "devices", "stream_id", and cross-signing keys."""
-        return an_object(await self.get(destination, path_of(V1, "user/devices", user_id), **terms), lists=("devices",))
+        return an_object(
+            await self.get(destination, path_of(f"{V1}/user/devices", user_id), **terms), lists=("devices",)
+        )
 
     async def user_keys_query(
         self, destination: ServerName, device_keys: Mapping[UserID, Sequence[str]], **terms: Unpack[Terms]

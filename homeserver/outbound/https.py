@@ -6,6 +6,7 @@ connect to is decided in connecting.py.
 # Twisted leaves most of what is used here untyped.
 # mypy: disallow-untyped-calls=False
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
@@ -44,6 +45,8 @@ IDLE_PER_SERVER: Final = 4
 SERVERS_WITH_IDLE_CONNECTIONS: Final = 128
 GROUPS_KEPT: Final = 10_000
 
+_SENDABLE: Final = re.compile(r"/[!-~]*")
+
 # Reasons for the end of a connection that are not the fault of what came over it.
 CONNECTION_ENDED: Final = (ConnectionClosed, OSError, TlsError, VerificationError, CertificateError)
 
@@ -51,8 +54,16 @@ CONNECTION_ENDED: Final = (ConnectionClosed, OSError, TlsError, VerificationErro
 class Https:
     """Sends requests, any number to any servers."""
 
-    def __init__(self, reactor: Any, connecting: Connecting, user_agent: str) -> None:  # Any: many interfaces at once
+    def __init__(
+        self,
+        reactor: Any,  # many interfaces at once
+        connecting: Connecting,
+        user_agent: str,
+        *,
+        servers_kept: int = SERVERS_WITH_IDLE_CONNECTIONS,
+    ) -> None:
         self._reactor = reactor
+        self._servers_kept = servers_kept
         self._connecting = connecting
         self._user_agent = user_agent
         self._turns = DeferredSemaphore(REQUESTS_AT_ONCE)
@@ -84,9 +95,7 @@ class Https:
         pool = self._pool(ask.destination, route)
         endpoints = _Endpoints(self._connecting.endpoint(route, lambda group: self._learn(ask.destination, group)))
         agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool)
-        target = b"https://" + route.host_header.encode("ascii") + ask.uri.encode("ascii")
-        if URI.fromBytes(target).originForm != ask.uri.encode("ascii"):
-            raise RemoteNonsense(f"{ask.uri!r:.500} would not be sent as it stands")
+        target = _target(route, ask)
         headers = Headers({name: [value] for name, value in ask.headers.items()})
         headers.setRawHeaders("Host", [route.host_header])
         headers.setRawHeaders("User-Agent", [self._user_agent])
@@ -117,7 +126,7 @@ class Https:
             pool.retryAutomatically = False
             self._pools[destination, route] = pool
         self._pools.move_to_end((destination, route))
-        if len(self._pools) > SERVERS_WITH_IDLE_CONNECTIONS:
+        if len(self._pools) > self._servers_kept:
             _, oldest = self._pools.popitem(last=False)
             oldest.closeCachedConnections()
         return pool
@@ -127,6 +136,16 @@ class Https:
         self._groups.move_to_end(destination)
         if len(self._groups) > GROUPS_KEPT:
             self._groups.popitem(last=False)
+
+
+def _target(route: Route, ask: Ask) -> bytes:
+    """The URL for Twisted's agent. Raises RemoteNonsense for what would not be sent as it stands."""
+    if _SENDABLE.fullmatch(ask.uri) is not None:
+        uri = ask.uri.encode("ascii")
+        target = b"https://" + route.host_header.encode("ascii") + uri
+        if URI.fromBytes(target).originForm == uri:
+            return target
+    raise RemoteNonsense(f"{ask.uri!r:.500} cannot be asked for")
 
 
 @implementer(IAgentEndpointFactory)

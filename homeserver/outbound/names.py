@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.names.client import Resolver
 from twisted.names.dns import SRV, Record_SRV
 from twisted.names.error import DNSNameError, DNSQueryTimeoutError, DomainError, ResolverError
@@ -47,9 +48,19 @@ class SystemNames:
     """Asks as the operating system is set up to ask."""
 
     # Any: a reactor is many interfaces; in_thread runs a function in a thread, as deferToThread does
-    def __init__(self, reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        in_thread: Callable[..., Awaitable[Any]],
+        *,
+        servers: Sequence[tuple[str, int]] = (),
+        timeouts_s: Sequence[float] = QUERY_TIMEOUTS_S,
+    ) -> None:
+        """`servers` are asked for service records instead of the system's; a query is repeated after `timeouts_s`."""
         self._reactor = reactor
         self._in_thread = in_thread
+        self._servers = servers
+        self._timeouts_s = timeouts_s
         self._turns = DeferredSemaphore(LOOKUPS_AT_ONCE)
         self._resolver: Resolver | None = None
 
@@ -68,12 +79,17 @@ class SystemNames:
     async def services(self, name: str) -> Sequence[Service]:
         """See Names."""
         if self._resolver is None:
-            self._resolver = Resolver(resolv="/etc/resolv.conf", timeout=QUERY_TIMEOUTS_S, reactor=self._reactor)
+            self._resolver = Resolver(
+                resolv=None if self._servers else "/etc/resolv.conf",
+                servers=list(self._servers),
+                timeout=self._timeouts_s,
+                reactor=self._reactor,
+            )
         try:
             answers, _, _ = await self._resolver.lookupService(name)
         except DNSNameError:
             return ()
-        except (DomainError, DNSQueryTimeoutError, ResolverError, OSError) as error:
+        except (DomainError, NoAnswer, DNSQueryTimeoutError, ResolverError, OSError) as error:
             raise Unreachable(f"the domain name system has no answer about {name:.255}: {error!r}") from error
         records = [answer.payload for answer in answers if answer.type == SRV][:MOST_SERVICES]
         return [_service(record) for record in records if isinstance(record, Record_SRV)]

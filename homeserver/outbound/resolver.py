@@ -44,7 +44,16 @@ class _Kept:
 class Resolver:
     """Finds servers, and remembers for a while where they were."""
 
-    def __init__(self, delegations: Delegations, names: Names, clock: Clock, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        delegations: Delegations,
+        names: Names,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        routes_kept: int = ROUTES_KEPT,
+    ) -> None:
+        self._routes_kept = routes_kept
         self._delegations = delegations
         self._names = names
         self._clock = clock
@@ -60,7 +69,7 @@ class Resolver:
                 kept = _Kept(await self._find(server), self._clock.seconds() + ROUTE_KEPT_S)
                 self._routes[server] = kept
             self._routes.move_to_end(server)
-            if len(self._routes) > ROUTES_KEPT:
+            if len(self._routes) > self._routes_kept:
                 self._routes.popitem(last=False)
         return kept.route
 

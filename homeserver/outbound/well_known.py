@@ -58,7 +58,8 @@ class _Known:
 class WellKnown:
     """Finds and remembers delegations."""
 
-    def __init__(self, https: Fetching, clock: Clock) -> None:
+    def __init__(self, https: Fetching, clock: Clock, *, hosts_kept: int = HOSTS_KEPT) -> None:
+        self._hosts_kept = hosts_kept
         self._https = https
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -71,7 +72,7 @@ class WellKnown:
             if known is None or known.until_ms <= self._clock.now_ms():
                 known = self._known[host] = await self._ask_again(host, known)
             self._known.move_to_end(host)
-            if len(self._known) > HOSTS_KEPT:
+            if len(self._known) > self._hosts_kept:
                 self._known.popitem(last=False)
         return known.delegated
 
@@ -112,10 +113,18 @@ class WellKnown:
             location = answer.headers.get("location")
             if answer.status not in (301, 302, 303, 307, 308) or location is None:
                 break
-            url = urljoin(url, location)
+            url = _joined(url, location)
         if answer.status != 200:
             raise RemoteRefused(answer.status, None, f"{url:.255} answered with {answer.status}")
         return answer
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads. Raises RemoteNonsense."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise RemoteNonsense("redirected to something that is no address of a page") from error
 
 
 def _place_of(url: str) -> tuple[Route, str]:
@@ -127,10 +136,9 @@ def _place_of(url: str) -> tuple[Route, str]:
             raise RemoteNonsense(f"redirected to {parts.scheme:.20} instead of https")
         host, port = split_port(parse_server_name(name))
         uri = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        uri.encode("ascii")
     except (ValueError, BadIdentifier) as error:
         raise RemoteNonsense("redirected to something that is no address of a page") from error
-    if re.search(r"[\x00-\x20\x7f]", uri) is not None or port == 0:
+    if port == 0:
         raise RemoteNonsense("redirected to something that is no address of a page")
     return Route(name, host, ((host, 443 if port is None else port),)), uri
 

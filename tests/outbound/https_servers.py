@@ -19,8 +19,8 @@ from homeserver.core.identifiers import ServerName
 from homeserver.outbound.address_guard import Address, AddressGuard
 from homeserver.outbound.connecting import Connecting
 from homeserver.outbound.errors import Unreachable
-from homeserver.outbound.exchange import Answer, Ask
-from homeserver.outbound.https import Https
+from homeserver.outbound.exchange import Ask
+from homeserver.outbound.https import SERVERS_WITH_IDLE_CONNECTIONS, Https
 from homeserver.outbound.names import Service
 from homeserver.outbound.tls import TlsClients
 from homeserver.runtime.clock import ReactorClock
@@ -75,9 +75,15 @@ class Conversation:
         self.tls.sendall(data)
 
     def send_for_ever(self, data: bytes) -> None:
-        """Send until the other side hangs up: ends with an OSError."""
-        while True:
-            self.tls.sendall(data)
+        """Send until the other side hangs up: ends with an OSError. Nothing, sent for ever, is silence."""
+        lot = data * (1 + 4096 // max(len(data), 1))
+        while data:
+            self.tls.sendall(lot)
+        self.wait_for_end()
+
+    def hang_up(self) -> None:
+        """End the connection in good order."""
+        self.tls.unwrap().close()
 
     def wait_for_end(self) -> None:
         """Return when the other side has hung up."""
@@ -97,9 +103,9 @@ class HttpsServer:
     """One server; `behave` is called for each request, in the thread of its connection."""
 
     def __init__(self, certificate: Certificate, behave: Behaviour, *, address: str = "127.0.0.1") -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate.certificate, certificate.private_key)
-        self._context.sni_callback = self._note_sni
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate.certificate, certificate.private_key)
+        self.context.sni_callback = self._note_sni
         self._behave = behave
         self._listening = socket.create_server(
             (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -117,7 +123,7 @@ class HttpsServer:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for each in self._sockets:
-            each.close() if each.fileno() < 0 else _shut(each)
+            _shut(each)
         for thread in self._threads:
             thread.join(PATIENCE_S)
 
@@ -137,7 +143,7 @@ class HttpsServer:
 
     def _serve(self, plain: socket.socket, number: int) -> None:
         try:
-            with self._context.wrap_socket(plain, server_side=True) as tls:
+            with self.context.wrap_socket(plain, server_side=True) as tls:
                 self._sockets[number] = tls
                 conversation = Conversation(tls, number)
                 while (received := conversation.receive()) is not None:
@@ -201,13 +207,25 @@ class Outside:
         self.names = FakeNames()
         self.groups = TlsGroups()
         self.servers: list[HttpsServer] = []
+        self._clients: list[Https] = []
         self.https = self.client()
 
-    def client(self, *, allows_private: bool = True, verifies: bool = True) -> Https:
-        """A client that trusts the authority."""
-        tls = TlsClients(self.groups, verifies=verifies, ca_file=self.authority.file)
+    def client(
+        self,
+        *,
+        allows_private: bool = True,
+        verifies: bool = True,
+        servers_kept: int = SERVERS_WITH_IDLE_CONNECTIONS,
+        has_ca_file: bool = True,
+    ) -> Https:
+        """A client that trusts the authority, if it has its file."""
+        ca_file = self.authority.file if has_ca_file else None
+        tls = TlsClients(self.groups, verifies=verifies, ca_file=ca_file)
         guard = AddressGuard(allows_private=allows_private)
-        return Https(self.reactor, Connecting(self.reactor, self.clock, self.names, guard, tls), "Columba/test")
+        connecting = Connecting(self.reactor, self.clock, self.names, guard, tls)
+        made = Https(self.reactor, connecting, "Columba/test", servers_kept=servers_kept)
+        self._clients.append(made)
+        return made
 
     def serve(self, behave: Behaviour, *names: str, address: str = "127.0.0.1") -> HttpsServer:
         """A server with a certificate for `names`, or for example.org."""
@@ -235,7 +253,8 @@ class Outside:
 
     def close(self) -> None:
         """End everything."""
-        self.wait(self.https.close())
+        for client in self._clients:
+            self.wait(client.close())
         for server in self.servers:
             server.close()
         self.reactor.removeAll()
@@ -252,6 +271,3 @@ def ask_for(
 ) -> Ask:
     """A request."""
     return Ask(ServerName(destination), method, uri, {"Accept": "application/json"}, body, most_bytes)
-
-
-__all__ = ["Answer", "Outside"]
