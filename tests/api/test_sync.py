@@ -379,6 +379,17 @@ def test_events_keep_to_the_format_and_fields_that_a_filter_asks_for(alice: Clie
     assert message["content"] == {"body": "x"}
 
 
+def test_events_in_the_format_of_servers_are_whole(alice: Client) -> None:
+    room_id = alice.create_room()
+    said = alice.say(room_id, "x")
+
+    room = alice.sync(filter={"event_format": "federation"})["rooms"]["join"][room_id]
+
+    (message,) = [event for event in events_of(room) if event["type"] == "m.room.message"]
+    assert (message["event_id"], message["room_id"]) == (said, room_id)
+    assert {"auth_events", "prev_events", "depth", "hashes", "signatures"} <= set(message)
+
+
 @pytest.mark.parametrize("bad", ["nonsense", "s1", "s-1.0.x.0", "p5", "s" + "9" * 30 + ".0.x.0"])
 def test_a_token_that_is_none_is_refused(alice: Client, bad: str) -> None:
     answer = alice.get("sync", query={"since": bad}, status=400)

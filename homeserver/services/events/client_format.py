@@ -101,7 +101,8 @@ class ClientFormat:
         self, stored: StoredEvent, unsigned: Mapping[str, Any], with_room_id: bool, for_federation: bool
     ) -> bytes:
         body = federation_event_body(stored.event) if for_federation else self.body(stored)
-        room_id = stored.event.room_id if with_room_id else None
+        # What servers exchange says of which room it is, wherever it is shown.
+        room_id = stored.event.room_id if with_room_id or for_federation else None
         return spliced(body, room_id=room_id, unsigned=orjson.dumps(unsigned))
 
     def _unsigned(
