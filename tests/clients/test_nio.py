@@ -61,9 +61,9 @@ class Person:
 
 
 @asynccontextmanager
-async def person(server: Server, name: str, store: Path) -> AsyncIterator[Person]:
-    """Somebody newly registered, whose device syncs as long as the context lasts."""
-    client = nio.AsyncClient(server.url, name, device_id=None, store_path=str(store))
+async def person(url: str, name: str, store: Path) -> AsyncIterator[Person]:
+    """Somebody newly registered with the server at `url`, whose device syncs as long as the context lasts."""
+    client = nio.AsyncClient(url, name, device_id=None, store_path=str(store))
     try:
         answer = await client.register(name, PASSWORD)
         assert isinstance(answer, nio.RegisterResponse), answer
@@ -83,8 +83,8 @@ async def talk(server: Server, folder: Path) -> list[str]:
     """Let two people write to each other in turn; what they wrote."""
     async with (
         asyncio.timeout(WHOLE_TEST_S),
-        person(server, "alice", folder / "alice") as alice,
-        person(server, "bob", folder / "bob") as bob,
+        person(server.url, "alice", folder / "alice") as alice,
+        person(server.url, "bob", folder / "bob") as bob,
     ):
         room_id = await make_room(alice, bob)
         written = []

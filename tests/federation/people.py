@@ -133,7 +133,7 @@ class Person:
         events = await self.get("rooms", room_id, "state")
         return {(each["type"], each["state_key"]): each["event_id"] for each in events}
 
-    async def until(self, holds: Callable[[], T]) -> T:
+    async def until(self, holds: Callable[[], T | None]) -> T:
         """Sync until something holds; what it returned then. Raises AssertionError when that takes too long."""
         try:
             async with asyncio.timeout(PATIENCE_S):
