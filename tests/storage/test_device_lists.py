@@ -2,14 +2,23 @@
 
 from functools import partial
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import DeviceID, RoomID, UserID
+from homeserver.storage.device_keys import store_device_keys
 from homeserver.storage.device_lists import (
+    CROSS_SIGNING,
+    DeviceUpdate,
     changed_device_lists,
+    device_updates,
+    device_updates_at,
     joined_members,
     local_audience,
     note_device_list_change,
+    note_device_update,
     sharing_among,
+    sweep_device_updates,
 )
+from homeserver.storage.devices import insert_device
+from homeserver.storage.rooms import SYNC_HORIZON_MS
 from tests.databases import SyncDatabase
 
 ALICE, BOB = UserID("@alice:example.org"), UserID("@bob:example.org")
@@ -38,3 +47,46 @@ def test_who_is_in_no_room_shares_none(db: SyncDatabase) -> None:
     assert db.read(sharing_among, ALICE, set()) == set()
     assert db.read(joined_members, [RoomID("!nowhere:example.org")]) == []
     assert db.read(joined_members, []) == []
+
+
+def test_updates_of_a_user_form_a_chain_and_have_what_their_device_is_now(db: SyncDatabase) -> None:
+    phone, gone = DeviceID("PHONE"), DeviceID("GONE")
+    db.write(note_device_list_change, ALICE, 2)  # from before updates were kept
+    db.write(insert_device, ALICE, phone, display_name="Phone", now_ms=0)
+    db.write(store_device_keys, ALICE, phone, b"{}")
+    for position, user_id, device_id in (
+        (3, ALICE, phone),
+        (4, BOB, phone),
+        (5, ALICE, gone),
+        (6, ALICE, CROSS_SIGNING),
+        (7, ALICE, phone),
+    ):
+        db.write(note_device_update, user_id, device_id, position=position, now_ms=0)
+
+    expected = [
+        DeviceUpdate(BOB, phone, 4, None, is_gone=True, name=None, keys=None),
+        DeviceUpdate(ALICE, gone, 5, 3, is_gone=True, name=None, keys=None),
+        DeviceUpdate(ALICE, CROSS_SIGNING, 6, 5, is_gone=True, name=None, keys=None),
+        DeviceUpdate(ALICE, phone, 7, 6, is_gone=False, name="Phone", keys=b"{}"),
+    ]
+    assert db.read(device_updates, after=0, upto=9) == expected
+    assert db.read(device_updates, after=4, upto=6) == expected[1:3]
+    assert db.read(device_updates_at, [3, 5]) == expected[1:2]
+    assert db.read(device_updates_at, []) == []
+
+
+def test_the_first_update_comes_after_the_last_change_from_before_updates_were_kept(db: SyncDatabase) -> None:
+    db.write(note_device_list_change, ALICE, 2)
+
+    db.write(note_device_update, ALICE, "PHONE", position=3, now_ms=0)
+
+    assert [update.previous for update in db.read(device_updates, after=0, upto=9)] == [2]
+
+
+def test_updates_from_long_ago_are_swept(db: SyncDatabase) -> None:
+    db.write(note_device_update, ALICE, "OLD", position=1, now_ms=0)
+    db.write(note_device_update, ALICE, "NEW", position=2, now_ms=5_000)
+
+    assert db.write(sweep_device_updates, SYNC_HORIZON_MS + 1_000, 10) == 1
+
+    assert [update.device_id for update in db.read(device_updates, after=0, upto=9)] == ["NEW"]

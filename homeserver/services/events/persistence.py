@@ -635,6 +635,14 @@ class RoomWrite:
         changes.extend(self._write_memberships(changed, position, now_ms))
         if published:
             tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
+        if not is_outgoing and self._brings_together(changes, has_others=has_others):
+            tx.after_commit(lambda: self._writer.news.publish(OutgoingWritten(position), ()))
+
+    def _brings_together(self, changes: Sequence[MembershipChange], *, has_others: bool) -> bool:
+        """Whether users of this server came into a room where other servers are, which may not know their devices."""
+        own = self._writer.server_name
+        came = [server_name_of(change.user_id) for change in changes if change.membership == "join"]
+        return own in came and (has_others or any(server != own for server in came))
 
     def _removed_from(self, one: _Added) -> ServerName | None:
         """The server of a user whom an event removes from the room, or whose invite or knock it ends."""
