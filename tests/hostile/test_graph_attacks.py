@@ -307,6 +307,29 @@ def test_a_given_state_that_is_a_part_of_the_true_one_takes_nothing_from_the_roo
 
 
 @every_version
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_state_that_was_given_wrongly_does_not_come_into_force_when_the_gap_closes(
+    version: RoomVersion, world: World, is_late: bool
+) -> None:
+    stranger = invaded(world, version)
+    assert stranger.bring(stranger.member(TRENT, "join")) is Outcome.ACCEPTED
+    free = stranger.state()
+    now(world.membership.ban(ALICE, stranger.room_id, TRENT, None))
+    banned = stranger.state()
+    missing = stranger.say("missing")  # on top of the ban
+    claim = stranger.say("claim", after=[missing.event_id])
+
+    assert stranger.bring_at_gap(claim, free.values()) is Outcome.ACCEPTED
+    if is_late:
+        assert stranger.bring(stranger.say("on top", after=[claim.event_id])) is Outcome.ACCEPTED
+    assert stranger.bring(missing) is Outcome.ACCEPTED
+
+    assert stranger.state() == banned
+    check_is_alive(stranger)
+    assert stranger.state() == banned
+
+
+@every_version
 def test_a_demoted_admin_gets_no_power_back_by_building_on_the_past(version: RoomVersion, world: World) -> None:
     creator = {} if version.privileged_creators else {ALICE: 100}
     stranger = invaded(world, version, power_levels={"users": {**creator, MALLORY: 99}})
