@@ -30,6 +30,7 @@ from homeserver.storage.events import StoredEvent, Verdict
 INLINE_LIMIT: Final = 200  # conflicted keys, or events loaded: what may be done inside a write
 FOLLOWERS_PER_PAGE: Final = 50
 LATEST: Final = 4  # merged states that wait to be used, for which a cache may be too small
+LARGE_ROOMS: Final = 1_000  # of which it is known that their states are too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Merged:
     root: bytes
     new_nodes: Mapping[bytes, bytes] = field(default_factory=dict)
     parsed: Mapping[bytes, Node] = field(default_factory=dict)
+    cost: int = field(default=0, compare=False)  # conflicted keys, or events loaded, whichever are more
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class StateMerging:
         self._elsewhere = elsewhere
         self._memo: BoundedCache[Key, Merged] = BoundedCache("merged states", budget, _merged_size)
         self._latest: OrderedDict[Key, Merged] = OrderedDict()
+        self._large: OrderedDict[RoomID, None] = OrderedDict()
         self._locks: KeyedLocks[Key] = KeyedLocks()
 
     def merge(
@@ -114,7 +117,8 @@ class StateMerging:
     ) -> Merged:
         """The resolution of the states with these roots; whoever uses it stores its nodes.
 
-        Raises NotMerged when it would touch more than `limit` conflicted keys or events; None: whatever it costs.
+        Raises NotMerged when it would touch more than `limit` conflicted keys or events; None: whatever it costs. In a
+        room where the last merge did, it is not tried: under a flood of them, trying is what would cost the server.
         """
         asked = frozenset(roots)
         if len(asked) < 2:
@@ -122,6 +126,8 @@ class StateMerging:
         question = MergeQuestion(room_id, version, asked, overlay)
         merged = self._find(question)
         if merged is None:
+            if limit is not None and room_id in self._large:
+                raise NotMerged(question)
             try:
                 merged = merge_all(self._states, tx, question, limit)
             except _TooMuch:
@@ -138,10 +144,18 @@ class StateMerging:
             merged = None if self._elsewhere is None else await self._elsewhere.merge(question)
             if merged is None:
                 merged = await self._database.read(self._merge_whole, question)
-            self._memo.put(question.key, merged)
-            self._latest[question.key] = merged
-            if len(self._latest) > LATEST:
-                self._latest.popitem(last=False)
+            self._remember(question, merged)
+
+    def _remember(self, question: MergeQuestion, merged: Merged) -> None:
+        self._memo.put(question.key, merged)
+        self._latest[question.key] = merged
+        if len(self._latest) > LATEST:
+            self._latest.popitem(last=False)
+        self._large.pop(question.room_id, None)
+        if merged.cost > INLINE_LIMIT:
+            self._large[question.room_id] = None
+            if len(self._large) > LARGE_ROOMS:
+                self._large.popitem(last=False)
 
     def _merge_whole(self, tx: Transaction, question: MergeQuestion) -> Merged:
         return merge_all(self._states, tx, question)
@@ -209,7 +223,8 @@ class _Resolution:
             lambda nodes: state_map.update(nodes, first, changes),
             self._overlay.nodes,
         )
-        return Merged(updated.root, updated.new_nodes, updated.parsed)
+        cost = max(len(conflict.candidates), len(self._events))
+        return Merged(updated.root, updated.new_nodes, updated.parsed, cost)
 
     def is_rejected(self, event_id: EventID) -> bool:
         """Whether an event was rejected."""

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from homeserver.core.state_map import EMPTY_ROOT, StateMap
-from homeserver.services.events.state_merging import Merged, MergeQuestion, NotMerged
+from homeserver.services.events.state_merging import INLINE_LIMIT, Merged, MergeQuestion, NotMerged
 from tests.databases import SyncDatabase, fresh_sqlite
 from tests.forked_rooms import ForkedRoom, forked_rooms
 from tests.services.world import now
@@ -68,12 +69,12 @@ class Place:
     def __init__(self, answer: Merged | None) -> None:
         self.asked: list[MergeQuestion] = []
         self.may_answer: Deferred[None] = Deferred()
-        self._answer = answer
+        self.answer = answer
 
     async def merge(self, question: MergeQuestion) -> Merged | None:
         self.asked.append(question)
         await self.may_answer
-        return self._answer
+        return self.answer
 
 
 def test_what_is_too_much_inside_a_write_is_merged_elsewhere_and_remembered() -> None:
@@ -124,3 +125,23 @@ def test_when_no_answer_is_to_be_had_elsewhere_a_thread_merges() -> None:
 
         assert len(place.asked) == 1
         assert stage.merged(states, limit=0) == stage.resolved(states)
+
+
+def test_a_write_tries_no_merge_in_a_room_where_the_last_one_was_too_much() -> None:
+    room = quarrelled_room()
+    states = states_in_conflict(room)
+    with staged(room, len(room.events)) as stage:
+        place = Place(Merged(b"merged there", cost=INLINE_LIMIT + 1))
+        place.may_answer.callback(None)
+        stage.merging = stage.new_merging(place)
+        too_much, little = (
+            NotMerged(replace(stage.question(states), roots=frozenset({bytes(32), name}))) for name in (b"1", b"2")
+        )
+
+        now(stage.merging.merge_elsewhere(too_much))
+        with pytest.raises(NotMerged):
+            stage.merged(states, limit=INLINE_LIMIT)
+
+        place.answer = Merged(b"merged there", cost=INLINE_LIMIT)
+        now(stage.merging.merge_elsewhere(little))
+        assert stage.merged(states, limit=INLINE_LIMIT) == stage.resolved(states)
