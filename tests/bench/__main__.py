@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.contestants import Contestant, columba, peer
+from tests.bench.flood import FloodCounts, flood
 from tests.bench.measures import MEASURES, Arena, Counts, Measure
 from tests.bench.report import Results
 from tests.bench.resolution import Resolvers, resolution, state_storage
@@ -24,6 +25,8 @@ from tests.synapse import SynapseMissing, synapse_python
 
 CACHE: Final = REPOSITORY / ".cache"
 RESOLUTION: Final = "resolution"  # a measure of the resolvers, not of the servers
+FLOOD: Final = "flood"  # a measure of Columba beside itself
+APART: Final = (RESOLUTION, FLOOD)
 CONDITIONS: Final = (
     "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
     "room version 12, syncs with set_presence=offline; all other settings as they come."
@@ -34,11 +37,11 @@ def main() -> int:
     """Measure what the command line asks for."""
     options = _options()
     by_name = {measure.__name__: measure for measure in MEASURES}
-    unknown = [name for name in options.only if name not in by_name and name != RESOLUTION]
+    unknown = [name for name in options.only if name not in by_name and name not in APART]
     if unknown:
         print(f"There is no measure {', '.join(unknown)}; there are {_names()}.", file=sys.stderr)
         return 2
-    measures = [by_name[name] for name in options.only if name != RESOLUTION] if options.only else list(MEASURES)
+    measures = [by_name[name] for name in options.only if name not in APART] if options.only else list(MEASURES)
     counts = Counts(rooms=options.rooms, members=options.members).scaled(options.scale)
     if options.profile:
         return _profile(measures, counts, options.profile)
@@ -56,6 +59,11 @@ def main() -> int:
             asyncio.run(_round(make(), measures, counts, results, f"round {number + 1} of {options.rounds}"))
     if not options.only or RESOLUTION in options.only:
         _measure_resolution(Resolvers(python), results)
+    if not options.only or FLOOD in options.only:
+        _tell(FLOOD)
+        for figures in asyncio.run(flood(columba(), options.rounds, FloodCounts())):
+            results.add("Columba", figures)
+        _tell("")
     machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
     print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution once; {machine}.\n")
     print(results.table())
@@ -138,7 +146,7 @@ def _options() -> argparse.Namespace:
 
 
 def _names() -> str:
-    return ", ".join([*(measure.__name__ for measure in MEASURES), RESOLUTION])
+    return ", ".join([*(measure.__name__ for measure in MEASURES), *APART])
 
 
 if __name__ == "__main__":
