@@ -38,10 +38,11 @@ __all__ = ["postgres"]
 
 SAMPLE_ROOMS: Final = 360
 WHOLE_ROOMS: Final = 50_000
-ROOMS_PER_TEST: Final = 250  # a test has minutes, not hours
-ROOMS_PER_SERVERS: Final = 50  # then servers with empty databases take their place
+ROOMS_PER_TEST: Final = 60  # a test has minutes, not hours, on a busy machine too
+ROOMS_PER_SERVERS: Final = 30  # then servers with empty databases take their place
 POSTGRESQL_SAMPLE: Final = 12
 POSTGRESQL_WHOLE: Final = 600
+POSTGRESQL_PER_TEST: Final = 20
 PROCESSES: Final = 2
 KEPT_VERSIONS: Final = ("1", "6", "12")  # one of each state resolution
 
@@ -88,12 +89,15 @@ def is_eventful(room: ForkedRoom) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Share the rooms of a whole run among tests."""
-    if "part" in metafunc.fixturenames:
-        seed, whole = metafunc.config.option.large_seed, metafunc.config.option.large == "whole"
-        rooms, size = (WHOLE_ROOMS, ROOMS_PER_TEST) if whole else (SAMPLE_ROOMS, SAMPLE_ROOMS)
-        parts = parts_of(seed, range(rooms), size)
-        metafunc.parametrize("part", parts, ids=[f"from-{part.numbers[0]}" for part in parts])
+    """Share the rooms of a run among tests."""
+    seed, whole = metafunc.config.option.large_seed, metafunc.config.option.large == "whole"
+    for name, rooms, size in (
+        ("part", WHOLE_ROOMS if whole else SAMPLE_ROOMS, ROOMS_PER_TEST),
+        ("postgresql_part", POSTGRESQL_WHOLE if whole else POSTGRESQL_SAMPLE, POSTGRESQL_PER_TEST),
+    ):
+        if name in metafunc.fixturenames:
+            parts = parts_of(seed, range(rooms), size)
+            metafunc.parametrize(name, parts, ids=[f"from-{part.numbers[0]}" for part in parts])
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +130,12 @@ def test_servers_agree_about_many_rooms(part: Part, processes: ProcessPoolExecut
 
 
 @pytest.mark.large
-def test_servers_with_postgresql_agree_about_many_rooms(postgres: Postgres, large_run: LargeRun) -> None:
+def test_servers_with_postgresql_agree_about_many_rooms(postgres: Postgres, postgresql_part: Part) -> None:
     report = Report()
 
     with postgresql_servers(postgres) as worlds:
-        for number in range(POSTGRESQL_WHOLE if large_run.whole else POSTGRESQL_SAMPLE):
-            check_room(worlds, f"{large_run.seed}-postgresql-{number}", VERSIONS[number % len(VERSIONS)], report)
+        for number in postgresql_part.numbers:
+            seed = f"{postgresql_part.seed}-postgresql-{number}"
+            check_room(worlds, seed, VERSIONS[number % len(VERSIONS)], report)
 
     print(report)
