@@ -14,7 +14,8 @@ from homeserver.services.events.creation import Draft
 from homeserver.services.events.intake import Outcome
 from homeserver.services.events.receipt import Received
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
-from homeserver.services.federation.sender import FLUSH_S, FederationSender
+from homeserver.services.federation.outboxes import FLUSH_S
+from homeserver.services.federation.sender import FederationSender
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from tests.fakes.transaction_client import FakeTransactionClient

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused, Unreachable
@@ -280,7 +281,7 @@ def test_an_outbox_that_is_empty_is_forgotten(sending: Sending, room_id: RoomID)
     assert 'columba_federation_sent_transactions_total{result="delivered"} 2.0' in shown
     assert 'columba_federation_sent_total{kind="pdu"} 2.0' in shown
     assert 'columba_federation_destinations{state="waiting"} 0.0' in shown
-    assert sending.sender.remembered == 0
+    assert len(sending.sender.outboxes) == 0
 
 
 # Crashes
@@ -483,7 +484,7 @@ def test_an_event_that_is_refused_is_found_and_left_out_and_the_others_go_on_in_
     say(sending, room_id, "last")
 
     assert sending.client.said_to(FAR) == ["first", *(text for text in texts if text != poison), "last"]
-    assert sending.sender.counts.left_out == 1
+    assert sending.sender.delivery.counts.left_out == 1
     assert sending.destinations.find_failing(FAR) is None
     attempts = [sent for sent in sending.client.attempts if sent.destination == FAR]
     assert len({sent.transaction_id for sent in attempts}) == len(attempts)
@@ -500,7 +501,7 @@ def test_the_search_for_what_is_refused_goes_on_after_a_crash(sending: Sending, 
     after.settle()
 
     assert after.client.said_to(FAR) == ["one", "two"]
-    assert after.sender.counts.left_out == 2
+    assert after.sender.delivery.counts.left_out == 2
 
 
 def test_a_server_that_refuses_whatever_it_gets_is_asked_less_often(sending: Sending, room_id: RoomID) -> None:
@@ -509,7 +510,7 @@ def test_a_server_that_refuses_whatever_it_gets_is_asked_less_often(sending: Sen
 
     say(sending, room_id, *(str(number) for number in range(40)))
 
-    assert sending.sender.counts.left_out == 3
+    assert sending.sender.delivery.counts.left_out == 3
     assert sending.destinations.wait_ms(FAR) > 0
     attempts = len(sending.client.attempts)
     say(sending, room_id, "more")
@@ -582,7 +583,7 @@ def test_a_server_that_is_slow_keeps_no_more_in_memory_than_may_be(sending: Send
     say(sending, room_id, "first")
     for part in range(6):
         say(sending, room_id, *(f"{part}:{number}" for number in range(100)))
-    outbox = sending.sender.find_outbox(FAR)
+    outbox = sending.sender.outboxes.find(FAR)
     assert outbox is not None
     assert (len(outbox.positions), outbox.is_behind) == (0, True)
 
@@ -617,3 +618,37 @@ def test_nothing_new_begins_once_it_was_stopped(sending: Sending, room_id: RoomI
     world.clock.advance(2 * IDLE_S)
 
     assert sending.client.attempts == []
+
+
+def test_what_is_on_its_way_when_the_server_stops_says_nothing_against_its_destination(
+    sending: Sending, room_id: RoomID
+) -> None:
+    sending.settle()
+    sending.client.peer(FAR).is_held = True
+    say(sending, room_id, "hello")
+    sending.sender.stop()
+
+    stopping = Deferred.fromCoroutine(sending.loops.stop())
+    sending.world.clock.advance(10)
+
+    assert stopping.called
+    assert sending.destinations.find_failing(FAR) is None
+    after = sending.crash()
+    after.settle()
+    assert after.client.said_to(FAR) == ["hello"]
+
+
+def test_a_fault_of_this_server_is_not_repeated_without_end(sending: Sending, room_id: RoomID) -> None:
+    sending.settle()
+
+    def stumble(_: Any) -> RemoteError | None:
+        raise ZeroDivisionError
+
+    sending.client.peer(FAR).judge = stumble
+    say(sending, room_id, "hello")
+
+    assert len([sent for sent in sending.client.attempts if sent.destination == FAR]) == 1
+    assert sending.loops.counts["federation transaction"].failures == 1
+    sending.client.peer(FAR).judge = None
+    sending.wait(FAR)
+    assert sending.client.said_to(FAR) == ["hello"]

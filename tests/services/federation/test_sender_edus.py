@@ -7,7 +7,8 @@ import pytest
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
 from homeserver.outbound.errors import RemoteError, RemoteRefused, Unreachable
 from homeserver.services.accounts.requester import Requester
-from homeserver.services.federation.sender import PATIENCE_S, TYPING_REPEATED_S
+from homeserver.services.federation.outgoing_typing import REPEATED_S
+from homeserver.services.federation.sender import PATIENCE_S
 from homeserver.services.federation.transactions import MOST_EDUS
 from homeserver.services.rooms.receipts import READ, READ_PRIVATE, Marker
 from homeserver.services.rooms.typing import LONGEST_TIMEOUT_MS
@@ -158,7 +159,7 @@ def test_a_message_that_is_refused_is_left_out(sending: Sending) -> None:
     sending.settle()
 
     assert [message["number"] for message in contents_to(sending)] == [0, 1, 2, 4, 5, 6]
-    assert sending.sender.counts.left_out == 1
+    assert sending.sender.delivery.counts.left_out == 1
     sending.flush()
     assert sending.world.sync_database.read(first_messages, [FAR], limit=10) == {}
 
@@ -347,7 +348,7 @@ def test_who_types_is_told_when_it_begins_and_when_it_ends(sending: Sending, roo
 
 def test_a_user_who_types_for_long_is_told_of_again(sending: Sending, room_id: RoomID) -> None:
     set_typing(sending, room_id, is_typing=True)
-    sending.world.clock.advance(TYPING_REPEATED_S)
+    sending.world.clock.advance(REPEATED_S)
 
     set_typing(sending, room_id, is_typing=True)
 
@@ -381,9 +382,9 @@ def test_a_server_that_does_not_answer_never_hears_who_typed(sending: Sending, r
 
     assert sending.client.said_to(FAR) == ["hello"]
     assert sending.client.edus_to(FAR) == []
-    assert sending.sender.remembered > 0
+    assert len(sending.sender.outboxes) > 0
     sending.flush()
-    assert sending.sender.remembered == 0
+    assert len(sending.sender.outboxes) == 0
 
 
 def test_a_server_that_left_hears_nothing_more(sending: Sending, room_id: RoomID) -> None:
