@@ -262,6 +262,8 @@ class _Resolution:
             for nid, follower in page:
                 after = nid
                 yield follower
+            if len(page) < FOLLOWERS_PER_PAGE:
+                return
 
     def _value(self, event_id: EventID) -> EventID | HashedEventID:
         if self._version.event_ids_are_hashes:
