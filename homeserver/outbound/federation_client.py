@@ -66,9 +66,15 @@ class FederationClient:
         return decode_json(await self._asked(destination, "GET", _uri(path, query), None, None, **terms))
 
     async def put(
-        self, destination: ServerName, path: str, *, content: Json, query: Query | None = None, **terms: Unpack[Terms]
+        self,
+        destination: ServerName,
+        path: str,
+        *,
+        content: Json | bytes,
+        query: Query | None = None,
+        **terms: Unpack[Terms],
     ) -> Any:
-        """The JSON that a PUT of `content` comes to."""
+        """The JSON that a PUT of `content` comes to. Bytes are canonical JSON already."""
         return decode_json(await self._asked(destination, "PUT", _uri(path, query), content, None, **terms))
 
     async def post(
@@ -105,9 +111,9 @@ class FederationClient:
     # Transactions
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, content: Json, **terms: Unpack[Terms]
+        self, destination: ServerName, txn_id: str, content: bytes, **terms: Unpack[Terms]
     ) -> dict[str, Any]:
-        """Hand over PDUs and EDUs; what became of each PDU is under "pdus"."""
+        """Hand over PDUs and EDUs, in canonical JSON; what became of each PDU is under "pdus"."""
         return an_object(await self.put(destination, path_of(V1, "send", txn_id), content=content, **terms))
 
     # Memberships through another server
@@ -383,7 +389,7 @@ class FederationClient:
         destination: ServerName,
         method: str,
         uri: str,
-        content: Json | None,
+        content: Json | bytes | None,
         take: Callable[[bytes], None] | None,
         *,
         timeout_s: float = TIMEOUT_S,
@@ -394,12 +400,11 @@ class FederationClient:
         """The body of the answer, which is a success; empty when `take` had it."""
         self._gate.check(destination, ignores_backoff=ignores_backoff)
         headers = {"Accept": "application/json"}
+        body = content if content is None or isinstance(content, bytes) else encode_lenient(content)
         if is_signed:
-            headers["Authorization"] = self._authorization(method, uri, destination, content)
-        body = None
-        if content is not None:
+            headers["Authorization"] = self._authorization(method, uri, destination, body)
+        if body is not None:
             headers["Content-Type"] = "application/json"
-            body = encode_lenient(content)
         ask = Ask(destination, method, uri, headers, body, most_bytes)
         try:
             answer = await within(self._clock, timeout_s, self._agent.exchange(ask, take), destination)
@@ -417,17 +422,16 @@ class FederationClient:
             raise _refusal(destination, answer)
         return answer.body
 
-    def _authorization(self, method: str, uri: str, destination: ServerName, content: Json | None) -> str:
-        """The header that signs a request. Spec: server-server-api/#request-authentication"""
-        signed: dict[str, Any] = {
-            "method": method,
-            "uri": uri,
-            "origin": self._server_name,
-            "destination": destination,
-        }
-        if content is not None:
-            signed["content"] = content
-        key_id, signature = self._signer.key_and_signature(encode_lenient(signed))
+    def _authorization(self, method: str, uri: str, destination: ServerName, body: bytes | None) -> str:
+        """The header that signs a request with a body in canonical JSON, or without one.
+
+        Spec: server-server-api/#request-authentication
+        """
+        asked = {"method": method, "uri": uri, "origin": self._server_name, "destination": destination}
+        signed = encode_lenient(asked)
+        if body is not None:
+            signed = b'{"content":' + body + b"," + signed[1:]  # its name is the first in the order of names
+        key_id, signature = self._signer.key_and_signature(signed)
         return f'X-Matrix origin="{self._server_name}",destination="{destination}",key="{key_id}",sig="{signature}"'
 
 

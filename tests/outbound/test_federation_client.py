@@ -173,7 +173,7 @@ V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
             [{"a": 1}],
         ),
         (
-            lambda c: c.send_transaction(OTHER, "1/2", {"pdus": []}),
+            lambda c: c.send_transaction(OTHER, "1/2", b'{"pdus":[]}'),
             f"PUT {V1}/send/1%2F2",
             {"pdus": []},
             {"pdus": {}},
