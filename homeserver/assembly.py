@@ -19,6 +19,7 @@ from homeserver.core.errors import BadKey
 from homeserver.core.identifiers import ServerName
 from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
+from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
@@ -64,7 +65,7 @@ from homeserver.outbound.address_guard import AddressGuard
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.connecting import Connecting
 from homeserver.outbound.federation_client import FederationClient
-from homeserver.outbound.gate import OpenGate, ShutGate
+from homeserver.outbound.gate import ShutGate
 from homeserver.outbound.https import Https
 from homeserver.outbound.names import SystemNames
 from homeserver.outbound.resolver import Resolver
@@ -119,9 +120,12 @@ from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.services.federation.destination_status import DestinationStatuses
+from homeserver.services.federation.destinations import Destinations, RetryPolicy
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
 from homeserver.services.federation.request_verification import RequestVerification
+from homeserver.services.federation.sender import FederationSender
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -152,6 +156,7 @@ from homeserver.storage.schema import sweep_all
 
 DRAIN_S: Final = 5.0
 ACKNOWLEDGED_EVERY_S: Final = 5.0
+DESTINATIONS_EVERY_S: Final = 5.0
 SWEEP_EVERY_S: Final = 600.0
 COLLECT_EVERY_S: Final = 3_600.0
 ROWS_PER_SWEEP: Final = 500
@@ -188,6 +193,8 @@ class Assembled:
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
+    destinations: Destinations
+    sender: FederationSender
 
 
 def assemble(made: Mechanics) -> Assembled:
@@ -204,7 +211,9 @@ def assemble(made: Mechanics) -> Assembled:
     connecting = Connecting(made.reactor, clock, names, guard, made.tls_clients)
     https = Https(made.reactor, connecting, f"Columba/{homeserver.__version__}")
     agent = FederationAgent(Resolver(WellKnown(https, clock), names, clock, randomness), https)
-    gate = OpenGate() if federation.enabled else ShutGate()
+    retry = RetryPolicy(federation.retry.first_s, federation.retry.factor, federation.retry.max_s)
+    destinations = Destinations(database, retry, clock, randomness)
+    gate = destinations if federation.enabled else ShutGate()
     federation_client = FederationClient(agent, gate, server_name, made.own_keys, clock)
 
     # The ground: events
@@ -269,7 +278,16 @@ def assemble(made: Mechanics) -> Assembled:
     remote_keys = RemoteKeys(database, federation_client, notaries, budget, clock)
     own_document = OwnKeyDocument(made.own_keys, server_name, clock)
     notary = KeyNotary(database, remote_keys, made.own_keys, own_document, server_name, clock)
-    peers = RequestVerification(remote_keys, server_name) if federation.enabled else NoPeers()
+    peers: PeerVerifier = NoPeers()
+    if federation.enabled:
+        peers = RequestVerification(
+            remote_keys, server_name, is_blocked=destinations.is_blocked, heard_from=destinations.heard_from
+        )
+    sender = FederationSender(
+        database, destinations, federation_client, device_lists, news, clock, randomness, server_name
+    )
+    typing.listen(sender.note_typing)
+    sender.export(made.metrics)
 
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
@@ -291,6 +309,7 @@ def assemble(made: Mechanics) -> Assembled:
             CrossSigningEndpoints(cross_signing, interactive_auth),
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
+            FederationAdminEndpoints(DestinationStatuses(database, destinations, sender, agent), destinations),
             FederationKeyEndpoints(own_document, notary),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
@@ -333,6 +352,8 @@ def assemble(made: Mechanics) -> Assembled:
         long_poll,
         agent,
         federation_client,
+        destinations,
+        sender,
     )
 
 
@@ -368,12 +389,16 @@ class Columba:
         """Open the database, begin to listen, begin the background work. Raises StartRefused."""
         database, assembled, door = self._open()
         await assembled.own_keys.note(database, self._clock)
+        await assembled.destinations.load()
         is_verbose = self._settings.log.level == "debug"
         traffic = Traffic(door, self._clock, self._metrics, self._in_thread, logs_every_request=is_verbose)
         self._traffic = traffic
         traffic.start()
         self.addresses = [self._listen(traffic, assembled, listener) for listener in self._settings.listeners]
         self._listen_to_owner(traffic, assembled)
+        if self._settings.federation.enabled:
+            assembled.sender.start(self._loops)
+            self._loops.start("failing servers", assembled.destinations.flush, DESTINATIONS_EVERY_S)
         self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
         self._loops.run_once("events that waited", assembled.intake.resume)
@@ -389,6 +414,7 @@ class Columba:
         """Open the database for `administer` alone. Raises StartRefused."""
         database, assembled, _ = self._open()
         await assembled.own_keys.note(database, self._clock)
+        await assembled.destinations.load()
 
     async def stop(self) -> None:
         """Answer what is under way, then close everything."""
@@ -397,6 +423,8 @@ class Columba:
             await port.stopListening()
         if self._traffic is not None:
             await self._traffic.drain(DRAIN_S)
+        if self._assembled is not None:
+            self._assembled.sender.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         if self._merging_process is not None:
             await self._merging_process.stop()  # it may be what a loop waits for, and it reads the database
@@ -405,6 +433,8 @@ class Columba:
             if self._assembled is not None:
                 await self._assembled.long_poll.flush_acknowledged()
                 await self._assembled.activity.flush()
+                await self._assembled.sender.flush()
+                await self._assembled.destinations.flush()
                 await self._assembled.agent.close()
             await self._database.stop()
         if ports:

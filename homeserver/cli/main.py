@@ -21,6 +21,7 @@ from homeserver.cli.configuration import (
     configuration_file,
     read_settings,
 )
+from homeserver.cli.federation import add_federation
 from homeserver.cli.keys import add_keys
 from homeserver.cli.rooms import add_room
 from homeserver.cli.setup import add_init
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     topics = admin.add_subparsers(title="topics", metavar="TOPIC", required=True)
     add_user(topics)
     add_room(topics)
+    add_federation(topics)
     add_keys(topics)
     _add_call(topics)
     admin.set_defaults(command=_admin)

@@ -5,6 +5,7 @@ The objects are made in assembly.py, one of each class, and bound by endpoint.co
 
 from typing import Final
 
+from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
@@ -71,6 +72,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationKeyEndpoints,
     FederationVersionEndpoints,
     # this server's own
+    FederationAdminEndpoints,
     HealthEndpoints,
     KeyAdminEndpoints,
     LandingEndpoints,

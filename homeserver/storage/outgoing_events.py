@@ -134,6 +134,33 @@ def newest_positions_for(tx: Transaction, destination: ServerName, *, after: int
     return [row[0] for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """How much waits for a server: at how many positions (None: more than were counted), and in how many rooms."""
+
+    positions: int | None
+    rooms: int
+
+
+MOST_COUNTED: Final = 1_000
+PENDING_ROOMS = """
+    SELECT COUNT(DISTINCT s.room_id) FROM room_servers s
+     WHERE s.server = :destination AND (s.until_position IS NULL OR s.until_position > :after)
+       AND EXISTS (SELECT 1 FROM events e
+                    WHERE e.room_id = s.room_id AND e.is_outgoing
+                      AND e.log_position > s.since_position
+                      AND (s.until_position IS NULL OR e.log_position <= s.until_position)
+                      AND e.log_position > :after AND e.log_position <= :upto
+                      AND e.sender NOT LIKE '%:' || :destination)"""
+
+
+def pending_for(tx: Transaction, destination: ServerName, *, after: int, upto: int) -> Pending:
+    """How much there is for a server in (after, upto]."""
+    positions = positions_for(tx, destination, after=after, upto=upto, most=MOST_COUNTED)
+    row = tx.one(PENDING_ROOMS, destination=destination, after=after, upto=upto)
+    return Pending(None if positions is None else len(positions), 0 if row is None else row[0])
+
+
 SWEEP_NOTICES = """
     DELETE FROM removal_notices WHERE (destination, log_position) IN (
         SELECT destination, log_position FROM removal_notices WHERE written_ms < :before LIMIT :limit)"""

@@ -94,6 +94,18 @@ def first_messages(
     return found
 
 
+COUNT = """
+    SELECT destination, COUNT(*) FROM to_device_outbox WHERE destination IN :destinations[text]
+     GROUP BY destination"""
+
+
+def count_messages(tx: Transaction, destinations: Collection[ServerName]) -> dict[ServerName, int]:
+    """How many messages wait for each of the servers for which any do."""
+    if not destinations:
+        return {}
+    return {ServerName(row[0]): row[1] for row in tx.all(COUNT, destinations=list(destinations))}
+
+
 DELETE = """
     DELETE FROM to_device_outbox
      WHERE destination = :destination AND (log_position, message_id) <= (:position, :message_id)"""

@@ -182,6 +182,11 @@ class Destinations:
         return 0 if known is None else max(known.row.next_attempt_ms - self._clock.now_ms(), 0)
 
     @property
+    def failing_servers(self) -> tuple[ServerName, ...]:
+        """The servers that do not answer, in no order."""
+        return tuple(self._failing)
+
+    @property
     def failing_count(self) -> int:
         """How many servers do not answer."""
         return len(self._failing)

@@ -1,0 +1,103 @@
+"""Administration: other servers, how far behind they are, and with which of them this one speaks."""
+
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from homeserver.core.identifiers import ServerName
+from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.federation.destination_status import DestinationStatuses
+from homeserver.services.federation.destinations import Destinations
+
+
+class DestinationsQuery(msgspec.Struct, frozen=True):
+    """After which server the page begins."""
+
+    after: str = ""
+
+
+class RuleBody(msgspec.Struct, frozen=True):
+    """What becomes of the servers that a pattern matches."""
+
+    is_blocked: bool
+
+
+@dataclass(frozen=True)
+class FederationAdminEndpoints:
+    """Other servers."""
+
+    statuses: DestinationStatuses
+    destinations: Destinations
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/federation/destinations",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation status`",
+        query=DestinationsQuery,
+    )
+    async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply:
+        """Some servers in the order of their names; none after the last."""
+        statuses = await self.statuses.page(request.query.after)
+        return Reply({"destinations": [asdict(status) for status in statuses]})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/federation/destinations/{serverName}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation status NAME`",
+    )
+    async def one(self, request: PlainRequest) -> Reply:
+        """One server."""
+        return Reply(asdict(await self.statuses.of(ServerName(request.path["serverName"]))))
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/federation/destinations/{serverName}/retry",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation retry`",
+    )
+    async def retry(self, request: PlainRequest) -> Reply:
+        """Ask a server now that did not answer, whenever it was to be asked again."""
+        await self.statuses.retry(ServerName(request.path["serverName"]))
+        return EMPTY
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/federation/rules",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation rules`",
+    )
+    async def rules(self, _: PlainRequest) -> Reply:
+        """The patterns of servers that are blocked, or allowed, in their order."""
+        return Reply({"rules": [asdict(rule) for rule in self.destinations.rules]})
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/federation/rules/{pattern}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation block` and `allow`",
+        body=RuleBody,
+    )
+    async def set_rule(self, request: Request[NoQuery, RuleBody]) -> Reply:
+        """Block the servers that a pattern matches, or allow them: then no others are, but those of other rules."""
+        await self.destinations.set_rule(request.path["pattern"], is_blocked=request.body.is_blocked)
+        return EMPTY
+
+    @endpoint(
+        "DELETE",
+        "/_columba/admin/v1/federation/rules/{pattern}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation forget`",
+    )
+    async def remove_rule(self, request: PlainRequest) -> Reply:
+        """Take a rule away."""
+        await self.destinations.remove_rule(request.path["pattern"])
+        return EMPTY

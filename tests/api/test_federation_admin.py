@@ -1,0 +1,48 @@
+"""Other servers, as administrators see them: on a running server, by its socket and by its files."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server import Server, new_server
+
+
+@pytest.fixture
+def fresh() -> Iterator[Server]:
+    """A server of its own."""
+    server = new_server()
+    server.start()
+    yield server
+    server.close()
+
+
+def told(server: Server, *words: str) -> str:
+    """What a command prints that succeeds."""
+    done = server.command("admin", "federation", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_servers_are_blocked_and_looked_at_while_the_server_runs_and_after(fresh: Server) -> None:
+    assert told(fresh, "status") == ""
+    assert told(fresh, "block", "*.bad.example") == "*.bad.example is blocked.\n"
+    assert told(fresh, "status", "very.bad.example") == "very.bad.example: blocked\n"
+    assert told(fresh, "retry", "good.example") == "good.example is asked now, if something waits for it.\n"
+    unknown = fresh.command("admin", "federation", "status", "good.example")
+    assert unknown.returncode != 0
+    assert "M_NOT_FOUND" in unknown.stderr
+    fresh.stop()
+
+    assert told(fresh, "rules") == "*.bad.example blocked\n"
+    assert json.loads(told(fresh, "status", "very.bad.example", "--json"))["is_blocked"] is True
+    assert told(fresh, "forget", "*.bad.example") == "There is no rule for *.bad.example any more.\n"
+    assert told(fresh, "rules") == ""
+
+
+def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
+    refused = fresh.command("admin", "federation", "block", "two names")
+
+    assert refused.returncode != 0
+    assert "M_INVALID_PARAM" in refused.stderr
+    assert told(fresh, "rules") == ""

@@ -1,0 +1,156 @@
+"""`homeserver admin federation …`."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from homeserver.cli.admin_client import ADMIN_API
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.federation import add_federation
+
+# Any: JSON, throughout.
+
+IDLE: dict[str, Any] = {
+    "destination": "near.example",
+    "is_blocked": False,
+    "last_success_ms": None,
+    "failing_since_ms": None,
+    "next_attempt_ms": None,
+    "failures": 0,
+    "positions": 0,
+    "rooms": 0,
+    "messages": 0,
+    "has_transaction": False,
+    "tls_group": None,
+}
+FAILING: dict[str, Any] = {
+    **IDLE,
+    "destination": "far.example",
+    "last_success_ms": 1_700_000_000_123,
+    "failing_since_ms": 1_700_000_100_000,
+    "next_attempt_ms": 1_700_000_200_000,
+    "failures": 3,
+    "positions": None,
+    "rooms": 7,
+    "messages": 2,
+    "tls_group": "X25519MLKEM768",
+}
+TOLD = (
+    "far.example: does not answer since 2023-11-14 22:15:00 UTC (3 times); asked again at 2023-11-14 22:16:40 UTC; "
+    "last took something at 2023-11-14 22:13:20 UTC; lacks more than 1000 changes, in 7 rooms; "
+    "2 messages for devices wait; keys exchanged by X25519MLKEM768\n"
+)
+LIST = f"{ADMIN_API}/federation/destinations?after="
+
+
+class ScriptedDoor:
+    """A door behind which these answers are given."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self._answers = answers
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        self.asked.append((method, path, body))
+        return self._answers.get(path, (200, {}))
+
+
+def run(door: ScriptedDoor, *words: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_federation(parser.add_subparsers())
+    options = parser.parse_args(["federation", *words])
+    options.command_at_door(options, door)
+
+
+def pages() -> ScriptedDoor:
+    """A door behind which there are two servers, on two pages."""
+    return ScriptedDoor(
+        **{
+            LIST: (200, {"destinations": [FAILING]}),
+            f"{LIST}far.example": (200, {"destinations": [IDLE]}),
+            f"{LIST}near.example": (200, {"destinations": []}),
+        }
+    )
+
+
+def test_all_servers_are_told_of_page_by_page(capsys: pytest.CaptureFixture[str]) -> None:
+    run(pages(), "status")
+
+    assert capsys.readouterr().out == f"{TOLD}near.example: nothing was sent yet\n"
+
+
+def test_those_that_fail_may_be_asked_for_alone_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    run(pages(), "status", "--failing", "--json")
+
+    assert json.loads(capsys.readouterr().out) == FAILING
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (FAILING, TOLD),
+        ({**IDLE, "is_blocked": True}, "near.example: blocked\n"),
+        (
+            {**IDLE, "last_success_ms": 1_700_000_000_000, "positions": 2, "rooms": 1},
+            "near.example: answers; last took something at 2023-11-14 22:13:20 UTC; lacks 2 changes, in 1 rooms\n",
+        ),
+        ({**FAILING, "failures": 1}, TOLD.replace("3 times", "1 time")),
+    ],
+)
+def test_one_server_is_told_of(capsys: pytest.CaptureFixture[str], status: Any, told: str) -> None:
+    path = f"{ADMIN_API}/federation/destinations/far.example%3A8448"
+
+    run(ScriptedDoor(**{path: (200, status)}), "status", "far.example:8448")
+
+    assert capsys.readouterr().out == told
+
+
+def test_a_server_that_is_not_known_is_a_failure() -> None:
+    path = f"{ADMIN_API}/federation/destinations/far.example"
+
+    with pytest.raises(CommandFailed, match="nothing of that one"):
+        run(
+            ScriptedDoor(**{path: (404, {"errcode": "M_NOT_FOUND", "error": "knows nothing of that one"})}),
+            "status",
+            "far.example",
+        )
+
+
+def test_a_server_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor()
+
+    run(door, "retry", "far.example")
+
+    assert door.asked == [("POST", f"{ADMIN_API}/federation/destinations/far.example/retry", None)]
+    assert capsys.readouterr().out == "far.example is asked now, if something waits for it.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "request_", "told"),
+    [
+        ("block", ("PUT", {"is_blocked": True}), "*.bad.example is blocked.\n"),
+        ("allow", ("PUT", {"is_blocked": False}), "*.bad.example is allowed.\n"),
+        ("forget", ("DELETE", None), "There is no rule for *.bad.example any more.\n"),
+    ],
+)
+def test_rules_are_made_and_taken_back(
+    capsys: pytest.CaptureFixture[str], command: str, request_: tuple[str, Any], told: str
+) -> None:
+    door = ScriptedDoor()
+
+    run(door, command, "*.bad.example")
+
+    method, body = request_
+    assert door.asked == [(method, f"{ADMIN_API}/federation/rules/%2A.bad.example", body)]
+    assert capsys.readouterr().out == told
+
+
+def test_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = [{"pattern": "*.bad.example", "is_blocked": True}, {"pattern": "*.org", "is_blocked": False}]
+
+    run(ScriptedDoor(**{f"{ADMIN_API}/federation/rules": (200, {"rules": rules})}), "rules")
+
+    assert capsys.readouterr().out == "*.bad.example blocked\n*.org allowed\n"
