@@ -31,6 +31,7 @@ class _Room:
     """A room in which somebody types, or did."""
 
     members: set[UserID] = field(default_factory=set)  # joined, of this server
+    has_others: bool = False  # members of other servers: not, is certain
     typing: dict[UserID, Cancellable] = field(default_factory=dict)  # and what ends it
     serial: int = 0
 
@@ -62,7 +63,7 @@ class Typing:
         news.listen(self._follow_members)
 
     def listen(self, listener: Callable[[RoomID, UserID, bool], None]) -> None:
-        """Have `listener` called when a user of this server says to type in a room, or no longer does."""
+        """Have `listener` called when a local user says to type, or no longer does, in a room with other servers."""
         self._listeners.append(listener)
 
     async def set_typing(
@@ -81,14 +82,14 @@ class Typing:
             self._stop(room_id, user_id)  # who is not in the room does not type there: nothing to check
             return
         known = self._rooms.get(room_id)  # its members are kept up to date
-        members = known.members if known is not None else set()
+        members, has_others = (known.members, known.has_others) if known is not None else (set(), False)
         if user_id not in members:
-            members = await self._members_with(user_id, room_id)
+            members, has_others = await self._members_with(user_id, room_id)
         wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
         timeout_s = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS) / 1000
         with self._lock:
             room = self._rooms.setdefault(room_id, _Room())
-            room.members = members
+            room.members, room.has_others = members, has_others
             before = room.typing.get(user_id)
             room.typing[user_id] = self._clock.call_later(timeout_s, partial(self._stop, room_id, user_id))
             if before is None:
@@ -97,7 +98,8 @@ class Typing:
             self._bell.ring(room.members)
         else:
             before.cancel()
-        self._tell(room_id, user_id, is_typing=True)
+        if has_others:
+            self._tell(room_id, user_id, is_typing=True)
 
     def typing_since(self, user_id: UserID, serial: int) -> list[tuple[RoomID, list[UserID]]]:
         """Who types now in each room of the user where that changed after `serial`: 0 for all rooms where anybody does.
@@ -113,15 +115,16 @@ class Typing:
                     found.append((room_id, list(room.typing)))
         return found
 
-    async def _members_with(self, user_id: UserID, room_id: RoomID) -> set[UserID]:
-        members, position = await self._database.read(self._members, room_id, user_id)
+    async def _members_with(self, user_id: UserID, room_id: RoomID) -> tuple[set[UserID], bool]:
+        members, has_others, position = await self._database.read(self._members, room_id, user_id)
         while self._moves.get(room_id, 0) > position:  # somebody came or went while the database was asked
-            members, position = await self._database.read(self._members, room_id, user_id)
-        return members
+            members, has_others, position = await self._database.read(self._members, room_id, user_id)
+        return members, has_others
 
-    def _members(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> tuple[set[UserID], int]:
+    def _members(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> tuple[set[UserID], bool, int]:
         position = tx.log_position
-        return set(audience_with(tx, self._notifying, room_id, user_id).members), position
+        audience = audience_with(tx, self._notifying, room_id, user_id)
+        return set(audience.members), audience.joined_count > len(audience.members), position
 
     def _stop(self, room_id: RoomID, user_id: UserID) -> None:
         room = self._rooms.get(room_id)
@@ -132,7 +135,8 @@ class Typing:
             self._move_on(room_id, room)
         ending.cancel()
         self._bell.ring(room.members)
-        self._tell(room_id, user_id, is_typing=False)
+        if room.has_others:
+            self._tell(room_id, user_id, is_typing=False)
 
     def _tell(self, room_id: RoomID, user_id: UserID, *, is_typing: bool) -> None:
         if server_name_of(user_id) == self._server_name:
@@ -164,7 +168,9 @@ class Typing:
                 with self._lock:
                     room.members.discard(moved.user_id)
                 self._stop(room_id, moved.user_id)
-            elif server_name_of(moved.user_id) == self._server_name and moved.user_id not in room.members:
+            elif server_name_of(moved.user_id) != self._server_name:
+                room.has_others = True
+            elif moved.user_id not in room.members:
                 with self._lock:
                     room.members.add(moved.user_id)
                     if room.typing:

@@ -400,3 +400,20 @@ def test_a_server_that_left_hears_nothing_more(sending: Sending, room_id: RoomID
 
     assert sending.client.edus_to(FAR) == []
     assert len(sending.client.edus_to(NEAR)) == 3
+
+
+def test_who_types_where_no_other_server_is_costs_nothing(sending: Sending) -> None:
+    world = sending.world
+    local = world.create_room(ALICE, preset="public_chat")
+    set_typing(sending, local, is_typing=True)
+    set_typing(sending, local, is_typing=False)
+    reads = world.database.counts.reads
+    set_typing(sending, local, is_typing=True)
+    assert world.database.counts.reads == reads
+
+    join_remotely(world, FAY, local)
+    set_typing(sending, local, is_typing=False)
+
+    assert [edu["typing"] for edu in sending.client.edus_to(FAR, TYPING)] == []
+    set_typing(sending, local, is_typing=True)
+    assert [edu["typing"] for edu in sending.client.edus_to(FAR, TYPING)] == [True]
