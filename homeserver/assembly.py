@@ -53,7 +53,10 @@ from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.door import Door, administer
 from homeserver.http.endpoint import BoundEndpoint, Surface, collect
+from homeserver.http.federation.events import FederationEventEndpoints
+from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -122,10 +125,15 @@ from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
+from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
 from homeserver.services.federation.request_verification import RequestVerification
+from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.sender import FederationSender
+from homeserver.services.federation.serving_events import EventServing
+from homeserver.services.federation.serving_state import StateReading, StateServing
+from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -289,6 +297,13 @@ def assemble(made: Mechanics) -> Assembled:
     typing.listen(sender.note_typing)
     sender.export(made.metrics)
 
+    # What other servers ask for
+    acls = ServerAcls(states, budget)
+    room_access = RoomAccess(states, acls, server_name)
+    visibility = ServerVisibility(states)
+    event_serving = EventServing(database, room_access, visibility, states, clock, server_name)
+    state_serving = StateServing(database, room_access, visibility, states, StateReading(database))
+
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
     audits = RoomAudits(database, StoredKeys(server_name, made.own_keys), clock, randomness, server_name)
@@ -310,7 +325,10 @@ def assemble(made: Mechanics) -> Assembled:
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
             FederationAdminEndpoints(DestinationStatuses(database, destinations, sender, agent), destinations),
+            FederationEventEndpoints(event_serving),
+            FederationHistoryEndpoints(event_serving),
             FederationKeyEndpoints(own_document, notary),
+            FederationStateEndpoints(state_serving),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),

@@ -35,7 +35,10 @@ from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.federation.events import FederationEventEndpoints
+from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -69,7 +72,10 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     VersionsEndpoints,
     WellKnownEndpoints,
     # federation
+    FederationEventEndpoints,
+    FederationHistoryEndpoints,
     FederationKeyEndpoints,
+    FederationStateEndpoints,
     FederationVersionEndpoints,
     # this server's own
     FederationAdminEndpoints,

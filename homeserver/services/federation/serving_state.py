@@ -1,0 +1,175 @@
+"""A room's state before an event, and the events that authorise it, for other servers in the room.
+
+A state is as large as its room: it is read in slices, each in a transaction of its own, and put together from the bytes
+that are stored. Nothing in it changes meanwhile, for a root names one state for ever; a redaction may show in one slice
+and not in another.
+Spec: server-server-api/#retrieving-events
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from homeserver.core import state_map
+from homeserver.core.canonical_json import decode_checked
+from homeserver.core.event import view_event
+from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.core.room_versions import RoomVersion
+from homeserver.core.state_map import UnknownState
+from homeserver.runtime.locks import KeyedLocks
+from homeserver.services.errors import NotFound
+from homeserver.services.events.room_state import RoomStates
+from homeserver.services.federation.room_access import NO_EVENT, RoomAccess
+from homeserver.services.federation.visibility import ServerVisibility, pdu_json
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.pdus import Pdu, joined_json, pdus_by_id
+from homeserver.storage.rooms import RoomHead
+
+EVENTS_PER_READ: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StateSnapshot:
+    """Which events a state has, and which of them are to be shown redacted."""
+
+    room_id: RoomID
+    version: RoomVersion
+    event_ids: Sequence[EventID]
+    is_open: bool  # whatever is in it is shown whole
+    current: frozenset[EventID] = frozenset()  # otherwise these alone are
+
+
+@dataclass(slots=True)
+class AuthorisedState:
+    """A state with its auth chain: PDUs by ID, redacted where they are not to be shown whole."""
+
+    state: dict[EventID, Pdu] = field(default_factory=dict)
+    auth_chain: dict[EventID, Pdu] = field(default_factory=dict)
+
+    def as_json(self, *, state_name: str = "pdus") -> dict[str, object]:
+        """The PDUs of both."""
+        return {
+            state_name: orjson.Fragment(joined_json(pdu.pdu_json for pdu in self.state.values())),
+            "auth_chain": orjson.Fragment(joined_json(pdu.pdu_json for pdu in self.auth_chain.values())),
+        }
+
+
+class StateReading:
+    """Reads whole states and auth chains as bytes: one at a time, for each may fill much memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turns: KeyedLocks[str] = KeyedLocks()
+
+    async def read(self, snapshot: StateSnapshot) -> AuthorisedState:
+        """The events of a state and the auth chain of all of them."""
+        async with self._turns("whole state"):
+            found = AuthorisedState(await self._pdus(snapshot, snapshot.event_ids))
+            await self._follow(snapshot, found)
+            return found
+
+    async def chain(self, snapshot: StateSnapshot) -> dict[EventID, Pdu]:
+        """The auth chain of some events, without themselves unless others of them build on them."""
+        return (await self.read(snapshot)).auth_chain
+
+    async def _follow(self, snapshot: StateSnapshot, found: AuthorisedState) -> None:
+        """Walk to everything that authorises the state, level by level."""
+        level: dict[EventID, Pdu] = found.state
+        while level:
+            named = dict.fromkeys(each for pdu in level.values() for each in pdu.auth_event_ids)
+            fresh = [each for each in named if each not in found.auth_chain]
+            here = {each: found.state[each] for each in fresh if each in found.state}
+            found.auth_chain.update(here)
+            level = await self._pdus(snapshot, [each for each in fresh if each not in here])
+            found.auth_chain.update(level)
+
+    async def _pdus(self, snapshot: StateSnapshot, event_ids: Sequence[EventID]) -> dict[EventID, Pdu]:
+        found: dict[EventID, Pdu] = {}
+        for start in range(0, len(event_ids), EVENTS_PER_READ):
+            wanted = event_ids[start : start + EVENTS_PER_READ]
+            found.update(await self._database.read(_shown_pdus, snapshot, wanted))
+        return found
+
+
+class StateServing:
+    """Gives servers the states of rooms that they are in."""
+
+    def __init__(
+        self,
+        database: Database,
+        access: RoomAccess,
+        visibility: ServerVisibility,
+        states: RoomStates,
+        reading: StateReading,
+    ) -> None:
+        self._database = database
+        self._access = access
+        self._visibility = visibility
+        self._states = states
+        self._reading = reading
+
+    async def state(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
+        """The state before an event and its auth chain, as PDUs. Raises Forbidden, NotFound."""
+        snapshot = await self._database.read(self._snapshot, server, room_id, event_id)
+        return (await self._reading.read(snapshot)).as_json()
+
+    async def state_ids(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
+        """The state before an event and its auth chain, as IDs. Raises Forbidden, NotFound."""
+        snapshot = await self._database.read(self._snapshot, server, room_id, event_id)
+        found = await self._reading.read(snapshot)
+        return {"pdu_ids": list(found.state), "auth_chain_ids": list(found.auth_chain)}
+
+    async def auth_chain(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
+        """The auth chain of an event, as PDUs. Raises Forbidden, NotFound."""
+        snapshot = await self._database.read(self._event_alone, server, room_id, event_id)
+        chain = await self._reading.chain(snapshot)
+        return {"auth_chain": orjson.Fragment(joined_json(pdu.pdu_json for pdu in chain.values()))}
+
+    def _snapshot(self, tx: Transaction, server: ServerName, room_id: RoomID, event_id: EventID) -> StateSnapshot:
+        head = self._access.enter(tx, room_id, server)
+        stored, root = self._access.placed_event(tx, room_id, event_id)
+        if head.is_partial:
+            raise NotFound(NO_EVENT)
+        ids = self._event_ids(tx, room_id, root)
+        if self._visibility.seen_by(tx, head, server, [stored]):
+            return StateSnapshot(room_id, head.version, ids, is_open=True)
+        return StateSnapshot(room_id, head.version, ids, is_open=False, current=self._current(tx, head))
+
+    def _event_alone(self, tx: Transaction, server: ServerName, room_id: RoomID, event_id: EventID) -> StateSnapshot:
+        head = self._access.enter(tx, room_id, server)
+        stored = self._access.find_event(tx, room_id, event_id)
+        if stored is None:
+            raise NotFound(NO_EVENT)
+        if self._visibility.seen_by(tx, head, server, [stored]):
+            return StateSnapshot(room_id, head.version, [event_id], is_open=True)
+        current = frozenset() if head.is_partial else self._current(tx, head)
+        return StateSnapshot(room_id, head.version, [event_id], is_open=False, current=current)
+
+    def _current(self, tx: Transaction, head: RoomHead) -> frozenset[EventID]:
+        return frozenset(self._event_ids(tx, head.room_id, head.current_root))
+
+    def _event_ids(self, tx: Transaction, room_id: RoomID, root: bytes) -> list[EventID]:
+        def entries(nodes: state_map.Nodes) -> list[EventID]:
+            return [event_id for _, event_id in state_map.items(nodes, root)]
+
+        try:
+            return self._states.with_nodes(tx, room_id, entries)
+        except UnknownState:
+            raise NotFound(NO_EVENT) from None
+
+
+def _shown_pdus(tx: Transaction, snapshot: StateSnapshot, event_ids: Sequence[EventID]) -> dict[EventID, Pdu]:
+    pdus = pdus_by_id(tx, snapshot.room_id, event_ids)
+    if snapshot.is_open:
+        return pdus
+    return {
+        event_id: pdu if event_id in snapshot.current else _redacted(snapshot.version, event_id, pdu)
+        for event_id, pdu in pdus.items()
+    }
+
+
+def _redacted(version: RoomVersion, event_id: EventID, pdu: Pdu) -> Pdu:
+    event = view_event(decode_checked(version, pdu.pdu_json), version, event_id=event_id)
+    return Pdu(pdu_json(event, is_whole=False), pdu.auth_event_ids)

@@ -1,0 +1,150 @@
+"""States before events, and auth chains: complete, of the right room, and for those who are in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeserver.core.event_format import parse_event
+from homeserver.core.identifiers import EventID, RoomID
+from homeserver.core.room_versions import room_version
+from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.federation.serving_state import EVENTS_PER_READ
+from tests.services.federation.others import FAR, FAY, NED, join_remotely
+from tests.services.federation.serving import Serving, read
+from tests.services.world import ALICE, BOB, now
+
+NO_ID = EventID("$" + "A" * 43)
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path)
+    yield made
+    made.close()
+
+
+def state(serving: Serving, room_id: RoomID, event_id: EventID) -> Any:
+    return read(now(serving.states.state(FAR, room_id, event_id)))
+
+
+def state_ids(serving: Serving, room_id: RoomID, event_id: EventID) -> Any:
+    return read(now(serving.states.state_ids(FAR, room_id, event_id)))
+
+
+def auth_chain(serving: Serving, room_id: RoomID, event_id: EventID) -> Any:
+    return read(now(serving.states.auth_chain(FAR, room_id, event_id)))["auth_chain"]
+
+
+def keys(pdus: Any) -> list[tuple[str, str]]:
+    return sorted((pdu["type"], pdu["state_key"]) for pdu in pdus)
+
+
+@pytest.mark.parametrize("version", ["1", "6", "10", "12"])
+def test_a_state_is_that_before_the_event_with_all_that_authorises_it(serving: Serving, version: str) -> None:
+    room_id = serving.room(room_version=version)
+    serving.let_in(room_id, FAR)
+    serving.set_state(room_id, "m.room.topic", {"topic": "before"})
+    changed = serving.set_state(room_id, "m.room.topic", {"topic": "after"})
+
+    answer = state(serving, room_id, changed)
+
+    topics = [pdu["content"]["topic"] for pdu in answer["pdus"] if pdu["type"] == "m.room.topic"]
+    assert topics == ["before"]
+    parsed = [parse_event(pdu, room_version(version)) for pdu in (*answer["pdus"], *answer["auth_chain"])]
+    here = {event.event_id for event in parsed}
+    assert all(named in here for event in parsed for named in event.auth_event_ids)
+    ids = state_ids(serving, room_id, changed)
+    assert {*ids["pdu_ids"], *ids["auth_chain_ids"]} == here
+    assert len(ids["pdu_ids"]) == len(set(ids["pdu_ids"])) == len(answer["pdus"])
+
+
+def test_a_state_of_many_slices_is_whole(serving: Serving) -> None:
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    members = [("org.example.thing", str(number)) for number in range(EVENTS_PER_READ + 1)]
+    for event_type, state_key in members:
+        serving.set_state(room_id, event_type, {}, state_key)
+    newest = serving.world.send(ALICE, room_id)
+
+    found = keys(state(serving, room_id, newest)["pdus"])
+
+    assert [key for key in found if key[0] == "org.example.thing"] == sorted(members)
+
+
+def test_the_auth_chain_of_an_event_goes_down_to_the_beginning(serving: Serving) -> None:
+    room_id = serving.room(room_version="11")
+    join_remotely(serving.world, FAY, room_id)
+    serving.world.join(BOB, room_id)
+
+    chain = auth_chain(serving, room_id, serving.world.send(BOB, room_id))
+
+    assert keys(chain) == sorted(
+        [
+            ("m.room.create", ""),
+            ("m.room.join_rules", ""),
+            ("m.room.member", ALICE),
+            ("m.room.member", BOB),
+            ("m.room.power_levels", ""),
+        ]
+    )
+
+
+def test_a_state_from_before_a_server_could_see_shows_of_old_events_what_authorises(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    serving.set_state(room_id, "m.room.topic", {"topic": "secrets"})
+    serving.set_state(room_id, "m.room.name", {"name": "lasting"})
+    event_id = serving.world.send(ALICE, room_id)
+    serving.set_state(room_id, "m.room.topic", {"topic": "news"})
+    join_remotely(serving.world, FAY, room_id)
+
+    pdus = {pdu["type"]: pdu for pdu in state(serving, room_id, event_id)["pdus"]}
+
+    assert pdus["m.room.topic"]["content"] == {}
+    assert pdus["m.room.name"]["content"] == {"name": "lasting"}
+    assert pdus["m.room.member"]["content"]["membership"] == "join"
+    assert pdus["m.room.create"]["content"]
+    ids = state_ids(serving, room_id, event_id)
+    assert len(ids["pdu_ids"]) == len(state(serving, room_id, event_id)["pdus"])
+
+
+def test_an_event_of_another_room_is_refused_like_one_that_is_not_there(serving: Serving) -> None:
+    room_id, other = serving.room(), serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    join_remotely(serving.world, NED, other)
+    elsewhere = serving.world.send(ALICE, other)
+
+    refusals = []
+    for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
+        for event_id in (elsewhere, NO_ID):
+            with pytest.raises(NotFound) as refused:
+                now(asking(FAR, room_id, event_id))
+            refusals.append(refused.value.reason)
+
+    assert len(set(refusals)) == 1
+
+
+def test_a_room_without_the_server_is_refused_like_one_that_is_not_there(serving: Serving) -> None:
+    room_id = serving.room("world_readable")
+    event_id = serving.world.send(ALICE, room_id)
+
+    refusals = []
+    for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
+        for asked in (room_id, RoomID("!nowhere:example.org")):
+            with pytest.raises(Forbidden) as refused:
+                now(asking(FAR, asked, event_id))
+            refusals.append(refused.value.reason)
+
+    assert len(set(refusals)) == 1
+
+
+def test_a_server_that_is_shut_out_gets_no_state(serving: Serving) -> None:
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+    serving.shut_out(room_id, FAR)
+
+    for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
+        with pytest.raises(Forbidden):
+            now(asking(FAR, room_id, event_id))

@@ -1,0 +1,166 @@
+"""What servers see of events: whole, or redacted with the graph left as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from homeserver.core.event_format import parse_event
+from homeserver.core.hashing import has_valid_content_hash
+from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.services.federation.visibility import MEMBERS_PER_READ
+from homeserver.storage.rooms import find_head
+from tests.services.federation.others import FAR, FAY, NEAR, NED, invite, join_remotely, leave_remotely
+from tests.services.federation.serving import Serving
+from tests.services.world import ALICE, now
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path)
+    yield made
+    made.close()
+
+
+def pdu(serving: Serving, server: ServerName, room_id: RoomID, event_id: EventID) -> Any:
+    """What the server gets of one event."""
+    database = serving.world.sync_database
+    head = database.read(find_head, room_id)
+    assert head is not None
+    stored = database.read(lambda tx: serving.world.states.load(tx, [event_id]))[event_id]
+    (one,) = database.read(serving.visibility.pdus_for, head, server, [stored])
+    assert parse_event(orjson.loads(one), stored.event.version).event_id == event_id
+    return orjson.loads(one)
+
+
+def is_whole(serving: Serving, server: ServerName, room_id: RoomID, event_id: EventID) -> bool:
+    return "body" in pdu(serving, server, room_id, event_id)["content"]
+
+
+@pytest.mark.parametrize("visibility", ["world_readable", "shared"])
+def test_open_history_is_whole_for_who_came_later(serving: Serving, visibility: str) -> None:
+    room_id = serving.room(visibility)
+    event_id = serving.world.send(ALICE, room_id)
+
+    join_remotely(serving.world, FAY, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+
+
+@pytest.mark.parametrize("visibility", ["joined", "invited"])
+def test_closed_history_is_redacted_for_who_came_later(serving: Serving, visibility: str) -> None:
+    room_id = serving.room(visibility)
+    event_id = serving.world.send(ALICE, room_id)
+
+    join_remotely(serving.world, FAY, room_id)
+
+    shown = pdu(serving, FAR, room_id, event_id)
+    assert shown["content"] == {}
+    assert shown["prev_events"]
+    assert shown["signatures"]
+
+
+@pytest.mark.parametrize("visibility", ["joined", "invited"])
+def test_what_is_said_while_a_server_is_there_stays_whole_for_it(serving: Serving, visibility: str) -> None:
+    room_id = serving.room(visibility)
+    join_remotely(serving.world, FAY, room_id)
+    join_remotely(serving.world, NED, room_id)
+
+    event_id = serving.world.send(ALICE, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+    leave_remotely(serving.world, FAY, room_id)
+    assert is_whole(serving, FAR, room_id, event_id)
+
+
+def test_what_is_said_after_the_last_of_a_server_left_is_redacted_for_it(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    join_remotely(serving.world, FAY, room_id)
+    leave_remotely(serving.world, FAY, room_id)
+
+    event_id = serving.world.send(ALICE, room_id)
+    join_remotely(serving.world, FAY, room_id)
+
+    assert not is_whole(serving, FAR, room_id, event_id)
+
+
+@pytest.mark.parametrize(("visibility", "sees"), [("invited", True), ("joined", False)])
+def test_an_invite_shows_what_is_said_after_it_where_it_is_to(serving: Serving, visibility: str, sees: bool) -> None:
+    room_id = serving.room(visibility)
+    invite(serving.world, ALICE, room_id, FAY)
+
+    event_id = serving.world.send(ALICE, room_id)
+    join_remotely(serving.world, FAY, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id) is sees
+
+
+def test_one_server_does_not_see_by_the_membership_of_another(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    join_remotely(serving.world, NED, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+
+    join_remotely(serving.world, FAY, room_id)
+
+    assert is_whole(serving, NEAR, room_id, event_id)
+    assert not is_whole(serving, FAR, room_id, event_id)
+
+
+def test_the_current_state_is_whole_and_what_was_before_it_is_not(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    old = serving.set_state(room_id, "m.room.topic", {"topic": "secrets"})
+    new = serving.set_state(room_id, "m.room.topic", {"topic": "news"})
+
+    join_remotely(serving.world, FAY, room_id)
+
+    assert pdu(serving, FAR, room_id, old)["content"] == {}
+    assert pdu(serving, FAR, room_id, new)["content"] == {"topic": "news"}
+
+
+def test_the_change_of_the_visibility_shows_itself_by_what_is_more_open(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    opening = serving.set_state(room_id, "m.room.history_visibility", {"history_visibility": "shared"})
+    closing = serving.set_state(room_id, "m.room.history_visibility", {"history_visibility": "joined"})
+    serving.set_state(room_id, "m.room.history_visibility", {"history_visibility": "invited"})
+
+    join_remotely(serving.world, FAY, room_id)
+
+    for event_id in (opening, closing):
+        assert "history_visibility" in pdu(serving, FAR, room_id, event_id)["content"]
+
+
+def test_somebody_who_is_still_there_counts_however_many_others_of_the_server_left(serving: Serving) -> None:
+    room_id = serving.room("joined")
+    users = [type(FAY)(f"@u{number}:{FAR}") for number in range(MEMBERS_PER_READ + 2)]
+    for user_id in users:
+        join_remotely(serving.world, user_id, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+
+    for user_id in users[1:]:
+        leave_remotely(serving.world, user_id, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+
+
+def test_a_redacted_message_is_what_it_is_now(serving: Serving) -> None:
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+
+    now(serving.world.sending.redact(ALICE, room_id, event_id, {}, None))
+
+    assert not is_whole(serving, FAR, room_id, event_id)
+
+
+def test_the_hash_of_a_whole_event_is_right(serving: Serving) -> None:
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+
+    shown = pdu(serving, FAR, room_id, event_id)
+
+    head = serving.world.sync_database.read(find_head, room_id)
+    assert head is not None
+    assert has_valid_content_hash(shown, head.version)
