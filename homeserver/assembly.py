@@ -114,12 +114,14 @@ from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
+from homeserver.services.events.keyring import OwnKeysAnd
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
@@ -142,6 +144,8 @@ from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.timeline import Timeline
@@ -242,10 +246,17 @@ def assemble(made: Mechanics) -> Assembled:
     cross_signing = CrossSigning(database, device_lists, news)
     to_device = ToDevice(database, news, clock, server_name)
 
+    # Events of other servers
+    notaries = [ServerName(name) for name in federation.key_servers if name != server_name]
+    remote_keys = RemoteKeys(database, federation_client, notaries, budget, clock)
+    receipt = Receipt(OwnKeysAnd(server_name, made.own_keys, remote_keys), made.in_thread)
+
     # Rooms
     readers = Readers(states)
     membership = RoomMembership(database, creation, server_name)
-    aliases = RoomAliases(database, creation, readers, clock, server_name)
+    aliases = RoomAliases(database, creation, readers, federation_client, clock, server_name)
+    remote_joins = RemoteJoins(federation_client, creation, receipt, intake, clock)
+    anywhere = RemoteMembership(database, membership, aliases, remote_joins, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
     rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
@@ -282,8 +293,6 @@ def assemble(made: Mechanics) -> Assembled:
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
     # Federation
-    notaries = [ServerName(name) for name in federation.key_servers if name != server_name]
-    remote_keys = RemoteKeys(database, federation_client, notaries, budget, clock)
     own_document = OwnKeyDocument(made.own_keys, server_name, clock)
     notary = KeyNotary(database, remote_keys, made.own_keys, own_document, server_name, clock)
     peers: PeerVerifier = NoPeers()
@@ -348,7 +357,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
-            RoomMembershipEndpoints(membership),
+            RoomMembershipEndpoints(membership, anywhere),
             RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(database, creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),

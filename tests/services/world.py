@@ -8,6 +8,8 @@ import orjson
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
 from homeserver.core.signing import SigningKey
+from homeserver.outbound.federation_client import FederationClient
+from homeserver.outbound.gate import OpenGate
 from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.randomness import SeededRandomness
@@ -38,10 +40,12 @@ from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
+from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.push.rules import PushRules
@@ -52,6 +56,8 @@ from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.timeline import Timeline
@@ -68,6 +74,7 @@ from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.database import Backend
 from tests.databases import SyncDatabase
+from tests.fakes.remote_servers import RemoteServers, keys_of_all
 
 T = TypeVar("T")
 SERVER = ServerName("example.org")
@@ -119,12 +126,21 @@ class World:
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
         self.sending = Sending(self.database, self.event_creation, self.clock, SERVER)
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
-        self.aliases = RoomAliases(self.database, self.event_creation, self.readers, self.clock, SERVER)
+        self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)
         self._open_e2ee()
         self._open_accounts()
         self._open_personal()
         self._open_sync()
+
+    def _open_federation(self) -> None:
+        self.others = RemoteServers()
+        self.federation_client = FederationClient(self.others, OpenGate(), SERVER, self.key, self.clock)
+        self.receipt = Receipt(OwnKeysAnd(SERVER, [self.key.verify_key], GivenKeys(keys_of_all())), call_now)
+        client, creation = self.federation_client, self.event_creation
+        self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
+        self.remote_joins = RemoteJoins(client, creation, self.receipt, self.intake, self.clock, most_events=1_000)
+        self.anywhere = RemoteMembership(self.database, self.membership, self.aliases, self.remote_joins, SERVER)
 
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)

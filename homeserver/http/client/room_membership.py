@@ -9,10 +9,11 @@ from homeserver.core.identifiers import parse_user_id
 from homeserver.http.endpoint import ACCESS_TOKEN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.remote_membership import RemoteMembership
 
 
 class JoinQuery(msgspec.Struct, frozen=True):
-    """Servers through which a room may be joined; of no use while the room is this server's own."""
+    """Servers through which a room may be joined; `server_name` is what the parameter was called before."""
 
     via: list[str] = []
     server_name: list[str] = []
@@ -43,6 +44,7 @@ class RoomMembershipEndpoints:
     """Joining, inviting, leaving, kicking, banning."""
 
     membership: RoomMembership
+    anywhere: RemoteMembership
 
     @endpoint(
         "GET",
@@ -81,12 +83,13 @@ class RoomMembershipEndpoints:
         suspended=False,
     )
     async def join_room_by_id(self, request: Request[JoinQuery, JoinBody]) -> Reply:
-        """Join a room that this server knows."""
+        """Join a room by its ID."""
         return await self._join(request.room_id, request)
 
     async def _join(self, room: str, request: Request[JoinQuery, JoinBody]) -> Reply:
-        room_id = await self.membership.join(
-            request.requester.user_id, room, request.body.reason, request.body.third_party_signed
+        body, query = request.body, request.query
+        room_id = await self.anywhere.join(
+            request.requester.user_id, room, body.reason, body.third_party_signed, via=(*query.via, *query.server_name)
         )
         return Reply({"room_id": room_id})
 

@@ -72,7 +72,11 @@ class EventCreation:
         state = write.rules_state(
             (*auth_types_for(draft.type, draft.sender, draft.state_key, draft.content, write.version), CREATE)
         )
-        create = state.pop(CREATE) if write.version.room_id_is_create_hash else state[CREATE]
+        create = state.get(CREATE)
+        if create is None:
+            raise AuthRejected("what is known of the room here is not enough to speak in it")
+        if write.version.room_id_is_create_hash:
+            del state[CREATE]
         template = EventTemplate(
             room_id=write.room_id,
             type=draft.type,
@@ -90,6 +94,10 @@ class EventCreation:
         )
         authorise(built.event, state, create)
         return write.add(built, transaction=sent_as, notifies=notifies)
+
+    def build_elsewhere(self, template: EventTemplate, version: RoomVersion) -> EncodedEvent:
+        """An event of a room that is not here, for a server in it to judge. Raises BadJson, EventTooLarge, BadEvent."""
+        return build_event(template, version, self._server_name, self._signing_key, self._event_id_to_assign(version))
 
     def begin_room(self, tx: Transaction, draft: Draft, version: RoomVersion, room_id: RoomID | None) -> RoomWrite:
         """Begin a room with its m.room.create event. `room_id` is None where the create event's hash gives it."""

@@ -123,16 +123,24 @@ class Intake:
         return outcomes
 
     async def take_at_gap(
-        self, room_id: RoomID, version: RoomVersion, received: Received, given: GivenState
+        self,
+        room_id: RoomID,
+        version: RoomVersion,
+        received: Received,
+        given: GivenState,
+        *,
+        begins_anew: bool = False,
     ) -> dict[EventID, Outcome]:
         """Judge an event whose previous events are not all here, in a state that another server gives.
 
         What it lacks stays noted as gaps. An event of the given state that was rejected here is left out of it; when
         one is not here, or the auth events are not, the event is dropped. Those that it sets free are judged too.
+        `begins_anew`: nobody of this server was in the room, so that what it knew of the room is old, if anything: an
+        event that is accepted becomes the only head.
         """
         outcomes, left = _of_room(room_id, [received])
         while left:
-            step = await self._database.write(self._take_at_gap, room_id, received, given)
+            step = await self._database.write(self._take_at_gap, room_id, received, given, begins_anew=begins_anew)
             outcomes.update(step.outcomes)
             left = list(step.left)
             if step.not_merged is not None:
@@ -249,7 +257,9 @@ class Intake:
             write.finish()
         return outcomes
 
-    def _take_at_gap(self, tx: Transaction, room_id: RoomID, received: Received, given: GivenState) -> _Step:
+    def _take_at_gap(
+        self, tx: Transaction, room_id: RoomID, received: Received, given: GivenState, *, begins_anew: bool
+    ) -> _Step:
         event = received.encoded.event
         step = _Step(outcomes={event.event_id: Outcome.DROPPED})
         write = self._writer.open(tx, room_id)
@@ -270,7 +280,8 @@ class Intake:
         given_root = write.add_state(state) if missing else None
         try:
             root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
-            stored = _judge(write, received, root_before, given.given_by if missing else None)
+            given_by = given.given_by if missing else None
+            stored = _judge(write, received, root_before, given_by, begins_anew=begins_anew)
         except NotMerged as not_merged:
             step.left, step.not_merged = (received,), not_merged
             return step
@@ -345,6 +356,7 @@ def _judge(
     root_given_by: ServerName | None = None,
     *,
     is_relayed: bool = False,
+    begins_anew: bool = False,
 ) -> StoredEvent:
     """Ask the rules three times, and put the event where they say. Raises NotMerged, having changed nothing."""
     event = received.encoded.event
@@ -353,7 +365,7 @@ def _judge(
     verdict = Verdict.ACCEPTED
     if refusal is not None:
         verdict = Verdict.REJECTED
-    elif write.heads:
+    elif write.heads and not begins_anew:
         if root_before != write.root:
             refusal = _refusal_by_state(write, event, write.root, create)
         if refusal is None and len(write.heads) >= HEADS_LIMIT and not write.is_built_on_head(event):
@@ -361,7 +373,14 @@ def _judge(
         if refusal is not None:
             verdict = Verdict.SOFT_FAILED
     return write.place(
-        received.encoded, received.form, verdict, root_before, refusal, root_given_by, is_relayed=is_relayed
+        received.encoded,
+        received.form,
+        verdict,
+        root_before,
+        refusal,
+        root_given_by,
+        is_relayed=is_relayed,
+        begins_anew=begins_anew,
     )
 
 

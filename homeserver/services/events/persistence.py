@@ -183,12 +183,14 @@ class RoomWrite:
         root_given_by: ServerName | None = None,
         *,
         is_relayed: bool = False,
+        begins_anew: bool = False,
     ) -> StoredEvent:
         """Put an event that another server built where it belongs in the room's graph.
 
         `root_before` is the state after what it is built on, where it is not known here on the word of
         `root_given_by`; `reason` is why it was rejected or soft-failed. Only an accepted event becomes a head and
         changes the current state. `is_relayed`: its server relies on this one to send it to the others in the room.
+        `begins_anew`: what were heads until now is old, and no head any more once the event is accepted.
         Raises NotMerged, having changed nothing.
         """
         stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
@@ -197,7 +199,7 @@ class RoomWrite:
         # What was rejected is no news, and nothing else may change with it.
         is_followed = verdict is not Verdict.REJECTED and any(one.verdict is Verdict.ACCEPTED for one in followers)
         is_accepted = verdict is Verdict.ACCEPTED
-        built_on = self._heads_under(event.prev_event_ids)
+        built_on = set(self.heads) if begins_anew and is_accepted else self._heads_under(event.prev_event_ids)
         heads = tuple(head for head in self.heads if head not in built_on)
         if not built_on and (is_followed or (self.heads and not event.prev_event_ids)):
             if stored.place is not None:

@@ -1,12 +1,13 @@
-"""Room aliases of this server: who may give and take them, and what they point to.
+"""Room aliases: who may give and take those of this server, and what they and those of other servers point to.
 
 Spec: client-server-api/#room-aliases
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS
-from homeserver.core.errors import AuthRejected
+from homeserver.core.errors import AuthRejected, BadIdentifier
 from homeserver.core.identifiers import (
     RoomAlias,
     RoomID,
@@ -14,17 +15,25 @@ from homeserver.core.identifiers import (
     UserID,
     is_legible_localpart,
     localpart_of,
+    parse_room_id,
     server_name_of,
 )
 from homeserver.core.power_levels import read_power_levels
+from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
+from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound, RemoteFailed
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
+from homeserver.services.rooms.several_servers import candidates
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.room_servers import servers_in_room
 
+REMEMBERED_MS: Final = 60_000  # what another server said of one of its aliases
+MOST_REMEMBERED: Final = 1_000
+MOST_SERVERS_TOLD: Final = 50
 ILLEGIBLE: Final = "A new alias is not empty, and has no blanks or invisible characters"
 
 
@@ -32,20 +41,32 @@ class RoomAliases:
     """Gives rooms names."""
 
     def __init__(
-        self, database: Database, creation: EventCreation, readers: Readers, clock: Clock, server_name: ServerName
+        self,
+        database: Database,
+        creation: EventCreation,
+        readers: Readers,
+        client: FederationClient,
+        clock: Clock,
+        server_name: ServerName,
     ) -> None:
         self._database = database
         self._creation = creation
         self._readers = readers
+        self._client = client
         self._clock = clock
         self.server_name = server_name
+        self._remembered: dict[RoomAlias, tuple[int, RoomID, list[ServerName]]] = {}  # with when it was said
 
     async def resolve(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
-        """The room of this name and servers that are in it. Raises NotFound."""
-        alias = await self._database.read(find_alias, room_alias)
-        if alias is None:
-            raise NotFound(f"There is no room {room_alias}")
-        return alias.room_id, [self.server_name]
+        """The room of this name and servers that are in it. Raises NotFound, RemoteFailed."""
+        server = server_name_of(room_alias)
+        if server is not None and server != self.server_name:
+            return await self._resolve_elsewhere(room_alias, server)
+        return await self.resolve_own(room_alias)
+
+    async def resolve_own(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+        """As `resolve`, for an alias of this server. Raises NotFound."""
+        return await self._database.read(self._resolve, room_alias)
 
     async def of_room(self, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
         """The room's names on this server, for those who may read the room."""
@@ -66,6 +87,33 @@ class RoomAliases:
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
         """Take a name away: the one who gave it may, those who may set the canonical alias, and administrators."""
         await self._database.write(self._delete, user_id, room_alias, is_admin=is_admin)
+
+    def _resolve(self, tx: Transaction, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
+        alias = find_alias(tx, room_alias)
+        if alias is None:
+            raise NotFound(f"There is no room {room_alias}")
+        others = sorted(servers_in_room(tx, alias.room_id) - {self.server_name})
+        return alias.room_id, [self.server_name, *others[: MOST_SERVERS_TOLD - 1]]
+
+    async def _resolve_elsewhere(self, room_alias: RoomAlias, server: ServerName) -> tuple[RoomID, list[ServerName]]:
+        now_ms = self._clock.now_ms()
+        said_ms, room_id, servers = self._remembered.get(room_alias, (-REMEMBERED_MS, RoomID(""), []))
+        if now_ms - said_ms < REMEMBERED_MS:
+            return room_id, servers
+        try:
+            answer = await self._client.query_directory(server, room_alias, ignores_backoff=True)
+            room_id, servers = _told(answer, server)
+        except RemoteRefused as refused:
+            if refused.status == 404:
+                raise NotFound(f"There is no room {room_alias}") from refused
+            raise RemoteFailed(refused.reason) from refused
+        except RemoteError as failure:
+            raise RemoteFailed(failure.reason) from failure
+        self._remembered.pop(room_alias, None)
+        self._remembered[room_alias] = (now_ms, room_id, servers)
+        if len(self._remembered) > MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return room_id, servers
 
     def _of_room(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
         access = self._readers.access(tx, room_id, user_id)
@@ -114,6 +162,16 @@ class RoomAliases:
         except AuthRejected:
             return
         write.finish()
+
+
+def _told(answer: Mapping[str, Any], server: ServerName) -> tuple[RoomID, list[ServerName]]:
+    """What a server says of one of its aliases: the room, and servers that are in it. Any: JSON. RemoteNonsense."""
+    try:
+        room_id = parse_room_id(str(answer.get("room_id")))
+    except BadIdentifier as bad:
+        raise RemoteNonsense(f"{server} names no room: {bad.reason}") from bad
+    names = [name for name in answer["servers"][:MOST_SERVERS_TOLD] if isinstance(name, str)]
+    return room_id, candidates(ServerName(""), names) or [server]
 
 
 def _may_set_alias(write: RoomWrite, user_id: UserID) -> bool:

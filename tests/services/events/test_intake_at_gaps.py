@@ -406,3 +406,37 @@ def test_what_came_without_its_content_gets_none_that_the_rules_would_have_read(
     assert taking.stored(levels).form is Form.WRONG_HASH
     assert taking.stored(named).form is Form.WRONG_HASH
     assert taking.stored(topic).event.content == topic.content
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_that_comes_back_begins_anew_and_what_it_knew_is_no_head_any_more(world: World, version: str) -> None:
+    taking = Taking(world, Scene(ROOM_VERSIONS[version]))
+    scene = taking.scene
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    left = scene.member(BOB, "join", after=[scene.last])
+    missed = scene.send(ALICE, "m.room.topic", {"topic": "missed"}, after=[left])
+    back = scene.member(BOB, "join", after=[missed])
+    state = scene.after(missed)
+    taking.outliers(left, missed)
+
+    given = GivenState(tuple(state.values()), OTHER)
+    taken = now(world.intake.take_at_gap(taking.room_id, scene.version, received(back), given, begins_anew=True))
+
+    assert taken[back.event_id] is Outcome.ACCEPTED
+    assert taking.head.heads == (back.event_id,)
+    assert taking.state(taking.head.current_root) == scene.after(back)
+
+
+def test_an_event_that_is_rejected_leaves_the_heads_where_they_are(world: World) -> None:
+    taking = Taking(world, Scene(join_rule="invite"))
+    scene = taking.scene
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    missed = scene.say(ALICE, after=[scene.last])
+    back = scene.member(BOB, "join", after=[missed])
+    before = taking.head
+
+    given = GivenState(tuple(scene.after(missed).values()), OTHER)
+    taken = now(world.intake.take_at_gap(taking.room_id, scene.version, received(back), given, begins_anew=True))
+
+    assert taken[back.event_id] is Outcome.REJECTED
+    assert (taking.head.heads, taking.head.current_root) == (before.heads, before.current_root)

@@ -1,0 +1,103 @@
+"""Local users in rooms wherever they are: what this server can do by itself, and what it must ask others for.
+
+A room that this server is in, it changes by itself: membership.py. Into one that it is not in, a user comes by way of a
+server that is: remote_joins.py. Spec: server-server-api/#joining-rooms
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of_user
+from homeserver.core.room_versions import RoomVersion
+from homeserver.runtime.locks import KeyedLocks
+from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.several_servers import candidates, first_answer
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import find_membership
+from homeserver.storage.profiles import member_profile
+from homeserver.storage.room_servers import servers_in_room
+from homeserver.storage.rooms import find_head
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How this server, and one of its users, stand to a room."""
+
+    is_here: bool  # this server is in the room, or nobody is, so that it can decide by itself
+    version: RoomVersion | None
+    inviting: Sequence[str]  # the server of whoever invited the user
+    servers: Sequence[str]  # known to be in the room
+    profile: Mapping[str, Any]  # Any: JSON
+
+
+class RemoteMembership:
+    """Brings local users into rooms, and out of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        membership: RoomMembership,
+        aliases: RoomAliases,
+        joins: RemoteJoins,
+        server_name: ServerName,
+    ) -> None:
+        self._database = database
+        self._membership = membership
+        self._aliases = aliases
+        self._joins = joins
+        self._server_name = server_name
+        self._locks: KeyedLocks[RoomID] = KeyedLocks()
+
+    async def join(
+        self,
+        user_id: UserID,
+        room: str,
+        reason: str | None,
+        third_party_signed: Mapping[str, Any] | None = None,  # Any: JSON
+        *,
+        via: Sequence[str] = (),
+    ) -> RoomID:
+        """Join the room of this ID or alias, if need be through one of the servers `via` or one that is known in it.
+
+        Joining again changes nothing. Raises NotFound, Forbidden, AuthRejected, RemoteFailed.
+        """
+        room_id, told = await self._room_of(room)
+        # The first of several users who come at once brings the room; the others join it here.
+        async with self._locks(room_id):
+            standing = await self._database.read(self._standing, user_id, room_id)
+            if standing.is_here:
+                return await self._membership.join(user_id, room_id, reason, third_party_signed)
+            content = dict(standing.profile)
+            if reason is not None:
+                content["reason"] = reason
+            if third_party_signed is not None:
+                content["third_party_invite"] = {"signed": third_party_signed}
+
+            async def join_through(server: ServerName) -> None:
+                await self._joins.join_through(server, room_id, user_id, content, standing.version)
+
+            others = candidates(self._server_name, standing.inviting, via, told, standing.servers)
+            await first_answer(others, join_through)
+        return room_id
+
+    async def _room_of(self, room: str) -> tuple[RoomID, Sequence[ServerName]]:
+        if not room.startswith("#"):
+            return parse_room_id(room), ()
+        return await self._aliases.resolve(RoomAlias(room))
+
+    def _standing(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> _Standing:
+        head = find_head(tx, room_id)
+        servers = servers_in_room(tx, room_id)
+        membership = find_membership(tx, room_id, user_id)
+        is_invited = membership is not None and membership.membership == "invite"
+        is_known = head is not None and bool(head.heads)
+        return _Standing(
+            is_here=is_known and (self._server_name in servers or not servers),
+            version=None if head is None else head.version,
+            inviting=[server_name_of_user(membership.sender)] if membership is not None and is_invited else [],
+            servers=sorted(servers),
+            profile=member_profile(tx, user_id),
+        )

@@ -1,0 +1,74 @@
+"""Asking one server after the other for what any of them can give, and what it comes to when none of them does."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from homeserver.core.errors import BadIdentifier
+from homeserver.core.identifiers import ServerName, parse_server_name
+from homeserver.outbound.errors import RemoteError, RemoteRefused
+from homeserver.services.errors import (
+    Forbidden,
+    IncompatibleRoomVersion,
+    NotFound,
+    RemoteFailed,
+    ServiceError,
+    UnableToAuthoriseJoin,
+    UnableToGrantJoin,
+)
+
+T = TypeVar("T")
+MOST_SERVERS: Final = 10  # a user waits meanwhile
+LONGEST_REASON: Final = 200
+
+
+async def first_answer(servers: Sequence[ServerName], ask: Callable[[ServerName], Awaitable[T]]) -> T:
+    """What the first of the servers answers that does not fail with a RemoteError. Raises ServiceError."""
+    failures: list[RemoteError] = []
+    for server in servers[:MOST_SERVERS]:
+        try:
+            return await ask(server)
+        except RemoteError as failure:
+            failures.append(failure)
+    raise failure_of(failures)
+
+
+def failure_of(failures: Sequence[RemoteError]) -> ServiceError:
+    """What the failures of all servers that were asked amount to: a refusal counts when none says otherwise."""
+    if not failures:
+        return NotFound("No server is known that is in this room")
+    refusals = [failure for failure in failures if isinstance(failure, RemoteRefused)]
+    errcodes = {refusal.errcode for refusal in refusals}
+    for refusal in refusals:
+        if refusal.errcode == "M_INCOMPATIBLE_ROOM_VERSION":
+            version = (refusal.body or {}).get("room_version")
+            return IncompatibleRoomVersion(
+                version if isinstance(version, str) else "unknown", "This server does not support the room's version"
+            )
+    if len(refusals) == len(failures):
+        if "M_UNABLE_TO_GRANT_JOIN" in errcodes:
+            return UnableToGrantJoin(_said(refusals[-1]))
+        if "M_UNABLE_TO_AUTHORISE_JOIN" in errcodes:
+            return UnableToAuthoriseJoin(_said(refusals[-1]))
+        forbidden = [refusal for refusal in refusals if refusal.status == 403]
+        if forbidden and all(refusal.status in (403, 404) for refusal in refusals):
+            return Forbidden(_said(forbidden[0]))
+        if all(refusal.status == 404 for refusal in refusals):
+            return NotFound(_said(refusals[0]))
+    return RemoteFailed(failures[-1].reason)
+
+
+def candidates(own: ServerName, *groups: Iterable[str]) -> list[ServerName]:
+    """Other servers to ask, each once, the first groups first; what is no server's name is left out."""
+    found: dict[ServerName, None] = {}
+    for server in (server for group in groups for server in group):
+        try:
+            found.setdefault(parse_server_name(server))
+        except BadIdentifier:
+            continue
+    found.pop(own, None)
+    return list(found)
+
+
+def _said(refusal: RemoteRefused) -> str:
+    said = (refusal.body or {}).get("error")
+    return said[:LONGEST_REASON] if isinstance(said, str) and said else refusal.reason

@@ -1,0 +1,179 @@
+"""Other servers in memory, in rooms of tests/scenes.py, which they share: an Agent that answers in their names.
+
+They sign with the keys of tests/forked_rooms.py, and speak as the specification has it, unless a test lets one of them
+answer otherwise.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from twisted.internet.defer import Deferred
+
+from homeserver.core.auth_selection import auth_types_for
+from homeserver.core.event import Event
+from homeserver.core.event_format import parse_event
+from homeserver.core.event_graph import auth_chain
+from homeserver.core.hashing import reference_hash
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
+from homeserver.core.signing import sign_event
+from homeserver.core.unpadded_base64 import encode_base64
+from homeserver.outbound.errors import RemoteError, Unreachable
+from homeserver.outbound.exchange import Answer, Ask
+from tests.forked_rooms import KEYS
+from tests.scenes import Scene
+
+# JSON is `Any` here.
+
+Tamper = Callable[[dict[str, Any]], Any]
+
+
+def keys_of_all() -> Mapping[ServerName, list[PublishedKey]]:
+    """The keys by which the servers sign."""
+    return {server: [PublishedKey(key.verify_key, FOR_EVER_MS)] for server, key in KEYS.items()}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
+    """An answer that is an error."""
+
+    def __init__(self, status: int, errcode: str, **more: Any) -> None:
+        super().__init__(errcode)
+        self.status = status
+        self.body = {"errcode": errcode, "error": f"{errcode} says the server", **more}
+
+
+class RemoteServers:
+    """Servers that are reached, in rooms that they are in."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[RoomID, Scene] = {}
+        self.resident: dict[RoomID, set[ServerName]] = {}
+        self.aliases: dict[str, tuple[RoomID, list[ServerName]]] = {}
+        self.failures: dict[ServerName, RemoteError | Refusal] = {}
+        self.tampers: dict[tuple[ServerName, str], Tamper] = {}  # by the operation's name: what it answers instead
+        self.held: dict[ServerName, Deferred[None]] = {}
+        self.asked: list[tuple[ServerName, str]] = []
+        self.authorisers: dict[RoomID, UserID] = {}
+        self.sent: list[Event] = []
+
+    def open(self, scene: Scene, *servers: ServerName) -> RoomID:
+        """Let these servers be in a room."""
+        room_id = scene.create.room_id
+        self.rooms[room_id] = scene
+        self.resident[room_id] = set(servers)
+        return room_id
+
+    def asked_for(self, operation: str) -> list[ServerName]:
+        """Who was asked to do it, in turn."""
+        return [server for server, asked in self.asked if asked == operation]
+
+    async def exchange(self, ask: Ask, take: Callable[[bytes], None] | None = None) -> Answer:
+        """See Agent."""
+        path, _, query = ask.uri.partition("?")
+        _, _, _, _, operation, *segments = (unquote(segment) for segment in path.split("/"))
+        self.asked.append((ask.destination, operation))
+        if ask.destination in self.held:
+            await self.held[ask.destination]
+        failure = self.failures.get(ask.destination)
+        content = json.loads(ask.body) if ask.body else {}
+        try:
+            if isinstance(failure, Exception):
+                raise failure
+            body = self._answer(ask.destination, operation, segments, parse_qs(query), content)
+        except Refusal as refusal:
+            return Answer(refusal.status, {}, json.dumps(refusal.body).encode())
+        tamper = self.tampers.get((ask.destination, operation))
+        raw = json.dumps(body if tamper is None else tamper(body)).encode()
+        if len(raw) > ask.most_bytes:
+            raise AssertionError("the agent would refuse this")
+        if take is None:
+            return Answer(200, {}, raw)
+        take(raw)
+        return Answer(200, {}, b"")
+
+    def _answer(
+        self,
+        server: ServerName,
+        operation: str,
+        segments: list[str],
+        query: Mapping[str, list[str]],
+        content: dict[str, Any],
+    ) -> dict[str, Any]:
+        match operation, segments:
+            case "query", ["directory"]:
+                return self._directory(query["room_alias"][0])
+            case "make_join", [room_id, user_id]:
+                scene = self._room(server, RoomID(room_id))
+                if scene.version.name not in query["ver"]:
+                    raise Refusal(400, "M_INCOMPATIBLE_ROOM_VERSION", room_version=scene.version.name)
+                return self._template(scene, UserID(user_id), "join")
+            case "send_join", [room_id, _]:
+                return self._send_join(server, self._room(server, RoomID(room_id)), content)
+        raise Unreachable(f"{operation} is not played here")
+
+    def _room(self, server: ServerName, room_id: RoomID) -> Scene:
+        if server not in self.resident.get(room_id, ()):
+            raise Refusal(404, "M_NOT_FOUND")
+        return self.rooms[room_id]
+
+    def _directory(self, alias: str) -> dict[str, Any]:
+        if alias not in self.aliases:
+            raise Refusal(404, "M_NOT_FOUND")
+        room_id, servers = self.aliases[alias]
+        return {"room_id": room_id, "servers": servers}
+
+    def _template(self, scene: Scene, user_id: UserID, membership: str) -> dict[str, Any]:
+        content = {"membership": membership}
+        if membership == "join" and scene.create.room_id in self.authorisers:
+            content["join_authorised_via_users_server"] = self.authorisers[scene.create.room_id]
+        state = scene.after(scene.last)
+        keys = auth_types_for("m.room.member", user_id, user_id, content, scene.version)
+        auth_ids = [state[key] for key in keys if key in state]
+        template = {
+            "type": "m.room.member",
+            "room_id": scene.create.room_id,
+            "sender": user_id,
+            "state_key": user_id,
+            "content": content,
+            "prev_events": self._references(scene, [scene.last.event_id]),
+            "auth_events": self._references(scene, auth_ids),
+            "depth": scene.last.depth + 1,
+            "origin_server_ts": 1,
+            "origin": "ignored.example",
+        }
+        return {"event": template, "room_version": scene.version.name}
+
+    @staticmethod
+    def _references(scene: Scene, event_ids: Iterable[EventID]) -> list[Any]:
+        if scene.version.event_ids_are_hashes:
+            return list(event_ids)
+        events = scene.history.events
+        return [
+            [event_id, {"sha256": encode_base64(reference_hash(events[event_id].pdu, scene.version))}]
+            for event_id in event_ids
+        ]
+
+    def _send_join(self, server: ServerName, scene: Scene, content: dict[str, Any]) -> dict[str, Any]:
+        if scene.create.room_id in self.authorisers:
+            content = sign_event(content, scene.version, server, KEYS[server])
+        join = self._take(scene, content)
+        events = scene.history.events
+        state = scene.history.before[join.event_id]
+        chain = auth_chain([*state.values(), join.event_id], lambda event_id: events[event_id].auth_event_ids)
+        return {
+            "origin": server,
+            "state": [events[event_id].pdu for event_id in state.values()],
+            "auth_chain": [events[event_id].pdu for event_id in sorted(chain)],
+            "event": content,
+            "members_omitted": False,
+        }
+
+    def _take(self, scene: Scene, content: dict[str, Any]) -> Event:
+        event = parse_event(content, scene.version)
+        self.sent.append(event)
+        if not scene.history.add(event):
+            raise Refusal(403, "M_FORBIDDEN")
+        scene.last = event
+        return event
