@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from homeserver.core.auth_selection import POWER_LEVELS, auth_types_for
 from homeserver.core.canonical_json import encode_canonical
+from homeserver.core.errors import BadSignature
 from homeserver.core.event import Event, view_event
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import depth_limit
@@ -21,7 +22,7 @@ from homeserver.core.hashing import reference_hash, room_id_of_create
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
 from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
-from homeserver.core.signing import SigningKey
+from homeserver.core.signing import SigningKey, required_signers, sign_event
 from homeserver.core.state_map import StateKey, StateMap
 from homeserver.core.unpadded_base64 import encode_base64
 from tests.replicas import Fork, History, Replica, Verdict
@@ -280,7 +281,19 @@ def build_in(
     if not version.event_ids_are_hashes:
         name = history.room_id[1:].partition(":")[0]
         assigned = EventID(f"${len(history.events)}.{name}:{server}")
-    return build_event(template, version, server, KEYS[server], assigned).event
+    event = build_event(template, version, server, KEYS[server], assigned).event
+    for other in sorted(_other_signers(event, server)):
+        pdu = sign_event(event.pdu, version, other, KEYS[other])
+        event = view_event(pdu, version, event_id=event.event_id, room_id=event.room_id)
+    return event
+
+
+def _other_signers(event: Event, server: ServerName) -> set[ServerName]:
+    """Those who have to sign an event beside its sender's server, if it is well formed."""
+    try:
+        return set(required_signers(event)) & KEYS.keys() - {server}
+    except BadSignature:
+        return set()
 
 
 def is_allowed(history: History, proposal: Proposal, state: StateMap) -> bool:

@@ -1,6 +1,6 @@
 """What an audit reads of a room: rows as they are stored, page by page. Nothing here trusts what is in them.
 
-What is made of them is in services/admin/audit.py.
+What is made of them is in services/admin/room_audit.py.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import Form, Verdict
+from homeserver.storage.events import ACCEPTED_BEFORE, Form, Verdict
 
 ROOM_IDS = "SELECT room_id FROM rooms WHERE room_id > :after ORDER BY room_id LIMIT :limit"
 
@@ -58,6 +58,9 @@ class EventRow:
     root_before: bytes | None
     root_after: bytes | None
     given_by: str | None
+    has_reason: bool
+    was_accepted: bool  # for some time, before it was rejected
+    rules_content: bytes | None
     pdu: bytes
 
     @property
@@ -83,7 +86,8 @@ class EventRow:
 
 
 COLUMNS: Final = """event_nid, event_id, log_position, place, type, sender, state_key, origin_server_ts, verdict, form,
-           redacted_by, replaces_state, root_before, root_after, root_given_by, pdu"""
+           redacted_by, replaces_state, root_before, root_after, root_given_by,
+           verdict_reason, rules_content, pdu"""
 PLACED = f"""
     SELECT {COLUMNS} FROM events
      WHERE room_id = :room_id AND place > :after ORDER BY place LIMIT :limit"""  # noqa: S608 - the columns are a constant
@@ -108,6 +112,36 @@ def find_event_row(tx: Transaction, room_id: RoomID, event_id: str) -> EventRow 
     """The event of this ID, if it is of this room."""
     row = tx.one(BY_ID, room_id=room_id, event_id=event_id)
     return None if row is None else _event_row(row)
+
+
+ROOM_OF = "SELECT room_id FROM events WHERE event_id = :event_id"
+
+
+def is_elsewhere(tx: Transaction, room_id: RoomID, event_id: str) -> bool:
+    """Whether an event is here, in another room."""
+    row = tx.one(ROOM_OF, event_id=event_id)
+    return row is not None and row[0] != room_id
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """What of an event says whether it may stand in a state."""
+
+    type: str
+    state_key: str | None
+    verdict: int
+    has_state: bool  # around it: it is not known by its auth events alone
+
+
+ENTRIES = """
+    SELECT event_id, type, state_key, verdict, root_before IS NOT NULL FROM events
+     WHERE room_id = :room_id AND event_id IN :event_ids[text]"""
+
+
+def entry_rows(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> dict[EventID, EntryRow]:
+    """Those of the events that are of this room."""
+    rows = tx.all(ENTRIES, room_id=room_id, event_ids=list(event_ids)) if event_ids else []
+    return {EventID(row[0]): EntryRow(row[1], row[2], row[3], bool(row[4])) for row in rows}
 
 
 ROOTS_AT = """
@@ -246,5 +280,8 @@ def _event_row(row: tuple[Any, ...]) -> EventRow:  # Any: see Transaction
         root_before=None if row[12] is None else bytes(row[12]),
         root_after=None if row[13] is None else bytes(row[13]),
         given_by=row[14],
-        pdu=bytes(row[15]),
+        has_reason=row[15] is not None,
+        was_accepted=row[15] is not None and row[15].endswith(ACCEPTED_BEFORE),
+        rules_content=None if row[16] is None else bytes(row[16]),
+        pdu=bytes(row[17]),
     )

@@ -1,17 +1,20 @@
 """What of a stored event can be told from its bytes alone. How events are audited in their room is tested with it."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.event import EncodedEvent
-from homeserver.core.event_audit import Unsound, merged_root, read_stored
+from homeserver.core.event_audit import Unsound, is_merged, read_stored
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import SigningKey
+from homeserver.core.state_map import EMPTY_ROOT
 from tests.core.rooms import DAVE, VERSIONS, every_version, numbered_event_id
 
 KEY = SigningKey("test", bytes(32))
@@ -79,5 +82,15 @@ def test_json_that_is_not_canonical_is_not_sound(spelling: bytes) -> None:
 
 
 def test_equal_states_need_no_merging() -> None:
-    assert merged_root([b"a", b"a"], lambda _: b"never") == b"a"
-    assert merged_root([b"a", b"b", b"a"], b"+".join) == b"a+b"
+    assert is_merged(b"a", [b"a", b"a"], lambda _: [])
+    assert not is_merged(b"b", [b"a"], lambda _: [b"b"])
+    assert is_merged(EMPTY_ROOT, [], lambda _: [])
+
+
+def test_a_merged_state_is_any_of_those_that_may_have_come_out() -> None:
+    def merge(roots: Sequence[bytes]) -> list[bytes]:
+        return [b"+".join(roots), b"other"]
+
+    assert is_merged(b"a+b", [b"a", b"b", b"a"], merge)
+    assert is_merged(b"other", [b"a", b"b"], merge)
+    assert not is_merged(b"a", [b"a", b"b"], merge)

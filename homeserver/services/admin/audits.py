@@ -15,7 +15,8 @@ from homeserver.core.identifiers import RoomID, ServerName
 from homeserver.core.room_versions import room_version
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.admin.room_audit import BEFORE_ALL, Counts, Fault, KnownKeys, RoomAudit
+from homeserver.services.admin.audit_reading import Counts
+from homeserver.services.admin.room_audit import BEFORE_ALL, Fault, KnownKeys, RoomAudit
 from homeserver.services.errors import NotFound
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form, Verdict

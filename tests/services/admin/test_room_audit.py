@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from homeserver.core import state_map
 from homeserver.core.auth_selection import auth_types_for
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.event import EncodedEvent
@@ -19,14 +18,16 @@ from homeserver.core.signing import SigningKey, VerifyKey
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.admin.room_audit import Fault, KnownKeys, OwnKeys, RoomAudit
 from homeserver.services.errors import NotFound
+from homeserver.services.events.intake import GivenState
+from homeserver.services.events.receipt import Received
 from homeserver.services.rooms.creation import InitialState
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, find_event, insert_event
-from homeserver.storage.rooms import PLACE_STEP, find_head, insert_root, swap_head
-from homeserver.storage.state_nodes import store_nodes
+from homeserver.storage.events import Form, StoredEvent, Verdict, find_event
+from homeserver.storage.rooms import find_head
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
 
 OTHER_KEY = SigningKey("other", bytes(range(32)))
+ELSEWHERE = ServerName("elsewhere.example")
 
 
 def audited(world: World, room_id: RoomID, keys: KnownKeys | None = None) -> RoomAudit:
@@ -209,7 +210,7 @@ def test_signatures_by_keys_that_are_not_known_are_counted(world: World) -> None
 
 DAMAGES: dict[str, tuple[str, str]] = {
     "a message that is gone": (
-        "nothing is built on",
+        "is not here",
         "DELETE FROM events WHERE place = (SELECT MAX(place) FROM events)",
     ),
     "an event without what it is built on": ("is not here", "DELETE FROM events WHERE type = 'm.room.topic'"),
@@ -221,11 +222,19 @@ DAMAGES: dict[str, tuple[str, str]] = {
     "a verdict that is none": ("it is of verdict 7", "UPDATE events SET verdict = 7 WHERE type = 'm.room.topic'"),
     "an event that is said to be rejected": (
         "it was rejected, and changes the state",
+        "UPDATE events SET verdict = 2, verdict_reason = 'it is bad' WHERE type = 'm.room.topic'",
+    ),
+    "an event that is said to be rejected for no reason": (
+        "it was not accepted, and the reason not to is not noted",
         "UPDATE events SET verdict = 2 WHERE type = 'm.room.topic'",
     ),
+    "an event that is said to be accepted for a reason": (
+        "it was accepted, and the reason not to is noted",
+        "UPDATE events SET verdict_reason = 'it is bad' WHERE type = 'm.room.topic'",
+    ),
     "a message that is said to be rejected": (
-        "it is said to be rejected, and the rules allow it",
-        "UPDATE events SET verdict = 2 WHERE place = (SELECT MAX(place) FROM events)",
+        "it was rejected, and has a place in the room",
+        "UPDATE events SET verdict = 2, verdict_reason = 'it is bad' WHERE place = (SELECT MAX(place) FROM events)",
     ),
     "a message that is said to be redacted": (
         "has more than a redaction leaves",
@@ -248,7 +257,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
         "UPDATE events SET place = -5 WHERE place = (SELECT MAX(place) FROM events)",
     ),
     "news without a place": (
-        "nothing is built on",
+        "was not accepted, or was no news",
         "UPDATE events SET place = NULL WHERE place = (SELECT MAX(place) FROM events)",
     ),
     "a node that is gone": (
@@ -285,7 +294,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
         "is said to replace None",
         "UPDATE events SET replaces_state = NULL WHERE replaces_state IS NOT NULL",
     ),
-    "another head": ("its heads are ['$nothing']", "UPDATE rooms SET heads = CAST('[\"$nothing\"]' AS BYTES)"),
+    "another head": ("its head $nothing is not here", "UPDATE rooms SET heads = CAST('[\"$nothing\"]' AS BYTES)"),
     "heads that are no list": ("its heads are not a list", "UPDATE rooms SET heads = CAST('{}' AS BYTES)"),
     "another depth": ("its depth is said to be", "UPDATE rooms SET depth = depth + 1"),
     "another last place": ("its last place is said to be", "UPDATE rooms SET last_place = last_place + 1"),
@@ -376,9 +385,13 @@ class Forge:
         content: dict[str, Any],
         state_key: str | None = None,
         on: tuple[StoredEvent, ...] = (),
+        after: EncodedEvent | None = None,
         key: SigningKey | None = None,
     ) -> EncodedEvent:
-        """An event on top of others, or of the room's head, with the auth events of the state after the first."""
+        """An event on top of others, or of the room's head, with the auth events of the state after the first.
+
+        `after` is what it says to be built on instead.
+        """
         below = on or (self.head(),)
         version = below[0].event.version
         wanted = auth_types_for(event_type, sender, state_key, content, version)
@@ -393,13 +406,17 @@ class Forge:
             sender=sender,
             content=content,
             state_key=state_key,
-            prev_events=tuple((stored.event.event_id, b"") for stored in below),
+            prev_events=tuple((one.event.event_id, b"") for one in (below if after is None else (after,))),
             auth_events=tuple((event_id, b"") for event_id in self.world.sync_database.read(auth)),
             depth=max(stored.event.depth for stored in below) + 1,
             origin_server_ts=self.world.clock.now_ms(),
         )
         server = ServerName(sender.partition(":")[2])
         return build_event(template, version, server, key or self.world.key)
+
+    def state_ids(self, tx: Transaction, root: bytes | None) -> list[EventID]:
+        """The events of a whole state."""
+        return [one.event.event_id for one in self.world.states.whole(tx, self.room_id, root or EMPTY_ROOT)]
 
     def head(self) -> StoredEvent:
         """The newest event."""
@@ -416,68 +433,39 @@ class Forge:
     def put(
         self,
         encoded: EncodedEvent,
-        root_before: bytes | None,
+        root_before: bytes | None = None,
         *,
         verdict: Verdict = Verdict.ACCEPTED,
         form: Form = Form.FULL,
-        current_root: bytes | None = None,
-        heads: tuple[EventID, ...] | None = None,
-        is_outlier: bool = False,
     ) -> StoredEvent:
-        """Store an event as it is. The room's heads and state are those given, or what follows from the event."""
-        stored: list[StoredEvent] = []
-        head_event = self.head()
+        """Give an event a place, unjudged; in the state after what it is built on, or in the one named."""
 
         def write(tx: Transaction) -> None:
-            tx.at_position(("events", "room_roots"), at)
-
-        def at(tx: Transaction, position: int) -> None:
-            head = find_head(tx, self.room_id)
-            assert head is not None
-            event = encoded.event
-            replaced, root_after = None, None
-            if event.state_key is not None and root_before is not None and verdict is not Verdict.REJECTED:
-                key = (event.type, event.state_key)
-                states = self.world.states
-                change = {key: event.event_id}
-                update = states.with_nodes(tx, self.room_id, lambda nodes: state_map.update(nodes, root_before, change))
-                replaced = states.event_id(tx, self.room_id, root_before, *key)
-                store_nodes(tx, self.room_id, update.new_nodes)
-                root_after = update.root
-            one = replace(
-                head_event,
-                nid=EventNid(tx.next_ids("event_nid")),
-                event=event,
-                log_position=None if is_outlier else position,
-                place=None if is_outlier else head.last_place + PLACE_STEP,
-                verdict=verdict,
-                form=form,
-                redacted_by=None,
-                replaces_state=replaced,
-                thread_id=None,
-                transaction=None,
-                root_before=root_before,
-                root_after=root_after,
-            )
-            insert_event(tx, one, encoded.pdu_json)
-            stored.append(one)
-            if is_outlier:
-                return
-            new_heads = heads or (head.heads if verdict else (event.event_id,))
-            new_root = current_root or (head.current_root if verdict else (one.root or head.current_root))
-            moved = replace(
-                head,
-                heads=new_heads,
-                current_root=new_root,
-                last_place=one.place or 0,
-                depth=head.depth if verdict is Verdict.REJECTED else max(head.depth, event.depth),
-            )
-            swap_head(tx, moved)
-            if new_root != head.current_root:
-                insert_root(tx, self.room_id, log_position=position, root=new_root, written_ms=1)
+            room = self.world.writer.open(tx, self.room_id)
+            assert room is not None
+            root = room.merged_root(encoded.event.prev_event_ids) if root_before is None else root_before
+            room.place(encoded, form, verdict, root, None if verdict is Verdict.ACCEPTED else "as the test wants it")
+            room.finish()
 
         self.world.sync_database.write(write)
-        return stored[-1]
+        return self.stored(encoded)
+
+    def put_alone(self, encoded: EncodedEvent) -> None:
+        """Keep an event without the graph around it, unjudged."""
+
+        def write(tx: Transaction) -> None:
+            room = self.world.writer.open(tx, self.room_id)
+            assert room is not None
+            room.place_outlier(encoded, Form.FULL, Verdict.ACCEPTED, None)
+            room.finish()
+
+        self.world.sync_database.write(write)
+
+    def stored(self, encoded: EncodedEvent) -> StoredEvent:
+        """An event as it is kept."""
+        stored = self.world.sync_database.read(find_event, encoded.event.event_id)
+        assert stored is not None
+        return stored
 
     def fault(self) -> str | None:
         """What an audit finds."""
@@ -495,10 +483,9 @@ def said(text: str) -> dict[str, Any]:
 
 
 def test_an_event_that_the_rules_refuse_is_found_although_its_hash_and_signature_are_right(forge: Forge) -> None:
-    before = forge.head()
     taken = forge.built(BOB, "m.room.power_levels", {"users": {BOB: 100}}, "")
 
-    forge.put(taken, before.root)
+    forge.put(taken)
 
     assert forge.fault() == (
         f"{taken.event.event_id}: its auth events do not allow it: "
@@ -523,27 +510,32 @@ def test_an_event_that_only_its_auth_events_allow_is_found(forge: Forge) -> None
     )
     late = build_event(template, early.version, SERVER, forge.world.key)
 
-    forge.put(late, after.root)
+    forge.put(late)
 
     reason = "the state before it does not allow it: the sender is not in the room"
     assert forge.fault() == f"{late.event.event_id}: {reason}"
 
 
 def test_a_rejected_event_is_sound_while_the_rules_refuse_it(forge: Forge) -> None:
-    before = forge.head()
     taken = forge.built(BOB, "m.room.power_levels", {"users": {BOB: 100}}, "")
-    forge.put(taken, before.root, verdict=Verdict.REJECTED)
+    forge.put(taken, verdict=Verdict.REJECTED)
 
     forge.world.send(ALICE, forge.room_id)
 
     assert forge.fault() is None
 
 
+def test_an_event_that_was_rejected_for_no_reason_is_found(forge: Forge) -> None:
+    taken = forge.put(forge.built(BOB, "m.room.message", said("hello")), verdict=Verdict.REJECTED)
+
+    assert forge.fault() == f"{taken.event.event_id}: it is said to be rejected, and the rules allow it"
+
+
 def test_a_soft_failed_event_is_sound_and_no_head(forge: Forge) -> None:
     before = forge.head()
     forge.world.send(ALICE, forge.room_id)
     late = forge.built(BOB, "m.room.message", said("from the past"), on=(before,))
-    forge.put(late, before.root, verdict=Verdict.SOFT_FAILED)
+    forge.put(late, verdict=Verdict.SOFT_FAILED)
 
     forge.world.send(ALICE, forge.room_id)
 
@@ -552,9 +544,7 @@ def test_a_soft_failed_event_is_sound_and_no_head(forge: Forge) -> None:
 
 def test_events_of_another_server_are_verified_where_its_key_is_known(forge: Forge) -> None:
     mallory = UserID("@mallory:elsewhere.example")
-    before = forge.head()
-    forge.put(forge.built(mallory, "m.room.member", {"membership": "join"}, mallory, key=OTHER_KEY), before.root)
-    add_member_row(forge, mallory)
+    forge.put(forge.built(mallory, "m.room.member", {"membership": "join"}, mallory, key=OTHER_KEY))
 
     class BothKeys(OwnKeys):
         def of_server(self, tx: Transaction, server_name: ServerName) -> tuple[VerifyKey, ...]:
@@ -567,33 +557,17 @@ def test_events_of_another_server_are_verified_where_its_key_is_known(forge: For
     assert (alone.fault, alone.counts.unverified) == (None, 1)
     assert (both.fault, both.counts.unverified) == (None, 0)
     wrong = SigningKey("other", bytes(32))
-    forge.put(forge.built(mallory, "m.room.message", said("x"), key=wrong), forge.head().root)
+    forge.put(forge.built(mallory, "m.room.message", said("x"), key=wrong))
     assert "its signature of elsewhere.example is wrong" in str(
         audited(forge.world, forge.room_id, BothKeys(SERVER, forge.world.key)).fault
     )
 
 
-def add_member_row(forge: Forge, user_id: UserID) -> None:
-    head = forge.head()
-    run(
-        forge.world,
-        "INSERT INTO memberships (room_id, user_id, membership, event_id, sender, place, log_position, is_local,"
-        " is_forgotten) VALUES (:room, :user_id, 'join', :event, :user_id, :place, :position, :no, :no)",
-        room=forge.room_id,
-        user_id=user_id,
-        event=head.event.event_id,
-        place=head.place,
-        position=head.log_position,
-        no=False,
-    )
-
-
 def test_an_event_that_came_with_a_wrong_hash_is_sound_as_long_as_it_is_redacted(forge: Forge) -> None:
-    before = forge.head()
     sent = forge.built(BOB, "m.room.message", said("what was signed"))
     redacted = redact(sent.event.pdu, sent.event.version)
     kept = EncodedEvent(replace(sent.event, pdu=redacted, content={}), encode_for(sent.event.version, redacted))
-    stored = forge.put(kept, before.root, form=Form.WRONG_HASH)
+    stored = forge.put(kept, form=Form.WRONG_HASH)
     assert forge.fault() is None
 
     replace_pdu(forge.world, stored, encode_for(sent.event.version, {**sent.event.pdu, "content": said("other")}))
@@ -631,10 +605,9 @@ def test_an_event_whose_redaction_was_undone_is_found(forge: Forge) -> None:
 
 def test_an_event_that_was_redacted_by_one_that_may_not_is_found(forge: Forge) -> None:
     world = forge.world
-    target = forge.put(forge.built(ALICE, "m.room.message", said("mine")), forge.head().root)
+    target = forge.put(forge.built(ALICE, "m.room.message", said("mine")))
     mallory = UserID("@mallory:elsewhere.example")
-    forge.put(forge.built(mallory, "m.room.member", {"membership": "join"}, mallory, key=OTHER_KEY), forge.head().root)
-    add_member_row(forge, mallory)
+    forge.put(forge.built(mallory, "m.room.member", {"membership": "join"}, mallory, key=OTHER_KEY))
     template = forge.built(mallory, "m.room.redaction", {}, key=OTHER_KEY).event
     redaction = build_event(
         EventTemplate(
@@ -652,7 +625,7 @@ def test_an_event_that_was_redacted_by_one_that_may_not_is_found(forge: Forge) -
         ServerName("elsewhere.example"),
         OTHER_KEY,
     )
-    forge.put(redaction, forge.head().root)
+    forge.put(redaction)
     assert forge.fault() is None
 
     replace_pdu(world, target, encode_for(template.version, redact(target.event.pdu, template.version)))
@@ -668,31 +641,53 @@ def test_an_event_that_was_redacted_by_one_that_may_not_is_found(forge: Forge) -
 
 def test_a_state_that_was_given_is_believed_and_one_that_only_stands_there_is_not(forge: Forge) -> None:
     world = forge.world
-    before_the_gap = forge.head()
-    world.send(ALICE, forge.room_id)
-    lost = event_of(world, forge.room_id, "m.room.message")
-    now(world.sending.set_state(ALICE, forge.room_id, "m.room.topic", "", {"topic": "after the gap"}))
-    run(world, "DELETE FROM events WHERE event_id = :event_id", event_id=lost.event.event_id)
-    assert "is not here" in str(forge.fault())
-
-    after = event_of(world, forge.room_id, "m.room.topic").event.event_id
-    run(world, "UPDATE events SET root_given_by = 'elsewhere.example' WHERE event_id = :event_id", event_id=after)
-    heads = orjson.dumps([before_the_gap.event.event_id, after])
-    run(world, "UPDATE rooms SET heads = :heads WHERE room_id = :room", heads=heads, room=forge.room_id)
-
+    known = forge.head()
+    lost = forge.built(ALICE, "m.room.message", said("nobody brings this"))
+    after = forge.built(ALICE, "m.room.topic", {"topic": "after the gap"}, "", after=lost)
+    state = GivenState(tuple(world.sync_database.read(forge.state_ids, known.root)), ELSEWHERE)
+    now(world.intake.take_at_gap(forge.room_id, known.event.version, Received(after, Form.FULL), state))
     assert forge.fault() is None
-    run(world, "UPDATE events SET root_before = :root WHERE event_id = :event_id", root=EMPTY_ROOT, event_id=after)
-    assert "the state after it is not the one before with the event in it" in str(forge.fault())
+
+    def damage(**columns: Any) -> str | None:
+        (column,) = columns
+        kept = getattr(forge.stored(after), column)
+        sql = f"UPDATE events SET {column} = :value WHERE event_id = :event_id"
+        run(world, sql, value=columns[column], event_id=after.event.event_id)
+        found = forge.fault()
+        run(world, sql, value=kept, event_id=after.event.event_id)
+        return found
+
+    found = damage(root_before=EMPTY_ROOT)
+    assert found == f"{after.event.event_id}: the state after it is not the one before with the event in it"
+    found = damage(root_given_by=None)
+    assert (
+        found
+        == f"{after.event.event_id}: the state before it is nobody's word, and it lacks some of what it is built on"
+    )
+    run(world, "DELETE FROM event_gaps")
+    assert forge.fault() == (
+        f"{after.event.event_id}: what it is built on, {lost.event.event_id}, is not here, and not noted as missing"
+    )
+
+
+def test_a_state_is_said_to_be_given_only_where_something_was_missing(forge: Forge) -> None:
+    message = forge.world.send(ALICE, forge.room_id)
+
+    run(forge.world, "UPDATE events SET root_given_by = 'elsewhere.example' WHERE event_id = :id", id=message)
+
+    assert forge.fault() == (
+        f"{message}: the state before it is said to be given by elsewhere.example, and it lacked nothing"
+    )
 
 
 def test_outliers_are_audited_too(forge: Forge) -> None:
     lone = forge.built(BOB, "org.example.lone", {}, "")
     taken = forge.built(BOB, "m.room.message", said("hello"))
 
-    forge.put(taken, None, is_outlier=True)
+    forge.put_alone(taken)
     assert forge.fault() is None
 
-    forge.put(lone, None, is_outlier=True)
+    forge.put_alone(lone)
     assert f"{lone.event.event_id}: its auth events do not allow it" in str(forge.fault())
 
 
@@ -700,13 +695,10 @@ def forked(forge: Forge) -> tuple[StoredEvent, StoredEvent]:
     """Two heads that set the same topic; the later one wins."""
     levels = {"users": {ALICE: 100, BOB: 50}, "state_default": 50}
     now(forge.world.sending.set_state(ALICE, forge.room_id, "m.room.power_levels", "", levels))
-    before = forge.head()
     hers = forge.built(ALICE, "m.room.topic", {"topic": "hers"}, "")
     forge.world.clock.advance(60)
     his = forge.built(BOB, "m.room.topic", {"topic": "his"}, "")
-    first = forge.put(hers, before.root)
-    second = forge.put(his, before.root, heads=(hers.event.event_id, his.event.event_id))
-    return first, second
+    return forge.put(hers), forge.put(his)
 
 
 def test_the_current_state_is_what_those_of_the_heads_make_together(forge: Forge) -> None:
@@ -720,10 +712,19 @@ def test_the_current_state_is_what_those_of_the_heads_make_together(forge: Forge
 
 def test_states_are_merged_where_the_graph_comes_together(forge: Forge) -> None:
     first, second = forked(forge)
-    together = forge.built(ALICE, "m.room.message", said("together"), on=(second, first))
-    joining = forge.put(together, second.root).event.event_id
+    joining = forge.put(forge.built(ALICE, "m.room.message", said("together"), on=(second, first))).event.event_id
     assert forge.fault() is None
 
     run(forge.world, "UPDATE events SET root_before = :root WHERE event_id = :id", root=first.root, id=joining)
 
     assert forge.fault() == f"{joining}: the state before it is not the one after what it is built on"
+
+
+def test_the_log_of_states_is_compared_with_the_heads_of_each_time(forge: Forge) -> None:
+    first, second = forked(forge)
+    forge.put(forge.built(ALICE, "m.room.message", said("together"), on=(second, first)))
+    sql = "UPDATE room_roots SET root = :root WHERE log_position = :position"
+
+    run(forge.world, sql, root=second.root_before, position=second.log_position)
+
+    assert forge.fault() == f"{second.event.event_id}: room_roots has another state at its position"
