@@ -53,6 +53,7 @@ from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.client_address import TrustedProxies
 from homeserver.http.door import Door, administer
 from homeserver.http.endpoint import BoundEndpoint, Surface, collect
+from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
@@ -133,6 +134,7 @@ from homeserver.services.federation.key_notary import KeyNotary
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.sender import FederationSender
+from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
 from homeserver.services.federation.visibility import ServerVisibility
@@ -334,6 +336,7 @@ def assemble(made: Mechanics) -> Assembled:
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
             FederationAdminEndpoints(DestinationStatuses(database, destinations, sender, agent), destinations),
+            FederationDeviceEndpoints(DeviceServing(database, device_keys, server_name)),
             FederationEventEndpoints(event_serving),
             FederationHistoryEndpoints(event_serving),
             FederationKeyEndpoints(own_document, notary),

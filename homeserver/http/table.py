@@ -35,6 +35,7 @@ from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
@@ -72,6 +73,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     VersionsEndpoints,
     WellKnownEndpoints,
     # federation
+    FederationDeviceEndpoints,
     FederationEventEndpoints,
     FederationHistoryEndpoints,
     FederationKeyEndpoints,

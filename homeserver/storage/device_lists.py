@@ -55,15 +55,20 @@ NOTE_UPDATE = """
 
 def note_device_update(tx: Transaction, user_id: UserID, device_id: str, *, position: int, now_ms: int) -> None:
     """A device of the user's, or the user's cross-signing keys, changed at a position that nothing else has."""
-    row = tx.one(PREVIOUS, user_id=user_id)
     tx.run(
         NOTE_UPDATE,
         user_id=user_id,
         device_id=device_id,
         log_position=position,
-        previous_position=None if row is None else row[0],
+        previous_position=newest_device_change(tx, user_id),
         written_ms=now_ms,
     )
+
+
+def newest_device_change(tx: Transaction, user_id: UserID) -> int | None:
+    """Where anything of a local user's devices changed last: the stream ID of what others are told of them now."""
+    row = tx.one(PREVIOUS, user_id=user_id)
+    return None if row is None else row[0]
 
 
 UPDATES: Final = """

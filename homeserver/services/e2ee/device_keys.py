@@ -52,6 +52,7 @@ from homeserver.storage.devices import find_device
 
 JsonObject = dict[str, Any]  # what clients published, of any shape
 
+STRANGER: Final = UserID("")  # a viewer who is no user of this server: nobody else's signatures are for them
 ONE_TIME_KEYS_PER_DEVICE: Final = 5_000
 FALLBACK_KEYS_PER_DEVICE: Final = 64
 
@@ -109,25 +110,33 @@ class DeviceKeys:
 
     async def query(self, viewer_id: UserID, device_keys: object) -> QueriedKeys:
         """The keys of users' devices, with those that sign them. Raises BadJson."""
-        queries = {query.user_id: query for query in parse_key_queries(device_keys)}
-        local = [user_id for user_id in queries if self._is_local(user_id)]
-        unreachable = {server_name_of_user(user_id) for user_id in queries if not self._is_local(user_id)}
+        queries = parse_key_queries(device_keys)
+        unreachable = {server_name_of_user(query.user_id) for query in queries if not self._is_local(query.user_id)}
+        shown = await self.query_local(viewer_id, queries)
+        return QueriedKeys(shown.devices, shown.cross_signing, unreachable)
+
+    async def query_local(self, viewer_id: UserID, queries: Sequence[KeyQuery]) -> QueriedKeys:
+        """The keys of this server's users alone, as the viewer, or a STRANGER, may see them."""
+        local = {query.user_id: query for query in queries if self._is_local(query.user_id)}
         if not local:
-            return QueriedKeys({}, {}, unreachable)
-        published = await self._database.read(published_keys, local, viewer_id=viewer_id)
-        return _shown(viewer_id, queries, local, published, unreachable)
+            return QueriedKeys({}, {})
+        return shown_keys(viewer_id, local, await self._database.read(published_keys, local, viewer_id=viewer_id))
 
     async def claim(self, one_time_keys: object) -> ClaimedKeys:
         """Take a one-time key of each of these devices, or their fallback keys where none is left. Raises BadJson."""
         claims = parse_claims(one_time_keys)
-        local = [claim for claim in claims if self._is_local(claim.user_id)]
         unreachable = {server_name_of_user(claim.user_id) for claim in claims if not self._is_local(claim.user_id)}
+        return ClaimedKeys((await self.claim_local(claims)).keys, unreachable)
+
+    async def claim_local(self, claims: Sequence[KeyClaim]) -> ClaimedKeys:
+        """Take keys of this server's devices alone."""
+        local = [claim for claim in claims if self._is_local(claim.user_id)]
         taken = await self._database.write(self._claim, local) if local else []
         keys: dict[UserID, dict[DeviceID, dict[str, orjson.Fragment]]] = {}
         for one in taken:
             of_device = keys.setdefault(one.claim.user_id, {}).setdefault(one.claim.device_id, {})
             of_device[one.full_id] = orjson.Fragment(one.key)
-        return ClaimedKeys(keys, unreachable)
+        return ClaimedKeys(keys)
 
     def _is_local(self, user_id: UserID) -> bool:
         return server_name_of_user(user_id) == self._server_name
@@ -235,19 +244,13 @@ def _without_signatures(keys: JsonObject) -> JsonObject:
     return {name: value for name, value in keys.items() if name != "signatures"}
 
 
-def _shown(
-    viewer_id: UserID,
-    queries: Mapping[UserID, KeyQuery],
-    local: Sequence[UserID],
-    published: PublishedKeys,
-    unreachable: set[ServerName],
-) -> QueriedKeys:
-    """What the viewer is shown: every queried local user is there, whether known or not."""
+def shown_keys(viewer_id: UserID, queries: Mapping[UserID, KeyQuery], published: PublishedKeys) -> QueriedKeys:
+    """What the viewer is shown of what was published: every queried user is there, whether known or not."""
     signatures: dict[tuple[UserID, str], list[VerifiedSignature]] = {}
     for one in published.signatures:
         verified = VerifiedSignature(one.signer_id, KeyID(one.signing_key_id), one.signature)
         signatures.setdefault((one.user_id, one.key_id), []).append(verified)
-    devices: dict[UserID, dict[DeviceID, JsonObject]] = {user_id: {} for user_id in local}
+    devices: dict[UserID, dict[DeviceID, JsonObject]] = {user_id: {} for user_id in queries}
     for device in published.devices:
         wanted = queries[device.user_id].device_ids
         if wanted and device.device_id not in wanted:
@@ -264,4 +267,4 @@ def _shown(
         added = signatures.get((owner, key.public_key), ())
         shown = visible_to(viewer_id, with_signatures(key.payload, added))
         cross_signing.setdefault(key.usage, {})[owner] = shown
-    return QueriedKeys(devices, cross_signing, unreachable)
+    return QueriedKeys(devices, cross_signing)
