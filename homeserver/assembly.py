@@ -58,6 +58,7 @@ from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -109,6 +110,8 @@ from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
+from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.collection import StateCollection
@@ -126,11 +129,13 @@ from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
-from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.inbound_transactions import InboundTransactions
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
+from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.sender import FederationSender
@@ -204,6 +209,7 @@ class Assembled:
     activity: DeviceActivity
     deactivation: Deactivation
     intake: Intake
+    receiver: Receiver
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
@@ -244,7 +250,8 @@ def assemble(made: Mechanics) -> Assembled:
 
     # Encryption, as far as a server sees it
     device_lists = DeviceLists(database, news, clock)
-    device_keys = DeviceKeys(database, device_lists, news, clock, server_name)
+    elsewhere = RemoteUserKeys(RemoteDeviceKeys(federation_client, clock))
+    device_keys = DeviceKeys(database, device_lists, elsewhere, news, clock, server_name)
     cross_signing = CrossSigning(database, device_lists, news)
     to_device = ToDevice(database, news, clock, server_name)
 
@@ -307,9 +314,12 @@ def assemble(made: Mechanics) -> Assembled:
     )
     typing.listen(sender.note_typing)
     sender.export(made.metrics)
+    acls = ServerAcls(states, budget)
+    receiver = Receiver(database, receipt, intake, clock)
+    receiver.export(made.metrics)
+    inbound = InboundTransactions(database, acls, receiver, clock)
 
     # What other servers ask for
-    acls = ServerAcls(states, budget)
     room_access = RoomAccess(states, acls, server_name)
     visibility = ServerVisibility(states)
     event_serving = EventServing(database, room_access, visibility, states, clock, server_name)
@@ -366,6 +376,7 @@ def assemble(made: Mechanics) -> Assembled:
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),
+            TransactionEndpoints(inbound),
             TypingEndpoints(typing),
             VersionsEndpoints(),
             WellKnownEndpoints(settings.public_base_url, _federation_address(settings)),
@@ -379,6 +390,7 @@ def assemble(made: Mechanics) -> Assembled:
         DeviceActivity(database, clock),
         deactivation,
         intake,
+        receiver,
         long_poll,
         agent,
         federation_client,
@@ -432,6 +444,7 @@ class Columba:
         self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
         self._loops.run_once("events that waited", assembled.intake.resume)
+        await assembled.receiver.start(self._loops)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         collection = StateCollection(database, self._clock)
         self._loops.start("collection of states", collection.collect_due, COLLECT_EVERY_S)
@@ -453,6 +466,8 @@ class Columba:
             await port.stopListening()
         if self._traffic is not None:
             await self._traffic.drain(DRAIN_S)
+        if self._assembled is not None:
+            self._assembled.receiver.stop()
         if self._assembled is not None:
             self._assembled.sender.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())

@@ -40,6 +40,7 @@ from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
@@ -79,6 +80,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationKeyEndpoints,
     FederationStateEndpoints,
     FederationVersionEndpoints,
+    TransactionEndpoints,
     # this server's own
     FederationAdminEndpoints,
     HealthEndpoints,
