@@ -56,7 +56,9 @@ from homeserver.http.endpoint import BoundEndpoint, Surface, collect
 from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
@@ -133,8 +135,12 @@ from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
 from homeserver.services.federation.inbound_transactions import InboundTransactions
+from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
+from homeserver.services.federation.leaves import LeaveServing
+from homeserver.services.federation.membership_intake import MembershipIntake
+from homeserver.services.federation.membership_templates import MembershipTemplates
 from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
@@ -323,7 +329,12 @@ def assemble(made: Mechanics) -> Assembled:
     room_access = RoomAccess(states, acls, server_name)
     visibility = ServerVisibility(states)
     event_serving = EventServing(database, room_access, visibility, states, clock, server_name)
-    state_serving = StateServing(database, room_access, visibility, states, StateReading(database))
+    state_reading = StateReading(database)
+    state_serving = StateServing(database, room_access, visibility, states, state_reading)
+    templates = MembershipTemplates(database, room_access, writer, clock, server_name)
+    membership_intake = MembershipIntake(database, room_access, writer, receipt, intake, made.own_keys, server_name)
+    join_serving = JoinServing(database, templates, membership_intake, states, state_reading, server_name)
+    leave_serving = LeaveServing(templates, membership_intake)
 
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
@@ -349,7 +360,9 @@ def assemble(made: Mechanics) -> Assembled:
             FederationDeviceEndpoints(DeviceServing(database, device_keys, server_name)),
             FederationEventEndpoints(event_serving),
             FederationHistoryEndpoints(event_serving),
+            FederationJoinEndpoints(join_serving),
             FederationKeyEndpoints(own_document, notary),
+            FederationLeaveEndpoints(leave_serving),
             FederationStateEndpoints(state_serving),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),

@@ -57,7 +57,11 @@ def build_event(
     `assigned_event_id` is its ID in versions 1 and 2, which don't derive it.
     Raises BadJson, EventTooLarge, BadEvent.
     """
-    pdu = _unsigned_pdu(template, version, assigned_event_id)
+    if (assigned_event_id is None) != version.event_ids_are_hashes:
+        raise BadEvent("an event ID is given in versions 1 and 2 alone")
+    pdu = unsigned_pdu(template, version)
+    if assigned_event_id is not None:
+        pdu["event_id"] = assigned_event_id
     encode = encode_lenient
     if version.strict_canonical_json:
         check_canonical(pdu)
@@ -75,8 +79,12 @@ def build_event(
     return EncodedEvent(view_event(pdu, version, event_id=event_id), pdu_json)
 
 
-def _unsigned_pdu(template: EventTemplate, version: RoomVersion, event_id: EventID | None) -> dict[str, Any]:
-    _check(template, version, event_id)
+def unsigned_pdu(template: EventTemplate, version: RoomVersion) -> dict[str, Any]:
+    """The PDU that a template makes, before anybody has given it hashes, signatures and, in old versions, an ID.
+
+    Raises EventTooLarge, BadEvent.
+    """
+    _check(template, version)
     pdu: dict[str, Any] = {
         "auth_events": _references(template.auth_events, version),
         "content": template.content,
@@ -90,8 +98,6 @@ def _unsigned_pdu(template: EventTemplate, version: RoomVersion, event_id: Event
         pdu["room_id"] = template.room_id
     if template.state_key is not None:
         pdu["state_key"] = template.state_key
-    if event_id is not None:
-        pdu["event_id"] = event_id
     if template.redacts is not None:
         if version.updated_redaction:
             pdu["content"] = {**template.content, "redacts": template.redacts}
@@ -100,7 +106,7 @@ def _unsigned_pdu(template: EventTemplate, version: RoomVersion, event_id: Event
     return pdu
 
 
-def _check(template: EventTemplate, version: RoomVersion, event_id: EventID | None) -> None:
+def _check(template: EventTemplate, version: RoomVersion) -> None:
     check_key_sizes(template.type, template.state_key)
     if not isinstance(template.content, dict):
         raise BadEvent("content must be an object")
@@ -115,8 +121,6 @@ def _check(template: EventTemplate, version: RoomVersion, event_id: EventID | No
         create_event_id = create_event_id_of(template.room_id)
         if any(auth_event_id == create_event_id for auth_event_id, _ in template.auth_events):
             raise BadEvent("m.room.create is no auth event in this room version")
-    if (event_id is None) != version.event_ids_are_hashes:
-        raise BadEvent("an event ID is given in versions 1 and 2 alone")
 
 
 def _references(references: tuple[tuple[EventID, bytes], ...], version: RoomVersion) -> list[Any]:

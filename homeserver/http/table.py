@@ -38,7 +38,9 @@ from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
@@ -77,7 +79,9 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationDeviceEndpoints,
     FederationEventEndpoints,
     FederationHistoryEndpoints,
+    FederationJoinEndpoints,
     FederationKeyEndpoints,
+    FederationLeaveEndpoints,
     FederationStateEndpoints,
     FederationVersionEndpoints,
     TransactionEndpoints,

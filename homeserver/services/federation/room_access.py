@@ -17,6 +17,7 @@ from homeserver.storage.rooms import RoomHead, find_head
 
 NOT_IN_ROOM: Final = "Your server is not in this room"
 SHUT_OUT: Final = "The room does not let your server take part"
+NO_ROOM: Final = "This server is not in such a room"
 NO_EVENT: Final = "There is no such event here, or your server may not see it"
 
 
@@ -46,6 +47,17 @@ class RoomAccess:
         head = find_head(tx, room_id)
         if head is None or head.is_blocked or not is_server_in_room(tx, room_id, self._server_name):
             return None
+        return head
+
+    def whole_room(self, tx: Transaction, room_id: RoomID, server: ServerName) -> RoomHead:
+        """The room, for a server that wants into it or out of it; all of its state is known here.
+
+        Raises NotFound, Forbidden.
+        """
+        head = self.find_here(tx, room_id)
+        if head is None or head.is_partial:
+            raise NotFound(NO_ROOM)
+        self.check_allows(tx, room_id, server)
         return head
 
     def check_allows(self, tx: Transaction, room_id: RoomID, server: ServerName) -> None:

@@ -63,20 +63,27 @@ class StateReading:
         self._database = database
         self._turns: KeyedLocks[str] = KeyedLocks()
 
-    async def read(self, snapshot: StateSnapshot) -> AuthorisedState:
-        """The events of a state and the auth chain of all of them."""
+    async def read(
+        self, snapshot: StateSnapshot, *, beside: Sequence[EventID] = (), repeats: bool = True
+    ) -> AuthorisedState:
+        """The events of a state and the auth chain of all of them, and of some `beside` them.
+
+        Without `repeats` what is in the state is not in the chain.
+        """
         async with self._turns("whole state"):
             found = AuthorisedState(await self._pdus(snapshot, snapshot.event_ids))
-            await self._follow(snapshot, found)
+            await self._follow(snapshot, found, await self._pdus(snapshot, beside))
+            if not repeats:
+                found.auth_chain = {one: pdu for one, pdu in found.auth_chain.items() if one not in found.state}
             return found
 
     async def chain(self, snapshot: StateSnapshot) -> dict[EventID, Pdu]:
         """The auth chain of some events, without themselves unless others of them build on them."""
         return (await self.read(snapshot)).auth_chain
 
-    async def _follow(self, snapshot: StateSnapshot, found: AuthorisedState) -> None:
-        """Walk to everything that authorises the state, level by level."""
-        level: dict[EventID, Pdu] = found.state
+    async def _follow(self, snapshot: StateSnapshot, found: AuthorisedState, beside: dict[EventID, Pdu]) -> None:
+        """Walk to everything that authorises the state, and what is beside it, level by level."""
+        level: dict[EventID, Pdu] = {**found.state, **beside}
         while level:
             named = dict.fromkeys(each for pdu in level.values() for each in pdu.auth_event_ids)
             fresh = [each for each in named if each not in found.auth_chain]

@@ -14,7 +14,7 @@ from homeserver.core.power_levels import read_power_levels
 from homeserver.services.errors import Forbidden, UnableToAuthoriseJoin, UnableToGrantJoin
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.storage.memberships import find_membership, local_members
-from homeserver.storage.rooms import find_head
+from homeserver.storage.room_servers import is_server_in_room
 
 MOST_ALLOWED_ROOMS: Final = 100
 
@@ -32,9 +32,11 @@ def find_authoriser(write: RoomWrite, user_id: UserID, current: Event | None, se
     if current is not None and current.content.get("membership") in ("invite", "join"):
         return None
     rooms = allowed_rooms(rules.content)
-    memberships = (find_membership(write.tx, room_id, user_id) for room_id in rooms)
+    # Of a room in which nobody of this server is any more it only knows who was there once.
+    here = [room_id for room_id in rooms if is_server_in_room(write.tx, room_id, server_name)]
+    memberships = (find_membership(write.tx, room_id, user_id) for room_id in here)
     if not any(membership is not None and membership.membership == "join" for membership in memberships):
-        if rooms and all(find_head(write.tx, room_id) is None for room_id in rooms):
+        if rooms and not here:
             raise UnableToAuthoriseJoin
         raise Forbidden("You are in none of the rooms that let you into this one")
     levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)

@@ -8,6 +8,8 @@ import pytest
 from homeserver.http.endpoint import Surface
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.joins import FederationJoinEndpoints
+from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from tests.http.conftest import Serve, Served, in_reactor
 from tests.services.federation.serving import Serving
@@ -27,6 +29,8 @@ def served(serve: Serve, serving: Serving) -> Served:
     return serve(
         FederationEventEndpoints(serving.events),
         FederationHistoryEndpoints(serving.events),
+        FederationJoinEndpoints(serving.joins),
+        FederationLeaveEndpoints(serving.leaves),
         FederationStateEndpoints(serving.states),
         served={Surface.FEDERATION},
     )

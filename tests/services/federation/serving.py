@@ -5,17 +5,30 @@ from typing import Any
 
 import orjson
 
-from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.core.event import EncodedEvent
+from homeserver.core.event_building import build_event
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
+from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
+from homeserver.core.membership_templates import MembershipWish, template_for
+from homeserver.core.room_versions import room_version
+from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
+from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.joins import JoinServing
+from homeserver.services.federation.leaves import LeaveServing
+from homeserver.services.federation.membership_intake import MembershipIntake
+from homeserver.services.federation.membership_templates import MembershipTemplates
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.rooms.creation import InitialState
 from homeserver.storage.database import Transaction
+from homeserver.storage.memberships import find_membership
 from homeserver.storage.room_servers import give_servers
 from tests.databases import fresh_sqlite
-from tests.services.world import ALICE, SERVER, World, now
+from tests.services.federation.others import FAR, KEY, NEAR
+from tests.services.world import ALICE, SERVER, World, call_now, now
 
 # Any: JSON, throughout.
 
@@ -31,6 +44,14 @@ class Serving:
         self.events = EventServing(world.database, self.access, self.visibility, world.states, world.clock, SERVER)
         self.reading = StateReading(world.database)
         self.states = StateServing(world.database, self.access, self.visibility, world.states, self.reading)
+        keys = GivenKeys({server: [PublishedKey(KEY.verify_key, FOR_EVER_MS)] for server in (FAR, NEAR)})
+        self.receipt = Receipt(OwnKeysAnd(SERVER, [world.key.verify_key], keys), call_now)
+        self.templates = MembershipTemplates(world.database, self.access, world.writer, world.clock, SERVER)
+        self.intake = MembershipIntake(
+            world.database, self.access, world.writer, self.receipt, world.intake, world.key, SERVER
+        )
+        self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
+        self.leaves = LeaveServing(self.templates, self.intake)
 
     def room(self, visibility: str = "shared", creator: UserID = ALICE, **wishes: Any) -> RoomID:
         """A public room with a history visibility."""
@@ -53,9 +74,25 @@ class Serving:
 
         self.world.sync_database.write(give)
 
+    def member(self, room_id: RoomID, user_id: UserID) -> str | None:
+        """What a user is in the room."""
+        membership = self.world.sync_database.read(find_membership, room_id, user_id)
+        return None if membership is None else membership.membership
+
     def close(self) -> None:
         """Close the database."""
         self.world.close()
+
+
+def finished(answer: Any, user_id: UserID, membership: str, said: Any = None, event_id: str = "$a") -> EncodedEvent:
+    """The event that the user's server makes of a template. In old versions it has the ID that is given."""
+    version = room_version(answer["room_version"])
+    event = answer["event"]
+    wish = MembershipWish(event["room_id"], user_id, membership, said or {}, event["origin_server_ts"])
+    template = template_for(wish, event, version, SERVER)
+    server = server_name_of_user(user_id)
+    assigned = None if version.event_ids_are_hashes else EventID(f"{event_id}:{server}")
+    return build_event(template, version, server, KEY, assigned)
 
 
 def read(answer: object) -> Any:

@@ -1,0 +1,100 @@
+"""Users of other servers who join rooms by way of this one. Spec: server-server-api/#joining-rooms"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from homeserver.core import state_map
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.services.errors import NotFound
+from homeserver.services.events.room_state import RoomStates
+from homeserver.services.federation.membership_intake import MembershipIntake, TakenMembership
+from homeserver.services.federation.membership_templates import MEMBER, MembershipTemplates
+from homeserver.services.federation.room_access import NO_ROOM
+from homeserver.services.federation.serving_state import StateReading, StateSnapshot
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import hero_candidates
+
+MOST_HEROES: Final = 5
+NAMES: Final = (("m.room.name", ""), ("m.room.canonical_alias", ""))
+
+
+class JoinServing:
+    """Lets users of other servers join."""
+
+    def __init__(
+        self,
+        database: Database,
+        templates: MembershipTemplates,
+        intake: MembershipIntake,
+        states: RoomStates,
+        reading: StateReading,
+        server_name: ServerName,
+    ) -> None:
+        self._database = database
+        self._templates = templates
+        self._intake = intake
+        self._states = states
+        self._reading = reading
+        self._server_name = server_name
+
+    async def make(
+        self, server: ServerName, room_id: RoomID, user_id: UserID, versions: Collection[str]
+    ) -> dict[str, Any]:  # Any: JSON, here and below
+        """A template of the join. Raises what MembershipTemplates.template does."""
+        return await self._templates.template(server, room_id, user_id, "join", versions)
+
+    async def send(
+        self,
+        server: ServerName,
+        room_id: RoomID,
+        event_id: EventID,
+        pdu: Mapping[str, Any],
+        *,
+        omits_members: bool = False,
+    ) -> dict[str, object]:
+        """Take the join, and tell of the state before it with all that authorises it and the join.
+
+        `omits_members`: without those members whom the server can do without at first. Raises what
+        MembershipIntake.take does.
+        """
+        taken = await self._intake.take(server, room_id, event_id, pdu, "join")
+        ids = await self._database.read(self._state_before, taken, omits_members=omits_members)
+        snapshot = StateSnapshot(room_id, taken.version, ids, is_open=True)
+        found = await self._reading.read(snapshot, beside=[event_id], repeats=not omits_members)
+        answer: dict[str, object] = {
+            "origin": self._server_name,
+            "event": orjson.Fragment(taken.encoded.pdu_json),
+            "members_omitted": omits_members,
+            **found.as_json(state_name="state"),
+        }
+        if omits_members:
+            answer["servers_in_room"] = sorted(taken.servers_before)
+        return answer
+
+    def _state_before(self, tx: Transaction, taken: TakenMembership, *, omits_members: bool) -> Sequence[EventID]:
+        event = taken.encoded.event
+        stored = self._states.load(tx, [event.event_id]).get(event.event_id)
+        root = None if stored is None else stored.root_before
+        if root is None:
+            raise NotFound(NO_ROOM)
+        if not omits_members:
+            return self._states.with_nodes(
+                tx, event.room_id, lambda nodes: [event_id for _, event_id in state_map.items(nodes, root)]
+            )
+        others = self._states.with_nodes(tx, event.room_id, lambda nodes: _without_members(nodes, root))
+        return [*others, *self._heroes(tx, event.room_id, root, event.sender)]
+
+    def _heroes(self, tx: Transaction, room_id: RoomID, root: bytes, user_id: UserID) -> list[EventID]:
+        """The member events of those by whom a room without a name is called."""
+        if self._states.select(tx, room_id, root, NAMES):
+            return []
+        heroes = hero_candidates(tx, [room_id], user_id, limit=MOST_HEROES).get(room_id, [])
+        state = self._states.select(tx, room_id, root, [(MEMBER, hero) for hero in heroes])
+        return [event.event_id for event in state.values()]
+
+
+def _without_members(nodes: state_map.Nodes, root: bytes) -> list[EventID]:
+    wanted = [event_type for event_type in state_map.types(nodes, root) if event_type != MEMBER]
+    return [event_id for event_type in wanted for _, event_id in state_map.items_of_type(nodes, root, event_type)]
