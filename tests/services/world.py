@@ -35,6 +35,8 @@ from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
+from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
@@ -144,7 +146,8 @@ class World:
 
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)
-        self.device_keys = DeviceKeys(self.database, self.device_lists, self.news, self.clock, SERVER)
+        elsewhere = RemoteUserKeys(RemoteDeviceKeys(self.federation_client, self.clock))
+        self.device_keys = DeviceKeys(self.database, self.device_lists, elsewhere, self.news, self.clock, SERVER)
         self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
         self.key_backups = KeyBackups(self.database)
         self.to_device = ToDevice(self.database, self.news, self.clock, SERVER)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,10 @@ from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import RemoteFailed
 
+DEFAULT_TIMEOUT_MS: Final = 10_000
+SHORTEST_TIMEOUT_MS: Final = 100
+LONGEST_TIMEOUT_MS: Final = 60_000
+
 
 class UploadBody(msgspec.Struct, frozen=True):
     """Keys of a device, as clients sign them."""
@@ -26,15 +30,17 @@ class UploadBody(msgspec.Struct, frozen=True):
 
 
 class QueryBody(msgspec.Struct, frozen=True):
-    """Whose keys are wanted: from user IDs to lists of device IDs, an empty one for all."""
+    """Whose keys are wanted: from user IDs to lists of device IDs, an empty one for all. `timeout` is in ms."""
 
     device_keys: dict[str, Any]
+    timeout: int = DEFAULT_TIMEOUT_MS
 
 
 class ClaimBody(msgspec.Struct, frozen=True):
-    """What is wanted: from user IDs to device IDs to algorithms."""
+    """What is wanted: from user IDs to device IDs to algorithms. `timeout` is in ms."""
 
     one_time_keys: dict[str, Any]
+    timeout: int = DEFAULT_TIMEOUT_MS
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
@@ -82,7 +88,8 @@ class DeviceKeysEndpoints:
     )
     async def query(self, request: Request[NoQuery, QueryBody]) -> Reply:
         """The keys of users' devices, and the keys that sign them."""
-        queried = await self.device_keys.query(request.requester.user_id, request.body.device_keys)
+        user_id, body = request.requester.user_id, request.body
+        queried = await self.device_keys.query(user_id, body.device_keys, _seconds(body.timeout))
         return Reply(
             {
                 "device_keys": queried.devices,
@@ -104,7 +111,7 @@ class DeviceKeysEndpoints:
     )
     async def claim(self, request: Request[NoQuery, ClaimBody]) -> Reply:
         """One-time keys of devices, each handed out once."""
-        claimed = await self.device_keys.claim(request.body.one_time_keys)
+        claimed = await self.device_keys.claim(request.body.one_time_keys, _seconds(request.body.timeout))
         return Reply({"one_time_keys": claimed.keys, "failures": _failures(claimed.unreachable)})
 
     @endpoint(
@@ -121,6 +128,11 @@ class DeviceKeysEndpoints:
         parse_sync_token(request.query.until)
         changed, left = await self.device_lists.changes_since(request.requester.user_id, since.position)
         return Reply({"changed": sorted(changed), "left": sorted(left)})
+
+
+def _seconds(timeout_ms: int) -> float:
+    """How long to wait for other servers: as the client wishes, within reason."""
+    return min(max(timeout_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS) / 1000
 
 
 def _failures(unreachable: Iterable[ServerName]) -> dict[ServerName, object]:

@@ -1,12 +1,13 @@
 """Device keys: published by each device, queried and claimed by whoever encrypts for it.
 
-Spec: client-server-api/#key-distribution. Keys of users of other servers are those servers' to give.
+Spec: client-server-api/#key-distribution. Keys of users of other servers are those servers' to give: how they are
+asked for is in remote_device_keys.py.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -53,13 +54,14 @@ from homeserver.storage.devices import find_device
 JsonObject = dict[str, Any]  # what clients published, of any shape
 
 STRANGER: Final = UserID("")  # a viewer who is no user of this server: nobody else's signatures are for them
+PATIENCE_S: Final = 10.0  # how long to wait for other servers, unless the asker says
 ONE_TIME_KEYS_PER_DEVICE: Final = 5_000
 FALLBACK_KEYS_PER_DEVICE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class QueriedKeys:
-    """What users publish, as the one who asks may see it; and the servers that were not asked."""
+    """What users publish, as the one who asks may see it; and the servers that did not tell."""
 
     devices: dict[UserID, dict[DeviceID, JsonObject]]
     cross_signing: dict[KeyUsage, dict[UserID, JsonObject]]
@@ -68,20 +70,37 @@ class QueriedKeys:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedKeys:
-    """The keys that were handed out, by their full IDs; and the servers that were not asked. The keys are JSON."""
+    """The keys that were handed out, by their full IDs; and the servers that did not answer."""
 
-    keys: dict[UserID, dict[DeviceID, dict[str, orjson.Fragment]]]
+    keys: dict[UserID, dict[DeviceID, dict[str, Any]]]  # Any: JSON, or a fragment of it
     unreachable: set[ServerName] = field(default_factory=set)
+
+
+class KeysElsewhere(Protocol):
+    """Has the keys of users of other servers, or asks for them."""
+
+    async def query(self, viewer_id: UserID, queries: Sequence[KeyQuery], timeout_s: float) -> QueriedKeys:
+        """As DeviceKeys.query, for users of other servers."""
+
+    async def claim(self, claims: Sequence[KeyClaim], timeout_s: float) -> ClaimedKeys:
+        """As DeviceKeys.claim, for users of other servers."""
 
 
 class DeviceKeys:
     """Keeps what devices publish, and hands it out."""
 
     def __init__(
-        self, database: Database, device_lists: DeviceLists, news: News, clock: Clock, server_name: ServerName
+        self,
+        database: Database,
+        device_lists: DeviceLists,
+        elsewhere: KeysElsewhere,
+        news: News,
+        clock: Clock,
+        server_name: ServerName,
     ) -> None:
         self._database = database
         self._device_lists = device_lists
+        self._elsewhere = elsewhere
         self._news = news
         self._clock = clock
         self._server_name = server_name
@@ -108,12 +127,22 @@ class DeviceKeys:
         fallback = () if fallback_keys is None else parse_fallback_keys(fallback_keys)
         return await self._database.write(self._upload, user_id, device_id, checked, one_time, fallback)
 
-    async def query(self, viewer_id: UserID, device_keys: object) -> QueriedKeys:
-        """The keys of users' devices, with those that sign them. Raises BadJson."""
+    async def query(self, viewer_id: UserID, device_keys: object, timeout_s: float = PATIENCE_S) -> QueriedKeys:
+        """The keys of users' devices, with those that sign them; of other servers' users, unless it takes too long.
+
+        Raises BadJson.
+        """
         queries = parse_key_queries(device_keys)
-        unreachable = {server_name_of_user(query.user_id) for query in queries if not self._is_local(query.user_id)}
-        shown = await self.query_local(viewer_id, queries)
-        return QueriedKeys(shown.devices, shown.cross_signing, unreachable)
+        found = await self.query_local(viewer_id, queries)
+        remote = [query for query in queries if not self._is_local(query.user_id)]
+        if not remote:
+            return found
+        told = await self._elsewhere.query(viewer_id, remote, timeout_s)
+        cross_signing = {
+            usage: {**found.cross_signing.get(usage, {}), **told.cross_signing.get(usage, {})}
+            for usage in found.cross_signing.keys() | told.cross_signing.keys()
+        }
+        return QueriedKeys({**found.devices, **told.devices}, cross_signing, told.unreachable)
 
     async def query_local(self, viewer_id: UserID, queries: Sequence[KeyQuery]) -> QueriedKeys:
         """The keys of this server's users alone, as the viewer, or a STRANGER, may see them."""
@@ -122,17 +151,21 @@ class DeviceKeys:
             return QueriedKeys({}, {})
         return shown_keys(viewer_id, local, await self._database.read(published_keys, local, viewer_id=viewer_id))
 
-    async def claim(self, one_time_keys: object) -> ClaimedKeys:
+    async def claim(self, one_time_keys: object, timeout_s: float = PATIENCE_S) -> ClaimedKeys:
         """Take a one-time key of each of these devices, or their fallback keys where none is left. Raises BadJson."""
         claims = parse_claims(one_time_keys)
-        unreachable = {server_name_of_user(claim.user_id) for claim in claims if not self._is_local(claim.user_id)}
-        return ClaimedKeys((await self.claim_local(claims)).keys, unreachable)
+        taken = await self.claim_local(claims)
+        remote = [claim for claim in claims if not self._is_local(claim.user_id)]
+        if not remote:
+            return taken
+        given = await self._elsewhere.claim(remote, timeout_s)
+        return ClaimedKeys({**taken.keys, **given.keys}, given.unreachable)
 
     async def claim_local(self, claims: Sequence[KeyClaim]) -> ClaimedKeys:
         """Take keys of this server's devices alone."""
         local = [claim for claim in claims if self._is_local(claim.user_id)]
         taken = await self._database.write(self._claim, local) if local else []
-        keys: dict[UserID, dict[DeviceID, dict[str, orjson.Fragment]]] = {}
+        keys: dict[UserID, dict[DeviceID, dict[str, Any]]] = {}
         for one in taken:
             of_device = keys.setdefault(one.claim.user_id, {}).setdefault(one.claim.device_id, {})
             of_device[one.full_id] = orjson.Fragment(one.key)
