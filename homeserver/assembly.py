@@ -59,6 +59,8 @@ from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
+from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
@@ -134,6 +136,7 @@ from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
+from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.inbound_transactions import InboundTransactions
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.key_document import OwnKeyDocument
@@ -274,6 +277,7 @@ def assemble(made: Mechanics) -> Assembled:
     anywhere = RemoteMembership(database, membership, aliases, remote_joins, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
+    directory = RoomDirectory(database, states)
     rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
     push_rules = PushRules(database, classes, news)
     upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
@@ -295,6 +299,7 @@ def assemble(made: Mechanics) -> Assembled:
     )
     shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
     registration_tokens = RegistrationTokens(database, clock, randomness)
+    profiles = Profiles(database, MemberProfiles(creation), server_name)
     account_data = AccountDataKeeping(database, news)
     deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, membership)
     password_change = PasswordChange(database, passwords, interactive_auth, sessions)
@@ -363,6 +368,8 @@ def assemble(made: Mechanics) -> Assembled:
             FederationJoinEndpoints(join_serving),
             FederationKeyEndpoints(own_document, notary),
             FederationLeaveEndpoints(leave_serving),
+            FederationPublicRoomsEndpoints(directory),
+            FederationQueryEndpoints(DirectoryQueries(aliases, profiles, server_name)),
             FederationStateEndpoints(state_serving),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
@@ -374,14 +381,14 @@ def assemble(made: Mechanics) -> Assembled:
             ),
             LoginEndpoints(login, sessions, interactive_auth),
             MetricsEndpoints(made.metrics),
-            ProfileEndpoints(Profiles(database, MemberProfiles(creation), server_name)),
+            ProfileEndpoints(profiles),
             PushRuleEndpoints(push_rules),
             ReceiptEndpoints(receipts),
             RegistrationAdminEndpoints(registration, shared_secret, registration_tokens),
             RegistrationEndpoints(registration),
             RoomAuditEndpoints(audits),
             RoomCreationEndpoints(rooms),
-            RoomDirectoryEndpoints(aliases, RoomDirectory(database, states)),
+            RoomDirectoryEndpoints(aliases, directory),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership, anywhere),
             RoomUpgradeEndpoints(upgrades),

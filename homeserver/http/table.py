@@ -41,6 +41,8 @@ from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
+from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
@@ -82,6 +84,8 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationJoinEndpoints,
     FederationKeyEndpoints,
     FederationLeaveEndpoints,
+    FederationPublicRoomsEndpoints,
+    FederationQueryEndpoints,
     FederationStateEndpoints,
     FederationVersionEndpoints,
     TransactionEndpoints,

@@ -10,6 +10,8 @@ from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
+from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from tests.http.conftest import Serve, Served, in_reactor
 from tests.services.federation.serving import Serving
@@ -31,6 +33,8 @@ def served(serve: Serve, serving: Serving) -> Served:
         FederationHistoryEndpoints(serving.events),
         FederationJoinEndpoints(serving.joins),
         FederationLeaveEndpoints(serving.leaves),
+        FederationPublicRoomsEndpoints(serving.world.directory),
+        FederationQueryEndpoints(serving.queries),
         FederationStateEndpoints(serving.states),
         served={Surface.FEDERATION},
     )

@@ -14,6 +14,7 @@ from homeserver.core.room_versions import room_version
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
@@ -52,6 +53,7 @@ class Serving:
         )
         self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
         self.leaves = LeaveServing(self.templates, self.intake)
+        self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 
     def room(self, visibility: str = "shared", creator: UserID = ALICE, **wishes: Any) -> RoomID:
         """A public room with a history visibility."""
@@ -73,6 +75,14 @@ class Serving:
             give_servers(tx, room_id, [server], position=tx.log_position)
 
         self.world.sync_database.write(give)
+
+    def named(self, localpart: str, display_name: str) -> UserID:
+        """A user of this server who has an account and a name."""
+        registration = self.world.registration
+        registering = registration.register_by_administrator(
+            localpart, "wonderland", is_admin=False, display_name=display_name
+        )
+        return now(registering).user_id
 
     def member(self, room_id: RoomID, user_id: UserID) -> str | None:
         """What a user is in the room."""

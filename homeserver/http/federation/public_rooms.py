@@ -1,0 +1,87 @@
+"""Server-server API: the public room directory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.http.endpoint import FEDERATION, NoBody, NoQuery, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.errors import InvalidParameter
+from homeserver.services.rooms.directory import DirectoryPage, RoomDirectory
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    """A page of the directory; a limit of 0 is none. There are no networks here but this one."""
+
+    limit: int | None = None
+    since: str | None = None
+
+
+class RoomsFilter(msgspec.Struct, frozen=True):
+    """Which rooms; a room type of null stands for rooms without one."""
+
+    generic_search_term: str | None = None
+    room_types: list[str | None] | None = None
+
+
+class FilteredPage(msgspec.Struct, frozen=True):
+    """A page of the directory, filtered."""
+
+    limit: int | None = None
+    since: str | None = None
+    filter: RoomsFilter | None = None
+
+
+@dataclass(frozen=True)
+class FederationPublicRoomsEndpoints:
+    """The rooms that this server shows to everybody."""
+
+    rooms: RoomDirectory
+
+    @endpoint(
+        "GET",
+        "/_matrix/federation/v1/publicRooms",
+        auth=FEDERATION,
+        limit=RateClass.FEDERATION,
+        spec="server-server-api/#get_matrixfederationv1publicrooms",
+        query=PageQuery,
+    )
+    async def public_rooms(self, request: Request[PageQuery, NoBody]) -> Reply:
+        """The directory, page by page."""
+        return _page(await self.rooms.search(limit=_limit(request.query.limit), since=request.query.since))
+
+    @endpoint(
+        "POST",
+        "/_matrix/federation/v1/publicRooms",
+        auth=FEDERATION,
+        limit=RateClass.FEDERATION,
+        spec="server-server-api/#post_matrixfederationv1publicrooms",
+        body=FilteredPage,
+    )
+    async def query_public_rooms(self, request: Request[NoQuery, FilteredPage]) -> Reply:
+        """The rooms of the directory that a filter leaves."""
+        asked = request.body
+        wanted = asked.filter or RoomsFilter()
+        page = await self.rooms.search(
+            term=wanted.generic_search_term,
+            room_types=wanted.room_types,
+            limit=_limit(asked.limit),
+            since=asked.since,
+        )
+        return _page(page)
+
+
+def _page(page: DirectoryPage) -> Reply:
+    body: dict[str, Any] = {"chunk": page.chunk, "total_room_count_estimate": page.total}  # Any: JSON
+    if page.next_batch is not None:
+        body["next_batch"] = page.next_batch
+    if page.prev_batch is not None:
+        body["prev_batch"] = page.prev_batch
+    return Reply(body)
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and limit < 0:
+        raise InvalidParameter("A limit is not negative")
+    return limit
