@@ -144,6 +144,7 @@ from homeserver.services.federation.key_notary import KeyNotary
 from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
+from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
@@ -219,6 +220,7 @@ class Assembled:
     deactivation: Deactivation
     intake: Intake
     receiver: Receiver
+    missing_events: MissingEvents
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
@@ -326,7 +328,9 @@ def assemble(made: Mechanics) -> Assembled:
     typing.listen(sender.note_typing)
     sender.export(made.metrics)
     acls = ServerAcls(states, budget)
-    receiver = Receiver(database, receipt, intake, clock)
+    missing_events = MissingEvents(database, federation_client, receipt, intake, clock, server_name)
+    missing_events.export(made.metrics)
+    receiver = Receiver(database, receipt, intake, clock, on_waiting=missing_events.wake)
     receiver.export(made.metrics)
     inbound = InboundTransactions(database, acls, receiver, clock)
 
@@ -411,6 +415,7 @@ def assemble(made: Mechanics) -> Assembled:
         deactivation,
         intake,
         receiver,
+        missing_events,
         long_poll,
         agent,
         federation_client,
@@ -465,6 +470,7 @@ class Columba:
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)
         self._loops.run_once("events that waited", assembled.intake.resume)
         await assembled.receiver.start(self._loops)
+        await assembled.missing_events.start(self._loops)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         collection = StateCollection(database, self._clock)
         self._loops.start("collection of states", collection.collect_due, COLLECT_EVERY_S)
@@ -488,6 +494,7 @@ class Columba:
             await self._traffic.drain(DRAIN_S)
         if self._assembled is not None:
             self._assembled.receiver.stop()
+            self._assembled.missing_events.stop()
         if self._assembled is not None:
             self._assembled.sender.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())

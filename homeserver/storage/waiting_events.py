@@ -119,6 +119,60 @@ def missing_events(tx: Transaction, room_id: RoomID, *, limit: int) -> list[Even
     return [EventID(row[0]) for row in tx.all(MISSING, room_id=room_id, limit=limit)]
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An event that is nowhere here, not even waiting, and one that waits for it, with the server that brought that."""
+
+    missing_id: EventID
+    event_id: EventID
+    received_from: ServerName | None
+
+
+GAPS = """
+    SELECT g.missing_id, w.event_id, w.received_from
+      FROM waiting_events w JOIN event_gaps g ON g.room_id = w.room_id AND g.event_id = w.event_id
+     WHERE w.room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM waiting_events o WHERE o.room_id = g.room_id AND o.event_id = g.missing_id)
+     ORDER BY w.received_ms DESC, w.event_id, g.missing_id LIMIT :limit"""
+
+
+def gaps_of_waiting(tx: Transaction, room_id: RoomID, *, limit: int) -> list[Gap]:
+    """What keeps events waiting; first what those lack that came last."""
+    return [
+        Gap(EventID(row[0]), EventID(row[1]), None if row[2] is None else ServerName(row[2]))
+        for row in tx.all(GAPS, room_id=room_id, limit=limit)
+    ]
+
+
+ROOMS_WITH_WAITING = "SELECT DISTINCT room_id FROM waiting_events"
+
+
+def rooms_with_waiting(tx: Transaction) -> list[RoomID]:
+    """The rooms in which an event waits."""
+    return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_WAITING)]
+
+
+FIND = """
+    SELECT event_id, pdu, form, received_from, received_ms FROM waiting_events
+     WHERE room_id = :room_id AND event_id = :event_id"""
+
+
+def find_waiting(tx: Transaction, room_id: RoomID, event_id: EventID) -> WaitingEvent | None:
+    """An event, if it waits."""
+    row = tx.one(FIND, room_id=room_id, event_id=event_id)
+    return None if row is None else WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
+
+
+LACKS_NOT = """
+    DELETE FROM event_gaps WHERE room_id = :room_id AND event_id = :event_id AND missing_id IN :found[text]"""
+
+
+def lacks_not(tx: Transaction, room_id: RoomID, event_id: EventID, found: Sequence[EventID]) -> None:
+    """These are no more missing to an event: it asks no more of them than to be known."""
+    if found:
+        tx.run(LACKS_NOT, room_id=room_id, event_id=event_id, found=list(found))
+
+
 SIZES = "SELECT event_id, size FROM waiting_events WHERE room_id = :room_id ORDER BY received_ms DESC, event_id DESC"
 FORGET_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
 

@@ -12,13 +12,18 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.waiting_events import (
     KEPT_MS,
+    Gap,
     WaitingEvent,
     close_gaps,
+    find_waiting,
     forget_waiting,
+    gaps_of_waiting,
     insert_gaps,
     insert_waiting,
+    lacks_not,
     missing_events,
     ready_events,
+    rooms_with_waiting,
     sweep_gaps,
     sweep_waiting,
     trim_waiting,
@@ -34,7 +39,7 @@ NOW_MS: Final = 2 * KEPT_MS
 MANY: Final = 1_000
 
 Place = tuple[RoomID, EventID]
-Gap = tuple[RoomID, EventID, EventID]  # room, what is missing, to which event
+Lack = tuple[RoomID, EventID, EventID]  # room, what is missing, to which event
 
 
 def age(one: WaitingEvent) -> tuple[int, EventID]:
@@ -47,7 +52,7 @@ class Model:
     """What waits, what is lacked, and what was stored."""
 
     waiting: dict[Place, WaitingEvent] = field(default_factory=dict)
-    gaps: set[Gap] = field(default_factory=set)
+    gaps: set[Lack] = field(default_factory=set)
     stored: set[EventID] = field(default_factory=set)
 
     def ready(self, room_id: RoomID) -> list[WaitingEvent]:
@@ -242,3 +247,34 @@ def all_places(tx: Transaction) -> set[Place]:
 def all_gaps(tx: Transaction) -> set[Gap]:
     rows = tx.all("SELECT room_id, missing_id, event_id FROM event_gaps")
     return {(RoomID(row[0]), EventID(row[1]), EventID(row[2])) for row in rows}
+
+
+def test_what_keeps_events_waiting_is_told_with_who_brought_them(db: SyncDatabase) -> None:
+    room_id = ROOMS[0]
+    early = WaitingEvent(EventID("$a"), b"{}", Form.FULL, ServerName("one.example"), NOW_MS)
+    late = WaitingEvent(EventID("$b"), b"{}", Form.FULL, None, NOW_MS + 1)
+    db.write(insert_waiting, room_id, early, [EventID("$x"), EventID("$y")])
+    db.write(insert_waiting, room_id, late, [EventID("$a"), EventID("$z")])
+    db.write(insert_gaps, room_id, EventID("$stored"), [EventID("$older")])
+
+    assert db.read(lambda tx: gaps_of_waiting(tx, room_id, limit=10)) == [
+        Gap(EventID("$z"), EventID("$b"), None),
+        Gap(EventID("$x"), EventID("$a"), ServerName("one.example")),
+        Gap(EventID("$y"), EventID("$a"), ServerName("one.example")),
+    ]
+    assert len(db.read(lambda tx: gaps_of_waiting(tx, room_id, limit=2))) == 2
+    assert db.read(rooms_with_waiting) == [room_id]
+    assert db.read(find_waiting, room_id, EventID("$a")) == early
+    assert db.read(find_waiting, ROOMS[1], EventID("$a")) is None
+
+
+def test_an_event_that_lacks_nothing_more_is_ready(db: SyncDatabase) -> None:
+    room_id = ROOMS[0]
+    waiting = WaitingEvent(EventID("$a"), b"{}", Form.FULL, None, NOW_MS)
+    db.write(insert_waiting, room_id, waiting, [EventID("$x"), EventID("$y")])
+
+    db.write(lacks_not, room_id, EventID("$a"), [EventID("$x")])
+    assert db.read(lambda tx: ready_events(tx, room_id, limit=10)) == []
+    db.write(lacks_not, room_id, EventID("$a"), [EventID("$y")])
+
+    assert db.read(lambda tx: ready_events(tx, room_id, limit=10)) == [waiting]

@@ -196,7 +196,7 @@ class Intake:
         is_released = not received
         if is_released:
             waiting = ready_events(tx, room_id, limit=EVENTS_PER_WRITE)
-            received = [_received(each, version) for each in waiting]
+            received = [received_of(each, version) for each in waiting]
             step.has_released = len(waiting) == EVENTS_PER_WRITE
         queue = deque(received)
         has_waiting = False
@@ -448,6 +448,7 @@ def _refusal_by_state(write: RoomWrite, event: Event, root: bytes, create: Store
     return None
 
 
-def _received(waiting: WaitingEvent, version: RoomVersion) -> Received:
+def received_of(waiting: WaitingEvent, version: RoomVersion) -> Received:
+    """An event that waits, as it was received."""
     event = view_event(decode_checked(version, waiting.pdu), version, event_id=waiting.event_id)
     return Received(EncodedEvent(event, waiting.pdu), waiting.form)

@@ -42,9 +42,9 @@ class Receiving:
         self.loops = Loops(world.clock)
         self.gaps: list[str] = []
         self.acls = ServerAcls(world.states, world.budget)
-        receipt = Receipt(KEYRING, call_now)
+        self.receipt = Receipt(KEYRING, call_now)
         self.receiver = Receiver(
-            world.database, receipt, world.intake, world.clock, on_waiting=self.gaps.append, **limits
+            world.database, self.receipt, world.intake, world.clock, on_waiting=self.gaps.append, **limits
         )
         self.inbound = InboundTransactions(world.database, self.acls, self.receiver, world.clock)
         self._sent = 0
