@@ -39,8 +39,9 @@ class EventTemplate:
     content: Mapping[str, Any]
     state_key: str | None = None
     redacts: EventID | None = None  # put wherever the room version keeps it
-    prev_events: tuple[tuple[EventID, bytes], ...]  # with reference hashes, that only versions 1 and 2 look at
-    auth_events: tuple[tuple[EventID, bytes], ...]  # likewise
+    # With reference hashes, which only versions 1 and 2 put in: empty where another server knew none.
+    prev_events: tuple[tuple[EventID, bytes], ...]
+    auth_events: tuple[tuple[EventID, bytes], ...]
     depth: int
     origin_server_ts: int
 
@@ -127,4 +128,4 @@ def _references(references: tuple[tuple[EventID, bytes], ...], version: RoomVers
     """As the PDU lists them. The element type is `Any` because it is a string or a pair."""
     if version.event_ids_are_hashes:
         return [event_id for event_id, _ in references]
-    return [[event_id, {"sha256": encode_base64(digest)}] for event_id, digest in references]
+    return [[event_id, {"sha256": encode_base64(digest)} if digest else {}] for event_id, digest in references]

@@ -57,6 +57,14 @@ def test_early_versions_name_events_with_their_hashes() -> None:
     assert pdu["auth_events"] == [["$q:b", {"sha256": "/" * 42 + "8"}]]
 
 
+def test_early_versions_name_events_without_a_hash_where_none_is_known() -> None:
+    template = replace(MESSAGE_V10, prev_events=((EventID("$p:b"), b""),), auth_events=())
+
+    pdu = build_event(template, V1, SERVER_NAME, SIGNING_KEY, ASSIGNED).event.pdu
+
+    assert pdu["prev_events"] == [["$p:b", {}]]
+
+
 def test_what_is_redacted_is_put_where_the_version_keeps_it() -> None:
     redacts = EventID("$" + "r" * 43)
     template = replace(MESSAGE_V10, type="m.room.redaction", content={"reason": "spam"}, redacts=redacts)

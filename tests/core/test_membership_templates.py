@@ -90,10 +90,20 @@ def test_in_old_rooms_events_are_named_with_their_hashes() -> None:
     assert template.prev_events == (("$prev:one.example", b"h" * 32),)
 
 
-@pytest.mark.parametrize("hashes", [{}, {"sha256": 1}, {"sha256": "short"}, None])
-def test_in_old_rooms_an_event_without_a_hash_is_refused(hashes: Any) -> None:
+def test_in_old_rooms_the_other_server_need_not_know_the_hashes() -> None:
+    named = [["$prev:one.example", {}]]
+
+    template = template_for(WISH, answered(prev_events=named, auth_events=named), ROOM_VERSIONS["1"], ONE)
+
+    assert template.prev_events == template.auth_events == (("$prev:one.example", b""),)
+
+
+@pytest.mark.parametrize("hashes", [{"sha256": 1}, {"sha256": "short"}, {"sha256": ""}, {"md5": "x"}, None])
+def test_in_old_rooms_an_event_with_what_is_no_hash_is_refused(hashes: Any) -> None:
+    named = [["$prev:one.example", hashes]]
+
     with pytest.raises(BadEvent):
-        template_for(WISH, answered(prev_events=[["$prev:one.example", hashes]]), ROOM_VERSIONS["1"], ONE)
+        template_for(WISH, answered(prev_events=named, auth_events=[]), ROOM_VERSIONS["1"], ONE)
 
 
 def test_a_user_of_the_resident_server_may_vouch_for_a_restricted_join() -> None:
