@@ -159,9 +159,12 @@ from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_invites import RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import Sending
@@ -276,11 +279,14 @@ def assemble(made: Mechanics) -> Assembled:
     membership = RoomMembership(database, creation, server_name)
     aliases = RoomAliases(database, creation, readers, federation_client, clock, server_name)
     remote_joins = RemoteJoins(federation_client, creation, receipt, intake, clock)
-    anywhere = RemoteMembership(database, membership, aliases, remote_joins, server_name)
+    outside = OutsideMemberships(news, clock)
+    remote_leaves = RemoteLeaves(database, federation_client, creation, outside, clock)
+    anywhere = RemoteMembership(database, membership, aliases, remote_joins, remote_leaves, server_name)
+    inviting = RemoteInviting(database, federation_client, creation, receipt, intake, membership, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
     directory = RoomDirectory(database, states)
-    rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version)
+    rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version, inviting)
     push_rules = PushRules(database, classes, news)
     upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
 
@@ -303,7 +309,7 @@ def assemble(made: Mechanics) -> Assembled:
     registration_tokens = RegistrationTokens(database, clock, randomness)
     profiles = Profiles(database, MemberProfiles(creation), server_name)
     account_data = AccountDataKeeping(database, news)
-    deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, membership)
+    deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, anywhere)
     password_change = PasswordChange(database, passwords, interactive_auth, sessions)
 
     # Sync, which follows all of these
@@ -394,7 +400,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, directory),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
-            RoomMembershipEndpoints(membership, anywhere),
+            RoomMembershipEndpoints(membership, anywhere, inviting),
             RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(database, creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),

@@ -18,6 +18,7 @@ from homeserver.core.event_graph import auth_chain
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
+from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import sign_event
 from homeserver.core.unpadded_base64 import encode_base64
 from homeserver.outbound.errors import RemoteError, Unreachable
@@ -57,6 +58,7 @@ class RemoteServers:
         self.asked: list[tuple[ServerName, str]] = []
         self.authorisers: dict[RoomID, UserID] = {}
         self.sent: list[Event] = []
+        self.invited: list[dict[str, Any]] = []  # bodies of invites that were brought
 
     def open(self, scene: Scene, *servers: ServerName) -> RoomID:
         """Let these servers be in a room."""
@@ -109,6 +111,15 @@ class RemoteServers:
                 if scene.version.name not in query["ver"]:
                     raise Refusal(400, "M_INCOMPATIBLE_ROOM_VERSION", room_version=scene.version.name)
                 return self._template(scene, UserID(user_id), "join")
+            case "make_leave", [room_id, user_id]:
+                return self._template(self._room(server, RoomID(room_id)), UserID(user_id), "leave")
+            case "send_leave", [room_id, _]:
+                self._take(self._room(server, RoomID(room_id)), content)
+                return {}
+            case "invite", [_, _]:
+                self.invited.append(content)
+                version = ROOM_VERSIONS[content["room_version"]]
+                return {"event": sign_event(content["event"], version, server, KEYS[server])}
             case "send_join", [room_id, _]:
                 return self._send_join(server, self._room(server, RoomID(room_id)), content)
         raise Unreachable(f"{operation} is not played here")

@@ -56,9 +56,12 @@ from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import ClientTransaction, Sending
@@ -124,7 +127,6 @@ class World:
         self.intake = Intake(self.database, self.writer, self.head_joining, self.clock)
         self.readers = Readers(self.states)
         self.formats = ClientFormat(self.states, self.clock, self.budget)
-        self.rooms = RoomCreation(self.database, self.event_creation, self.clock, self.randomness, SERVER, "12")
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
         self.sending = Sending(self.database, self.event_creation, self.clock, SERVER)
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
@@ -142,7 +144,16 @@ class World:
         client, creation = self.federation_client, self.event_creation
         self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
         self.remote_joins = RemoteJoins(client, creation, self.receipt, self.intake, self.clock, most_events=1_000)
-        self.anywhere = RemoteMembership(self.database, self.membership, self.aliases, self.remote_joins, SERVER)
+        self.outside = OutsideMemberships(self.news, self.clock)
+        leaves = RemoteLeaves(self.database, client, creation, self.outside, self.clock)
+        self.anywhere = RemoteMembership(
+            self.database, self.membership, self.aliases, self.remote_joins, leaves, SERVER
+        )
+        self.remote_invites = RemoteInvites(self.database, self.receipt, self.outside, SERVER, self.key)
+        self.inviting = RemoteInviting(
+            self.database, client, creation, self.receipt, self.intake, self.membership, SERVER
+        )
+        self.rooms = RoomCreation(self.database, creation, self.clock, self.randomness, SERVER, "12", self.inviting)
 
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)
@@ -200,7 +211,7 @@ class World:
         self.profiles = Profiles(self.database, MemberProfiles(self.event_creation), SERVER)
         self.password_change = PasswordChange(self.database, self.passwords, self.interactive_auth, self.sessions)
         self.deactivation = Deactivation(
-            self.database, self.interactive_auth, self.sessions, self.device_lists, self.tokens, self.membership
+            self.database, self.interactive_auth, self.sessions, self.device_lists, self.tokens, self.anywhere
         )
 
     def open_registration(self, policy: RegistrationPolicy) -> Registration:

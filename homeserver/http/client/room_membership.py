@@ -9,6 +9,7 @@ from homeserver.core.identifiers import parse_user_id
 from homeserver.http.endpoint import ACCESS_TOKEN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.remote_invites import RemoteInviting
 from homeserver.services.rooms.remote_membership import RemoteMembership
 
 
@@ -45,6 +46,7 @@ class RoomMembershipEndpoints:
 
     membership: RoomMembership
     anywhere: RemoteMembership
+    inviting: RemoteInviting
 
     @endpoint(
         "GET",
@@ -105,7 +107,7 @@ class RoomMembershipEndpoints:
     async def invite_user(self, request: Request[NoQuery, TargetBody]) -> Reply:
         """Invite a user."""
         target = parse_user_id(request.body.user_id)
-        await self.membership.invite(request.requester.user_id, request.room_id, target, request.body.reason)
+        await self.inviting.invite(request.requester.user_id, request.room_id, target, request.body.reason)
         return EMPTY
 
     @endpoint(
@@ -119,7 +121,7 @@ class RoomMembershipEndpoints:
     )
     async def leave_room(self, request: Request[NoQuery, ReasonBody]) -> Reply:
         """Leave a room, or decline an invite."""
-        await self.membership.leave(request.requester.user_id, request.room_id, request.body.reason)
+        await self.anywhere.leave(request.requester.user_id, request.room_id, request.body.reason)
         return EMPTY
 
     @endpoint(

@@ -15,7 +15,7 @@ from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, ServiceError
-from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import departing_users, find_account, update_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import rooms_of_user
@@ -37,7 +37,7 @@ class Deactivation:
         sessions: Sessions,
         device_lists: DeviceLists,
         tokens: AccessTokens,
-        membership: RoomMembership,
+        membership: RemoteMembership,
     ) -> None:
         self._database = database
         self._interactive_auth = interactive_auth

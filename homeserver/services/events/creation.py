@@ -9,7 +9,7 @@ from typing import Any
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
-from homeserver.core.errors import AuthRejected
+from homeserver.core.errors import AuthRejected, BadJson
 from homeserver.core.event import EncodedEvent, Event, is_create
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import depth_limit
@@ -65,10 +65,19 @@ class EventCreation:
         """Build, authorise and add one event to a room that is open for writing.
 
         `sent_as` is the device and transaction ID of the client, shown to that device alone.
+        Raises as `build` does.
+        """
+        return write.add(self.build(write, draft), transaction=sent_as, notifies=notifies)
+
+    def build(self, write: RoomWrite, draft: Draft) -> EncodedEvent:
+        """An event as it could be added to the room now.
+
         Raises AuthRejected when the room's state does not allow it, EventTooLarge and BadJson when it cannot be built.
         """
         if is_create(draft.type, draft.state_key):
             raise AuthRejected("a room has begun once and for all")
+        if "\0" in draft.type or "\0" in (draft.state_key or ""):
+            raise BadJson("a type or state key with NUL could be stored by few servers")
         state = write.rules_state(
             (*auth_types_for(draft.type, draft.sender, draft.state_key, draft.content, write.version), CREATE)
         )
@@ -93,7 +102,7 @@ class EventCreation:
             template, write.version, self._server_name, self._signing_key, self._event_id_to_assign(write.version)
         )
         authorise(built.event, state, create)
-        return write.add(built, transaction=sent_as, notifies=notifies)
+        return built
 
     def build_elsewhere(self, template: EventTemplate, version: RoomVersion) -> EncodedEvent:
         """An event of a room that is not here, for a server in it to judge. Raises BadJson, EventTooLarge, BadEvent."""

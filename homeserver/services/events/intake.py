@@ -27,6 +27,7 @@ from homeserver.services.events.receipt import Received
 from homeserver.services.events.state_merging import NotMerged
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict
+from homeserver.storage.remote_memberships import remove_remote_memberships
 from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import (
     WaitingEvent,
@@ -286,6 +287,8 @@ class Intake:
             step.left, step.not_merged = (received,), not_merged
             return step
         step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
+        if begins_anew and stored.verdict is Verdict.ACCEPTED:
+            remove_remote_memberships(tx, room_id)
         write.finish()
         step.has_released = bool(close_gaps(tx, room_id, event.event_id))
         insert_gaps(tx, room_id, event.event_id, missing)

@@ -728,12 +728,14 @@ class RoomWrite:
         joined = server_rows.member_changes(steps)
         server_rows.count_members(tx=self.tx, room_id=self.room_id, changes=joined, position=position, now_ms=now_ms)
 
+    def shown_state(self, inviter: UserID) -> list[Event]:
+        """The state by which somebody who is invited, or knocks, shall know the room."""
+        return list(self.state([*((kind, "") for kind in STRIPPED_TYPES), ("m.room.member", inviter)]).values())
+
     def _stripped_state(self, member_event: Event) -> bytes:
-        inviter = ("m.room.member", member_event.sender)
-        state = self.state([*((kind, "") for kind in STRIPPED_TYPES), inviter])
-        state.setdefault((member_event.type, member_event.state_key or ""), member_event)
-        state[(member_event.type, member_event.state_key or "")] = member_event
-        return orjson.dumps([stripped_state_event(event) for event in state.values()])
+        shown = {(event.type, event.state_key): event for event in self.shown_state(member_event.sender)}
+        shown[member_event.type, member_event.state_key] = member_event
+        return orjson.dumps([stripped_state_event(event) for event in shown.values()])
 
     def _publish(
         self,

@@ -73,6 +73,16 @@ class Receipt:
         judged: list[Received | Refused] = await self._run(_judge_all, examined, keys)
         return judged
 
+    async def is_signed_by(self, event: Event, server: ServerName) -> bool:
+        """Whether `server` has signed an event for which that is not needed by itself."""
+        try:
+            key_ids = _claimed_keys(event, server)
+            keys = await self._keyring.keys_of({server: key_ids})
+            _check_signatures(event, server, keys.get(server, ()))
+        except BadSignature:
+            return False
+        return True
+
     # Any: what the function returns, which call_in_thread cannot tell
     async def _run(self, function: Callable[..., Any], items: Sequence[object], *arguments: object) -> Any:
         if len(items) <= FEW:

@@ -19,17 +19,21 @@ from homeserver.core.identifiers import (
 )
 from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.logs import get_logger
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import InvalidParameter, InvalidRoomState, RemoteFailed, RoomInUse, UnsupportedVersion
+from homeserver.services.errors import InvalidParameter, InvalidRoomState, RoomInUse, ServiceError, UnsupportedVersion
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.aliases import ILLEGIBLE
 from homeserver.services.rooms.draft_checks import check_canonical_alias
 from homeserver.services.rooms.invite_permission import check_accepts_invites
+from homeserver.services.rooms.remote_invites import RemoteInviting
 from homeserver.storage.aliases import Alias, insert_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import member_profile
 from homeserver.storage.rooms import set_published
+
+log = get_logger(__name__)
 
 MOST_INVITES: Final = 100
 MOST_INITIAL_STATE: Final = 100
@@ -90,6 +94,7 @@ class RoomCreation:
         randomness: Randomness,
         server_name: ServerName,
         default_version: str,
+        inviting: RemoteInviting,
     ) -> None:
         self._database = database
         self._creation = creation
@@ -97,10 +102,12 @@ class RoomCreation:
         self._randomness = randomness
         self._server_name = server_name
         self._default_version = default_version
+        self._inviting = inviting
 
     async def create_room(self, creator: UserID, wishes: RoomWishes) -> RoomID:
-        """Create a room in one write, or nothing at all.
+        """Create a room in one write, or nothing at all. Users of other servers are invited once it is there.
 
+        Who of these cannot be invited is not; the room stays.
         Raises InvalidParameter, InvalidRoomState, UnsupportedVersion, RoomInUse (the alias), EventTooLarge, BadJson.
         """
         preset = self._preset(wishes)
@@ -108,10 +115,20 @@ class RoomCreation:
         alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
         if len(wishes.invite) > MOST_INVITES or len(wishes.initial_state) > MOST_INITIAL_STATE:
             raise InvalidParameter("Too many invites, or too many initial state events")
-        for user_id in wishes.invite:
+        room_id = await self._database.write(self._create, creator, wishes, preset, version, alias)
+        content = {"is_direct": True} if wishes.is_direct else {}
+        for user_id in dict.fromkeys(wishes.invite):
             if server_name_of(user_id) != self._server_name:
-                raise RemoteFailed(f"The server of {user_id} cannot be reached from here")
-        return await self._database.write(self._create, creator, wishes, preset, version, alias)
+                await self._invite_elsewhere(creator, room_id, user_id, content)
+        return room_id
+
+    async def _invite_elsewhere(
+        self, creator: UserID, room_id: RoomID, user_id: UserID, content: Mapping[str, Any]
+    ) -> None:
+        try:
+            await self._inviting.invite_elsewhere(creator, room_id, user_id, content)
+        except (ServiceError, AuthRejected) as failure:
+            log.info("a user was not invited to a new room", room_id=room_id, user_id=user_id, reason=failure.reason)
 
     def _create(
         self,
@@ -177,6 +194,8 @@ class RoomCreation:
             rich = {"m.text": [{"body": wishes.topic, "mimetype": "text/plain"}]}
             add("m.room.topic", {"topic": wishes.topic, "m.topic": rich})
         for user_id in invitees:
+            if server_name_of(user_id) != self._server_name:
+                continue
             check_accepts_invites(tx, user_id)
             content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}
             if wishes.is_direct:

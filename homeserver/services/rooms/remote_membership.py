@@ -1,23 +1,28 @@
 """Local users in rooms wherever they are: what this server can do by itself, and what it must ask others for.
 
 A room that this server is in, it changes by itself: membership.py. Into one that it is not in, a user comes by way of a
-server that is: remote_joins.py. Spec: server-server-api/#joining-rooms
+server that is: remote_joins.py; and gets out of an invite to one likewise: remote_leaves.py.
+Spec: server-server-api/#joining-rooms
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.core.event import Event
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.several_servers import candidates, first_answer
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.profiles import member_profile
+from homeserver.storage.remote_memberships import find_remote_membership
 from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.rooms import find_head
 
@@ -28,8 +33,9 @@ class _Standing:
 
     is_here: bool  # this server is in the room, or nobody is, so that it can decide by itself
     version: RoomVersion | None
-    inviting: Sequence[str]  # the server of whoever invited the user
+    inviting: Sequence[str]  # the server that the user's membership is known from
     servers: Sequence[str]  # known to be in the room
+    current: Event | None  # the user's membership
     profile: Mapping[str, Any]  # Any: JSON
 
 
@@ -42,12 +48,14 @@ class RemoteMembership:
         membership: RoomMembership,
         aliases: RoomAliases,
         joins: RemoteJoins,
+        leaves: RemoteLeaves,
         server_name: ServerName,
     ) -> None:
         self._database = database
         self._membership = membership
         self._aliases = aliases
         self._joins = joins
+        self._leaves = leaves
         self._server_name = server_name
         self._locks: KeyedLocks[RoomID] = KeyedLocks()
 
@@ -83,6 +91,20 @@ class RemoteMembership:
             await first_answer(others, join_through)
         return room_id
 
+    async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
+        """Leave a room, decline an invite, or take back a knock, wherever the room is; leaving again changes nothing.
+
+        Raises NotFound, Forbidden.
+        """
+        async with self._locks(room_id):
+            standing = await self._database.read(self._standing, user_id, room_id)
+            current = standing.current
+            if standing.is_here or current is None or current.content.get("membership") not in ("invite", "knock"):
+                await self._membership.leave(user_id, room_id, reason)
+                return
+            servers = candidates(self._server_name, standing.inviting, standing.servers)
+            await self._leaves.leave(user_id, current, servers, reason)
+
     async def _room_of(self, room: str) -> tuple[RoomID, Sequence[ServerName]]:
         if not room.startswith("#"):
             return parse_room_id(room), ()
@@ -92,12 +114,19 @@ class RemoteMembership:
         head = find_head(tx, room_id)
         servers = servers_in_room(tx, room_id)
         membership = find_membership(tx, room_id, user_id)
-        is_invited = membership is not None and membership.membership == "invite"
+        outside = find_remote_membership(tx, room_id, user_id)
+        current = None if outside is None else outside.encoded.event
+        inviting = [] if outside is None else [outside.told_by]
+        if outside is None and membership is not None:
+            stored = events_by_id(tx, [membership.event_id]).get(membership.event_id)
+            current = None if stored is None else stored.event
+            inviting = [server_name_of_user(membership.sender)]
         is_known = head is not None and bool(head.heads)
         return _Standing(
             is_here=is_known and (self._server_name in servers or not servers),
             version=None if head is None else head.version,
-            inviting=[server_name_of_user(membership.sender)] if membership is not None and is_invited else [],
+            inviting=inviting,
             servers=sorted(servers),
+            current=current,
             profile=member_profile(tx, user_id),
         )

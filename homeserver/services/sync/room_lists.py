@@ -23,7 +23,7 @@ from homeserver.services.sync.summaries import Summary, read_summaries, was_rena
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.account_data import AccountData, account_data_since, all_account_data
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import rooms_with_news
+from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, rooms_with_news
 from homeserver.storage.memberships import (
     Membership,
     MembershipChange,
@@ -32,6 +32,7 @@ from homeserver.storage.memberships import (
     rooms_of_user,
 )
 from homeserver.storage.receipts import Receipt, receipts_of_rooms, receipts_since
+from homeserver.storage.remote_memberships import find_remote_membership
 from homeserver.storage.rooms import roots_at
 
 TypingNow = Mapping[RoomID, Sequence[UserID]]
@@ -186,7 +187,9 @@ class RoomLists:
         self, asked: _Question, membership: Membership, account_data: Sequence[AccountData]
     ) -> RoomPart | None:
         tx, room_id, after = asked.tx, membership.room_id, asked.window.after
-        newest = self._states.load(tx, [membership.event_id]).get(membership.event_id)
+        newest = self._states.load(tx, [membership.event_id]).get(membership.event_id) or _from_elsewhere(
+            tx, membership
+        )
         if newest is None:
             return None
         upto = newest.log_position or asked.window.upto
@@ -217,6 +220,28 @@ class RoomLists:
 
 
 _EVERYWHERE: Final = 2**62  # after any place of any room
+
+
+def _from_elsewhere(tx: Transaction, membership: Membership) -> StoredEvent | None:
+    """The event by which somebody got out of a room that this server is not in: no room here has it."""
+    found = find_remote_membership(tx, membership.room_id, membership.user_id)
+    if found is None:
+        return None
+    return StoredEvent(
+        nid=EventNid(0),
+        event=found.encoded.event,
+        log_position=membership.log_position,
+        place=None,
+        verdict=Verdict.ACCEPTED,
+        form=Form.FULL,
+        redacted_by=None,
+        replaces_state=None,
+        thread_id=None,
+        transaction=None,
+        root_before=None,
+        root_after=None,
+        size_bytes=len(found.encoded.pdu_json),
+    )
 
 
 def _stripped(asked: _Question, membership: str) -> Section:

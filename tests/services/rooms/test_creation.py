@@ -9,7 +9,6 @@ from homeserver.services.errors import (
     BadAlias,
     InvalidParameter,
     InvalidRoomState,
-    RemoteFailed,
     RoomInUse,
     UnsupportedVersion,
 )
@@ -91,7 +90,6 @@ def test_an_alias_that_is_taken_makes_no_room(world: World) -> None:
         ({"room_version": "no such"}, UnsupportedVersion),
         ({"preset": "no such"}, InvalidParameter),
         ({"alias_localpart": "a\0b"}, InvalidParameter),
-        ({"invite": ["@remote:elsewhere.example"]}, RemoteFailed),
         ({"name": "x" * 70_000}, EventTooLarge),
         ({"initial_state": [InitialState("m.room.create", "", {})]}, InvalidRoomState),
         ({"initial_state": [InitialState("m.room.canonical_alias", "", {"alias": "#a:b.example"})]}, BadAlias),

@@ -88,7 +88,7 @@ def test_a_room_is_forgotten_only_after_it_was_left(world: World) -> None:
         now(world.membership.forget(BOB, RoomID("!nowhere:example.org")))
 
 
-def test_users_of_other_servers_cannot_be_reached_yet(world: World) -> None:
+def test_users_of_other_servers_are_not_invited_without_asking_them(world: World) -> None:
     room_id = world.create_room(ALICE)
 
     with pytest.raises(RemoteFailed):

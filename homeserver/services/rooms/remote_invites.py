@@ -1,0 +1,239 @@
+"""Invites across servers: those that users of this server receive to rooms elsewhere, and those that they send.
+
+Spec: server-server-api/#inviting-to-a-room. How an invite is shown and declined: outside_memberships.py,
+remote_membership.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from homeserver.core.auth_selection import CREATE
+from homeserver.core.errors import AuthRejected, ProtocolError
+from homeserver.core.event import EncodedEvent, Event
+from homeserver.core.event_format import parse_and_encode
+from homeserver.core.hashing import reference_hash
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
+from homeserver.core.room_versions import RoomVersion
+from homeserver.core.signing import Signer, sign_event
+from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
+from homeserver.outbound.federation_client import FederationClient
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RemoteFailed
+from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.intake import Intake, Outcome
+from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.rooms.invite_permission import check_accepts_invites
+from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, OutsideMemberships, stripped_of
+from homeserver.services.rooms.readers import NOT_IN_ROOM
+from homeserver.services.rooms.several_servers import failure_of
+from homeserver.storage.accounts import find_account
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import Form
+from homeserver.storage.memberships import find_membership
+from homeserver.storage.remote_memberships import find_remote_membership
+from homeserver.storage.room_servers import is_server_in_room
+
+# JSON of other servers is `Any` in this file.
+
+INVITE_TIMEOUT_S: Final = 20.0
+
+
+class RemoteInvites:
+    """Receives invites, and what ends them."""
+
+    def __init__(
+        self,
+        database: Database,
+        receipt: Receipt,
+        outside: OutsideMemberships,
+        server_name: ServerName,
+        signer: Signer,
+    ) -> None:
+        self._database = database
+        self._receipt = receipt
+        self._outside = outside
+        self._server_name = server_name
+        self._signer = signer
+
+    async def receive(
+        self,
+        origin: ServerName,
+        room_id: RoomID,
+        event_id: EventID,
+        version: RoomVersion,
+        pdu: object,
+        room_state: object,
+    ) -> dict[str, Any]:
+        """An invite of a user of this server, with this server's signature beside that of `origin`, which brings it.
+
+        Raises InvalidParameter for what is no such invite, NotFound when there is no such user, InviteBlocked.
+        """
+        [checked] = await self._receipt.check([pdu], version)
+        if not isinstance(checked, Received) or checked.form is not Form.FULL:
+            raise InvalidParameter("The invite is damaged, or not rightly signed")
+        event = checked.encoded.event
+        target = self._target(event, "invite")
+        if (event.room_id, event.event_id) != (room_id, event_id) or server_name_of_user(event.sender) != origin:
+            raise InvalidParameter("This is not the invite, or not the inviting server")
+        if version.room_id_is_create_hash:
+            await self._check_state(room_state, room_id, version)
+        signed = parse_and_encode(sign_event(event.pdu, version, self._server_name, self._signer), version)
+        await self._database.write(self._receive, signed, target, origin, stripped_of(room_state))
+        return dict(signed.event.pdu)
+
+    async def rescind(self, received: Received) -> bool:
+        """Take note that a user of this server was removed from a room, or banned from it, that it is not in.
+
+        Only the server that invited the user, or let the knock in, is believed. False when it changes nothing.
+        """
+        event = received.encoded.event
+        try:
+            target = self._target(event, "leave", "ban")
+        except InvalidParameter:
+            return False
+        if received.form is not Form.FULL or event.sender == target:
+            return False
+        return await self._database.write(self._rescind, received.encoded, target)
+
+    def _target(self, event: Event, *memberships: str) -> UserID:
+        key = event.state_key
+        if event.type != "m.room.member" or event.content.get("membership") not in memberships or key is None:
+            raise InvalidParameter(f"This is no m.room.member event of {' or '.join(memberships)}")
+        if server_name_of(UserID(key)) != self._server_name:
+            raise InvalidParameter("The user is not of this server")
+        return UserID(key)
+
+    async def _check_state(self, room_state: object, room_id: RoomID, version: RoomVersion) -> None:
+        """From room version 12 on the room must show itself to be the one of its ID."""
+        pdus = room_state if isinstance(room_state, list) else []
+        if len(pdus) > MOST_STRIPPED:
+            raise InvalidParameter("invite_room_state has too many events")
+        checked = await self._receipt.check(pdus, version)
+        events = [one.encoded.event for one in checked if isinstance(one, Received)]
+        if len(events) < len(pdus) or any(event.room_id != room_id for event in events):
+            raise InvalidParameter("invite_room_state has what is no event of the room")
+        if not any((event.type, event.state_key) == CREATE for event in events):
+            raise InvalidParameter("invite_room_state lacks m.room.create")
+
+    def _receive(
+        self,
+        tx: Transaction,
+        signed: EncodedEvent,
+        target: UserID,
+        origin: ServerName,
+        stripped_state: Sequence[Mapping[str, Any]],
+    ) -> None:
+        account = find_account(tx, target)
+        if account is None or account.is_deactivated:
+            raise NotFound("There is no such user here")
+        check_accepts_invites(tx, target)
+        # Into a room that this server is in, the invite comes with the room's other events.
+        if not is_server_in_room(tx, signed.event.room_id, self._server_name):
+            self._outside.put(tx, signed, origin, stripped_state)
+
+    def _rescind(self, tx: Transaction, encoded: EncodedEvent, target: UserID) -> bool:
+        event = encoded.event
+        membership = find_membership(tx, event.room_id, target)
+        known = find_remote_membership(tx, event.room_id, target)
+        if membership is None or known is None or membership.membership not in ("invite", "knock"):
+            return False
+        if is_server_in_room(tx, event.room_id, self._server_name):
+            return False
+        if server_name_of_user(event.sender) != known.told_by or event.version != known.encoded.event.version:
+            return False
+        self._outside.put(tx, encoded, known.told_by, ())
+        return True
+
+
+class RemoteInviting:
+    """Invites users, of this server or others, into rooms that this server is in."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: FederationClient,
+        creation: EventCreation,
+        receipt: Receipt,
+        intake: Intake,
+        membership: RoomMembership,
+        server_name: ServerName,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._creation = creation
+        self._receipt = receipt
+        self._intake = intake
+        self._membership = membership
+        self._server_name = server_name
+
+    async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        """Invite a user; one of another server once that server has signed the invite.
+
+        Raises Forbidden, AuthRejected, InviteBlocked, RemoteFailed.
+        """
+        if server_name_of_user(target) == self._server_name:
+            await self._membership.invite(sender, room_id, target, reason)
+        else:
+            await self.invite_elsewhere(sender, room_id, target, {} if reason is None else {"reason": reason})
+
+    async def invite_elsewhere(
+        self, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
+    ) -> None:
+        """Invite a user of another server. `content` is what else the invite says."""
+        made, shown = await self._database.write(self._build, sender, room_id, target, content)
+        event, server = made.event, server_name_of_user(target)
+        try:
+            returned = await self._client.invite(
+                server,
+                room_id,
+                event.event_id,
+                event.pdu,
+                event.version,
+                [dict(one.pdu) for one in shown],
+                ignores_backoff=True,
+                timeout_s=INVITE_TIMEOUT_S,
+            )
+            signed = await self._cosigned(made, returned, server)
+        except RemoteRefused as refused:
+            raise failure_of([refused]) from refused
+        except RemoteError as failure:
+            raise RemoteFailed(failure.reason) from failure
+        outcomes = await self._intake.take(
+            room_id, event.version, [Received(signed, Form.FULL)], received_from=None, relays=True
+        )
+        if outcomes[event.event_id] is not Outcome.ACCEPTED:
+            raise Forbidden("The room has changed meanwhile, and does not allow the invite any more")
+
+    def _build(
+        self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
+    ) -> tuple[EncodedEvent, list[Event]]:
+        """The invite, and the state that the invited user is to be shown. Nothing is written."""
+        write = self._creation.writer.open(tx, room_id)
+        keys = (("m.room.member", sender), ("m.room.member", target))
+        state = {} if write is None else write.state(keys)
+        memberships = [None if key not in state else state[key].content.get("membership") for key in keys]
+        if write is None or memberships[0] != "join":
+            raise Forbidden(NOT_IN_ROOM)
+        if memberships[1] == "join":
+            raise Forbidden(f"{target} is already in the room")
+        create = write.state((CREATE,))[CREATE]
+        home = server_name_of_user(create.sender)
+        if create.content.get("m.federate") is False and server_name_of_user(target) != home:
+            raise AuthRejected("the room is closed to other servers")
+        draft = Draft("m.room.member", sender, {**content, "membership": "invite"}, state_key=target)
+        return self._creation.build(write, draft), write.shown_state(sender)
+
+    async def _cosigned(self, made: EncodedEvent, returned: Mapping[str, Any], server: ServerName) -> EncodedEvent:
+        """The invite as it was sent, with the signatures of `server` and nothing else of what came back."""
+        version = made.event.version
+        try:
+            same = parse_and_encode(dict(returned), version).event
+            if reference_hash(same.pdu, version) != reference_hash(made.event.pdu, version):
+                raise RemoteNonsense(f"{server} returned another event than the invite")
+            signatures = {**made.event.pdu["signatures"], server: same.pdu["signatures"].get(server, {})}
+            signed = parse_and_encode({**made.event.pdu, "signatures": signatures}, version)
+        except ProtocolError as error:
+            raise RemoteNonsense(f"{server} returned the invite damaged: {error.reason}") from error
+        if not await self._receipt.is_signed_by(signed.event, server):
+            raise RemoteNonsense(f"{server} has not signed the invite")
+        return signed
