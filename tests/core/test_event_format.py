@@ -215,7 +215,9 @@ def test_lists_of_events_are_bounded(version: RoomVersion) -> None:
         [],
         ["$b:example.org"],
         ["$b:example.org", "x"],
-        ["$b:example.org", {}],
+        ["$b:example.org", []],
+        ["$b:example.org", None],
+        ["$b:example.org", {"md5": "x"}],
         ["$b:example.org", {"sha256": 1}],
         ["$b:example.org", {"sha256": "x"}, 1],
         ["b", {"sha256": "x"}],
@@ -227,6 +229,15 @@ def test_early_versions_name_events_with_their_hashes(version: RoomVersion, refe
     for field in ("prev_events", "auth_events"):
         with pytest.raises(BadEvent):
             parse_event(message(version, **{field: [reference]}), version)
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+def test_early_versions_name_events_without_hashes_where_those_were_not_known(version: RoomVersion) -> None:
+    reference = ["$b:example.org", {}]
+
+    event = parse_event(message(version, prev_events=[reference], auth_events=[reference]), version)
+
+    assert event.prev_event_ids == event.auth_event_ids == ("$b:example.org",)
 
 
 @pytest.mark.parametrize(
