@@ -55,9 +55,11 @@ from homeserver.http.door import Door, administer
 from homeserver.http.endpoint import BoundEndpoint, Surface, collect
 from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
+from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
@@ -137,10 +139,12 @@ from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
 from homeserver.services.federation.directory_queries import DirectoryQueries
+from homeserver.services.federation.hierarchy import HierarchyServing
 from homeserver.services.federation.inbound_transactions import InboundTransactions
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
+from homeserver.services.federation.knocks import KnockServing
 from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
@@ -350,6 +354,8 @@ def assemble(made: Mechanics) -> Assembled:
     membership_intake = MembershipIntake(database, room_access, writer, receipt, intake, made.own_keys, server_name)
     join_serving = JoinServing(database, templates, membership_intake, states, state_reading, server_name)
     leave_serving = LeaveServing(templates, membership_intake)
+    knock_serving = KnockServing(database, templates, membership_intake, states)
+    hierarchy_serving = HierarchyServing(database, room_access, acls, states, directory)
 
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
@@ -375,8 +381,10 @@ def assemble(made: Mechanics) -> Assembled:
             FederationDeviceEndpoints(DeviceServing(database, device_keys, server_name)),
             FederationEventEndpoints(event_serving),
             FederationHistoryEndpoints(event_serving),
+            FederationHierarchyEndpoints(hierarchy_serving),
             FederationJoinEndpoints(join_serving),
             FederationKeyEndpoints(own_document, notary),
+            FederationKnockEndpoints(knock_serving),
             FederationLeaveEndpoints(leave_serving),
             FederationPublicRoomsEndpoints(directory),
             FederationQueryEndpoints(DirectoryQueries(aliases, profiles, server_name)),

@@ -37,9 +37,11 @@ from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
+from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
@@ -81,8 +83,10 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationDeviceEndpoints,
     FederationEventEndpoints,
     FederationHistoryEndpoints,
+    FederationHierarchyEndpoints,
     FederationJoinEndpoints,
     FederationKeyEndpoints,
+    FederationKnockEndpoints,
     FederationLeaveEndpoints,
     FederationPublicRoomsEndpoints,
     FederationQueryEndpoints,

@@ -151,6 +151,17 @@ def members_of_server(tx: Transaction, room_id: RoomID, server: ServerName, *, l
     return [UserID(row[0]) for row in rows if server_name_of(UserID(row[0])) == server]
 
 
+HAS_MEMBER_OF_SERVER = """
+    SELECT user_id FROM memberships
+     WHERE room_id = :room_id AND membership = :membership AND user_id LIKE :pattern LIMIT 50"""
+
+
+def has_member_of_server(tx: Transaction, room_id: RoomID, server: ServerName, membership: str) -> bool:
+    """Whether any user of a server has this membership in the room."""
+    rows = tx.all(HAS_MEMBER_OF_SERVER, room_id=room_id, membership=membership, pattern=f"%:{server}")
+    return any(server_name_of(UserID(row[0])) == server for row in rows)
+
+
 COUNTS = "SELECT membership, COUNT(*) FROM memberships WHERE room_id = :room_id GROUP BY membership"
 
 

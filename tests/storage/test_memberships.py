@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeserver.core.identifiers import EventID, RoomID, UserID, server_name_of
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.storage.memberships import (
     Membership,
     MembershipChange,
@@ -16,6 +16,7 @@ from homeserver.storage.memberships import (
     changes_of_user,
     find_membership,
     forget_room,
+    has_member_of_server,
     hero_candidates,
     insert_changes,
     joined_room_ids,
@@ -23,6 +24,7 @@ from homeserver.storage.memberships import (
     member_counts,
     member_counts_of_rooms,
     members_of_room,
+    members_of_server,
     memberships_in_room,
     redact_profile,
     remove_memberships,
@@ -43,6 +45,8 @@ USERS: Final = tuple(
     UserID(name) for name in ("@a:example.org", "@B:example.org", "@b:example.org", "@_:two.example", "@é:two.example")
 )
 EVENT_IDS: Final = tuple(EventID(f"${number}") for number in range(3))
+SERVERS: Final = tuple(ServerName(name) for name in ("example.org", "two.example", "ample.org"))
+RANKS: Final = {"join": 0, "invite": 1}  # of members of a server, which come first
 MEMBERSHIPS: Final = ("join", "invite", "leave", "ban", "knock")
 
 Place = tuple[RoomID, UserID]
@@ -204,6 +208,15 @@ def test_every_answer_follows_from_the_rows(
         }
         shown = {user_id: row.stripped_state for user_id, row in of_room.items() if row.stripped_state is not None}
         assert dict(db.read(stripped_states, room_id)) == shown
+        for server in SERVERS:
+            theirs = {user_id: row for user_id, row in of_room.items() if server_name_of(user_id) == server}
+            found_users = db.read(members_of_server, room_id, server, limit=10)
+            ranks = [(RANKS.get(theirs[one].membership, 2), theirs[one].place) for one in found_users]
+            assert set(found_users) == theirs.keys()
+            assert ranks == sorted(ranks)
+            for membership in MEMBERSHIPS:
+                has_one = membership in {row.membership for row in theirs.values()}
+                assert db.read(has_member_of_server, room_id, server, membership) is has_one
     counts = {room_id: Counter(row.membership for row in model.of_room(room_id).values()) for room_id in rooms}
     assert db.read(member_counts_of_rooms, sorted(rooms)) == {one: each for one, each in counts.items() if each}
     for user_id in USERS:

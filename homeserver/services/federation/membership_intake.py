@@ -14,7 +14,7 @@ from homeserver.core.event_format import parse_event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer, sign_event
-from homeserver.services.errors import Forbidden, MalformedRequest, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.receipt import Receipt, Received
@@ -74,7 +74,7 @@ class MembershipIntake:
         """Take an event in which a user of `server` gives themselves a membership. Taking it again changes nothing.
 
         A restricted join in the name of a user of this server is signed by it too.
-        Raises NotFound, BadEvent, MalformedRequest, Forbidden, and what a restricted join may lack.
+        Raises NotFound, BadEvent, InvalidParameter, Forbidden, and what a restricted join may lack.
         """
         room = await self._database.read(self._room, server, room_id)
         event = parse_event(pdu, room.version)
@@ -87,9 +87,9 @@ class MembershipIntake:
             signed = sign_event(event.pdu, room.version, self._server_name, self._signer)
         (received,) = await self._receipt.check([signed], room.version)
         if not isinstance(received, Received):
-            raise Forbidden(f"The event is not to be trusted: {received.reason}")
+            raise InvalidParameter(f"The event is not to be trusted: {received.reason}")
         if received.form is not Form.FULL:
-            raise MalformedRequest("The event's content is not that of its hash")
+            raise InvalidParameter("The event's content is not that of its hash")
         outcomes = await self._intake.take(room_id, room.version, [received], received_from=server, relays=True)
         if outcomes.get(event_id) is not Outcome.ACCEPTED:
             raise Forbidden("The room does not allow this")
@@ -100,14 +100,14 @@ class MembershipIntake:
         return _Room(head.version, frozenset(servers_in_room(tx, room_id)))
 
     def _check_place(self, tx: Transaction, event: Event) -> None:
-        """Refuse an event that would have to wait for others: its server asks now. Raises MalformedRequest."""
+        """Refuse an event that would have to wait for others: its server asks now. Raises InvalidParameter."""
         named = dict.fromkeys((*event.prev_event_ids, *event.auth_event_ids))
         known = {one: self._access.find_event(tx, event.room_id, one) for one in named}
         if not event.prev_event_ids or any(stored is None for stored in known.values()):
-            raise MalformedRequest("The event is not built on events of this room that are known here")
+            raise InvalidParameter("The event is not built on events of this room that are known here")
         previous = [known[one] for one in event.prev_event_ids]
         if any(stored is None or stored.root_before is None for stored in previous):
-            raise MalformedRequest("The event is not built on events of this room that are known here")
+            raise InvalidParameter("The event is not built on events of this room that are known here")
 
     def _is_to_vouch(self, event: Event) -> bool:
         """Whether the event names a user of this server as the one who lets the sender in."""
@@ -129,14 +129,14 @@ class MembershipIntake:
 
 
 def _check(event: Event, server: ServerName, room_id: RoomID, event_id: EventID, membership: str) -> None:
-    """Refuse whatever is not the event that the request says it is. Raises MalformedRequest, Forbidden."""
+    """Refuse whatever is not the event that the request says it is. Raises InvalidParameter."""
     if event.event_id != event_id:
-        raise MalformedRequest("The event's ID is not that of the path")
+        raise InvalidParameter("The event's ID is not that of the path")
     if event.room_id != room_id:
-        raise MalformedRequest("The event's room is not that of the path")
+        raise InvalidParameter("The event's room is not that of the path")
     if event.type != "m.room.member" or event.content.get("membership") != membership:
-        raise MalformedRequest(f"The event is not one of m.room.member with the membership {membership}")
+        raise InvalidParameter(f"The event is not one of m.room.member with the membership {membership}")
     if event.state_key != event.sender:
-        raise MalformedRequest("The event is about somebody else than its sender")
+        raise InvalidParameter("The event is about somebody else than its sender")
     if server_name_of_user(event.sender) != server:
-        raise Forbidden("The sender is not a user of your server")
+        raise InvalidParameter("The sender is not a user of your server")

@@ -15,8 +15,15 @@ from homeserver.core.power_levels import read_power_levels
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import find_membership
-from homeserver.storage.rooms import PublishedRoom, find_head, find_published, published_rooms, set_published
+from homeserver.storage.memberships import find_membership, member_counts
+from homeserver.storage.rooms import (
+    PublishedRoom,
+    RoomHead,
+    find_head,
+    find_published,
+    published_rooms,
+    set_published,
+)
 
 MOST_ROOMS: Final = 500
 MOST_ROOM_TYPES: Final = 100
@@ -80,6 +87,11 @@ class RoomDirectory:
             raise InvalidParameter(f"At most {MOST_ROOM_TYPES} room types can be asked for")
         begin = _offset(since)
         return await self._database.read(self._search, term, room_types, min(limit or MOST_ROOMS, MOST_ROOMS), begin)
+
+    def summary(self, tx: Transaction, head: RoomHead) -> Mapping[str, Any]:  # Any: JSON
+        """How the directory would show a room, whether it does or not."""
+        joined = member_counts(tx, head.room_id).get("join", 0)
+        return self._entry(tx, PublishedRoom(head.room_id, head.version, head.current_root, joined))
 
     def _publish(
         self, tx: Transaction, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool

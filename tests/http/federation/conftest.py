@@ -8,7 +8,9 @@ import pytest
 from homeserver.http.endpoint import Surface
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
+from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
@@ -31,7 +33,9 @@ def served(serve: Serve, serving: Serving) -> Served:
     return serve(
         FederationEventEndpoints(serving.events),
         FederationHistoryEndpoints(serving.events),
+        FederationHierarchyEndpoints(serving.hierarchy),
         FederationJoinEndpoints(serving.joins),
+        FederationKnockEndpoints(serving.knocks),
         FederationLeaveEndpoints(serving.leaves),
         FederationPublicRoomsEndpoints(serving.world.directory),
         FederationQueryEndpoints(serving.queries),

@@ -15,7 +15,9 @@ from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.directory_queries import DirectoryQueries
+from homeserver.services.federation.hierarchy import HierarchyServing
 from homeserver.services.federation.joins import JoinServing
+from homeserver.services.federation.knocks import KnockServing
 from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
@@ -40,7 +42,8 @@ class Serving:
     def __init__(self, folder: Path) -> None:
         self.world = World(fresh_sqlite(folder / "homeserver.db"))
         world = self.world
-        self.access = RoomAccess(world.states, ServerAcls(world.states, world.budget), SERVER)
+        acls = ServerAcls(world.states, world.budget)
+        self.access = RoomAccess(world.states, acls, SERVER)
         self.visibility = ServerVisibility(world.states)
         self.events = EventServing(world.database, self.access, self.visibility, world.states, world.clock, SERVER)
         self.reading = StateReading(world.database)
@@ -53,6 +56,8 @@ class Serving:
         )
         self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
         self.leaves = LeaveServing(self.templates, self.intake)
+        self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
+        self.hierarchy = HierarchyServing(world.database, self.access, acls, world.states, world.directory)
         self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 
     def room(self, visibility: str = "shared", creator: UserID = ALICE, **wishes: Any) -> RoomID:

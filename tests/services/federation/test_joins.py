@@ -15,7 +15,7 @@ from homeserver.core.signing import SigningKey, sign_event, verify_event_signatu
 from homeserver.services.errors import (
     Forbidden,
     IncompatibleRoomVersion,
-    MalformedRequest,
+    InvalidParameter,
     NotFound,
     UnableToAuthoriseJoin,
     UnableToGrantJoin,
@@ -227,16 +227,16 @@ def forged(serving: Serving, room_id: RoomID, key: SigningKey = KEY, **changes: 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"type": "m.room.topic"}, MalformedRequest),
-        ({"content": {"membership": "invite"}}, MalformedRequest),
-        ({"content": {}}, MalformedRequest),
-        ({"state_key": UserID(f"@other:{FAR}")}, MalformedRequest),
-        ({"state_key": None}, MalformedRequest),
-        ({"sender": NED, "state_key": NED}, Forbidden),
-        ({"sender": ALICE, "state_key": ALICE}, Forbidden),
-        ({"prev_events": (("$" + "A" * 43, b""),)}, MalformedRequest),
-        ({"prev_events": ()}, MalformedRequest),
-        ({"auth_events": (("$" + "A" * 43, b""),)}, MalformedRequest),
+        ({"type": "m.room.topic"}, InvalidParameter),
+        ({"content": {"membership": "invite"}}, InvalidParameter),
+        ({"content": {}}, InvalidParameter),
+        ({"state_key": UserID(f"@other:{FAR}")}, InvalidParameter),
+        ({"state_key": None}, InvalidParameter),
+        ({"sender": NED, "state_key": NED}, InvalidParameter),
+        ({"sender": ALICE, "state_key": ALICE}, InvalidParameter),
+        ({"prev_events": (("$" + "A" * 43, b""),)}, InvalidParameter),
+        ({"prev_events": ()}, InvalidParameter),
+        ({"auth_events": (("$" + "A" * 43, b""),)}, InvalidParameter),
     ],
 )
 def test_what_is_no_join_of_the_server_is_refused(serving: Serving, changes: Any, error: type[Exception]) -> None:
@@ -254,9 +254,9 @@ def test_the_path_names_the_room_and_the_event(serving: Serving) -> None:
     room_id, other = serving.room(), serving.room()
     event_id, pdu = forged(serving, room_id)
 
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(InvalidParameter):
         send(serving, other, event_id, pdu)
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(InvalidParameter):
         send(serving, room_id, EventID("$" + "A" * 43), pdu)
     assert serving.member(room_id, FAY) is None
 
@@ -264,11 +264,11 @@ def test_the_path_names_the_room_and_the_event(serving: Serving) -> None:
 def test_a_join_that_is_signed_by_another_key_or_changed_is_refused(serving: Serving) -> None:
     room_id = serving.room()
     event_id, pdu = forged(serving, room_id, SigningKey("test", b"\x09" * 32))
-    with pytest.raises(Forbidden):
+    with pytest.raises(InvalidParameter):
         send(serving, room_id, event_id, pdu)
 
     event_id, pdu = forged(serving, room_id)
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(InvalidParameter):
         send(serving, room_id, event_id, {**pdu, "content": {"membership": "join", "displayname": "not hashed"}})
 
     assert serving.member(room_id, FAY) is None

@@ -9,7 +9,7 @@ import pytest
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
-from homeserver.services.errors import Forbidden, MalformedRequest, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from tests.services.federation.others import FAR, FAY, NED, invite, join_remotely
 from tests.services.federation.serving import Serving, finished, read
 from tests.services.world import ALICE, now
@@ -77,7 +77,7 @@ def test_a_join_is_no_leave(serving: Serving) -> None:
     room_id = serving.room()
     encoded = finished(read(now(serving.joins.make(FAR, room_id, FAY, ["12"]))), FAY, "join")
 
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(InvalidParameter):
         now(serving.leaves.send(FAR, room_id, encoded.event.event_id, encoded.event.pdu))
 
     assert serving.member(room_id, FAY) is None
@@ -88,7 +88,7 @@ def test_the_path_names_the_event(serving: Serving) -> None:
     join_remotely(serving.world, FAY, room_id)
     encoded = finished(make(serving, room_id), FAY, "leave")
 
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(InvalidParameter):
         now(serving.leaves.send(FAR, room_id, EventID("$" + "A" * 43), encoded.event.pdu))
 
     assert serving.member(room_id, FAY) == "join"
