@@ -57,6 +57,7 @@ from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.invites import FederationInviteEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.knocks import FederationKnockEndpoints
@@ -141,6 +142,7 @@ from homeserver.services.federation.destinations import Destinations, RetryPolic
 from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.hierarchy import HierarchyServing
 from homeserver.services.federation.inbound_transactions import InboundTransactions
+from homeserver.services.federation.invites import InviteServing
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.key_document import OwnKeyDocument
 from homeserver.services.federation.key_notary import KeyNotary
@@ -166,7 +168,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
-from homeserver.services.rooms.remote_invites import RemoteInviting
+from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
@@ -286,6 +288,7 @@ def assemble(made: Mechanics) -> Assembled:
     outside = OutsideMemberships(news, clock)
     remote_leaves = RemoteLeaves(database, federation_client, creation, outside, clock)
     anywhere = RemoteMembership(database, membership, aliases, remote_joins, remote_leaves, server_name)
+    remote_invites = RemoteInvites(database, receipt, outside, server_name, made.own_keys)
     inviting = RemoteInviting(database, federation_client, creation, receipt, intake, membership, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
@@ -355,6 +358,7 @@ def assemble(made: Mechanics) -> Assembled:
     join_serving = JoinServing(database, templates, membership_intake, states, state_reading, server_name)
     leave_serving = LeaveServing(templates, membership_intake)
     knock_serving = KnockServing(database, templates, membership_intake, states)
+    invite_serving = InviteServing(database, acls, remote_invites)
     hierarchy_serving = HierarchyServing(database, room_access, acls, states, directory)
 
     # Administration
@@ -382,6 +386,7 @@ def assemble(made: Mechanics) -> Assembled:
             FederationEventEndpoints(event_serving),
             FederationHistoryEndpoints(event_serving),
             FederationHierarchyEndpoints(hierarchy_serving),
+            FederationInviteEndpoints(invite_serving),
             FederationJoinEndpoints(join_serving),
             FederationKeyEndpoints(own_document, notary),
             FederationKnockEndpoints(knock_serving),

@@ -39,6 +39,7 @@ from homeserver.http.federation.devices import FederationDeviceEndpoints
 from homeserver.http.federation.events import FederationEventEndpoints
 from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
 from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.invites import FederationInviteEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.knocks import FederationKnockEndpoints
@@ -84,6 +85,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationEventEndpoints,
     FederationHistoryEndpoints,
     FederationHierarchyEndpoints,
+    FederationInviteEndpoints,
     FederationJoinEndpoints,
     FederationKeyEndpoints,
     FederationKnockEndpoints,

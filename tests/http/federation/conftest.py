@@ -7,8 +7,9 @@ import pytest
 
 from homeserver.http.endpoint import Surface
 from homeserver.http.federation.events import FederationEventEndpoints
-from homeserver.http.federation.history import FederationHistoryEndpoints
 from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
+from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.invites import FederationInviteEndpoints
 from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
@@ -34,6 +35,7 @@ def served(serve: Serve, serving: Serving) -> Served:
         FederationEventEndpoints(serving.events),
         FederationHistoryEndpoints(serving.events),
         FederationHierarchyEndpoints(serving.hierarchy),
+        FederationInviteEndpoints(serving.invites),
         FederationJoinEndpoints(serving.joins),
         FederationKnockEndpoints(serving.knocks),
         FederationLeaveEndpoints(serving.leaves),

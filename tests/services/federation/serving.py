@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from homeserver.core.event import EncodedEvent
-from homeserver.core.event_building import build_event
+from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.membership_templates import MembershipWish, template_for
@@ -16,6 +16,7 @@ from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.hierarchy import HierarchyServing
+from homeserver.services.federation.invites import InviteServing
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.knocks import KnockServing
 from homeserver.services.federation.leaves import LeaveServing
@@ -26,11 +27,12 @@ from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.rooms.creation import InitialState
+from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.room_servers import give_servers
 from tests.databases import fresh_sqlite
-from tests.services.federation.others import FAR, KEY, NEAR
+from tests.services.federation.others import FAR, FAY, KEY, NEAR
 from tests.services.world import ALICE, SERVER, World, call_now, now
 
 # Any: JSON, throughout.
@@ -58,6 +60,8 @@ class Serving:
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.states, world.directory)
+        invites = RemoteInvites(world.database, self.receipt, world.outside, SERVER, world.key)
+        self.invites = InviteServing(world.database, acls, invites)
         self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 
     def room(self, visibility: str = "shared", creator: UserID = ALICE, **wishes: Any) -> RoomID:
@@ -108,6 +112,39 @@ def finished(answer: Any, user_id: UserID, membership: str, said: Any = None, ev
     server = server_name_of_user(user_id)
     assigned = None if version.event_ids_are_hashes else EventID(f"{event_id}:{server}")
     return build_event(template, version, server, KEY, assigned)
+
+
+def invite_to(user_id: UserID, version: str = "11", inviter: UserID = FAY, **changes: Any) -> tuple[EncodedEvent, Any]:
+    """An invite to a room of another server, and what that one shows of the room."""
+    rules, server = room_version(version), server_name_of_user(inviter)
+    is_old = not rules.event_ids_are_hashes
+    create = EventTemplate(
+        room_id=None if rules.room_id_is_create_hash else RoomID(f"!room:{server}"),
+        type="m.room.create",
+        sender=inviter,
+        content={"room_version": version},
+        state_key="",
+        prev_events=(),
+        auth_events=(),
+        depth=1,
+        origin_server_ts=1,
+    )
+    created = build_event(create, rules, server, KEY, EventID(f"$create:{server}") if is_old else None)
+    fields: dict[str, Any] = {
+        "room_id": created.event.room_id,
+        "type": "m.room.member",
+        "sender": inviter,
+        "content": {"membership": "invite"},
+        "state_key": user_id,
+        "prev_events": ((created.event.event_id, bytes(32)),),
+        "auth_events": (),
+        "depth": 2,
+        "origin_server_ts": 2,
+        **changes,
+    }
+    template = EventTemplate(**fields)
+    invite = build_event(template, rules, server, KEY, EventID(f"$invite:{server}") if is_old else None)
+    return invite, [dict(created.event.pdu)]
 
 
 def read(answer: object) -> Any:
