@@ -65,6 +65,7 @@ from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.third_party_invites import FederationThirdPartyInviteEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -170,6 +171,7 @@ from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
@@ -287,7 +289,8 @@ def assemble(made: Mechanics) -> Assembled:
     remote_joins = RemoteJoins(federation_client, creation, receipt, intake, clock)
     outside = OutsideMemberships(news, clock)
     remote_leaves = RemoteLeaves(database, federation_client, creation, outside, clock)
-    anywhere = RemoteMembership(database, membership, aliases, remote_joins, remote_leaves, server_name)
+    remote_knocks = RemoteKnocks(database, federation_client, creation, outside, clock)
+    anywhere = RemoteMembership(database, membership, aliases, remote_joins, remote_leaves, remote_knocks, server_name)
     remote_invites = RemoteInvites(database, receipt, outside, server_name, made.own_keys)
     inviting = RemoteInviting(database, federation_client, creation, receipt, intake, membership, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
@@ -394,6 +397,7 @@ def assemble(made: Mechanics) -> Assembled:
             FederationPublicRoomsEndpoints(directory),
             FederationQueryEndpoints(DirectoryQueries(aliases, profiles, server_name)),
             FederationStateEndpoints(state_serving),
+            FederationThirdPartyInviteEndpoints(inviting),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),

@@ -47,6 +47,7 @@ from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.third_party_invites import FederationThirdPartyInviteEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -93,6 +94,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationPublicRoomsEndpoints,
     FederationQueryEndpoints,
     FederationStateEndpoints,
+    FederationThirdPartyInviteEndpoints,
     FederationVersionEndpoints,
     TransactionEndpoints,
     # this server's own

@@ -116,6 +116,15 @@ class RemoteServers:
             case "send_leave", [room_id, _]:
                 self._take(self._room(server, RoomID(room_id)), content)
                 return {}
+            case "make_knock", [room_id, user_id]:
+                return self._template(self._room(server, RoomID(room_id)), UserID(user_id), "knock")
+            case "send_knock", [room_id, _]:
+                scene = self._room(server, RoomID(room_id))
+                self._take(scene, content)
+                return {"knock_room_state": [scene.create.pdu, scene.join_rules.pdu]}
+            case "exchange_third_party_invite", [room_id]:
+                self._exchange(self._room(server, RoomID(room_id)), content)
+                return {}
             case "invite", [_, _]:
                 self.invited.append(content)
                 version = ROOM_VERSIONS[content["room_version"]]
@@ -165,6 +174,16 @@ class RemoteServers:
             [event_id, {"sha256": encode_base64(reference_hash(events[event_id].pdu, scene.version))}]
             for event_id in event_ids
         ]
+
+    @staticmethod
+    def _exchange(scene: Scene, content: dict[str, Any]) -> None:
+        """Let a third-party invite become that of a user."""
+        invite = scene.send(
+            content["sender"], "m.room.member", content["content"], content["state_key"], after=[scene.last]
+        )
+        if scene.is_rejected(invite):
+            raise Refusal(403, "M_FORBIDDEN")
+        scene.last = invite
 
     def _send_join(self, server: ServerName, scene: Scene, content: dict[str, Any]) -> dict[str, Any]:
         if scene.create.room_id in self.authorisers:

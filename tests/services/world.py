@@ -37,6 +37,7 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
+from homeserver.services.e2ee.remote_users import RemoteUsers
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.creation import EventCreation
@@ -61,6 +62,7 @@ from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
@@ -146,8 +148,9 @@ class World:
         self.remote_joins = RemoteJoins(client, creation, self.receipt, self.intake, self.clock, most_events=1_000)
         self.outside = OutsideMemberships(self.news, self.clock)
         leaves = RemoteLeaves(self.database, client, creation, self.outside, self.clock)
+        knocks = RemoteKnocks(self.database, client, creation, self.outside, self.clock)
         self.anywhere = RemoteMembership(
-            self.database, self.membership, self.aliases, self.remote_joins, leaves, SERVER
+            self.database, self.membership, self.aliases, self.remote_joins, leaves, knocks, SERVER
         )
         self.remote_invites = RemoteInvites(self.database, self.receipt, self.outside, SERVER, self.key)
         self.inviting = RemoteInviting(
@@ -157,7 +160,10 @@ class World:
 
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)
-        elsewhere = RemoteUserKeys(RemoteDeviceKeys(self.federation_client, self.clock))
+        client = self.federation_client
+        self.remote_users = RemoteUsers(self.database, self.device_lists, client, self.clock, SERVER)
+        asking = RemoteDeviceKeys(client, self.clock)
+        elsewhere = RemoteUserKeys(self.database, asking, self.remote_users, SERVER)
         self.device_keys = DeviceKeys(self.database, self.device_lists, elsewhere, self.news, self.clock, SERVER)
         self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
         self.key_backups = KeyBackups(self.database)

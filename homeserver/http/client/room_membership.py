@@ -42,7 +42,7 @@ class TargetBody(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class RoomMembershipEndpoints:
-    """Joining, inviting, leaving, kicking, banning."""
+    """Joining, knocking, inviting, leaving, kicking, banning."""
 
     membership: RoomMembership
     anywhere: RemoteMembership
@@ -92,6 +92,24 @@ class RoomMembershipEndpoints:
         body, query = request.body, request.query
         room_id = await self.anywhere.join(
             request.requester.user_id, room, body.reason, body.third_party_signed, via=(*query.via, *query.server_name)
+        )
+        return Reply({"room_id": room_id})
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/knock/{roomIdOrAlias}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.JOIN,
+        spec="client-server-api/#post_matrixclientv3knockroomidoralias",
+        query=JoinQuery,
+        body=ReasonBody,
+        suspended=False,
+    )
+    async def knock(self, request: Request[JoinQuery, ReasonBody]) -> Reply:
+        """Ask to be let into a room."""
+        query, room = request.query, request.path["roomIdOrAlias"]
+        room_id = await self.anywhere.knock(
+            request.requester.user_id, room, request.body.reason, via=(*query.via, *query.server_name)
         )
         return Reply({"room_id": room_id})
 

@@ -14,6 +14,7 @@ from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
+from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership, forget_room, joined_room_ids
@@ -35,6 +36,10 @@ class RoomMembership:
     ) -> RoomID:
         """Join the room of this ID or alias; joining again changes nothing. Raises NotFound, AuthRejected."""
         return await self._database.write(self._join, user_id, room, reason, third_party_signed)
+
+    async def knock(self, user_id: UserID, room_id: RoomID, reason: str | None) -> RoomID:
+        """Ask to be let into a room; knocking again changes nothing. Raises NotFound, AuthRejected."""
+        return await self._database.write(self._knock, user_id, room_id, reason)
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Invite a user."""
@@ -72,13 +77,28 @@ class RoomMembership:
         current = _member(write, user_id)
         if current is not None and current.content.get("membership") == "join":
             return room_id
+        if signed is not None and (current is None or current.content.get("membership") != "invite"):
+            self._redeem(write, user_id, signed)
+            current = _member(write, user_id)
         content: dict[str, Any] = {"membership": "join", **member_profile(tx, user_id)}
-        if signed is not None:
-            content["third_party_invite"] = {"signed": signed}
         authoriser = find_authoriser(write, user_id, current, self._server_name)
         if authoriser is not None:
             content["join_authorised_via_users_server"] = authoriser
         self._add(write, user_id, user_id, content, reason)
+        return room_id
+
+    def _redeem(self, write: RoomWrite, user_id: UserID, signed: Mapping[str, Any]) -> None:
+        """Turn the invite of an address into one of the user, in the name of whoever sent it."""
+        invite = redeemed(signed.get("sender"), user_id, signed)
+        key = ("m.room.third_party_invite", invite.token)
+        content = invite.content(write.state((key,)).get(key))
+        self._creation.add(write, Draft("m.room.member", invite.sender, content, state_key=user_id), notifies=False)
+
+    def _knock(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> RoomID:
+        write = self._open(tx, room_id)
+        current = _member(write, user_id)
+        if current is None or current.content.get("membership") != "knock":
+            self._add(write, user_id, user_id, {"membership": "knock", **member_profile(tx, user_id)}, reason)
         return room_id
 
     def _invite(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:

@@ -15,6 +15,7 @@ from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer, sign_event
+from homeserver.core.state_map import StateKey
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RemoteFailed
@@ -26,11 +27,11 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, OutsideMemberships, stripped_of
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.several_servers import failure_of
+from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
-from homeserver.storage.memberships import find_membership
-from homeserver.storage.remote_memberships import find_remote_membership
+from homeserver.storage.remote_memberships import RemoteMembership, find_remote_membership
 from homeserver.storage.room_servers import is_server_in_room
 
 # JSON of other servers is `Any` in this file.
@@ -72,7 +73,7 @@ class RemoteInvites:
         if not isinstance(checked, Received) or checked.form is not Form.FULL:
             raise InvalidParameter("The invite is damaged, or not rightly signed")
         event = checked.encoded.event
-        target = self._target(event, "invite")
+        target = self._target(event)
         if (event.room_id, event.event_id) != (room_id, event_id) or server_name_of_user(event.sender) != origin:
             raise InvalidParameter("This is not the invite, or not the inviting server")
         if version.room_id_is_create_hash:
@@ -81,24 +82,32 @@ class RemoteInvites:
         await self._database.write(self._receive, signed, target, origin, stripped_of(room_state))
         return dict(signed.event.pdu)
 
-    async def rescind(self, received: Received) -> bool:
-        """Take note that a user of this server was removed from a room, or banned from it, that it is not in.
+    async def hear(self, room_id: RoomID, pdu: Mapping[str, Any]) -> bool:
+        """Look whether an event takes back the invite of a user here to a room that this server is not in.
 
-        Only the server that invited the user, or let the knock in, is believed. False when it changes nothing.
+        Removals and bans do, and refusals of knocks. Only the server that invited the user, or let the knock in, is
+        believed. False when it changes nothing.
         """
-        event = received.encoded.event
-        try:
-            target = self._target(event, "leave", "ban")
-        except InvalidParameter:
+        target = pdu.get("state_key")
+        if pdu.get("type") != "m.room.member" or not isinstance(target, str) or pdu.get("sender") == target:
             return False
-        if received.form is not Form.FULL or event.sender == target:
+        if server_name_of(UserID(target)) != self._server_name:
             return False
-        return await self._database.write(self._rescind, received.encoded, target)
+        known = await self._database.read(self._find_ended, room_id, UserID(target))
+        if known is None:
+            return False
+        [checked] = await self._receipt.check([pdu], known.encoded.event.version)
+        if not isinstance(checked, Received) or checked.form is not Form.FULL:
+            return False
+        event = checked.encoded.event
+        if event.content.get("membership") not in ("leave", "ban") or event.room_id != room_id:
+            return False
+        return await self._database.write(self._rescind, checked.encoded, UserID(target))
 
-    def _target(self, event: Event, *memberships: str) -> UserID:
+    def _target(self, event: Event) -> UserID:
         key = event.state_key
-        if event.type != "m.room.member" or event.content.get("membership") not in memberships or key is None:
-            raise InvalidParameter(f"This is no m.room.member event of {' or '.join(memberships)}")
+        if event.type != "m.room.member" or event.content.get("membership") != "invite" or key is None:
+            raise InvalidParameter("This is no invite")
         if server_name_of(UserID(key)) != self._server_name:
             raise InvalidParameter("The user is not of this server")
         return UserID(key)
@@ -132,17 +141,18 @@ class RemoteInvites:
             self._outside.put(tx, signed, origin, stripped_state)
 
     def _rescind(self, tx: Transaction, encoded: EncodedEvent, target: UserID) -> bool:
-        event = encoded.event
-        membership = find_membership(tx, event.room_id, target)
-        known = find_remote_membership(tx, event.room_id, target)
-        if membership is None or known is None or membership.membership not in ("invite", "knock"):
-            return False
-        if is_server_in_room(tx, event.room_id, self._server_name):
-            return False
-        if server_name_of_user(event.sender) != known.told_by or event.version != known.encoded.event.version:
+        known = self._find_ended(tx, encoded.event.room_id, target)
+        if known is None or server_name_of_user(encoded.event.sender) != known.told_by:
             return False
         self._outside.put(tx, encoded, known.told_by, ())
         return True
+
+    def _find_ended(self, tx: Transaction, room_id: RoomID, target: UserID) -> RemoteMembership | None:
+        """What there is to end: an invite or a knock that is known from outside the room alone."""
+        known = find_remote_membership(tx, room_id, target)
+        if known is None or known.encoded.event.content.get("membership") not in ("invite", "knock"):
+            return None
+        return None if is_server_in_room(tx, room_id, self._server_name) else known
 
 
 class RemoteInviting:
@@ -204,6 +214,30 @@ class RemoteInviting:
         if outcomes[event.event_id] is not Outcome.ACCEPTED:
             raise Forbidden("The room has changed meanwhile, and does not allow the invite any more")
 
+    async def exchange(self, origin: ServerName, room_id: RoomID, event: Mapping[str, Any]) -> None:
+        """Invite a user of `origin` whose address a user of this server invited, as `origin` shows it to be.
+
+        Raises InvalidParameter, Forbidden, AuthRejected, RemoteFailed.
+        """
+        content, target = event.get("content"), event.get("state_key")
+        invite = content.get("third_party_invite") if isinstance(content, dict) else None
+        if event.get("type") != "m.room.member" or event.get("room_id") != room_id or not isinstance(invite, dict):
+            raise InvalidParameter("This is no third-party invite into the room")
+        if not isinstance(target, str) or server_name_of(UserID(target)) != origin:
+            raise InvalidParameter("The invited user is not of your server")
+        made = redeemed(event.get("sender"), UserID(target), invite.get("signed"))
+        if server_name_of_user(made.sender) != self._server_name:
+            raise InvalidParameter("The inviting user is not of this server")
+        key = ("m.room.third_party_invite", made.token)
+        issued = await self._database.read(self._find_state, room_id, key)
+        if issued is None:
+            raise Forbidden("The room has no such invite")
+        await self.invite_elsewhere(made.sender, room_id, made.target, made.content(issued))
+
+    def _find_state(self, tx: Transaction, room_id: RoomID, key: StateKey) -> Event | None:
+        write = self._creation.writer.open(tx, room_id)
+        return None if write is None else write.state((key,)).get(key)
+
     def _build(
         self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
     ) -> tuple[EncodedEvent, list[Event]]:
@@ -212,7 +246,8 @@ class RemoteInviting:
         keys = (("m.room.member", sender), ("m.room.member", target))
         state = {} if write is None else write.state(keys)
         memberships = [None if key not in state else state[key].content.get("membership") for key in keys]
-        if write is None or memberships[0] != "join":
+        # What the address was invited by is there still when the inviter is not.
+        if write is None or (memberships[0] != "join" and "third_party_invite" not in content):
             raise Forbidden(NOT_IN_ROOM)
         if memberships[1] == "join":
             raise Forbidden(f"{target} is already in the room")

@@ -23,6 +23,8 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import GivenState, Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.rooms.several_servers import first_answer
+from homeserver.services.rooms.third_party_invites import redeemed
 
 # JSON of other servers is `Any` in this file.
 
@@ -110,6 +112,22 @@ class RemoteJoins:
         taken = await self._intake.take_at_gap(room_id, version, join, GivenState(state, server), begins_anew=True)
         if taken[join.encoded.event.event_id] is not Outcome.ACCEPTED:
             raise RemoteNonsense(f"{server} let the user in, against the state that it gives")
+
+    async def redeem(self, room_id: RoomID, user_id: UserID, signed: Mapping[str, Any]) -> None:
+        """Have the invite of an address turned into one of the user, by the server of whoever sent it."""
+        invite = redeemed(signed.get("sender"), user_id, signed)
+        event = {
+            "type": "m.room.member",
+            "room_id": room_id,
+            "sender": invite.sender,
+            "state_key": user_id,
+            "content": invite.content(),
+        }
+
+        async def exchange(server: ServerName) -> None:
+            await self._client.exchange_third_party_invite(server, room_id, event, ignores_backoff=True)
+
+        await first_answer([server_name_of_user(invite.sender)], exchange)
 
     async def _joined(self, made: EncodedEvent, rest: Mapping[str, Any], version: RoomVersion) -> Received:
         """The join as it goes into the room: with the signature of the server that vouches for it, if one does."""

@@ -13,9 +13,11 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
 from homeserver.runtime.locks import KeyedLocks
+from homeserver.services.errors import Forbidden
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.several_servers import candidates, first_answer
 from homeserver.storage.database import Database, Transaction
@@ -38,6 +40,10 @@ class _Standing:
     current: Event | None  # the user's membership
     profile: Mapping[str, Any]  # Any: JSON
 
+    def said(self, reason: str | None) -> dict[str, Any]:
+        """What an event of the user's says besides the membership."""
+        return dict(self.profile) if reason is None else {**self.profile, "reason": reason}
+
 
 class RemoteMembership:
     """Brings local users into rooms, and out of them."""
@@ -49,6 +55,7 @@ class RemoteMembership:
         aliases: RoomAliases,
         joins: RemoteJoins,
         leaves: RemoteLeaves,
+        knocks: RemoteKnocks,
         server_name: ServerName,
     ) -> None:
         self._database = database
@@ -56,6 +63,7 @@ class RemoteMembership:
         self._aliases = aliases
         self._joins = joins
         self._leaves = leaves
+        self._knocks = knocks
         self._server_name = server_name
         self._locks: KeyedLocks[RoomID] = KeyedLocks()
 
@@ -78,17 +86,37 @@ class RemoteMembership:
             standing = await self._database.read(self._standing, user_id, room_id)
             if standing.is_here:
                 return await self._membership.join(user_id, room_id, reason, third_party_signed)
-            content = dict(standing.profile)
-            if reason is not None:
-                content["reason"] = reason
+            content = standing.said(reason)
             if third_party_signed is not None:
-                content["third_party_invite"] = {"signed": third_party_signed}
+                await self._joins.redeem(room_id, user_id, third_party_signed)
 
             async def join_through(server: ServerName) -> None:
                 await self._joins.join_through(server, room_id, user_id, content, standing.version)
 
             others = candidates(self._server_name, standing.inviting, via, told, standing.servers)
             await first_answer(others, join_through)
+        return room_id
+
+    async def knock(self, user_id: UserID, room: str, reason: str | None, *, via: Sequence[str] = ()) -> RoomID:
+        """Ask to be let into the room of this ID or alias; knocking again changes nothing.
+
+        Raises as `join` does.
+        """
+        room_id, told = await self._room_of(room)
+        async with self._locks(room_id):
+            standing = await self._database.read(self._standing, user_id, room_id)
+            if standing.is_here:
+                return await self._membership.knock(user_id, room_id, reason)
+            current = None if standing.current is None else standing.current.content.get("membership")
+            if current == "knock":
+                return room_id
+            if current == "invite":
+                raise Forbidden("You are invited already: you need not knock")
+
+            async def knock_through(server: ServerName) -> None:
+                await self._knocks.knock_through(server, room_id, user_id, standing.said(reason), standing.version)
+
+            await first_answer(candidates(self._server_name, via, told, standing.servers), knock_through)
         return room_id
 
     async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:

@@ -5,16 +5,13 @@ from typing import Any
 
 import pytest
 
-from homeserver.core.canonical_json import encode_for
-from homeserver.core.event import EncodedEvent, Event
+from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import sign_event, verify_event_signature
 from homeserver.outbound.errors import Unreachable
 from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, NotFound, RemoteFailed, ServiceError
-from homeserver.services.events.receipt import Received
 from homeserver.storage.accounts import Account, AccountKind, insert_account
-from homeserver.storage.events import Form
 from homeserver.storage.memberships import find_membership
 from tests.fakes.remote_servers import Refusal, Tamper
 from tests.forked_rooms import ALICE, BOB, CAROL, KEYS, LIAR, MALLORY, ONE, TWO
@@ -53,10 +50,6 @@ def receive(world: World, scene: Scene, invite: Event, origin: ServerName = ONE,
 def membership(world: World, room_id: RoomID, user_id: UserID = OUR_ALICE) -> str | None:
     found = world.sync_database.read(find_membership, room_id, user_id)
     return None if found is None else found.membership
-
-
-def received(event: Event) -> Received:
-    return Received(EncodedEvent(event, encode_for(event.version, event.pdu)), Form.FULL)
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)
@@ -156,11 +149,13 @@ def test_an_invite_is_taken_back_by_the_server_that_sent_it_and_by_no_other(peop
     by_mallory = scene.member(OUR_ALICE, "leave", sender=MALLORY, after=[invite])
     by_alice = scene.member(OUR_ALICE, "leave", sender=ALICE, after=[invite])
 
-    assert not now(people.remote_invites.rescind(received(by_mallory)))
-    assert not now(people.remote_invites.rescind(received(invite)))
+    damaged = {**by_alice.pdu, "content": {"membership": "leave", "reason": "x"}}
+    for pdu in (by_mallory.pdu, invite.pdu, damaged, {**by_alice.pdu, "signatures": {}}, {}):
+        assert not now(people.remote_invites.hear(invite.room_id, pdu))
+    assert not now(people.remote_invites.hear(RoomID("!other:one.example"), by_alice.pdu))
     assert membership(people, invite.room_id) == "invite"
-    assert now(people.remote_invites.rescind(received(by_alice)))
-    assert not now(people.remote_invites.rescind(received(by_alice)))
+    assert now(people.remote_invites.hear(invite.room_id, by_alice.pdu))
+    assert not now(people.remote_invites.hear(invite.room_id, by_alice.pdu))
 
     rooms = sync(people, OUR_ALICE, since)["rooms"]
     assert rooms.keys() == {"leave"}

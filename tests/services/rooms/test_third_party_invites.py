@@ -1,0 +1,155 @@
+"""Invites of addresses that have found their users: here, elsewhere, and for other servers."""
+
+from typing import Any, Final
+
+import pytest
+
+from homeserver.core.errors import AuthRejected
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.signing import SigningKey, sign_json
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.rooms.third_party_invites import redeemed
+from homeserver.storage.memberships import find_membership
+from tests.forked_rooms import ALICE, BOB, ONE, TWO
+from tests.scenes import Scene
+from tests.services.world import ALICE as OUR_ALICE
+from tests.services.world import BOB as OUR_BOB
+from tests.services.world import CAROL as OUR_CAROL
+from tests.services.world import World, now
+
+KEY: Final = SigningKey("0", bytes([9] * 32))
+TOKEN: Final = "token"
+ISSUED: Final = {
+    "display_name": "b...",
+    "key_validity_url": "https://id.example",
+    "public_key": KEY.verify_key.to_base64(),
+}
+
+
+def signed(sender: UserID, target: UserID, key: SigningKey = KEY) -> dict[str, Any]:
+    return sign_json({"mxid": target, "sender": sender, "token": TOKEN}, "id.example", key)
+
+
+def membership(world: World, room_id: RoomID, user_id: UserID) -> str | None:
+    found = world.sync_database.read(find_membership, room_id, user_id)
+    return None if found is None else found.membership
+
+
+def room_with_invite(world: World) -> RoomID:
+    """A room of Alice's, who has invited an address to it."""
+    room_id = world.create_room(OUR_ALICE)
+    now(world.sending.set_state(OUR_ALICE, room_id, "m.room.third_party_invite", TOKEN, ISSUED))
+    return room_id
+
+
+def test_the_user_of_an_invited_address_joins_a_room_here(world: World) -> None:
+    room_id = room_with_invite(world)
+
+    now(world.anywhere.join(OUR_BOB, room_id, None, signed(OUR_ALICE, OUR_BOB)))
+
+    join, invite = world.history(OUR_BOB, room_id)[:2]
+    assert join["content"] == {"membership": "join"}
+    assert (invite["sender"], invite["content"]["membership"]) == (OUR_ALICE, "invite")
+    assert invite["content"]["third_party_invite"]["display_name"] == "b..."
+    assert membership(world, room_id, OUR_BOB) == "join"
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (signed(OUR_ALICE, OUR_BOB, SigningKey("0", bytes([8] * 32))), AuthRejected),
+        (signed(OUR_CAROL, OUR_BOB), AuthRejected),
+        ({**signed(OUR_ALICE, OUR_BOB), "token": "other"}, AuthRejected),
+        (signed(OUR_ALICE, OUR_CAROL), InvalidParameter),
+        ({**signed(OUR_ALICE, OUR_BOB), "signatures": 1}, InvalidParameter),
+        ({**signed(OUR_ALICE, OUR_BOB), "token": None}, InvalidParameter),
+        ({**signed(OUR_ALICE, OUR_BOB), "sender": "alice"}, InvalidParameter),
+        ({}, InvalidParameter),
+    ],
+)
+def test_what_is_no_invite_of_the_user_lets_nobody_in(
+    world: World, bad: dict[str, Any], error: type[Exception]
+) -> None:
+    room_id = room_with_invite(world)
+
+    with pytest.raises(error):
+        now(world.anywhere.join(OUR_BOB, room_id, None, bad))
+
+    assert membership(world, room_id, OUR_BOB) is None
+
+
+def test_what_is_brought_may_be_anything(world: World) -> None:
+    nothing: tuple[object, ...] = (None, 1, "x", [], {"token": TOKEN})
+    for odd in nothing:
+        with pytest.raises(InvalidParameter):
+            redeemed(OUR_ALICE, OUR_BOB, odd)
+    assert membership(world, RoomID("!r:one.example"), OUR_BOB) is None
+
+
+def invited_scene() -> Scene:
+    scene = Scene(join_rule="invite")
+    scene.last = scene.send(ALICE, "m.room.third_party_invite", ISSUED, TOKEN, after=[scene.last])
+    return scene
+
+
+def test_the_user_of_an_invited_address_joins_a_room_elsewhere(world: World) -> None:
+    room_id = world.others.open(invited_scene(), ONE)
+
+    now(world.anywhere.join(OUR_BOB, room_id, None, signed(ALICE, OUR_BOB), via=[ONE]))
+
+    assert [operation for _, operation in world.others.asked] == [
+        "exchange_third_party_invite",
+        "make_join",
+        "send_join",
+    ]
+    assert membership(world, room_id, OUR_BOB) == "join"
+
+
+def test_an_invite_that_the_other_server_will_not_have_leads_nowhere(world: World) -> None:
+    room_id = world.others.open(invited_scene(), ONE)
+
+    with pytest.raises(Forbidden):
+        now(world.anywhere.join(OUR_BOB, room_id, None, signed(ALICE, OUR_CAROL) | {"mxid": OUR_BOB}, via=[ONE]))
+    with pytest.raises(NotFound):
+        now(world.anywhere.join(OUR_BOB, RoomID("!r:two.example"), None, signed(UserID("@x:away.example"), OUR_BOB)))
+
+    assert membership(world, room_id, OUR_BOB) is None
+
+
+def brought(room_id: RoomID, sender: UserID, target: UserID, **changes: Any) -> dict[str, Any]:
+    content = {"membership": "invite", "third_party_invite": {"display_name": "x", "signed": signed(sender, target)}}
+    event = {"type": "m.room.member", "room_id": room_id, "sender": sender, "state_key": target, "content": content}
+    return {**event, **changes}
+
+
+def test_a_user_of_another_server_whose_address_was_invited_is_invited(world: World) -> None:
+    room_id = room_with_invite(world)
+
+    now(world.inviting.exchange(TWO, room_id, brought(room_id, OUR_ALICE, BOB)))
+
+    [invited] = world.others.invited
+    assert invited["event"]["content"]["third_party_invite"]["display_name"] == "b..."
+    assert membership(world, room_id, BOB) == "invite"
+
+
+def test_only_the_invites_of_the_asking_servers_users_are_exchanged(world: World) -> None:
+    room_id = room_with_invite(world)
+    good = brought(room_id, OUR_ALICE, BOB)
+    for origin, event, error in (
+        (ONE, good, InvalidParameter),
+        (TWO, {**good, "type": "m.room.power_levels"}, InvalidParameter),
+        (TWO, {**good, "room_id": "!other:one.example"}, InvalidParameter),
+        (TWO, {**good, "state_key": None}, InvalidParameter),
+        (TWO, {**good, "content": {"membership": "join"}}, InvalidParameter),
+        (TWO, {**good, "sender": BOB}, InvalidParameter),
+        (TWO, {}, InvalidParameter),
+        (TWO, brought(room_id, OUR_CAROL, BOB), AuthRejected),
+    ):
+        with pytest.raises(error):
+            now(world.inviting.exchange(origin, room_id, event))
+    nowhere = RoomID("!other:one.example")
+    with pytest.raises(Forbidden):
+        now(world.inviting.exchange(TWO, nowhere, brought(nowhere, OUR_ALICE, BOB)))
+
+    assert world.others.invited == []
+    assert membership(world, room_id, BOB) is None
