@@ -120,6 +120,7 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
+from homeserver.services.e2ee.remote_users import RemoteUsers
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.collection import StateCollection
@@ -237,6 +238,7 @@ class Assembled:
     federation_client: FederationClient
     destinations: Destinations
     sender: FederationSender
+    remote_users: RemoteUsers
 
 
 def assemble(made: Mechanics) -> Assembled:
@@ -272,7 +274,9 @@ def assemble(made: Mechanics) -> Assembled:
 
     # Encryption, as far as a server sees it
     device_lists = DeviceLists(database, news, clock)
-    elsewhere = RemoteUserKeys(RemoteDeviceKeys(federation_client, clock))
+    remote_users = RemoteUsers(database, device_lists, federation_client, clock, server_name)
+    asking = RemoteDeviceKeys(federation_client, clock)
+    elsewhere = RemoteUserKeys(database, asking, remote_users, server_name)
     device_keys = DeviceKeys(database, device_lists, elsewhere, news, clock, server_name)
     cross_signing = CrossSigning(database, device_lists, news)
     to_device = ToDevice(database, news, clock, server_name)
@@ -444,6 +448,7 @@ def assemble(made: Mechanics) -> Assembled:
         federation_client,
         destinations,
         sender,
+        remote_users,
     )
 
 
@@ -488,6 +493,7 @@ class Columba:
         self._listen_to_owner(traffic, assembled)
         if self._settings.federation.enabled:
             assembled.sender.start(self._loops)
+            assembled.remote_users.start(self._loops)
             self._loops.start("failing servers", assembled.destinations.flush, DESTINATIONS_EVERY_S)
         self._loops.start("acknowledged messages", assembled.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         self._loops.run_once("departures of closed accounts", assembled.deactivation.resume)

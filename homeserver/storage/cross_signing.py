@@ -153,6 +153,17 @@ def store_key_signatures(
     tx.insert_many(STORE_OWN_SIGNATURE, rows)
 
 
+FORGET_OWN_ON = "DELETE FROM key_signatures WHERE user_id = :user_id AND key_id = :key_id"
+
+
+def replace_key_signatures(
+    tx: Transaction, user_id: UserID, key_id: str, signatures: Sequence[VerifiedSignature]
+) -> None:
+    """Put these signatures of a user in place of all that the user has on a key of theirs."""
+    tx.run(FORGET_OWN_ON, user_id=user_id, key_id=key_id)
+    store_key_signatures(tx, user_id, key_id, signatures)
+
+
 STORE_USER_SIGNATURE = """
     INSERT INTO user_signatures (signer_id, user_id, key_id, signing_key_id, signature, log_position)
     VALUES (:signer_id, :user_id, :key_id, :signing_key_id, :signature, :log_position)
@@ -197,7 +208,6 @@ def users_signed_by(tx: Transaction, signer_id: UserID, *, after: int, upto: int
     return {UserID(row[0]) for row in tx.all(USERS_SIGNED, signer_id=signer_id, after=after, upto=upto)}
 
 
-FORGET_OWN_ON = "DELETE FROM key_signatures WHERE user_id = :user_id AND key_id = :key_id"
 FORGET_OTHERS_ON = "DELETE FROM user_signatures WHERE user_id = :user_id AND key_id = :key_id"
 
 

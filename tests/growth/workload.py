@@ -16,6 +16,7 @@ from homeserver.core.identifiers import (
     UserID,
     parse_room_alias,
 )
+from homeserver.core.remote_keys import RemoteDevice
 from homeserver.core.signing import SigningKey
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.accounts.registration_tokens import TokenLimits
@@ -34,6 +35,7 @@ from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
+from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.fakes.key_source import FakeKeySource, Publisher
 from tests.services.accounts.people import PASSWORD, register, whose
@@ -97,6 +99,9 @@ class Workload:
         database, now_ms, elsewhere = self.world.sync_database, self.world.clock.now_ms(), ServerName("down.example")
         user = UserID(f"@user:{elsewhere}")
         now(self.world.to_device.send(ALICE, PHONE, "org.example", "elsewhere", {user: {"*": {}}}))
+        devices = RemoteDeviceList(user, 1, 0, is_stale=True, marks=0, failures=1, next_attempt_ms=now_ms)
+        database.write(store_list, devices, now_ms=now_ms)
+        database.write(store_remote_devices, user, [RemoteDevice(PHONE, {}, None)])
         database.write(insert_removal_notice, elsewhere, self.room_id, position=1, now_ms=now_ms)
         database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
         database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])

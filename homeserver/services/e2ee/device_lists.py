@@ -54,6 +54,10 @@ class DeviceLists:
         tables = ("device_list_changes", "device_updates")
         tx.at_position(tables, partial(self._note_change_at, user_id=user_id, device_id=last))
 
+    def note_remote_change(self, tx: Transaction, user_id: UserID) -> None:
+        """The devices or keys of another server's user change in this transaction, as far as is known here."""
+        tx.at_position(("device_list_changes",), partial(self._note_remote_change_at, user_id=user_id))
+
     def announce(self, tx: Transaction, user_id: UserID) -> None:
         """Have all servers that share a room with a user look at the user's devices, of which none has changed."""
         devices = [device_id for device_id, keys in device_keys_of_user(tx, user_id).items() if keys]
@@ -69,11 +73,16 @@ class DeviceLists:
 
     def _note_change_at(self, tx: Transaction, position: int, *, user_id: UserID, device_id: str) -> None:
         self._note_update_at(tx, position, user_id=user_id, device_id=device_id)
-        note_device_list_change(tx, user_id, position)
-        audience = local_audience(tx, user_id)
-        tx.after_commit(lambda: self._news.publish(DeviceListWritten(position, user_id), audience))
+        self._tell_at(tx, position, user_id, local_audience(tx, user_id))
         if shares_room_with_others(tx, user_id, server_name_of_user(user_id)):
             tx.after_commit(lambda: self._news.publish(OutgoingWritten(position), ()))
+
+    def _note_remote_change_at(self, tx: Transaction, position: int, *, user_id: UserID) -> None:
+        self._tell_at(tx, position, user_id, local_audience(tx, user_id) - {user_id})
+
+    def _tell_at(self, tx: Transaction, position: int, user_id: UserID, audience: Collection[UserID]) -> None:
+        note_device_list_change(tx, user_id, position)
+        tx.after_commit(lambda: self._news.publish(DeviceListWritten(position, user_id), audience))
 
 
 def changes(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:

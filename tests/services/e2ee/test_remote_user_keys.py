@@ -13,6 +13,7 @@ from homeserver.outbound.gate import OpenGate
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
+from homeserver.services.e2ee.remote_users import RemoteUsers
 from tests.fakes.key_servers import KeyServers
 from tests.services.e2ee.signed_keys import LAPTOP, PHONE, device_keys, identity, one_time_key, publish_device
 from tests.services.world import ALICE, BOB, SERVER, World, now
@@ -30,7 +31,8 @@ def servers() -> KeyServers:
 @pytest.fixture
 def keys(world: World, servers: KeyServers) -> DeviceKeys:
     client = FederationClient(servers, OpenGate(), SERVER, world.key, world.clock)
-    elsewhere = RemoteUserKeys(RemoteDeviceKeys(client, world.clock))
+    remote_users = RemoteUsers(world.database, world.device_lists, client, world.clock, SERVER)
+    elsewhere = RemoteUserKeys(world.database, RemoteDeviceKeys(client, world.clock), remote_users, SERVER)
     return DeviceKeys(world.database, world.device_lists, elsewhere, world.news, world.clock, SERVER)
 
 
@@ -63,7 +65,7 @@ def test_cross_signing_keys_are_shown_but_for_those_that_sign_other_users(
     found = now(keys.query(ALICE, {EVE: []}))
 
     assert found.cross_signing == {
-        KeyUsage.MASTER: {EVE: mine["master_key"]},
+        KeyUsage.MASTER: {EVE: {**mine["master_key"], "signatures": {}}},
         KeyUsage.SELF_SIGNING: {EVE: mine["self_signing_key"]},
     }
 
