@@ -144,6 +144,7 @@ from homeserver.services.federation.destinations import Destinations, RetryPolic
 from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.hierarchy import HierarchyServing
 from homeserver.services.federation.inbound_transactions import InboundTransactions
+from homeserver.services.federation.incoming_edus import IncomingEdus
 from homeserver.services.federation.invites import InviteServing
 from homeserver.services.federation.joins import JoinServing
 from homeserver.services.federation.key_document import OwnKeyDocument
@@ -352,7 +353,9 @@ def assemble(made: Mechanics) -> Assembled:
     missing_events.export(made.metrics)
     receiver = Receiver(database, receipt, intake, clock, on_waiting=missing_events.wake)
     receiver.export(made.metrics)
-    inbound = InboundTransactions(database, acls, receiver, clock)
+    edus = IncomingEdus(database, acls, typing, receipts, to_device)
+    edus.export(made.metrics)
+    inbound = InboundTransactions(database, acls, receiver, edus, clock)
 
     # What other servers ask for
     room_access = RoomAccess(states, acls, server_name)

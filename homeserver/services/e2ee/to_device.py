@@ -134,6 +134,16 @@ class ToDevice:
             trim_outbox(tx, destination)
         tx.after_commit(lambda: self._news.publish(OutgoingWritten(position), ()))
 
+    def parse_remote(self, sender: UserID, event_type: str, messages: object) -> Messages:
+        """What of the messages that another server brings is for users of this one, ready for `deliver`.
+
+        `sender` must be known to be of that server. Raises BadJson, TooLarge, LimitExceeded.
+        """
+        parsed = _parsed(sender, event_type, messages)
+        local = {user: devices for user, devices in parsed.items() if server_name_of_user(user) == self._server_name}
+        self._take(sender, local)
+        return local
+
     def deliver(self, tx: Transaction, messages: Messages) -> None:
         """Put messages for users of this server into the inboxes of those devices that exist."""
         if not messages:

@@ -1,7 +1,8 @@
 """Transactions of other servers: what is in them is kept, and answered for before it is judged.
 
-Each counts once, by its server and its ID. Its events are put where receiver.py finds them. A server sends one
-transaction after the other; what it sends at once is taken one after the other.
+Each counts once, by its server and its ID. Its events are put where receiver.py finds them; what else is
+in it goes to incoming_edus.py. A server sends one transaction after the other; what it sends at once is taken one after
+the other.
 Spec: server-server-api/#transactions
 """
 
@@ -22,6 +23,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.incoming_edus import IncomingEdus, IncomingMessage
 from homeserver.services.federation.receiver import Receiver
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.inbound_transactions import NewPDU, find_answer, insert_answer
@@ -71,10 +73,13 @@ class _Known:
 class InboundTransactions:
     """Takes transactions."""
 
-    def __init__(self, database: Database, acls: ServerAcls, receiver: Receiver, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, acls: ServerAcls, receiver: Receiver, edus: IncomingEdus, clock: Clock
+    ) -> None:
         self._database = database
         self._acls = acls
         self._receiver = receiver
+        self._edus = edus
         self._clock = clock
         self._locks: KeyedLocks[ServerName] = KeyedLocks()
         self._under_way: Counter[ServerName] = Counter()
@@ -103,9 +108,12 @@ class InboundTransactions:
             return known.answer
         kept, results = self._sort(transaction.pdus, known.rooms)
         self._receiver.check_amount(origin, sum(len(one.pdu) for one in kept))
+        # Devices before the messages that they sent. Whatever is not durable may be done twice.
+        await self._edus.take(origin, transaction.edus)
+        messages = self._edus.messages(origin, transaction.edus)
         answer = orjson.dumps({"pdus": results})
-        if kept:
-            await self._database.write(self._keep, origin, transaction_id, kept, answer)
+        if kept or messages:
+            await self._database.write(self._keep, origin, transaction_id, kept, messages, answer)
         return answer
 
     def _look_up(self, tx: Transaction, origin: ServerName, transaction_id: str, room_ids: set[RoomID]) -> _Known:
@@ -151,10 +159,17 @@ class InboundTransactions:
         return kept, results
 
     def _keep(
-        self, tx: Transaction, origin: ServerName, transaction_id: str, kept: Sequence[NewPDU], answer: bytes
+        self,
+        tx: Transaction,
+        origin: ServerName,
+        transaction_id: str,
+        kept: Sequence[NewPDU],
+        messages: Sequence[IncomingMessage],
+        answer: bytes,
     ) -> None:
         now_ms = self._clock.now_ms()
         self._receiver.stage(tx, origin, kept, now_ms)
+        self._edus.deliver(tx, origin, messages, now_ms=now_ms)
         insert_answer(tx, origin, transaction_id, answer, now_ms=now_ms)
 
 

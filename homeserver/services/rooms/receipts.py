@@ -21,8 +21,10 @@ from homeserver.services.rooms.readers import Readers
 from homeserver.storage.account_data import AccountData, find_account_data, store_account_data
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
+from homeserver.storage.memberships import memberships_in_room
 from homeserver.storage.receipts import Receipt, find_receipt, store_receipts
 from homeserver.storage.relations import is_thread_root
+from homeserver.storage.rooms import find_head
 
 READ: Final = "m.read"
 READ_PRIVATE: Final = "m.read.private"
@@ -37,6 +39,16 @@ class Marker:
     marker_type: str
     event_id: EventID
     thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteReceipt:
+    """A receipt that all may see, as the server of its user tells it."""
+
+    user_id: UserID
+    event_id: EventID
+    thread_id: str | None
+    ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,58 @@ class Receipts:
                 partial(self._store, user_id=user_id, room_id=room_id, moved=moved, audience=audience),
             )
 
+    async def mark_remote(self, room_id: RoomID, told: Sequence[RemoteReceipt]) -> None:
+        """Move receipts of users of other servers, as far as these are in the room and the receipts can be right.
+
+        One for an event that has not come yet is kept, unless it is for a thread.
+        """
+        await self._database.write(self._mark_remote, room_id, told)
+
+    def _mark_remote(self, tx: Transaction, room_id: RoomID, told: Sequence[RemoteReceipt]) -> None:
+        head = find_head(tx, room_id)
+        if head is None or head.is_blocked:
+            return
+        members = memberships_in_room(tx, room_id, [one.user_id for one in told])
+        receipts: dict[tuple[UserID, str | None], Receipt] = {}
+        for one in told:
+            if one.user_id in members and members[one.user_id].membership == "join":
+                receipt = self._moved_remotely(tx, room_id, one)
+                if receipt is not None:
+                    receipts[one.user_id, one.thread_id] = receipt
+        if receipts:
+            audience = self._notifying.audience(tx, room_id, head.current_root)
+            moved = list(receipts.values())
+            tx.at_position(("receipts",), partial(self._store_remote, receipts=moved, audience=audience))
+
+    def _moved_remotely(self, tx: Transaction, room_id: RoomID, told: RemoteReceipt) -> Receipt | None:
+        """The receipt as it is to be kept; None if it would move backwards, or is for nothing in the room."""
+        stored = self._states.load(tx, [told.event_id]).get(told.event_id)
+        if stored is None:
+            if told.thread_id not in (None, MAIN):
+                return None  # there may be any number of threads that are not here
+        elif stored.event.room_id != room_id or not _may_be_in_thread(tx, stored, told.thread_id):
+            return None
+        place = None if stored is None else stored.place
+        before = find_receipt(tx, room_id, told.user_id, READ, told.thread_id)
+        if before is not None and (
+            before.event_id == told.event_id
+            or (before.place is not None and place is not None and before.place >= place)
+        ):
+            return None
+        return Receipt(room_id, told.user_id, READ, told.thread_id, told.event_id, place, told.ts, 0)
+
+    def _store_remote(self, tx: Transaction, position: int, *, receipts: Sequence[Receipt], audience: Audience) -> None:
+        store_receipts(tx, [replace(receipt, log_position=position) for receipt in receipts])
+
+        def publish() -> None:
+            for one in receipts:
+                written = ReceiptWritten(
+                    position, one.room_id, one.user_id, one.receipt_type, one.thread_id, one.event_id, one.ts
+                )
+                self._news.publish(written, audience.members.keys())
+
+        tx.after_commit(publish)
+
     def _store(
         self, tx: Transaction, position: int, *, user_id: UserID, room_id: RoomID, moved: _Moved, audience: Audience
     ) -> None:
@@ -152,6 +216,16 @@ def _check(marker: Marker) -> None:
         raise InvalidParameter("m.fully_read is for the whole room: it takes no thread_id")
     if marker.thread_id != MAIN:
         parse_event_id(marker.thread_id)
+
+
+def _may_be_in_thread(tx: Transaction, stored: StoredEvent, thread_id: str | None) -> bool:
+    if thread_id is None:
+        return True
+    try:
+        _check_thread(tx, stored, thread_id)
+    except NotThread:
+        return False
+    return True
 
 
 def _check_thread(tx: Transaction, stored: StoredEvent, thread_id: str) -> None:

@@ -18,10 +18,13 @@ from homeserver.services.events.news import Change, News, RoomWritten
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.rooms.audiences import audience_with
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import find_membership
+from homeserver.storage.rooms import find_head
 
 DEFAULT_TIMEOUT_MS: Final = 30_000
 SHORTEST_TIMEOUT_MS: Final = 1_000
 LONGEST_TIMEOUT_MS: Final = 120_000
+REMOTE_TIMEOUT_MS: Final = 60_000  # another server says it again before that, or that it has ended
 MOST_ROOMS: Final = 10_000  # remembered; beyond them, those in which nobody types for longest are forgotten
 MOST_MOVES: Final = 1_000
 
@@ -86,20 +89,36 @@ class Typing:
         if user_id not in members:
             members, has_others = await self._members_with(user_id, room_id)
         wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
-        timeout_s = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS) / 1000
+        timeout_ms = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS)
+        self._begin(room_id, user_id, members, timeout_ms, has_others=has_others)
+        if has_others:
+            self._tell(room_id, user_id, is_typing=True)
+
+    async def set_remote_typing(self, user_id: UserID, room_id: RoomID, *, is_typing: bool) -> None:
+        """A user's server says that the user types, or no longer does. Who is not in the room is not believed."""
+        if not is_typing:
+            self._stop(room_id, user_id)
+            return
+        members, position = await self._database.read(self._members_beside, room_id, user_id)
+        while self._moves.get(room_id, 0) > position:
+            members, position = await self._database.read(self._members_beside, room_id, user_id)
+        if members:
+            self._begin(room_id, user_id, members, REMOTE_TIMEOUT_MS, has_others=True)
+
+    def _begin(
+        self, room_id: RoomID, user_id: UserID, members: set[UserID], timeout_ms: int, *, has_others: bool
+    ) -> None:
         with self._lock:
             room = self._rooms.setdefault(room_id, _Room())
             room.members, room.has_others = members, has_others
             before = room.typing.get(user_id)
-            room.typing[user_id] = self._clock.call_later(timeout_s, partial(self._stop, room_id, user_id))
+            room.typing[user_id] = self._clock.call_later(timeout_ms / 1000, partial(self._stop, room_id, user_id))
             if before is None:
                 self._move_on(room_id, room)
         if before is None:
             self._bell.ring(room.members)
         else:
             before.cancel()
-        if has_others:
-            self._tell(room_id, user_id, is_typing=True)
 
     def typing_since(self, user_id: UserID, serial: int) -> list[tuple[RoomID, list[UserID]]]:
         """Who types now in each room of the user where that changed after `serial`: 0 for all rooms where anybody does.
@@ -125,6 +144,15 @@ class Typing:
         position = tx.log_position
         audience = audience_with(tx, self._notifying, room_id, user_id)
         return set(audience.members), audience.joined_count > len(audience.members), position
+
+    def _members_beside(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> tuple[set[UserID], int]:
+        """The members of this server in a room of a user of another one; none if that user is not in it."""
+        position = tx.log_position
+        head = find_head(tx, room_id)
+        membership = find_membership(tx, room_id, user_id)
+        if head is None or head.is_blocked or membership is None or membership.membership != "join":
+            return set(), position
+        return set(self._notifying.audience(tx, room_id, head.current_root).members), position
 
     def _stop(self, room_id: RoomID, user_id: UserID) -> None:
         room = self._rooms.get(room_id)

@@ -14,6 +14,7 @@ from homeserver.services.events.keyring import GivenKeys
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.inbound_transactions import InboundTransactions
+from homeserver.services.federation.incoming_edus import IncomingEdus
 from homeserver.services.federation.receiver import Receiver
 from homeserver.storage.events import StoredEvent, events_by_id
 from tests.forked_rooms import BOB, KEYS
@@ -25,6 +26,21 @@ ONE, TWO = ServerName("one.example"), ServerName("two.example")
 KEYRING = GivenKeys({server: [PublishedKey(key.verify_key, FOR_EVER_MS)] for server, key in KEYS.items()})
 
 # Any: JSON, throughout.
+
+
+class HeardDevices:
+    """What was heard of devices and keys."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, ServerName, Mapping[str, Any]]] = []
+
+    async def device_list_update(self, origin: ServerName, content: Mapping[str, Any]) -> None:
+        """See DeviceNews."""
+        self.heard.append(("devices", origin, content))
+
+    async def signing_key_update(self, origin: ServerName, content: Mapping[str, Any]) -> None:
+        """See DeviceNews."""
+        self.heard.append(("keys", origin, content))
 
 
 class Receiving:
@@ -46,7 +62,10 @@ class Receiving:
         self.receiver = Receiver(
             world.database, self.receipt, world.intake, world.clock, on_waiting=self.gaps.append, **limits
         )
-        self.inbound = InboundTransactions(world.database, self.acls, self.receiver, world.clock)
+        self.devices = HeardDevices()
+        self.edus = IncomingEdus(world.database, self.acls, world.typing, world.receipts, world.to_device)
+        self.edus.tell_of_devices(self.devices)
+        self.inbound = InboundTransactions(world.database, self.acls, self.receiver, self.edus, world.clock)
         self._sent = 0
 
     def start(self) -> None:
