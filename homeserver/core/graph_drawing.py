@@ -9,21 +9,30 @@ SHOWN_LENGTH: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class DrawnEvent:
-    """What is drawn of an event. `verdict` is "accepted", "soft-failed" or "rejected"; `form` "whole" or why it is not.
+    """What is drawn of an event. `form` is "whole", or why it is not.
 
-    `prev_event_ids` is None where the event can no longer be read.
+    `verdict` is "accepted", "soft-failed" or "rejected"; "outlier" for one known without the graph around it, "waiting"
+    for one that was not judged yet, "missing" for one that others name and that is not here: of which nothing else is
+    known. `prev_event_ids` is None where the event can no longer be read.
     """
 
     event_id: str
-    type: str
-    sender: str
+    type: str | None
+    sender: str | None
     state_key: str | None
     verdict: str
     form: str
     prev_event_ids: Sequence[str] | None
 
 
-_COLOURS: Final = {"accepted": "black", "soft-failed": "orange", "rejected": "red"}
+_COLOURS: Final = {
+    "accepted": "black",
+    "soft-failed": "orange",
+    "rejected": "red",
+    "outlier": "gray",
+    "waiting": "blue",
+    "missing": "lightgray",
+}
 
 
 def graph_begin(room_id: str) -> str:
@@ -38,7 +47,7 @@ def graph_begin(room_id: str) -> str:
 def graph_event(event: DrawnEvent) -> str:
     """One event, with an edge to each that it is built on."""
     own = _quoted(event.event_id)
-    lines = [event.type, event.sender]
+    lines = [line for line in (event.type, event.sender) if line is not None]
     if event.state_key:
         lines.append(f"for {event.state_key}")
     lines.append(event.event_id)

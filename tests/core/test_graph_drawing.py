@@ -22,6 +22,12 @@ def test_what_is_special_about_an_event_is_shown() -> None:
     assert 'color=red, fillcolor=lightyellow, style="filled,dashed"' in drawn
 
 
+def test_of_what_is_missing_only_the_name_is_drawn() -> None:
+    drawn = graph_event(DrawnEvent("$a", None, None, None, "missing", "whole", ()))
+
+    assert drawn == '  "$a" [label="$a\\nmissing", color=lightgray, fillcolor=white, style=filled];\n'
+
+
 def test_nothing_in_an_event_can_end_a_string_of_the_drawing() -> None:
     nasty = 'a"];\n"b\\'
     event = DrawnEvent(nasty, nasty, nasty, nasty, "accepted", "whole", [nasty])

@@ -22,9 +22,9 @@ class RoomsQuery(msgspec.Struct, frozen=True):
 
 
 class GraphQuery(msgspec.Struct, frozen=True):
-    """After which place the page begins."""
+    """Where the page begins, as the one before said."""
 
-    after: int | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True)

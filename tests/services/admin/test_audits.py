@@ -1,15 +1,20 @@
 """Audits that are asked for: answered in time, gone on with, and given up when nobody does."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import pytest
 
+from homeserver.core.graph_drawing import DrawnEvent
 from homeserver.core.identifiers import RoomID, ServerName
+from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import VerifyKey
 from homeserver.services.admin.audits import ANSWER_AFTER_S, EVENTS_PER_PAGE, MOST_UNFINISHED, RoomAudits
 from homeserver.services.admin.room_audit import OwnKeys
-from homeserver.services.errors import NotFound
+from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.storage.database import Transaction
+from homeserver.storage.rooms import find_head
+from tests.services.admin.damageable_room import DamageableRoom
 from tests.services.world import ALICE, BOB, SERVER, World, now
 
 
@@ -104,12 +109,10 @@ def test_rooms_are_listed_in_order_page_by_page(world: World, audits: RoomAudits
 def test_the_graph_of_a_room_is_given_page_by_page(world: World, audits: RoomAudits) -> None:
     room_id = long_room(world, EVENTS_PER_PAGE)
 
-    first = now(audits.graph(room_id, None))
-    second = now(audits.graph(room_id, first.after))
+    pages = graph_pages(audits, room_id)
 
-    assert len(first.events) == EVENTS_PER_PAGE
-    assert second.after is None
-    events = [*first.events, *second.events]
+    assert len(pages[0]) == EVENTS_PER_PAGE
+    events = [event for page in pages for event in page]
     assert events[0].type == "m.room.create"
     assert [list(event.prev_event_ids or ()) for event in events[1:]] == [[event.event_id] for event in events[:-1]]
 
@@ -125,3 +128,50 @@ def test_a_damaged_event_is_in_the_graph_and_marked(world: World, audits: RoomAu
     events = now(audits.graph(room_id, None)).events
 
     assert [event.type for event in events if event.prev_event_ids is None] == ["m.room.message"]
+    assert [event.verdict for event in events if event.verdict != "accepted"] == []
+
+
+@pytest.mark.parametrize("version", ["1", "12"])
+def test_the_graph_has_all_that_is_here_and_what_is_missing(world: World, audits: RoomAudits, version: str) -> None:
+    room = DamageableRoom(world, ROOM_VERSIONS[version])
+
+    events = [event for page in graph_pages(audits, room.room_id) for event in page]
+
+    drawn = {event.event_id: event for event in events}
+    assert len(drawn) == len(events)
+    assert Counter(event.verdict for event in events) == {
+        "accepted": 25,
+        "soft-failed": 2,
+        "rejected": 4,
+        "outlier": 1,
+        "waiting": 2,
+        "missing": 2,
+    }
+    assert {event.form for event in events} == {"whole", "redacted", "wrong hash"}
+    named = {prev for event in events for prev in event.prev_event_ids or ()}
+    assert named <= drawn.keys()
+    heads = world.sync_database.read(find_head, room.room_id)
+    assert heads is not None
+    assert len([event_id for event_id in heads.heads if event_id in named]) <= 1  # on one, something rejected stands
+
+
+@pytest.mark.parametrize(
+    "after", ["", "5", "place", "place.", "place.x", "number.1e3", "place.99999999999999999999", "x.1"]
+)
+def test_a_page_that_begins_nowhere_is_refused(world: World, audits: RoomAudits, after: str) -> None:
+    room_id = long_room(world, 1)
+
+    with pytest.raises(InvalidParameter):
+        now(audits.graph(room_id, after))
+    with pytest.raises(InvalidParameter):
+        now(audits.graph(room_id, "missing.\0"))
+
+
+def graph_pages(audits: RoomAudits, room_id: RoomID) -> list[Sequence[DrawnEvent]]:
+    """All pages of a room's graph."""
+    page = now(audits.graph(room_id, None))
+    pages = [page.events]
+    while page.after is not None:
+        page = now(audits.graph(room_id, page.after))
+        pages.append(page.events)
+    return pages

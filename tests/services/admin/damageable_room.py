@@ -1,0 +1,122 @@
+"""A room in which everything happened that an audit looks at: forks, gaps, what waits, and what was refused."""
+
+from collections.abc import Iterable
+
+from homeserver.core.canonical_json import encode_for
+from homeserver.core.event import EncodedEvent, Event
+from homeserver.core.identifiers import EventID, ServerName
+from homeserver.core.redaction import redacted_event
+from homeserver.core.room_versions import RoomVersion
+from homeserver.core.signing import VerifyKey
+from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.receipt import Received
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import Form
+from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, KEYS, MALLORY, TRENT, TWO
+from tests.scenes import Scene
+from tests.services.world import World, now
+
+
+class KeysOfAll:
+    """The keys of all servers of generated rooms."""
+
+    def of_server(self, _tx: Transaction, server_name: ServerName) -> tuple[VerifyKey, ...]:
+        """See KnownKeys."""
+        key = KEYS.get(server_name)
+        return () if key is None else (key.verify_key,)
+
+
+class DamageableRoom:
+    """The room, taken in by a server."""
+
+    def __init__(self, world: World, version: RoomVersion) -> None:
+        self.world = world
+        self.scene = Scene(version, users={BOB: 50})
+        self.room_id = self.scene.create.room_id
+        self._fork()
+        self._refusals()
+        self._gaps()
+
+    def _take(self, *events: Event) -> list[Outcome]:
+        received = [_received(event) for event in events]
+        taken = now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
+        return [taken[event.event_id] for event in events]
+
+    def _take_bare(self, event: Event) -> None:
+        received = [_received(redacted_event(event), Form.WRONG_HASH)]
+        now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
+
+    def _outliers(self, *events: Event) -> None:
+        received = [_received(event) for event in events]
+        now(self.world.intake.take_outliers(self.room_id, self.scene.version, received))
+
+    def _at_gap(self, event: Event, state: Iterable[EventID]) -> Outcome:
+        given = GivenState(tuple(state), TWO)
+        taken = now(self.world.intake.take_at_gap(self.room_id, self.scene.version, _received(event), given))
+        return taken[event.event_id]
+
+    def _fork(self) -> None:
+        """Two who disagree, and one who builds on both; something is redacted, in order and early."""
+        scene = self.scene
+        joined = scene.join_in_turn(BOB, CAROL, DAVE)
+        named = scene.send(BOB, "m.room.member", {"membership": "join", "displayname": "Rude"}, BOB, after=[joined])
+        hers = scene.send(ALICE, "m.room.topic", {"topic": "hers"}, after=[named])
+        his = scene.send(BOB, "m.room.topic", {"topic": "his"}, after=[named])
+        told = scene.say(CAROL, "to be gone", after=[hers])
+        both = scene.say(ALICE, after=[told, his])
+        levels = scene.power_levels({BOB: 50, DAVE: 10}, after=[both])
+        redactions = [scene.redact(ALICE, target, after=[levels]) for target in (told, named, scene.levels)]
+        events = [*scene.history.events.values()]
+        early = events.index(told)
+        self._take(*events[:early], *events[early + 1 :])
+        self._take(told)
+        self.last = scene.say(ALICE, after=redactions)
+        self._take(self.last)
+
+    def _refusals(self) -> None:
+        """What was rejected, and what was soft-failed, on heads and elsewhere."""
+        scene = self.scene
+        banned = scene.member(CAROL, "ban", sender=ALICE, after=[self.last])
+        late = scene.say(CAROL, "from before the ban", after=[self.last])
+        on_late = scene.say(CAROL, "once more", after=[late])
+        forged = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[banned])
+        on_forged = scene.send(MALLORY, "m.room.name", {"name": "mine"}, after=[forged, banned])
+        bare = scene.say(DAVE, "without its content", after=[banned])
+        outcomes = self._take(banned, late, on_late, forged, on_forged)
+        assert outcomes == [
+            Outcome.ACCEPTED,
+            Outcome.SOFT_FAILED,
+            Outcome.SOFT_FAILED,
+            Outcome.REJECTED,
+            Outcome.REJECTED,
+        ]
+        self._take_bare(bare)
+        invited = scene.member(TRENT, "invite", sender=ALICE, after=[bare])
+        self._take(invited)
+        self.last = invited
+
+    def _gaps(self) -> None:
+        """What lacks ancestors: some of it waits, some is there by the word of another server."""
+        scene = self.scene
+        lost = scene.say(DAVE, "nobody brings this", after=[self.last])
+        found = scene.say(DAVE, "this comes late", after=[lost])
+        above = scene.send(DAVE, "m.room.member", {"membership": "join", "displayname": "Dave"}, DAVE, after=[found])
+        on_top = scene.say(DAVE, "after the gap", after=[above])
+        state = scene.after(self.last).values()
+        assert self._at_gap(above, state) is Outcome.ACCEPTED
+        assert self._take(on_top) == [Outcome.ACCEPTED]
+        assert self._at_gap(found, state) is Outcome.ACCEPTED
+        never = scene.say(DAVE, "nor this", after=[on_top])
+        waits = scene.say(DAVE, "for what does not come", after=[never])
+        assert self._take(waits, scene.say(DAVE, "in vain", after=[waits])) == [Outcome.WAITING, Outcome.WAITING]
+        self._outliers(scene.send(ALICE, "org.example.thing", {}, after=[never], auth_state=scene.after(on_top)))
+        early = scene.redact(ALICE, never, after=[on_top])
+        other = scene.say(BOB, "beside it", after=[on_top])
+        assert self._take(early, other) == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+        refused = scene.say(MALLORY, "not mine to say", after=[other])
+        on_refused = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[refused])
+        assert self._take(refused, on_refused) == [Outcome.REJECTED, Outcome.REJECTED]
+
+
+def _received(event: Event, form: Form = Form.FULL) -> Received:
+    return Received(EncodedEvent(event, encode_for(event.version, event.pdu)), form)
