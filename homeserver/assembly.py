@@ -354,6 +354,7 @@ def assemble(made: Mechanics) -> Assembled:
     receiver = Receiver(database, receipt, intake, clock, on_waiting=missing_events.wake)
     receiver.export(made.metrics)
     edus = IncomingEdus(database, acls, typing, receipts, to_device)
+    edus.tell_of_devices(remote_users)
     edus.export(made.metrics)
     inbound = InboundTransactions(database, acls, receiver, edus, clock)
 
