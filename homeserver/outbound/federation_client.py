@@ -199,7 +199,7 @@ class FederationClient:
 
         A server that does not know version 2 of the operation is asked by version 1, which knows only old rooms.
         """
-        content = {"event": event, "room_version": version.name, "invite_room_state": room_state}
+        content = {"event": event, "room_version": version.name, "invite_room_state": list(room_state)}
         try:
             answer = await self.put(destination, path_of(V2, "invite", room_id, event_id), content=content, **terms)
         except RemoteRefused as refused:
@@ -217,7 +217,7 @@ class FederationClient:
         room_state: Sequence[Json],
         **terms: Unpack[Terms],
     ) -> dict[str, Any]:
-        unsigned = {**event.get("unsigned", {}), "invite_room_state": room_state}
+        unsigned = {**event.get("unsigned", {}), "invite_room_state": list(room_state)}
         content = {**event, "unsigned": unsigned}
         answer = await self.put(destination, path_of(V1, "invite", room_id, event_id), content=content, **terms)
         match answer:
@@ -257,7 +257,12 @@ class FederationClient:
         **terms: Unpack[Terms],
     ) -> list[Any]:
         """Events between `earliest`, which we have, and `latest`, whose predecessors we lack."""
-        content = {"earliest_events": earliest, "latest_events": latest, "limit": limit, "min_depth": min_depth}
+        content = {
+            "earliest_events": list(earliest),
+            "latest_events": list(latest),
+            "limit": limit,
+            "min_depth": min_depth,
+        }
         path = path_of(V1, "get_missing_events", room_id)
         return a_list(await self.post(destination, path, content=content, **terms), "events")
 
@@ -364,7 +369,8 @@ class FederationClient:
         self, destination: ServerName, device_keys: Mapping[UserID, Sequence[str]], **terms: Unpack[Terms]
     ) -> dict[str, Any]:
         """Keys of devices, an empty list being all of a user's: the object "device_keys", and cross-signing keys."""
-        answer = await self.post(destination, f"{V1}/user/keys/query", content={"device_keys": device_keys}, **terms)
+        content = {"device_keys": {user_id: list(device_ids) for user_id, device_ids in device_keys.items()}}
+        answer = await self.post(destination, f"{V1}/user/keys/query", content=content, **terms)
         return an_object(answer, objects=("device_keys",))
 
     async def user_keys_claim(

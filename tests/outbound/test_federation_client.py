@@ -236,7 +236,7 @@ V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
             [1],
         ),
         (
-            lambda c: c.get_missing_events(OTHER, ROOM, earliest=[EVENT], latest=[EventID("$b")], limit=10),
+            lambda c: c.get_missing_events(OTHER, ROOM, earliest=(EVENT,), latest=(EventID("$b"),), limit=10),
             f"POST {V1}/get_missing_events/{ROOM_IN_PATH}",
             {"earliest_events": [EVENT], "latest_events": ["$b"], "limit": 10, "min_depth": 0},
             {"events": [1]},
