@@ -108,6 +108,7 @@ from homeserver.services.accounts.passwords import Passwords
 from homeserver.services.accounts.profiles import Profiles
 from homeserver.services.accounts.registration import Registration, RegistrationPolicy
 from homeserver.services.accounts.registration_tokens import RegistrationTokens
+from homeserver.services.accounts.remote_profiles import RemoteProfileQueries
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.shared_secret import SharedSecretRegistration
 from homeserver.services.accounts.tokens import AccessTokens
@@ -322,7 +323,8 @@ def assemble(made: Mechanics) -> Assembled:
     )
     shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
     registration_tokens = RegistrationTokens(database, clock, randomness)
-    profiles = Profiles(database, MemberProfiles(creation), server_name)
+    remote_profiles = RemoteProfileQueries(federation_client, budget, clock)
+    profiles = Profiles(database, MemberProfiles(creation), server_name, remote_profiles)
     account_data = AccountDataKeeping(database, news)
     deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, anywhere)
     password_change = PasswordChange(database, passwords, interactive_auth, sessions)

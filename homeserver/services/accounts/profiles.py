@@ -147,6 +147,11 @@ def _check_size(profile: Mapping[str, Any]) -> None:
         raise ProfileTooLarge("A profile is smaller than 64 KiB")
 
 
+def is_key(key: str) -> bool:
+    """Whether a field can have this name."""
+    return len(key) <= LONGEST_KEY and _KEY.fullmatch(key) is not None
+
+
 def _check_key(key: str) -> None:
     if len(key.encode()) > LONGEST_KEY:
         raise ProfileKeyTooLarge
