@@ -172,6 +172,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_directory import RemoteDirectory
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
@@ -425,7 +426,7 @@ def assemble(made: Mechanics) -> Assembled:
             RegistrationEndpoints(registration),
             RoomAuditEndpoints(audits),
             RoomCreationEndpoints(rooms),
-            RoomDirectoryEndpoints(aliases, directory),
+            RoomDirectoryEndpoints(aliases, directory, RemoteDirectory(federation_client)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership, anywhere, inviting),
             RoomUpgradeEndpoints(upgrades),

@@ -58,6 +58,8 @@ class RemoteServers:
         self.asked: list[tuple[ServerName, str]] = []
         self.authorisers: dict[RoomID, UserID] = {}
         self.sent: list[Event] = []
+        self.published: list[Any] = []  # in the directory of each server
+        self.searches: list[dict[str, Any]] = []  # what was asked of it
         self.invited: list[dict[str, Any]] = []  # bodies of invites that were brought
 
     def open(self, scene: Scene, *servers: ServerName) -> RoomID:
@@ -104,6 +106,9 @@ class RemoteServers:
         content: dict[str, Any],
     ) -> dict[str, Any]:
         match operation, segments:
+            case "publicRooms", []:
+                self.searches.append({**content, **{name: values[0] for name, values in query.items()}})
+                return {"chunk": self.published}
             case "query", ["directory"]:
                 return self._directory(query["room_alias"][0])
             case "make_join", [room_id, user_id]:

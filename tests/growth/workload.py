@@ -6,6 +6,8 @@ It fills every table of the schema. A new table that stays empty here gets its p
 from dataclasses import replace
 from typing import Any
 
+from homeserver.core.canonical_json import encode_for
+from homeserver.core.event import EncodedEvent
 from homeserver.core.identifiers import (
     DeviceID,
     EventID,
@@ -35,9 +37,12 @@ from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
+from homeserver.storage.remote_memberships import RemoteMembership, store_remote_membership
 from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.fakes.key_source import FakeKeySource, Publisher
+from tests.forked_rooms import ALICE as REMOTE_ALICE
+from tests.scenes import Scene
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
@@ -93,6 +98,9 @@ class Workload:
         database.write(insert_shadows, self.room_id, elsewhere, [self.thread_root])
         database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
         database.write(note_collectable, self.room_id, self.world.clock.now_ms())
+        invite = replace(Scene().member(CAROL, "invite", sender=REMOTE_ALICE, after=[]), room_id=self.room_id)
+        outside = RemoteMembership(EncodedEvent(invite, encode_for(invite.version, invite.pdu)), SERVER)
+        database.write(store_remote_membership, CAROL, outside)
 
     def _wait_for_others(self) -> None:
         """What is kept for servers that do not answer."""

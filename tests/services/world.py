@@ -60,6 +60,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_directory import RemoteDirectory
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
@@ -149,6 +150,7 @@ class World:
         self.outside = OutsideMemberships(self.news, self.clock)
         leaves = RemoteLeaves(self.database, client, creation, self.outside, self.clock)
         knocks = RemoteKnocks(self.database, client, creation, self.outside, self.clock)
+        self.remote_directory = RemoteDirectory(client)
         self.anywhere = RemoteMembership(
             self.database, self.membership, self.aliases, self.remote_joins, leaves, knocks, SERVER
         )

@@ -1,7 +1,8 @@
 """Client-server API: room aliases, and the public directory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -18,9 +19,10 @@ from homeserver.http.endpoint import (
     endpoint,
 )
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.errors import InvalidParameter
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.directory import DirectoryPage, RoomDirectory
+from homeserver.services.rooms.remote_directory import RemoteDirectory
 
 
 class AliasBody(msgspec.Struct, frozen=True):
@@ -66,12 +68,22 @@ class PublicRoomsBody(msgspec.Struct, frozen=True):
     third_party_instance_id: str | None = None
 
 
+class Search(TypedDict, total=False):
+    """What is looked for in a directory."""
+
+    term: str | None
+    room_types: Sequence[str | None] | None
+    limit: int | None
+    since: str | None
+
+
 @dataclass(frozen=True)
 class RoomDirectoryEndpoints:
     """How rooms are found."""
 
     aliases: RoomAliases
     directory: RoomDirectory
+    elsewhere: RemoteDirectory
 
     @endpoint(
         "GET",
@@ -168,8 +180,7 @@ class RoomDirectoryEndpoints:
     async def public_rooms(self, request: Request[PublicRoomsQuery, NoBody]) -> Reply:
         """The directory, page by page."""
         query = request.query
-        self._check_server(query.server)
-        return _page(await self.directory.search(limit=_limit(query.limit), since=query.since))
+        return _page(await self._search(query.server, limit=_limit(query.limit), since=query.since))
 
     @endpoint(
         "POST",
@@ -184,8 +195,8 @@ class RoomDirectoryEndpoints:
     async def query_public_rooms(self, request: Request[ServerQuery, PublicRoomsBody]) -> Reply:
         """The rooms of the directory that a filter leaves."""
         body = request.body
-        self._check_server(request.query.server)
-        page = await self.directory.search(
+        page = await self._search(
+            request.query.server,
             term=body.filter.generic_search_term,
             room_types=body.filter.room_types,
             limit=_limit(body.limit),
@@ -193,9 +204,10 @@ class RoomDirectoryEndpoints:
         )
         return _page(page)
 
-    def _check_server(self, server: str | None) -> None:
-        if server is not None and server != self.aliases.server_name:
-            raise NotFound(f"The directory of {server} cannot be reached from here")
+    async def _search(self, server: str | None, **asked: Unpack[Search]) -> DirectoryPage:
+        if server is None or server == self.aliases.server_name:
+            return await self.directory.search(**asked)
+        return await self.elsewhere.search(server, **asked)
 
 
 def _page(page: DirectoryPage) -> Reply:
