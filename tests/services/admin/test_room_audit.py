@@ -790,8 +790,12 @@ def test_a_room_in_which_everything_happened_is_sound(world: World, version: str
     audit = audited(world, room.room_id, KeysOfAll())
 
     assert (audit.fault, audit.counts.unverified) == (None, 0)
-    for table in UNIQUE:
-        assert world.sync_database.read(lambda tx, table=table: tx.all(f"SELECT 1 FROM {table}")), f"{table} is empty"
+    assert world.sync_database.read(empty_tables) == []
+
+
+def empty_tables(tx: Transaction) -> list[str]:
+    """Those of the tables that an audit goes through in which there is nothing."""
+    return [table for table in UNIQUE if tx.one(f"SELECT 1 FROM {table}") is None]
 
 
 def test_no_damage_passes_unnoticed(world: World) -> None:
