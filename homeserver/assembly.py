@@ -155,6 +155,7 @@ from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
 from homeserver.services.federation.missing_events import MissingEvents
+from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
@@ -352,9 +353,10 @@ def assemble(made: Mechanics) -> Assembled:
     typing.listen(sender.note_typing)
     sender.export(made.metrics)
     acls = ServerAcls(states, budget)
-    missing_events = MissingEvents(database, federation_client, receipt, intake, clock, server_name)
+    policies = PolicyServers(database, states, federation_client)
+    missing_events = MissingEvents(database, federation_client, receipt, intake, policies, clock, server_name)
     missing_events.export(made.metrics)
-    receiver = Receiver(database, receipt, intake, clock, on_waiting=missing_events.wake)
+    receiver = Receiver(database, receipt, intake, policies, clock, on_waiting=missing_events.wake)
     receiver.export(made.metrics)
     edus = IncomingEdus(database, acls, typing, receipts, to_device)
     edus.tell_of_devices(remote_users)

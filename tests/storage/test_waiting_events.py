@@ -39,7 +39,7 @@ NOW_MS: Final = 2 * KEPT_MS
 MANY: Final = 1_000
 
 Place = tuple[RoomID, EventID]
-Lack = tuple[RoomID, EventID, EventID]  # room, what is missing, to which event
+GapRow = tuple[RoomID, EventID, EventID]  # room, what is missing, to which event
 
 
 def age(one: WaitingEvent) -> tuple[int, EventID]:
@@ -52,7 +52,7 @@ class Model:
     """What waits, what is lacked, and what was stored."""
 
     waiting: dict[Place, WaitingEvent] = field(default_factory=dict)
-    gaps: set[Lack] = field(default_factory=set)
+    gaps: set[GapRow] = field(default_factory=set)
     stored: set[EventID] = field(default_factory=set)
 
     def ready(self, room_id: RoomID) -> list[WaitingEvent]:
@@ -244,7 +244,7 @@ def all_places(tx: Transaction) -> set[Place]:
     return {(RoomID(row[0]), EventID(row[1])) for row in tx.all("SELECT room_id, event_id FROM waiting_events")}
 
 
-def all_gaps(tx: Transaction) -> set[Gap]:
+def all_gaps(tx: Transaction) -> set[GapRow]:
     rows = tx.all("SELECT room_id, missing_id, event_id FROM event_gaps")
     return {(RoomID(row[0]), EventID(row[1]), EventID(row[2])) for row in rows}
 

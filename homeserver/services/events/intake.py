@@ -17,6 +17,7 @@ from homeserver.core.errors import AuthRejected
 from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.hashing import create_event_id_of, reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.core.policy_servers import POLICY, is_recommended, read_policy
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
@@ -28,6 +29,7 @@ from homeserver.services.events.state_merging import NotMerged
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict
 from homeserver.storage.remote_memberships import remove_remote_memberships
+from homeserver.storage.room_servers import is_server_in_room
 from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import (
     WaitingEvent,
@@ -361,7 +363,10 @@ def _judge(
     is_relayed: bool = False,
     begins_anew: bool = False,
 ) -> StoredEvent:
-    """Ask the rules three times, and put the event where they say. Raises NotMerged, having changed nothing."""
+    """Ask the rules three times, and for the signature of a policy server, and put the event where they say.
+
+    Raises NotMerged, having changed nothing.
+    """
     event = received.encoded.event
     create = _create_of(write, event)
     refusal = _refusal_by_auth_events(write, event, create) or _refusal_by_state(write, event, root_before, create)
@@ -373,6 +378,8 @@ def _judge(
             refusal = _refusal_by_state(write, event, write.root, create)
         if refusal is None and len(write.heads) >= HEADS_LIMIT and not write.is_built_on_head(event):
             refusal = "the room has as many heads as it may have"
+        if refusal is None:
+            refusal = _refusal_by_policy(write, event)
         if refusal is not None:
             verdict = Verdict.SOFT_FAILED
     return write.place(
@@ -449,6 +456,17 @@ def _refusal_by_state(write: RoomWrite, event: Event, root: bytes, create: Store
     except AuthRejected as refused:
         return f"by the state: {refused.reason}"
     return None
+
+
+def _refusal_by_policy(write: RoomWrite, event: Event) -> str | None:
+    """Why an event is not recommended where the room has a policy server. Spec: #validating-policy-server-signatures"""
+    policy_event = write.state([POLICY]).get(POLICY)
+    policy = None if policy_event is None else read_policy(policy_event.content)
+    if policy is None or is_recommended(event, policy):
+        return None
+    if not is_server_in_room(write.tx, write.room_id, policy.server):
+        return None
+    return f"{policy.server} has not signed it, which is the room's policy server"
 
 
 def received_of(waiting: WaitingEvent, version: RoomVersion) -> Received:

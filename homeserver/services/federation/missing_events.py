@@ -28,6 +28,7 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.parallel import in_parallel
 from homeserver.services.events.intake import GivenState, Intake, received_of
 from homeserver.services.events.receipt import Receipt, Received, Refused
+from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import events_by_id
 from homeserver.storage.room_servers import servers_in_room
@@ -175,6 +176,7 @@ class MissingEvents:
         source: HistorySource,
         receipt: Receipt,
         intake: Intake,
+        policies: PolicyServers,
         clock: Clock,
         server_name: ServerName,
     ) -> None:
@@ -183,6 +185,7 @@ class MissingEvents:
         self._source = source
         self._receipt = receipt
         self._intake = intake
+        self._policies = policies
         self._clock = clock
         self._server_name = server_name
         self._loops: Loops | None = None
@@ -339,6 +342,7 @@ class MissingEvents:
         if not new:
             return False
         ordered = _in_order(new, lambda event: (*event.prev_event_ids, *event.auth_event_ids))
+        ordered = await self._policies.with_signatures(room.room_id, ordered)
         await self._intake.take(room.room_id, room.version, ordered, received_from=server)
         return True
 

@@ -22,6 +22,7 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.services.errors import LimitExceeded
 from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.storage.database import Database, DatabaseUnavailable, OutcomeUnknown, Transaction
 from homeserver.storage.inbound_transactions import (
     NewPDU,
@@ -64,6 +65,7 @@ class Receiver:
         database: Database,
         receipt: Receipt,
         intake: Intake,
+        policies: PolicyServers,
         clock: Clock,
         *,
         on_waiting: Callable[[RoomID], None] = lambda _: None,
@@ -75,6 +77,7 @@ class Receiver:
         self._database = database
         self._receipt = receipt
         self._intake = intake
+        self._policies = policies
         self._clock = clock
         self._on_waiting = on_waiting
         self._most_bytes_of_origin = most_bytes_of_origin
@@ -238,6 +241,7 @@ class Receiver:
         judged = await self._receipt.check([decode_lenient(pdu) for pdu in pdus], version)
         received = [one for one in judged if isinstance(one, Received)]
         self._count("refused", len(judged) - len(received))
+        received = await self._policies.with_signatures(room_id, received)
         outcomes = await self._intake.take(room_id, version, received, received_from=origin)
         for one in received:
             self._count(outcomes[one.encoded.event.event_id].name.lower(), 1)

@@ -15,8 +15,10 @@ from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.inbound_transactions import InboundTransactions
 from homeserver.services.federation.incoming_edus import IncomingEdus
+from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.receiver import Receiver
 from homeserver.storage.events import StoredEvent, events_by_id
+from tests.fakes.policy_source import FakePolicySource
 from tests.forked_rooms import BOB, KEYS
 from tests.poured_rooms import received
 from tests.scenes import Scene
@@ -59,8 +61,16 @@ class Receiving:
         self.gaps: list[str] = []
         self.acls = ServerAcls(world.states, world.budget)
         self.receipt = Receipt(KEYRING, call_now)
+        self.signers = FakePolicySource()
+        self.policies = PolicyServers(world.database, world.states, self.signers)
         self.receiver = Receiver(
-            world.database, self.receipt, world.intake, world.clock, on_waiting=self.gaps.append, **limits
+            world.database,
+            self.receipt,
+            world.intake,
+            self.policies,
+            world.clock,
+            on_waiting=self.gaps.append,
+            **limits,
         )
         self.devices = HeardDevices()
         self.edus = IncomingEdus(world.database, self.acls, world.typing, world.receipts, world.to_device)

@@ -32,7 +32,13 @@ class Looking:
         for server in (ONE, TWO):
             self.source.holders[server] = Holder(self.scene.history)
         self.missing = MissingEvents(
-            world.database, self.source, self.receiving.receipt, world.intake, world.clock, SERVER
+            world.database,
+            self.source,
+            self.receiving.receipt,
+            world.intake,
+            self.receiving.policies,
+            world.clock,
+            SERVER,
         )
         self.receiving.receiver._on_waiting = self.missing.wake
         self.receiving.start()
