@@ -34,6 +34,7 @@ from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.openid import OpenIDEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -62,10 +63,12 @@ from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.openid import FederationOpenIDEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.third_party_invites import FederationThirdPartyInviteEndpoints
+from homeserver.http.federation.timestamps import FederationTimestampEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -102,6 +105,7 @@ from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.password_check import PasswordCheck
 from homeserver.services.accounts.passwords import Passwords
@@ -163,6 +167,7 @@ from homeserver.services.federation.sender import FederationSender
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
+from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
@@ -327,6 +332,7 @@ def assemble(made: Mechanics) -> Assembled:
     registration_tokens = RegistrationTokens(database, clock, randomness)
     remote_profiles = RemoteProfileQueries(federation_client, budget, clock)
     profiles = Profiles(database, MemberProfiles(creation), server_name, remote_profiles)
+    openid_tokens = OpenIDTokens(database, clock, randomness)
     account_data = AccountDataKeeping(database, news)
     deactivation = Deactivation(database, interactive_auth, sessions, device_lists, tokens, anywhere)
     password_change = PasswordChange(database, passwords, interactive_auth, sessions)
@@ -375,6 +381,7 @@ def assemble(made: Mechanics) -> Assembled:
     leave_serving = LeaveServing(templates, membership_intake)
     knock_serving = KnockServing(database, templates, membership_intake, states)
     invite_serving = InviteServing(database, acls, remote_invites)
+    timestamp_serving = TimestampServing(database, room_access, visibility, states)
     hierarchy_serving = HierarchyServing(database, room_access, acls, states, directory)
 
     # Administration
@@ -407,9 +414,11 @@ def assemble(made: Mechanics) -> Assembled:
             FederationKeyEndpoints(own_document, notary),
             FederationKnockEndpoints(knock_serving),
             FederationLeaveEndpoints(leave_serving),
+            FederationOpenIDEndpoints(openid_tokens),
             FederationPublicRoomsEndpoints(directory),
             FederationQueryEndpoints(DirectoryQueries(aliases, profiles, server_name)),
             FederationStateEndpoints(state_serving),
+            FederationTimestampEndpoints(timestamp_serving),
             FederationThirdPartyInviteEndpoints(inviting),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
@@ -421,6 +430,7 @@ def assemble(made: Mechanics) -> Assembled:
             ),
             LoginEndpoints(login, sessions, interactive_auth),
             MetricsEndpoints(made.metrics),
+            OpenIDEndpoints(openid_tokens, server_name),
             ProfileEndpoints(profiles),
             PushRuleEndpoints(push_rules),
             ReceiptEndpoints(receipts),

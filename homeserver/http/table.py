@@ -19,6 +19,7 @@ from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.openid import OpenIDEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -44,10 +45,12 @@ from homeserver.http.federation.joins import FederationJoinEndpoints
 from homeserver.http.federation.keys import FederationKeyEndpoints
 from homeserver.http.federation.knocks import FederationKnockEndpoints
 from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.openid import FederationOpenIDEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
 from homeserver.http.federation.third_party_invites import FederationThirdPartyInviteEndpoints
+from homeserver.http.federation.timestamps import FederationTimestampEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
@@ -65,6 +68,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FilterEndpoints,
     KeyBackupsEndpoints,
     LoginEndpoints,
+    OpenIDEndpoints,
     ProfileEndpoints,
     PushRuleEndpoints,
     ReceiptEndpoints,
@@ -91,9 +95,11 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationKeyEndpoints,
     FederationKnockEndpoints,
     FederationLeaveEndpoints,
+    FederationOpenIDEndpoints,
     FederationPublicRoomsEndpoints,
     FederationQueryEndpoints,
     FederationStateEndpoints,
+    FederationTimestampEndpoints,
     FederationThirdPartyInviteEndpoints,
     FederationVersionEndpoints,
     TransactionEndpoints,

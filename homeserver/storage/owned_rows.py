@@ -36,6 +36,7 @@ GONE_WITH_ACCOUNT: Final = frozenset(
         "key_backups",
         "key_signatures",
         "login_tokens",
+        "openid_tokens",
         "user_signatures",
     }
 )

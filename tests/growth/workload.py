@@ -21,6 +21,7 @@ from homeserver.core.identifiers import (
 from homeserver.core.remote_keys import RemoteDevice
 from homeserver.core.signing import SigningKey
 from homeserver.core.sync_tokens import SyncToken
+from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.e2ee.key_backups import SessionKey
@@ -191,6 +192,7 @@ class Workload:
         assert whose(world, self.tablet.tokens.access_token) is not None
         login_token, _ = now(world.login.issue_token(ALICE))
         now(world.login.issue_token(ALICE))  # nobody uses this one
+        now(OpenIDTokens(world.database, world.clock, world.randomness).issue(ALICE, ALICE))
         laptop = now(world.login.with_token(login_token, DeviceWish(None, "A laptop")))
         requester = whose(world, laptop.tokens.access_token)
         assert requester is not None

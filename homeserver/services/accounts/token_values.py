@@ -11,6 +11,7 @@ from homeserver.runtime.randomness import Randomness
 ACCESS: Final = "clba_"
 REFRESH: Final = "clbr_"
 LOGIN: Final = "clbl_"
+OPENID: Final = "clbo_"
 SECRET_BYTES: Final = 24
 LONGEST: Final = 64  # characters; what is longer is no token of this server
 

@@ -16,6 +16,7 @@ from homeserver.http.federation.leaves import FederationLeaveEndpoints
 from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
 from homeserver.http.federation.queries import FederationQueryEndpoints
 from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.timestamps import FederationTimestampEndpoints
 from tests.http.conftest import Serve, Served, in_reactor
 from tests.services.federation.serving import Serving
 
@@ -42,5 +43,6 @@ def served(serve: Serve, serving: Serving) -> Served:
         FederationPublicRoomsEndpoints(serving.world.directory),
         FederationQueryEndpoints(serving.queries),
         FederationStateEndpoints(serving.states),
+        FederationTimestampEndpoints(serving.timestamps),
         served={Surface.FEDERATION},
     )

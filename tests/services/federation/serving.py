@@ -25,6 +25,7 @@ from homeserver.services.federation.membership_templates import MembershipTempla
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
+from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.remote_invites import RemoteInvites
@@ -62,6 +63,7 @@ class Serving:
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.states, world.directory)
         invites = RemoteInvites(world.database, self.receipt, world.outside, SERVER, world.key)
         self.invites = InviteServing(world.database, acls, invites)
+        self.timestamps = TimestampServing(world.database, self.access, self.visibility, world.states)
         self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 
     def room(self, visibility: str = "shared", creator: UserID = ALICE, **wishes: Any) -> RoomID:
