@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from homeserver.core.event import Event
+from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import RemoteNonsense
@@ -13,7 +14,7 @@ from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.storage.events import Verdict
 from homeserver.storage.waiting_events import gaps_of_waiting
 from tests.fakes.history_source import FakeHistorySource, Holder
-from tests.forked_rooms import ALICE, CAROL, LIAR, MALLORY
+from tests.forked_rooms import ALICE, CAROL, KEYS, LIAR, MALLORY
 from tests.scenes import Scene
 from tests.services.federation.receiving import ONE, TWO, Receiving
 from tests.services.world import SERVER, World, now
@@ -283,17 +284,53 @@ def test_an_event_that_its_server_has_not_signed_is_no_part_of_a_state(looking: 
     assert looking.verdict(event) is None
 
 
+def assigned_event(scene: Scene, name: str, *prev: str) -> Event:
+    """Alice's message of a chosen ID, after events of chosen IDs."""
+    state = scene.history.state_after([scene.last.event_id])
+    auth = [state[key] for key in (("m.room.create", ""), ("m.room.power_levels", ""), ("m.room.member", ALICE))]
+    template = EventTemplate(
+        room_id=scene.history.room_id,
+        type="m.room.message",
+        sender=ALICE,
+        content={"body": name},
+        state_key=None,
+        prev_events=tuple((EventID(f"${one}:one.example"), b"") for one in prev),
+        auth_events=tuple((event_id, b"") for event_id in auth),
+        depth=50,
+        origin_server_ts=1_700_000_100_000,
+    )
+    return build_event(template, scene.version, ONE, KEYS[ONE], EventID(f"${name}:one.example")).event
+
+
 def test_events_that_name_each_other_make_nobody_go_in_circles(world: World) -> None:
     looking = Looking(world, "1")
-    scene = looking.scene
-    first = scene.send(MALLORY, "m.room.message", {}, None, after=[scene.last], auth_state={})
-    named = EventID("$never:liar.example")
-    holder = looking.holder()
-    holder.lies["get_missing_events"] = lambda _: [{**first.pdu, "prev_events": [[named, {"sha256": ""}]]}]
+    here, there = assigned_event(looking.scene, "here", "there"), assigned_event(looking.scene, "there", "here")
+    looking.holder().lies["get_missing_events"] = lambda latest: [there.pdu] if here.event_id in latest else [here.pdu]
 
-    looking.send(looking.receiving.chain(2)[-1])
+    looking.send(here)
+    looking.world.clock.advance(24 * 3600)
 
-    assert looking.source.operations["get_missing_events"] <= missing_events.ROUNDS
+    assert looking.verdict(here) is None
+    assert looking.verdict(there) is None
+    assert len(looking.source.asked) <= 2 * missing_events.ROUNDS
+
+
+def test_a_chain_that_another_server_invents_as_it_is_asked_costs_a_bounded_number_of_requests(world: World) -> None:
+    looking = Looking(world, "1")
+    asked: list[int] = []
+
+    def invent(_: Any) -> list[Any]:
+        asked.append(len(asked))
+        number = len(asked)
+        return [assigned_event(looking.scene, f"e{number}", f"e{number + 1}").pdu]
+
+    for server in (ONE, TWO):
+        looking.holder(server).lies["get_missing_events"] = invent
+
+    looking.send(assigned_event(looking.scene, "e0", "e1"))
+
+    assert len(asked) == missing_events.ROUNDS
+    assert len(looking.source.asked) <= 2 * missing_events.ROUNDS
 
 
 def test_a_server_cannot_have_the_event_of_another_one_rejected_by_lying_about_the_state(looking: Looking) -> None:

@@ -98,6 +98,18 @@ def test_an_event_that_its_server_has_not_signed_is_dropped(receiving: Receiving
     assert receiving.receiver.waiting == 0
 
 
+@pytest.mark.parametrize("number", [21, 1_000])
+def test_an_event_after_too_many_others_is_dropped(receiving: Receiving, number: int) -> None:
+    (event,) = receiving.chain(1)
+    prev_events = [f"${one:043}" for one in range(number)]
+
+    receiving.send([{**event.pdu, "prev_events": prev_events}])
+    receiving.settle()
+
+    assert receiving.receiver.outcomes == {"refused": 1}
+    assert receiving.gaps == []
+
+
 def test_an_event_that_the_rules_refuse_is_kept_as_rejected(receiving: Receiving) -> None:
     event = receiving.scene.say(MALLORY, after=[receiving.scene.last])
 
