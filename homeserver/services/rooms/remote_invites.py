@@ -33,6 +33,7 @@ from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.remote_memberships import RemoteMembership, find_remote_membership
 from homeserver.storage.room_servers import is_server_in_room
+from homeserver.storage.rooms import find_head
 
 # JSON of other servers is `Any` in this file.
 
@@ -136,6 +137,9 @@ class RemoteInvites:
         if account is None or account.is_deactivated:
             raise NotFound("There is no such user here")
         check_accepts_invites(tx, target)
+        head = find_head(tx, signed.event.room_id)
+        if head is not None and head.is_blocked:
+            raise Forbidden("This server takes no part in the room")
         # Into a room that this server is in, the invite comes with the room's other events.
         if not is_server_in_room(tx, signed.event.room_id, self._server_name):
             self._outside.put(tx, signed, origin, stripped_state)

@@ -34,11 +34,17 @@ class _Standing:
     """How this server, and one of its users, stand to a room."""
 
     is_here: bool  # this server is in the room, or nobody is, so that it can decide by itself
+    is_blocked: bool
     version: RoomVersion | None
     inviting: Sequence[str]  # the server that the user's membership is known from
     servers: Sequence[str]  # known to be in the room
     current: Event | None  # the user's membership
     profile: Mapping[str, Any]  # Any: JSON
+
+    def check_is_open(self) -> None:
+        """Raises Forbidden for a room that this server's administrators have closed."""
+        if self.is_blocked:
+            raise Forbidden("This server takes no part in the room")
 
     def said(self, reason: str | None) -> dict[str, Any]:
         """What an event of the user's says besides the membership."""
@@ -84,6 +90,7 @@ class RemoteMembership:
         # The first of several users who come at once brings the room; the others join it here.
         async with self._locks(room_id):
             standing = await self._database.read(self._standing, user_id, room_id)
+            standing.check_is_open()
             if standing.is_here:
                 return await self._membership.join(user_id, room_id, reason, third_party_signed)
             content = standing.said(reason)
@@ -105,6 +112,7 @@ class RemoteMembership:
         room_id, told = await self._room_of(room)
         async with self._locks(room_id):
             standing = await self._database.read(self._standing, user_id, room_id)
+            standing.check_is_open()
             if standing.is_here:
                 return await self._membership.knock(user_id, room_id, reason)
             current = None if standing.current is None else standing.current.content.get("membership")
@@ -152,6 +160,7 @@ class RemoteMembership:
         is_known = head is not None and bool(head.heads)
         return _Standing(
             is_here=is_known and (self._server_name in servers or not servers),
+            is_blocked=head is not None and head.is_blocked,
             version=None if head is None else head.version,
             inviting=inviting,
             servers=sorted(servers),

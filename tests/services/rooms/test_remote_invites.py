@@ -140,6 +140,20 @@ def test_an_invite_into_a_room_that_is_here_comes_with_the_rooms_events(people: 
     assert membership(people, room_id) is None
 
 
+def test_nobody_is_invited_to_a_room_that_is_blocked_here(people: World) -> None:
+    scene = Scene()
+    room_id = people.others.open(scene, ONE)
+    bob = UserID(f"@bob:{SERVER}")
+    now(people.anywhere.join(bob, room_id, None, via=[ONE]))
+    now(people.anywhere.leave(bob, room_id, None))
+    people.sync_database.write(lambda tx: tx.run("UPDATE rooms SET is_blocked = :yes", yes=True))
+
+    with pytest.raises(Forbidden):
+        receive(people, scene, invite_of(scene))
+
+    assert membership(people, room_id) is None
+
+
 def test_an_invite_is_taken_back_by_the_server_that_sent_it_and_by_no_other(people: World) -> None:
     scene = Scene(users={MALLORY: 100, BOB: 100})
     scene.join_in_turn(BOB, MALLORY)

@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.outbound.errors import Unreachable
-from homeserver.services.errors import NotFound, RemoteFailed
+from homeserver.services.errors import Forbidden, NotFound, RemoteFailed
 from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import ONE, TWO
 from tests.scenes import Scene
@@ -84,3 +84,17 @@ def test_of_two_users_who_come_at_once_one_brings_the_room_and_the_other_finds_i
     assert (first.result, second.result) == (room_id, room_id)
     assert world.others.asked_for("make_join") == [ONE]
     assert {membership(world, user_id, room_id) for user_id in (ALICE, BOB)} == {"join"}
+
+
+def test_nobody_comes_into_a_room_that_is_blocked_here(world: World) -> None:
+    room_id = world.others.open(Scene(), ONE)
+    now(world.anywhere.join(ALICE, room_id, None, via=[ONE]))
+    now(world.anywhere.leave(ALICE, room_id, None))
+    world.sync_database.write(lambda tx: tx.run("UPDATE rooms SET is_blocked = :yes", yes=True))
+    asked = len(world.others.asked)
+
+    for coming in (world.anywhere.join, world.anywhere.knock):
+        with pytest.raises(Forbidden):
+            now(coming(BOB, room_id, None, via=[ONE]))
+
+    assert len(world.others.asked) == asked
