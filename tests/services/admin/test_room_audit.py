@@ -27,15 +27,19 @@ from homeserver.services.errors import NotFound
 from homeserver.services.events.intake import GivenState
 from homeserver.services.events.receipt import Received
 from homeserver.services.rooms.creation import InitialState
+from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form, StoredEvent, Verdict, find_event
 from homeserver.storage.rooms import find_head
 from tests.conftest import LargeRun
-from tests.forked_rooms import ForkedRoom, forked_rooms
+from tests.forked_rooms import ALICE as REMOTE_ALICE
+from tests.forked_rooms import ONE, ForkedRoom, forked_rooms
 from tests.partial_rooms import PartialRoom
 from tests.poured_rooms import PouredRoom, fresh_server
+from tests.scenes import Scene
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damages import BLIND, UNIQUE, Damage, damages_of, sampled
+from tests.services.rooms.test_remote_invites import receive
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
 
 OTHER_KEY = SigningKey("other", bytes(range(32)))
@@ -840,3 +844,33 @@ def unnoticed_of(world: World, room: DamageableRoom, damages: Iterable[Damage]) 
 
 class Undone(Exception):  # noqa: N818 - nothing is wrong
     """Take back what was done."""
+
+
+class KeysOfAllAndOwn(KeysOfAll):
+    """The keys of all servers, this one among them."""
+
+    def of_server(self, tx: Transaction, server_name: ServerName) -> tuple[VerifyKey, ...]:
+        """See KnownKeys."""
+        return (
+            (SigningKey("test", bytes(32)).verify_key,) if server_name == SERVER else super().of_server(tx, server_name)
+        )
+
+
+def test_what_was_known_of_a_room_from_outside_is_no_fault(world: World) -> None:
+    keys = KeysOfAllAndOwn()
+    world.sync_database.write(insert_account, Account(ALICE, AccountKind.USER, 0))
+    scene = Scene(join_rule="invite")
+    room_id = world.others.open(scene, ONE)
+    for is_known in (False, True):  # the second time, the room is known
+        scene.last = scene.member(ALICE, "invite", sender=REMOTE_ALICE, after=[scene.last])
+        receive(world, scene, scene.last)
+        now(world.anywhere.leave(ALICE, room_id, None))
+        scene.last = scene.member(ALICE, "invite", sender=REMOTE_ALICE, after=[scene.last])
+        receive(world, scene, scene.last)
+        if is_known:
+            assert audited(world, room_id, keys).fault is None
+        now(world.anywhere.join(ALICE, room_id, None))
+        assert audited(world, room_id, keys).fault is None
+        now(world.anywhere.leave(ALICE, room_id, None))
+        scene.last = scene.member(ALICE, "leave", sender=REMOTE_ALICE, after=[scene.last])
+        assert audited(world, room_id, keys).fault is None
