@@ -367,7 +367,7 @@ def assemble(made: Mechanics) -> Assembled:
     edus = IncomingEdus(database, acls, typing, receipts, to_device)
     edus.tell_of_devices(remote_users)
     edus.export(made.metrics)
-    inbound = InboundTransactions(database, acls, receiver, edus, clock)
+    inbound = InboundTransactions(database, acls, receiver, edus, remote_invites, clock)
 
     # What other servers ask for
     room_access = RoomAccess(states, acls, server_name)

@@ -25,6 +25,7 @@ from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.incoming_edus import IncomingEdus, IncomingMessage
 from homeserver.services.federation.receiver import Receiver
+from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.inbound_transactions import NewPDU, find_answer, insert_answer
 from homeserver.storage.rooms import find_head
@@ -74,12 +75,19 @@ class InboundTransactions:
     """Takes transactions."""
 
     def __init__(
-        self, database: Database, acls: ServerAcls, receiver: Receiver, edus: IncomingEdus, clock: Clock
+        self,
+        database: Database,
+        acls: ServerAcls,
+        receiver: Receiver,
+        edus: IncomingEdus,
+        invites: RemoteInvites,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._acls = acls
         self._receiver = receiver
         self._edus = edus
+        self._invites = invites
         self._clock = clock
         self._locks: KeyedLocks[ServerName] = KeyedLocks()
         self._under_way: Counter[ServerName] = Counter()
@@ -106,6 +114,8 @@ class InboundTransactions:
         known = await self._database.read(self._look_up, origin, transaction_id, room_ids)
         if known.answer is not None:
             return known.answer
+        for one in transaction.pdus:
+            await self._invites.hear(one.room_id, one.pdu)
         kept, results = self._sort(transaction.pdus, known.rooms)
         self._receiver.check_amount(origin, sum(len(one.pdu) for one in kept))
         # Devices before the messages that they sent. Whatever is not durable may be done twice.

@@ -75,7 +75,9 @@ class Receiving:
         self.devices = HeardDevices()
         self.edus = IncomingEdus(world.database, self.acls, world.typing, world.receipts, world.to_device)
         self.edus.tell_of_devices(self.devices)
-        self.inbound = InboundTransactions(world.database, self.acls, self.receiver, self.edus, world.clock)
+        self.inbound = InboundTransactions(
+            world.database, self.acls, self.receiver, self.edus, world.remote_invites, world.clock
+        )
         self._sent = 0
 
     def start(self) -> None:

@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 
 from homeserver.core.event_format import PDU_LIMIT_BYTES
+from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.inbound_transactions import MOST_AT_ONCE, MOST_EDUS, MOST_PDUS
+from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.inbound_transactions import first_staged
+from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import ALICE
+from tests.scenes import Scene
 from tests.services.federation.receiving import ONE, TWO, Receiving
+from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import World, now
 
 
@@ -156,3 +161,22 @@ def test_a_server_sends_few_transactions_at_once(receiving: Receiving) -> None:
     now(receiving.inbound.receive(TWO, "another", {}))
     for one in waiting:
         one.close()
+
+
+def test_an_invite_to_a_room_that_is_not_here_is_taken_back_by_a_transaction(receiving: Receiving) -> None:
+    world = receiving.world
+    world.sync_database.write(insert_account, Account(OUR_ALICE, AccountKind.USER, 0))
+    scene = Scene(ROOM_VERSIONS["12"])
+    invite = scene.member(OUR_ALICE, "invite", sender=ALICE, after=[scene.last])
+    now(
+        world.remote_invites.receive(
+            ONE, invite.room_id, invite.event_id, scene.version, dict(invite.pdu), [scene.create.pdu]
+        )
+    )
+    removal = scene.member(OUR_ALICE, "leave", sender=ALICE, after=[invite])
+
+    receiving.send([removal.pdu])
+
+    found = world.sync_database.read(find_membership, invite.room_id, OUR_ALICE)
+    assert found is not None
+    assert (found.membership, found.event_id) == ("leave", removal.event_id)
