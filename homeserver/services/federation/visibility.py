@@ -6,7 +6,7 @@ in core/history_visibility.py; which server is in the room is asked before, in r
 Spec: client-server-api/#room-history-visibility, server-server-api/#backfilling-and-retrieving-missing-events
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from homeserver.core.canonical_json import encode_for
@@ -69,10 +69,15 @@ class _Asked:
 
     def may_see(self, stored: StoredEvent) -> bool:
         """Whether the server may see the event whole."""
+        return any(self._knows(question, stored) for question in (self._was_visible, self._is_current_state))
+
+    @staticmethod
+    def _knows(question: Callable[[StoredEvent], bool], stored: StoredEvent) -> bool:
+        """What a question comes to; False where it is about members of a partial room, who are not known here."""
         try:
-            return self._is_current_state(stored) or self._was_visible(stored)
+            return question(stored)
         except UnknownState:
-            return False  # of a partial room: who was in it is not known here
+            return False
 
     def _is_current_state(self, stored: StoredEvent) -> bool:
         """Whether the event is something that everybody in the room knows."""

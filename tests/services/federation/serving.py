@@ -11,6 +11,7 @@ from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, ser
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.membership_templates import MembershipWish, template_for
 from homeserver.core.room_versions import room_version
+from homeserver.core.state_map import UNKNOWN_ROOT, StateKey, update
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
@@ -32,6 +33,8 @@ from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.room_servers import give_servers
+from homeserver.storage.rooms import find_head
+from homeserver.storage.state_nodes import store_nodes
 from tests.databases import fresh_sqlite
 from tests.services.federation.others import FAR, FAY, KEY, NEAR
 from tests.services.world import ALICE, SERVER, World, call_now, now
@@ -99,6 +102,21 @@ class Serving:
         """What a user is in the room."""
         membership = self.world.sync_database.read(find_membership, room_id, user_id)
         return None if membership is None else membership.membership
+
+    def make_partial(self, room_id: RoomID) -> None:
+        """Let it be as in a room of which not all state has come yet: its members are not known."""
+
+        def forget(tx: Transaction) -> None:
+            head = find_head(tx, room_id)
+            assert head is not None
+            known: dict[StateKey, EventID | None] = {("m.room.server_acl", ""): None}
+            for stored in self.world.states.all_but_type(tx, room_id, head.current_root, "m.room.member"):
+                known[stored.event.type, stored.event.state_key or ""] = stored.event.event_id
+            updated = update(lambda _: None, UNKNOWN_ROOT, known)
+            store_nodes(tx, room_id, updated.new_nodes)
+            tx.run("UPDATE rooms SET is_partial = :yes, current_root = :root", yes=True, root=updated.root)
+
+        self.world.sync_database.write(forget)
 
     def close(self) -> None:
         """Close the database."""

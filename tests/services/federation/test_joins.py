@@ -340,3 +340,15 @@ def test_a_signature_in_this_servers_name_is_not_believed(serving: Serving) -> N
     answer = send(serving, room_id, encoded.event.event_id, signed)
 
     verify_event_signature(answer["event"], encoded.event.version, SERVER, serving.world.key.verify_key)
+
+
+def test_into_a_room_whose_state_is_not_all_here_nobody_is_let(serving: Serving) -> None:
+    room_id = serving.room()
+    encoded = finished(make(serving, room_id), FAY, "join")
+
+    serving.make_partial(room_id)
+
+    with pytest.raises(NotFound):
+        make(serving, room_id)
+    with pytest.raises(NotFound):
+        send(serving, room_id, encoded.event.event_id, encoded.event.pdu)

@@ -148,3 +148,17 @@ def test_a_server_that_is_shut_out_gets_no_state(serving: Serving) -> None:
     for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
         with pytest.raises(Forbidden):
             now(asking(FAR, room_id, event_id))
+
+
+def test_of_a_room_whose_state_is_not_all_here_there_is_none_to_give(serving: Serving) -> None:
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+    before = auth_chain(serving, room_id, event_id)
+
+    serving.make_partial(room_id)
+
+    for asking in (serving.states.state, serving.states.state_ids):
+        with pytest.raises(NotFound):
+            now(asking(FAR, room_id, event_id))
+    assert auth_chain(serving, room_id, event_id) == before

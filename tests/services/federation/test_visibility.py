@@ -10,9 +10,11 @@ import pytest
 from homeserver.core.event_format import parse_event
 from homeserver.core.hashing import has_valid_content_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.services.events.receipt import Received
 from homeserver.services.federation.visibility import MEMBERS_PER_READ
+from homeserver.storage.events import Form
 from homeserver.storage.rooms import find_head
-from tests.services.federation.others import FAR, FAY, NEAR, NED, invite, join_remotely, leave_remotely
+from tests.services.federation.others import FAR, FAY, NEAR, NED, invite, join_remotely, leave_remotely, remote_event
 from tests.services.federation.serving import Serving
 from tests.services.world import ALICE, now
 
@@ -164,3 +166,24 @@ def test_the_hash_of_a_whole_event_is_right(serving: Serving) -> None:
     head = serving.world.sync_database.read(find_head, room_id)
     assert head is not None
     assert has_valid_content_hash(shown, head.version)
+
+
+def test_where_members_are_not_known_open_history_is_whole(serving: Serving) -> None:
+    room_id = serving.room()
+    joined = join_remotely(serving.world, FAY, room_id)
+    event_id = serving.world.send(ALICE, room_id)
+
+    serving.make_partial(room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+    assert pdu(serving, FAR, room_id, joined)["content"] == {"membership": "join"}
+
+
+def test_an_event_that_is_known_without_its_room_shows_what_authorises(serving: Serving) -> None:
+    room_id = serving.room()
+    content = {"membership": "join", "displayname": "Fay"}
+    outlier = remote_event(serving.world, FAY, room_id, "m.room.member", content, FAY)
+    received = [Received(outlier, Form.FULL)]
+    now(serving.world.intake.take_outliers(room_id, outlier.event.version, received))
+
+    assert pdu(serving, FAR, room_id, outlier.event.event_id)["content"] == {"membership": "join"}
