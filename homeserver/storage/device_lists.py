@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.storage.database import Transaction
-from homeserver.storage.rooms import SYNC_HORIZON_MS
+from homeserver.storage.rooms import SYNC_HORIZON_MS, sync_horizon
 from homeserver.storage.tables import Owner, Retention, Table
 
 CROSS_SIGNING: Final = ""  # what device_updates has for a device when a user's cross-signing keys changed
@@ -105,6 +105,21 @@ def _update(row: tuple[Any, ...]) -> DeviceUpdate:
     return DeviceUpdate(UserID(row[0]), row[1], row[2], row[3], bool(row[4]), row[5], keys)
 
 
+SWEEP_CHANGES = """
+    DELETE FROM device_list_changes WHERE user_id IN (
+        SELECT c.user_id FROM device_list_changes c
+         WHERE c.log_position < :horizon AND NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = c.user_id)
+         LIMIT :limit)"""
+
+
+def sweep_remote_changes(tx: Transaction, now_ms: int, limit: int) -> int:  # noqa: ARG001 - the horizon says when
+    """Forget where other servers' users last changed if no sync asks for it any more.
+
+    Of local users it is kept: it is the stream ID that other servers know.
+    """
+    return tx.run(SWEEP_CHANGES, horizon=sync_horizon(tx), limit=limit)
+
+
 CHANGED = """
     SELECT user_id FROM device_list_changes WHERE log_position > :after AND log_position <= :upto"""
 
@@ -150,6 +165,10 @@ def joined_members(tx: Transaction, room_ids: Sequence[RoomID]) -> list[tuple[Ro
 
 
 TABLES: Final[tuple[Table, ...]] = (
-    Table("device_list_changes", owners={Owner.USER: "user_id"}, retention=Retention.bounded("one row per user")),
+    Table(
+        "device_list_changes",
+        owners={Owner.USER: "user_id"},
+        retention=Retention.expires(sweep_remote_changes),
+    ),
     Table("device_updates", owners={Owner.USER: "user_id"}, retention=Retention.expires(sweep_device_updates)),
 )

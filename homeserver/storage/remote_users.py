@@ -166,12 +166,10 @@ LOOK_AT = """
            AND ours.membership = 'join' AND ours.is_local)
       FROM remote_device_lists l WHERE l.looked_at_ms < :before ORDER BY l.looked_at_ms LIMIT :limit"""
 LOOKED_AT = "UPDATE remote_device_lists SET looked_at_ms = :now_ms WHERE user_id IN :user_ids[text]"
-FORGET: Final = (
-    "DELETE FROM remote_device_lists WHERE user_id IN :user_ids[text]",
-    "DELETE FROM remote_devices WHERE user_id IN :user_ids[text]",
-    "DELETE FROM cross_signing_keys WHERE user_id IN :user_ids[text]",
-    "DELETE FROM key_signatures WHERE user_id IN :user_ids[text]",
-)
+FORGET_LISTS = "DELETE FROM remote_device_lists WHERE user_id IN :user_ids[text]"
+FORGET_DEVICES = "DELETE FROM remote_devices WHERE user_id IN :user_ids[text]"
+FORGET_KEYS = "DELETE FROM cross_signing_keys WHERE user_id IN :user_ids[text]"
+FORGET_SIGNATURES = "DELETE FROM key_signatures WHERE user_id IN :user_ids[text]"
 
 
 def sweep_unshared(tx: Transaction, now_ms: int, limit: int) -> int:
@@ -186,7 +184,10 @@ def sweep_unshared(tx: Transaction, now_ms: int, limit: int) -> int:
         if not is_shared and (not gone or devices + count <= limit):
             gone.append(user_id)
             devices += count
-    return sum(tx.run(statement, user_ids=gone) for statement in FORGET) if gone else 0
+    if not gone:
+        return 0
+    deleted = tx.run(FORGET_LISTS, user_ids=gone) + tx.run(FORGET_DEVICES, user_ids=gone)
+    return deleted + tx.run(FORGET_KEYS, user_ids=gone) + tx.run(FORGET_SIGNATURES, user_ids=gone)
 
 
 def _list(row: tuple[Any, ...]) -> RemoteDeviceList:  # Any: a row

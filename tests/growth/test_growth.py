@@ -18,6 +18,7 @@ NODES_PER_CHANGE = 4
 REMEMBERED = {"refresh_tokens"}
 # What is left of a table whose rows expire, because it is still wanted; other tables that expire are empty.
 STILL_WANTED = {
+    "device_list_changes": 3,  # local users whose devices have changed
     "room_roots": 1,  # a room's newest state
     "room_servers": 1,  # this server, in the room
     "server_keys": 1,  # one by which an event is signed

@@ -3,6 +3,7 @@
 from functools import partial
 
 from homeserver.core.identifiers import DeviceID, RoomID, UserID
+from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.device_keys import store_device_keys
 from homeserver.storage.device_lists import (
     CROSS_SIGNING,
@@ -16,6 +17,7 @@ from homeserver.storage.device_lists import (
     note_device_update,
     sharing_among,
     sweep_device_updates,
+    sweep_remote_changes,
 )
 from homeserver.storage.devices import insert_device
 from homeserver.storage.rooms import SYNC_HORIZON_MS
@@ -90,3 +92,17 @@ def test_updates_from_long_ago_are_swept(db: SyncDatabase) -> None:
     assert db.write(sweep_device_updates, SYNC_HORIZON_MS + 1_000, 10) == 1
 
     assert [update.device_id for update in db.read(device_updates, after=0, upto=9)] == ["NEW"]
+
+
+def test_where_remote_users_changed_is_forgotten_once_no_sync_asks_for_it(db: SyncDatabase) -> None:
+    fay = UserID("@fay:far.example")
+    db.write(insert_account, Account(ALICE, AccountKind.USER, 0))
+    for user_id, position in ((ALICE, 1), (fay, 2)):
+        db.write(note_device_list_change, user_id, position)
+
+    too_early = db.write(sweep_remote_changes, 0, 10)
+    db.write(lambda tx: tx.run("UPDATE sync_horizon SET log_position = 3"))
+
+    assert too_early == 0
+    assert db.write(sweep_remote_changes, 0, 10) == 1
+    assert db.read(changed_device_lists, after=0, upto=9) == {ALICE}

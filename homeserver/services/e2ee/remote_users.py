@@ -163,17 +163,18 @@ class RemoteUsers:
         return tx.log_position if users_in_rooms_of(tx, [user_id], self._server_name) else None
 
     def _take_update(self, tx: Transaction, user_id: UserID, update: _Update | None) -> None:
-        kept = find_list(tx, user_id)
         if not users_in_rooms_of(tx, [user_id], self._server_name):
             return
-        if kept is None:
-            self._device_lists.note_remote_change(tx, user_id)  # somebody may have asked for the keys before
-        elif update is None or kept.is_stale or not update.previous or update.previous != {kept.stream_id}:
-            if update is None or kept.is_stale or update.stream_id != kept.stream_id:
-                self._mark_stale(tx, user_id, kept)
-                self._device_lists.note_remote_change(tx, user_id)
-        else:
-            self._apply(tx, kept, update)
+        kept = find_list(tx, user_id)
+        if kept is not None and not kept.is_stale and update is not None:
+            if update.previous == {kept.stream_id}:
+                self._apply(tx, kept, update)
+                return
+            if update.stream_id == kept.stream_id:
+                return  # it was taken before, or is in the list that was asked for
+        if kept is not None:
+            self._mark_stale(tx, user_id, kept)
+        self._device_lists.note_remote_change(tx, user_id)  # without a list too: somebody may have asked for the keys
 
     def _apply(self, tx: Transaction, kept: RemoteDeviceList, update: _Update) -> None:
         """An update that follows on the last one that was taken."""
