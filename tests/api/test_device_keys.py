@@ -60,6 +60,13 @@ def test_users_of_other_servers_are_failures(alice: Client) -> None:
     assert queried["device_keys"] == claimed["one_time_keys"] == {}
 
 
+def test_the_time_that_a_client_gives_other_servers_may_be_any(alice: Client) -> None:
+    for timeout_ms in (-1, 0, 1, 2**53 - 1):
+        body = {"device_keys": {"@eve:elsewhere.example": []}, "timeout": timeout_ms}
+
+        assert alice.post("keys", "query", body=body)["failures"].keys() == {"elsewhere.example"}
+
+
 def test_keys_of_another_device_or_user_are_refused(alice: Client, bob: Client) -> None:
     other_device = device_keys(alice.user_id, "OTHER")
 
@@ -99,8 +106,8 @@ def test_a_key_is_uploaded_again_but_not_replaced(alice: Client) -> None:
 def test_what_is_no_upload_is_refused(alice: Client) -> None:
     wrong: dict[str, list[Any]] = {
         "upload": [{"one_time_keys": []}, {"device_keys": "keys"}, {"fallback_keys": {"x": 1}}],
-        "query": [{}, {"device_keys": []}, {"device_keys": {alice.user_id: 1}}],
-        "claim": [{}, {"one_time_keys": {alice.user_id: []}}],
+        "query": [{}, {"device_keys": []}, {"device_keys": {alice.user_id: 1}}, {"device_keys": {}, "timeout": "1"}],
+        "claim": [{}, {"one_time_keys": {alice.user_id: []}}, {"one_time_keys": {}, "timeout": []}],
     }
 
     for operation, bodies in wrong.items():
