@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from homeserver.core.identifiers import EventID, RoomID
+from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import ACCEPTED_BEFORE, Form, Verdict
 
@@ -202,11 +202,17 @@ class MemberRow:
 
 MEMBERS = """
     SELECT user_id, membership, event_id, sender, place, log_position, display_name, avatar_url, is_local
-      FROM memberships WHERE room_id = :room_id AND user_id > :after ORDER BY user_id LIMIT :limit"""
+      FROM memberships m WHERE room_id = :room_id AND user_id > :after
+       AND NOT EXISTS (SELECT 1 FROM remote_memberships r
+                        WHERE r.room_id = m.room_id AND r.user_id = m.user_id AND r.event_id = m.event_id)
+     ORDER BY user_id LIMIT :limit"""
 
 
 def member_rows(tx: Transaction, room_id: RoomID, *, after: str, limit: int) -> list[MemberRow]:
-    """Who is said to be in the room or to have been, in the order of their IDs."""
+    """Who is said to be in the room or to have been, in the order of their IDs.
+
+    Not those of whom that is known from outside alone, while this server is not in the room.
+    """
     rows = tx.all(MEMBERS, room_id=room_id, after=after, limit=limit)
     return [
         MemberRow(
@@ -253,13 +259,21 @@ class ChangeRow:
 
 
 CHANGES = """
-    SELECT user_id, log_position, before, membership, event_id FROM membership_changes
-     WHERE room_id = :room_id AND user_id IN :user_ids[text] ORDER BY log_position"""
+    SELECT user_id, log_position, before, membership, event_id FROM membership_changes c
+     WHERE room_id = :room_id AND user_id IN :user_ids[text]
+       AND (EXISTS (SELECT 1 FROM room_roots r WHERE r.room_id = c.room_id AND r.log_position = c.log_position)
+            OR EXISTS (SELECT 1 FROM room_servers s
+                        WHERE s.room_id = c.room_id AND s.server = :server AND s.since_position <= c.log_position
+                          AND (s.until_position IS NULL OR s.until_position > c.log_position)))
+     ORDER BY log_position"""
 
 
-def change_rows(tx: Transaction, room_id: RoomID, user_ids: Sequence[str]) -> list[ChangeRow]:
-    """How the memberships of these users went in the room, oldest first."""
-    rows = tx.all(CHANGES, room_id=room_id, user_ids=list(user_ids)) if user_ids else []
+def change_rows(tx: Transaction, room_id: RoomID, user_ids: Sequence[str], server: ServerName) -> list[ChangeRow]:
+    """How the memberships of these users went in the room, oldest first, but for what came from outside.
+
+    That came while `server`, this one, was not in the room, and the room's state had no part in it.
+    """
+    rows = tx.all(CHANGES, room_id=room_id, user_ids=list(user_ids), server=server) if user_ids else []
     return [ChangeRow(*row) for row in rows]
 
 

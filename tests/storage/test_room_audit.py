@@ -3,11 +3,12 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.storage import room_audit as rows
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import ACCEPTED_BEFORE, Form, Verdict
 from homeserver.storage.memberships import Membership, MembershipChange, insert_changes, store_memberships
+from homeserver.storage.room_servers import give_servers
 from homeserver.storage.rooms import insert_root
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
@@ -130,6 +131,7 @@ def test_rooms_are_listed_in_order(db: SyncDatabase) -> None:
 
 def test_members_are_read_page_by_page_with_their_changes(db: SyncDatabase) -> None:
     users = [UserID(f"@user{number}:example.org") for number in range(5)]
+    own = ServerName("example.org")
 
     def write(tx: Transaction) -> None:
         members = [member(room_id, user_id) for room_id in (ROOM, OTHER) for user_id in users]
@@ -140,6 +142,7 @@ def test_members_are_read_page_by_page_with_their_changes(db: SyncDatabase) -> N
             for room_id, position in ((ROOM, 3), (ROOM, 1), (OTHER, 2))
         ]
         insert_changes(tx, changes, written_ms=1)
+        give_servers(tx, ROOM, [own], position=1)
 
     db.write(write)
 
@@ -151,12 +154,13 @@ def test_members_are_read_page_by_page_with_their_changes(db: SyncDatabase) -> N
     assert db.read(rows.member_ids, ROOM) == set(users)
     assert db.read(rows.member_count, ROOM) == 5
     assert db.read(rows.member_count, RoomID("!none:example.org")) == 0
-    changes = db.read(rows.change_rows, ROOM, users[:2])
+    changes = db.read(rows.change_rows, ROOM, users[:2], own)
     assert [change.log_position for change in changes] == [1, 1, 3, 3]
     assert {(change.log_position, change.user_id) for change in changes} == {
         (position, user_id) for position in (1, 3) for user_id in users[:2]
     }
-    assert db.read(rows.change_rows, ROOM, []) == []
+    assert db.read(rows.change_rows, ROOM, [], own) == []
+    assert db.read(rows.change_rows, ROOM, users, ServerName("other.example")) == []  # it was not in the room
 
 
 def member(room_id: RoomID, user_id: UserID) -> Membership:

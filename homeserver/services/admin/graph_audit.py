@@ -10,7 +10,7 @@ from typing import Final
 
 from homeserver.core.event import Event
 from homeserver.core.event_audit import Kept, Unsound, is_merged, read_stored
-from homeserver.core.identifiers import EventID
+from homeserver.core.identifiers import EventID, ServerName, server_name_of
 from homeserver.services.admin.audit_reading import Below, Reading
 from homeserver.services.events.intake import HEADS_LIMIT
 from homeserver.storage import graph_audit as rows
@@ -212,7 +212,9 @@ class HeadFollowing:
     Where states were given, the events do not tell all: `certain` are heads, and no others than `possible` are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server_name: ServerName) -> None:
+        """`server_name` is this server's."""
+        self._server_name = server_name
         self.certain: set[EventID] = set()
         self.possible: set[EventID] = set()
         self.depth = 0
@@ -242,6 +244,9 @@ class HeadFollowing:
             self.possible.add(event_id)
             if standing is _Standing.ON_TOP:
                 self.certain.add(event_id)
+        if kept.is_accepted and self._is_way_in(kept):
+            # What the server knew from an earlier stay may be no head any more.
+            self.certain &= {event_id}
         if noted_root is not None and self.certain == self.possible:
             self._check_root(reading, noted_root)
 
@@ -261,6 +266,13 @@ class HeadFollowing:
             raise Unsound("its first event was no news, and nothing can have come before it")
         if missing := self.certain - heads:
             raise Unsound(f"nothing is built on {min(missing)}, and it is not among the heads {sorted(heads)}")
+
+    def _is_way_in(self, kept: Kept) -> bool:
+        """Whether a user of this server joins by an event: made here, or given with the state before it."""
+        event = kept.event
+        if event.type != "m.room.member" or event.content.get("membership") != "join":
+            return False
+        return event.sender == event.state_key and server_name_of(event.sender) == self._server_name
 
     def _check_root(self, reading: Reading, noted_root: bytes) -> None:
         roots = [kept.root for head in sorted(self.certain) if (kept := reading.find(head)) is not None]

@@ -52,13 +52,13 @@ def _was_without_place(member: MemberRow, kept: Kept) -> bool:
     return member.place == 0 and (kept.log_position is None or kept.log_position > member.log_position)
 
 
-def check_changes(reading: Reading, members: Sequence[MemberRow]) -> dict[str, str]:
+def check_changes(reading: Reading, members: Sequence[MemberRow], server_name: ServerName) -> dict[str, str]:
     """What is wrong with how members came to be so, by user: nothing for those of whom all is well.
 
     Each change follows the one before, and the last led to where the membership is. Old ones are forgotten.
     """
     by_user: dict[str, list[ChangeRow]] = {member.user_id: [] for member in members}
-    for change in rows.change_rows(reading.tx, reading.room_id, list(by_user)):
+    for change in rows.change_rows(reading.tx, reading.room_id, list(by_user), server_name):
         by_user[change.user_id].append(change)
     changes = [change for some in by_user.values() for change in some]
     horizon = sync_horizon(reading.tx)

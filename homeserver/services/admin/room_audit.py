@@ -106,7 +106,7 @@ class RoomAudit:
         self._memory = Memory()
         self._stage = _Stage.EVENTS
         self._subject = ""
-        self._following = HeadFollowing()
+        self._following = HeadFollowing(server_name)
         # How far each stage has come.
         self._place = BEFORE_ALL
         self._news_place = 0
@@ -302,7 +302,7 @@ class RoomAudit:
         root = row.current_root
         reading.check_map(root, "it")
         page = rows.member_rows(reading.tx, self.room_id, after=self._user_id, limit=ROWS_PER_SLICE)
-        faults = check_changes(reading, page)
+        faults = check_changes(reading, page, self._server_name)
         for member in page:
             self._subject = f"the membership of {member.user_id}"
             check_member(reading, root, member, self._server_name)
