@@ -202,7 +202,7 @@ TABLES: Final[tuple[Table, ...]] = (
     ),
     Table(
         "remote_devices",
-        owners={Owner.USER: "user_id", Owner.DEVICE: "device_id"},
+        owners={Owner.USER: "user_id"},  # a device goes with its list: it is never logged out here
         retention=Retention.bounded("of users whose lists are kept, and gone with them; so many per user"),
     ),
 )

@@ -13,7 +13,7 @@ from homeserver.storage.owned_rows import delete_device_rows
 from homeserver.storage.schema import TABLES, tables_of
 from homeserver.storage.tables import Owner
 from tests.growth.rows import columns_that_name, count_rows
-from tests.growth.workload import SIGNED, Workload
+from tests.growth.workload import ELSEWHERE, SIGNED, Workload
 from tests.services.accounts.people import PASSWORD
 from tests.services.e2ee.signed_keys import device_keys, one_time_key
 from tests.services.world import ALICE, BOB, CAROL, World, now
@@ -27,6 +27,7 @@ OF_USERS = {
     ("memberships", "sender"),
     ("state_nodes", "body"),
     ("to_device_messages", "message"),
+    ("to_device_outbox", "edu"),
     ("user_signatures", "user_id"),
 }
 # Keys that a user backed up are the user's, whatever becomes of the room; the room is the scope of a transaction.
@@ -96,7 +97,7 @@ def test_users_are_gone_with_the_rows_that_they_own(world: World) -> None:
     named: set[tuple[str, str]] = set()
     left: set[tuple[str, str]] = set()
 
-    for user_id in (ALICE, BOB, CAROL):
+    for user_id in (ALICE, BOB, CAROL, ELSEWHERE):
         named |= world.sync_database.read(columns_that_name, user_id)
         left |= columns_left_of(world, user_id)
 

@@ -36,10 +36,12 @@ from homeserver.storage.destinations import FailingDestination, ServerRule, stor
 from homeserver.storage.early_redactions import note_early_redaction
 from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
+from homeserver.storage.inbound_transactions import NewPDU, insert_answer, note_message, stage_pdus
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.remote_memberships import RemoteMembership, store_remote_membership
 from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
+from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.fakes.key_source import FakeKeySource, Publisher
 from tests.forked_rooms import ALICE as REMOTE_ALICE
@@ -49,6 +51,7 @@ from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, iden
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
 
 TABLET = DeviceID("TABLET")
+ELSEWHERE = UserID("@user:down.example")
 SIGNED = "signed_curve25519"
 CHANGES_OF_STATE = 6  # in one run
 
@@ -87,6 +90,7 @@ class Workload:
         self._log_in_and_out()
         self._sign()
         self._administer()
+        self._receive()
         self.world.clock.advance(3600)
         now(self.world.device_activity.flush())
         now(self.world.long_poll.flush_acknowledged())
@@ -96,21 +100,30 @@ class Workload:
         database, elsewhere, absent = self.world.sync_database, EventID("$elsewhere"), EventID("$absent")
         waiting = WaitingEvent(elsewhere, b"{}", Form.FULL, None, self.world.clock.now_ms())
         database.write(insert_waiting, self.room_id, waiting, [absent])
-        database.write(insert_shadows, self.room_id, elsewhere, [self.thread_root])
         database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
         database.write(note_collectable, self.room_id, self.world.clock.now_ms())
         invite = replace(Scene().member(CAROL, "invite", sender=REMOTE_ALICE, after=[]), room_id=self.room_id)
         outside = RemoteMembership(EncodedEvent(invite, encode_for(invite.version, invite.pdu)), SERVER)
         database.write(store_remote_membership, CAROL, outside)
 
+    def _receive(self) -> None:
+        """A transaction of another server, and an event of its that stands on the newest one without counting."""
+        database, now_ms, elsewhere = self.world.sync_database, self.world.clock.now_ms(), ServerName("up.example")
+        database.write(insert_answer, elsewhere, self.text("transaction"), b"{}", now_ms=now_ms)
+        database.write(note_message, elsewhere, self.text("message"), now_ms=now_ms)
+        if self.runs == 1:
+            database.write(stage_pdus, elsewhere, [NewPDU(self.room_id, b"{}")], now_ms=now_ms)
+        head = database.read(find_head, self.room_id)
+        assert head is not None
+        database.write(insert_shadows, self.room_id, EventID("$soft-failed"), head.heads)
+
     def _wait_for_others(self) -> None:
         """What is kept for servers that do not answer."""
         database, now_ms, elsewhere = self.world.sync_database, self.world.clock.now_ms(), ServerName("down.example")
-        user = UserID(f"@user:{elsewhere}")
-        now(self.world.to_device.send(ALICE, PHONE, "org.example", "elsewhere", {user: {"*": {}}}))
-        devices = RemoteDeviceList(user, 1, 0, is_stale=True, marks=0, failures=1, next_attempt_ms=now_ms)
+        now(self.world.to_device.send(ALICE, PHONE, "org.example", "elsewhere", {ELSEWHERE: {"*": {}}}))
+        devices = RemoteDeviceList(ELSEWHERE, 1, 0, is_stale=True, marks=0, failures=1, next_attempt_ms=now_ms)
         database.write(store_list, devices, now_ms=now_ms)
-        database.write(store_remote_devices, user, [RemoteDevice(PHONE, {}, None)])
+        database.write(store_remote_devices, ELSEWHERE, [RemoteDevice(PHONE, {}, None)])
         database.write(insert_removal_notice, elsewhere, self.room_id, position=1, now_ms=now_ms)
         database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
         database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])
