@@ -1,4 +1,4 @@
-"""What servers find out of each other: who is there, where a room went, and who is kept out."""
+"""What servers find out of each other: who and what is there, where a room went, and who is kept out."""
 
 import pytest
 
@@ -9,6 +9,18 @@ from tests.federation.scenes import people, shared_room
 pytestmark = pytest.mark.peers
 
 
+async def test_a_profile_is_looked_up(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    await alice.put("profile", alice.user_id, "displayname", body={"displayname": "Alice ☃"})
+    await alice.put("profile", alice.user_id, "avatar_url", body={"avatar_url": "mxc://example.org/abc"})
+
+    profile = await bob.get("profile", alice.user_id)
+    name = await bob.get("profile", alice.user_id, "displayname")
+
+    assert profile["displayname"] == name["displayname"] == "Alice ☃"
+    assert profile["avatar_url"] == "mxc://example.org/abc"
+
+
 async def test_the_profile_of_nobody_is_not_found(host: Peer, guest: Peer) -> None:
     _, bob = await people(host, guest)
 
@@ -16,6 +28,21 @@ async def test_the_profile_of_nobody_is_not_found(host: Peer, guest: Peer) -> No
         await bob.get("profile", f"@nobody-{bob.localpart}:{host.server_name}")
 
     assert refusal.value.status == 404
+
+
+async def test_public_rooms_of_the_other_server_are_listed(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    room_id = await alice.create_room(
+        preset="public_chat", visibility="public", name=f"Room of {alice.localpart}", topic="to be found"
+    )
+    hidden = await alice.create_room(preset="private_chat", name=f"Hidden {alice.localpart}")
+
+    body = {"filter": {"generic_search_term": alice.localpart}}
+    found = await bob.post("publicRooms", body=body, query={"server": host.server_name})
+
+    (entry,) = (each for each in found["chunk"] if alice.localpart in each.get("name", ""))
+    assert (entry["room_id"], entry["topic"], entry["num_joined_members"]) == (room_id, "to be found", 1)
+    assert hidden not in [each["room_id"] for each in found["chunk"]]
 
 
 async def test_a_new_name_is_seen_in_shared_rooms(host: Peer, guest: Peer) -> None:
