@@ -294,14 +294,16 @@ class HeadFollowing:
                 seen.add(other)
                 if other in self.possible:
                     heads.add(other)
-                elif (below := known.get(other)) is not None:
-                    heads |= below.heads & self.possible
-                    is_open |= below.is_open
                 elif len(seen) > MOST_WALKED:
                     is_open = True
                 elif (found := reading.find(other)) is not None and found.root is not None and not found.is_accepted:
-                    is_open |= current.given_by is not None or found.given_by is not None
-                    left.append(found)
+                    if current.given_by is not None or found.given_by is not None:
+                        is_open = True  # it may have come later, or on what came later
+                    elif (below := known.get(other)) is not None:
+                        heads |= below.heads & self.possible
+                        is_open |= below.is_open
+                    else:
+                        left.append(found)
         if not kept.is_accepted:
             known[kept.event.event_id] = Below(frozenset(heads), is_open or kept.given_by is not None)
         return Below(frozenset(heads), is_open)

@@ -8,13 +8,14 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import VerifyKey
+from homeserver.services.admin.room_audit import Fault, RoomAudit
 from homeserver.services.events.intake import GivenState, Outcome
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, KEYS, MALLORY, TRENT, TWO
 from tests.scenes import Scene
-from tests.services.world import World, now
+from tests.services.world import SERVER, World, now
 
 
 class KeysOfAll:
@@ -26,6 +27,44 @@ class KeysOfAll:
         return () if key is None else (key.verify_key,)
 
 
+class TakenScene:
+    """A scene, taken in by a server."""
+
+    def __init__(self, world: World, scene: Scene) -> None:
+        self.world = world
+        self.scene = scene
+        self.room_id = scene.create.room_id
+
+    def take(self, *events: Event) -> list[Outcome]:
+        """Events with the graph around them."""
+        received = [_received(event) for event in events]
+        taken = now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
+        return [taken[event.event_id] for event in events]
+
+    def take_bare(self, event: Event) -> None:
+        """An event whose content was not the signed one."""
+        received = [_received(redacted_event(event), Form.WRONG_HASH)]
+        now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
+
+    def outliers(self, *events: Event) -> None:
+        """Events without the graph around them."""
+        received = [_received(event) for event in events]
+        now(self.world.intake.take_outliers(self.room_id, self.scene.version, received))
+
+    def at_gap(self, event: Event, state: Iterable[EventID]) -> Outcome:
+        """An event in a state that another server gives."""
+        given = GivenState(tuple(state), TWO)
+        taken = now(self.world.intake.take_at_gap(self.room_id, self.scene.version, _received(event), given))
+        return taken[event.event_id]
+
+    def fault(self) -> Fault | None:
+        """What an audit finds."""
+        audit = RoomAudit(self.room_id, KeysOfAll(), SERVER)
+        while self.world.sync_database.read(audit.go_on):
+            pass
+        return audit.fault
+
+
 class DamageableRoom:
     """The room, taken in by a server."""
 
@@ -33,27 +72,10 @@ class DamageableRoom:
         self.world = world
         self.scene = Scene(version, users={BOB: 50})
         self.room_id = self.scene.create.room_id
+        self.taken = TakenScene(world, self.scene)
         self._fork()
         self._refusals()
         self._gaps()
-
-    def _take(self, *events: Event) -> list[Outcome]:
-        received = [_received(event) for event in events]
-        taken = now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
-        return [taken[event.event_id] for event in events]
-
-    def _take_bare(self, event: Event) -> None:
-        received = [_received(redacted_event(event), Form.WRONG_HASH)]
-        now(self.world.intake.take(self.room_id, self.scene.version, received, received_from=None))
-
-    def _outliers(self, *events: Event) -> None:
-        received = [_received(event) for event in events]
-        now(self.world.intake.take_outliers(self.room_id, self.scene.version, received))
-
-    def _at_gap(self, event: Event, state: Iterable[EventID]) -> Outcome:
-        given = GivenState(tuple(state), TWO)
-        taken = now(self.world.intake.take_at_gap(self.room_id, self.scene.version, _received(event), given))
-        return taken[event.event_id]
 
     def _fork(self) -> None:
         """Two who disagree, and one who builds on both; something is redacted, in order and early."""
@@ -68,10 +90,10 @@ class DamageableRoom:
         redactions = [scene.redact(ALICE, target, after=[levels]) for target in (told, named, scene.levels)]
         events = [*scene.history.events.values()]
         early = events.index(told)
-        self._take(*events[:early], *events[early + 1 :])
-        self._take(told)
+        self.taken.take(*events[:early], *events[early + 1 :])
+        self.taken.take(told)
         self.last = scene.say(ALICE, after=redactions)
-        self._take(self.last)
+        self.taken.take(self.last)
 
     def _refusals(self) -> None:
         """What was rejected, and what was soft-failed, on heads and elsewhere."""
@@ -82,7 +104,7 @@ class DamageableRoom:
         forged = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[banned])
         on_forged = scene.send(MALLORY, "m.room.name", {"name": "mine"}, after=[forged, banned])
         bare = scene.say(DAVE, "without its content", after=[banned])
-        outcomes = self._take(banned, late, on_late, forged, on_forged)
+        outcomes = self.taken.take(banned, late, on_late, forged, on_forged)
         assert outcomes == [
             Outcome.ACCEPTED,
             Outcome.SOFT_FAILED,
@@ -90,9 +112,9 @@ class DamageableRoom:
             Outcome.REJECTED,
             Outcome.REJECTED,
         ]
-        self._take_bare(bare)
+        self.taken.take_bare(bare)
         invited = scene.member(TRENT, "invite", sender=ALICE, after=[bare])
-        self._take(invited)
+        self.taken.take(invited)
         self.last = invited
 
     def _gaps(self) -> None:
@@ -103,19 +125,19 @@ class DamageableRoom:
         above = scene.send(DAVE, "m.room.member", {"membership": "join", "displayname": "Dave"}, DAVE, after=[found])
         on_top = scene.say(DAVE, "after the gap", after=[above])
         state = scene.after(self.last).values()
-        assert self._at_gap(above, state) is Outcome.ACCEPTED
-        assert self._take(on_top) == [Outcome.ACCEPTED]
-        assert self._at_gap(found, state) is Outcome.ACCEPTED
+        assert self.taken.at_gap(above, state) is Outcome.ACCEPTED
+        assert self.taken.take(on_top) == [Outcome.ACCEPTED]
+        assert self.taken.at_gap(found, state) is Outcome.ACCEPTED
         never = scene.say(DAVE, "nor this", after=[on_top])
         waits = scene.say(DAVE, "for what does not come", after=[never])
-        assert self._take(waits, scene.say(DAVE, "in vain", after=[waits])) == [Outcome.WAITING, Outcome.WAITING]
-        self._outliers(scene.send(ALICE, "org.example.thing", {}, after=[never], auth_state=scene.after(on_top)))
+        assert self.taken.take(waits, scene.say(DAVE, "in vain", after=[waits])) == [Outcome.WAITING, Outcome.WAITING]
+        self.taken.outliers(scene.send(ALICE, "org.example.thing", {}, after=[never], auth_state=scene.after(on_top)))
         early = scene.redact(ALICE, never, after=[on_top])
         other = scene.say(BOB, "beside it", after=[on_top])
-        assert self._take(early, other) == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+        assert self.taken.take(early, other) == [Outcome.ACCEPTED, Outcome.ACCEPTED]
         refused = scene.say(MALLORY, "not mine to say", after=[other])
         on_refused = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[refused])
-        assert self._take(refused, on_refused) == [Outcome.REJECTED, Outcome.REJECTED]
+        assert self.taken.take(refused, on_refused) == [Outcome.REJECTED, Outcome.REJECTED]
 
 
 def _received(event: Event, form: Form = Form.FULL) -> Received:

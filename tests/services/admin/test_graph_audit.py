@@ -5,11 +5,13 @@ import pytest
 
 from homeserver.core.identifiers import EventID
 from homeserver.core.room_versions import ROOM_VERSIONS
-from homeserver.services.admin.room_audit import Fault, RoomAudit
+from homeserver.services.events.intake import Outcome
 from homeserver.storage.database import Transaction
 from homeserver.storage.rooms import find_head
-from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
-from tests.services.world import SERVER, World
+from tests.forked_rooms import ALICE, BOB
+from tests.scenes import Scene
+from tests.services.admin.damageable_room import DamageableRoom, TakenScene
+from tests.services.world import World
 
 LAST = "SELECT event_id FROM events WHERE place = (SELECT MAX(place) FROM events)"
 TOPIC = "SELECT MIN(event_nid) FROM events WHERE type = 'm.room.topic' AND verdict = 0"
@@ -129,14 +131,6 @@ def room(world: World) -> DamageableRoom:
     return DamageableRoom(world, ROOM_VERSIONS["10"])
 
 
-def fault(room: DamageableRoom) -> Fault | None:
-    """What an audit finds."""
-    audit = RoomAudit(room.room_id, KeysOfAll(), SERVER)
-    while room.world.sync_database.read(audit.go_on):
-        pass
-    return audit.fault
-
-
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_was_damaged_is_named(room: DamageableRoom, name: str) -> None:
     expected, sql = DAMAGES[name]
@@ -144,7 +138,7 @@ def test_what_was_damaged_is_named(room: DamageableRoom, name: str) -> None:
 
     assert room.world.sync_database.write(run, sql.replace("BYTES", "BLOB" if is_sqlite else "BYTEA"))
 
-    assert expected in str(fault(room))
+    assert expected in str(room.taken.fault())
 
 
 def test_the_heads_are_those_on_which_nothing_is_built(room: DamageableRoom) -> None:
@@ -154,7 +148,7 @@ def test_the_heads_are_those_on_which_nothing_is_built(room: DamageableRoom) -> 
 
     def found(*heads: EventID) -> str:
         room.world.sync_database.write(set_heads, heads)
-        return str(fault(room))
+        return str(room.taken.fault())
 
     assert len(head.heads) == 3
     for left in head.heads:
@@ -177,3 +171,23 @@ def accepted_news(tx: Transaction) -> list[EventID]:
 
 def set_heads(tx: Transaction, heads: tuple[EventID, ...]) -> None:
     tx.run("UPDATE rooms SET heads = :heads", heads=orjson.dumps(heads))
+
+
+@pytest.mark.parametrize("version", ["1", "12"])
+def test_a_refused_event_that_closes_a_gap_leaves_the_head_under_it(world: World, version: str) -> None:
+    scene = Scene(ROOM_VERSIONS[version])
+    taken = TakenScene(world, scene)
+    joined = scene.member(BOB, "join", after=[scene.last])
+    ban = scene.member(BOB, "ban", sender=ALICE, after=[joined])
+    closing = scene.say(BOB, after=[joined])
+    above = scene.say(ALICE, after=[closing])
+    taken.take(scene.create, scene.joined, scene.levels, scene.join_rules, joined)
+    taken.outliers(ban)
+    assert taken.at_gap(above, scene.after(ban).values()) is Outcome.ACCEPTED
+
+    assert taken.take(closing) == [Outcome.SOFT_FAILED]
+
+    head = world.sync_database.read(find_head, taken.room_id)
+    assert head is not None
+    assert set(head.heads) == {joined.event_id, above.event_id}
+    assert taken.fault() is None
