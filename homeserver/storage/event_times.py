@@ -23,5 +23,8 @@ def events_by_time(
 
     Among events of the same time `nid` says where to begin.
     """
-    rows = tx.all(BEFORE if backwards else AFTER, room_id=room_id, timestamp_ms=timestamp_ms, nid=nid, limit=limit)
+    if backwards:
+        rows = tx.all(BEFORE, room_id=room_id, timestamp_ms=timestamp_ms, nid=nid, limit=limit)
+    else:
+        rows = tx.all(AFTER, room_id=room_id, timestamp_ms=timestamp_ms, nid=nid, limit=limit)
     return [(EventID(row[0]), row[1], EventNid(row[2])) for row in rows]
