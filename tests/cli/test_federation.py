@@ -55,7 +55,8 @@ class ScriptedDoor:
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         self.asked.append((method, path, body))
-        return self._answers.get(path, (200, {}))
+        answer: tuple[int, Any] = self._answers.get(path, (200, {}))
+        return answer
 
 
 def run(door: ScriptedDoor, *words: str) -> None:

@@ -2,6 +2,8 @@
 
 A room that they are not in, one that shuts them out and one that does not exist must look alike to them, or refuse.
 """
+# Twisted leaves most of its protocols and transports untyped.
+# mypy: disallow-untyped-calls=False
 
 import http.client
 import io
@@ -13,6 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
+from twisted.web.http import HTTPChannel
 
 from homeserver.assembly import build
 from homeserver.cli.setup import make_signing_key
@@ -58,6 +61,7 @@ class Peer:
             hostAddress=IPv4Address("TCP", "127.0.0.1", 8448), peerAddress=IPv4Address("TCP", "192.0.2.1", 50_000)
         )
         channel = self.server.reactor.factories[0].buildProtocol(transport.getPeer())
+        assert isinstance(channel, HTTPChannel)
         channel.makeConnection(transport)
         self.server.channels.append(channel)
         lines = [f"{method} {uri} HTTP/1.1", "Host: example.org", f"Content-Length: {len(body)}"]

@@ -33,7 +33,7 @@ def test_an_outbox_comes_back_as_it_was_stored(db: SyncDatabase) -> None:
 
     assert db.read(outboxes_after, "", limit=10) == outboxes
     assert db.read(outboxes_after, A, limit=1) == [outboxes[1]]
-    assert db.read(find_outboxes, [B, "none.example"]) == {B: outboxes[1]}
+    assert db.read(find_outboxes, [B, ServerName("none.example")]) == {B: outboxes[1]}
     assert {one.destination for one in db.read(pending_outboxes)} == {B, C}
 
 

@@ -6,7 +6,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import pytest
 
 from homeserver.core.event import Event
-from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import V12
 from homeserver.core.state_map import FIXED_NODES
 from homeserver.core.state_nodes import child_digests
@@ -17,7 +17,7 @@ from homeserver.services.events.collection import (
     delete_surveyed,
     survey_room,
 )
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.intake import Outcome
 from homeserver.services.rooms.creation import InitialState
 from homeserver.storage.collectable_rooms import find_collectable
 from homeserver.storage.database import Conflict, Database, Transaction
@@ -238,27 +238,6 @@ def test_a_merged_state_has_its_turn_when_it_was_replaced_long_ago(world: World)
 
     here = room.scene.send(HERE, "m.room.topic", {"topic": "of two heads still"}, after=[room.last])
     room.take(here)
-    wait_for_sweep(world)
-    collected = now(collection_of(world).collect_due())
-
-    assert collected > 0
-    assert is_all_alive(world, room.room_id)
-
-
-def test_a_merged_state_has_its_turn_when_a_head_went_because_a_gap_closed(world: World) -> None:
-    room = ForkingRoom(world)
-    scene = room.scene
-    before = list(scene.after(room.last).values())
-    topic = scene.send(HERE, "m.room.topic", {"topic": "cats"}, after=[room.last])
-    between = scene.say(HERE, after=[topic])
-    name = scene.send(THERE, "m.room.name", {"name": "dogs"}, after=[between])
-    room.take(topic)
-    given = GivenState(tuple(before), ServerName("two.example"))  # it says nothing of cats
-    now(world.intake.take_at_gap(room.room_id, V12, received(name), given))
-    wait_for_sweep(world)
-    assert now(collection_of(world).collect_due()) == 0
-
-    room.take(between)
     wait_for_sweep(world)
     collected = now(collection_of(world).collect_due())
 
