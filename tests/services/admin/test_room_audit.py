@@ -806,7 +806,10 @@ def test_no_damage_passes_unnoticed(world: World) -> None:
     room = DamageableRoom(world, ROOM_VERSIONS["10"])
     damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, Random(1))))
 
-    unnoticed = unnoticed_of(world, room, sampled(damages, Random(1)))
+    damages = sampled(damages, Random(1))
+    if world.sync_database.read(lambda tx: tx.dialect.name) == "postgresql":
+        damages = Random(1).sample(damages, len(damages) // 3)
+    unnoticed = unnoticed_of(world, room, damages)
 
     assert [str(damage) for damage in unnoticed if not any(blind.excuses(damage) for blind in BLIND)] == []
 
@@ -817,8 +820,12 @@ def test_no_damage_whatever_passes_unnoticed(world: World, version: str, large_r
     random = Random(f"{large_run.seed}/{version}")
     room = DamageableRoom(world, ROOM_VERSIONS[version])
     damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, random)))
+    if not large_run.whole:
+        damages = sampled(damages, random)
+        if world.sync_database.read(lambda tx: tx.dialect.name) == "postgresql":
+            damages = random.sample(damages, len(damages) // 8)  # each costs many rounds to the other process
 
-    unnoticed = unnoticed_of(world, room, damages if large_run.whole else sampled(damages, random))
+    unnoticed = unnoticed_of(world, room, damages)
 
     assert [str(damage) for damage in unnoticed if not any(blind.excuses(damage) for blind in BLIND)] == []
 
