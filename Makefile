@@ -23,7 +23,7 @@ test: $(VENV)/installed-dev  ## the everyday suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 --durations-min=5 -m "$(EVERYDAY)" $(ARGS)
 
 test-all: $(VENV)/installed-dev $(NPM_PACKAGES)  ## what `make test` leaves out, the large runs as a sample
-	$(BIN)/python -m pytest -m "$(THE_REST)" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(THE_REST)" $(ARGS)
 
 soak: $(VENV)/installed-dev  ## the large runs with their whole counts
 	$(BIN)/python -m pytest -m large --large=whole $(ARGS)

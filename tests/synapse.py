@@ -4,6 +4,7 @@ Its settings are those that `generate_config` writes but for what is in `setting
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -34,8 +35,15 @@ def synapse_python() -> Path:
     """The interpreter of a virtual environment with Synapse, which is made at first use. Raises SynapseMissing."""
     python = ENVIRONMENT / "bin" / "python"
     finished = ENVIRONMENT / f"installed {REQUIREMENT}".replace("/", "_")
-    if finished.exists():
-        return python
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with (ENVIRONMENT.parent / "synapse-venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes, and one of them makes it for all
+        if not finished.exists():
+            _install(python, finished)
+    return python
+
+
+def _install(python: Path, finished: Path) -> None:
     print(f"Installing {REQUIREMENT} into {ENVIRONMENT.relative_to(REPOSITORY)}", file=sys.stderr)
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     try:
@@ -44,7 +52,6 @@ def synapse_python() -> Path:
     except (OSError, subprocess.CalledProcessError) as problem:
         raise SynapseMissing(f"Synapse could not be installed: {problem}") from problem
     finished.touch()
-    return python
 
 
 @dataclass
