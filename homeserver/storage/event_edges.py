@@ -4,7 +4,7 @@ What an event names stands in the event itself. Which heads a room has is in its
 which heads those events stand on that are no heads themselves. Events that are not here are in waiting_events.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -53,6 +53,17 @@ def auth_followers(tx: Transaction, event_id: EventID, *, after: int = 0, limit:
     """The state events that list an event among their auth events, by their numbers, a page at a time."""
     rows = tx.all(FOLLOWERS, event_id=event_id, kind=int(EdgeKind.AUTH), after=after, limit=limit)
     return [(EventNid(row[0]), EventID(row[1])) for row in rows]
+
+
+def every_auth_follower(tx: Transaction, event_id: EventID, *, page_size: int) -> Iterator[EventID]:
+    """As auth_followers, all of them; only as many pages are read as are looked at."""
+    after = 0
+    while page := auth_followers(tx, event_id, after=after, limit=page_size):
+        for nid, follower in page:
+            after = nid
+            yield follower
+        if len(page) < page_size:
+            return
 
 
 def next_events(tx: Transaction, event_id: EventID, *, limit: int) -> list[EventID]:

@@ -23,7 +23,7 @@ from homeserver.core.state_resolution import resolve
 from homeserver.core.state_verification import Position, verify
 from homeserver.storage import room_audit as rows
 from homeserver.storage.database import Transaction
-from homeserver.storage.event_edges import auth_followers
+from homeserver.storage.event_edges import every_auth_follower
 from homeserver.storage.events import Verdict, as_column
 from homeserver.storage.room_audit import EventRow
 from homeserver.storage.state_nodes import load_bodies
@@ -289,11 +289,7 @@ class Reading:
         return None if kept is None else kept.event.auth_event_ids
 
     def _auth_followers(self, event_id: EventID) -> Iterator[EventID]:
-        after = 0
-        while page := auth_followers(self.tx, event_id, after=after, limit=FOLLOWERS_PER_PAGE):
-            for nid, follower in page:
-                after = nid
-                yield follower
+        return every_auth_follower(self.tx, event_id, page_size=FOLLOWERS_PER_PAGE)
 
     def _state_value(self, event_id: EventID) -> EventID | HashedEventID:
         kept = self.find(event_id)

@@ -24,7 +24,7 @@ from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.event_edges import auth_followers
+from homeserver.storage.event_edges import every_auth_follower
 from homeserver.storage.events import StoredEvent, Verdict
 
 INLINE_LIMIT: Final = 200  # conflicted keys, or events loaded: what may be done inside a write
@@ -257,13 +257,7 @@ class _Resolution:
 
     def _followers(self, event_id: EventID) -> Iterator[EventID]:
         yield from self._naming.get(event_id, ())
-        after = 0
-        while page := auth_followers(self._tx, event_id, after=after, limit=FOLLOWERS_PER_PAGE):
-            for nid, follower in page:
-                after = nid
-                yield follower
-            if len(page) < FOLLOWERS_PER_PAGE:
-                return
+        yield from every_auth_follower(self._tx, event_id, page_size=FOLLOWERS_PER_PAGE)
 
     def _value(self, event_id: EventID) -> EventID | HashedEventID:
         if self._version.event_ids_are_hashes:
