@@ -5,9 +5,10 @@ room. Spec: server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from homeserver.core.auth_rules import authorise, check_auth_events
@@ -92,6 +93,11 @@ class Intake:
         self._writer = writer
         self._joining = joining
         self._clock = clock
+        self._on_waiting: Callable[[RoomID], None] = lambda _: None
+
+    def tell_of_waiting(self, on_waiting: Callable[[RoomID], None]) -> None:
+        """Have somebody hear of each room in which an event lacks ancestors, whoever brought it."""
+        self._on_waiting = on_waiting
 
     async def take(
         self,
@@ -101,15 +107,17 @@ class Intake:
         *,
         received_from: ServerName | None,
         relays: bool = False,
+        is_found: bool = False,
     ) -> dict[EventID, Outcome]:
         """Judge events of one room and keep them; those that they set free are judged too, and told of.
 
         They are taken in the order given: an event that comes before its ancestors waits for them. Each outcome is
         durable when it is told. An m.room.create begins the room where it is not known. `relays`: those that are
-        accepted at once are sent on to the other servers in the room, as their own server asked for.
+        accepted at once are sent on to the other servers in the room, as their own server asked for. `is_found`: they
+        were looked for, and nobody has to be told that some of them lack ancestors in their turn.
         """
         outcomes, left = _of_room(room_id, received)
-        outcomes.update(await self._take_all(room_id, version, left, received_from, relays=relays))
+        outcomes.update(await self._take_all(room_id, version, left, received_from, relays=relays, tells=not is_found))
         return outcomes
 
     async def take_outliers(
@@ -168,12 +176,15 @@ class Intake:
         *,
         has_released: bool = False,
         relays: bool = False,
+        tells: bool = True,
     ) -> dict[EventID, Outcome]:
         """Take events, a few in each transaction, then those that waited for them."""
         outcomes: dict[EventID, Outcome] = {}
         heads = 0
         while left or has_released:
-            step = await self._database.write(self._take, room_id, version, left, received_from, relays=relays)
+            step = await self._database.write(
+                self._take, room_id, version, left, received_from, relays=relays, tells=tells
+            )
             outcomes.update(step.outcomes)
             has_released = step.has_released or (bool(left) and has_released)
             left, heads = step.left, step.heads
@@ -192,6 +203,7 @@ class Intake:
         received_from: ServerName | None,
         *,
         relays: bool,
+        tells: bool,
     ) -> _Step:
         """Take some of the events; when none are given, some of those that wait and lack nothing any more."""
         step = _Step()
@@ -244,6 +256,8 @@ class Intake:
             step.heads = len(write.heads)
         if has_waiting:
             trim_waiting(tx, room_id, most=MOST_WAITING, most_bytes=MOST_WAITING_BYTES)
+            if tells:
+                tx.after_commit(partial(self._on_waiting, room_id))
         return step
 
     def _take_outliers(

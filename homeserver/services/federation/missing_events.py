@@ -343,7 +343,7 @@ class MissingEvents:
             return False
         ordered = _in_order(new, lambda event: (*event.prev_event_ids, *event.auth_event_ids))
         ordered = await self._policies.with_signatures(room.room_id, ordered)
-        await self._intake.take(room.room_id, room.version, ordered, received_from=server)
+        await self._intake.take(room.room_id, room.version, ordered, received_from=server, is_found=True)
         return True
 
     async def _unknown(self, room: _Room, received: Mapping[EventID, Received]) -> dict[EventID, Received]:
@@ -390,7 +390,7 @@ class MissingEvents:
         if lacking:
             return False
         if not lacks_ancestors:
-            await self._intake.take(room.room_id, room.version, [received], received_from=server)
+            await self._intake.take(room.room_id, room.version, [received], received_from=server, is_found=True)
         else:
             here = await self._here(room, state.event_ids)
             given = GivenState([event_id for event_id in state.event_ids if event_id in here], server)

@@ -6,7 +6,7 @@ intake.py, and what becomes of those that lack ancestors in missing_events.py.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -68,18 +68,15 @@ class Receiver:
         policies: PolicyServers,
         clock: Clock,
         *,
-        on_waiting: Callable[[RoomID], None] = lambda _: None,
         most_bytes_of_origin: int = MOST_BYTES_OF_ORIGIN,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        """`on_waiting` is told of a room in which an event lacks ancestors."""
         self.outcomes: Final[Counter[str]] = Counter()
         self._database = database
         self._receipt = receipt
         self._intake = intake
         self._policies = policies
         self._clock = clock
-        self._on_waiting = on_waiting
         self._most_bytes_of_origin = most_bytes_of_origin
         self._most_bytes = most_bytes
         self._loops: Loops | None = None
@@ -245,8 +242,6 @@ class Receiver:
         outcomes = await self._intake.take(room_id, version, received, received_from=origin)
         for one in received:
             self._count(outcomes[one.encoded.event.event_id].name.lower(), 1)
-        if Outcome.WAITING in outcomes.values():
-            self._on_waiting(room_id)
 
     def _count(self, outcome: str, number: int) -> None:
         if number:

@@ -69,9 +69,9 @@ class Receiving:
             world.intake,
             self.policies,
             world.clock,
-            on_waiting=self.gaps.append,
             **limits,
         )
+        world.intake.tell_of_waiting(self.gaps.append)
         self.devices = HeardDevices()
         self.edus = IncomingEdus(world.database, self.acls, world.typing, world.receipts, world.to_device)
         self.edus.tell_of_devices(self.devices)

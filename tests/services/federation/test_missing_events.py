@@ -9,12 +9,14 @@ from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import RemoteNonsense
+from homeserver.services.events.intake import Outcome
 from homeserver.services.federation import missing_events
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.storage.events import Verdict
 from homeserver.storage.waiting_events import gaps_of_waiting
 from tests.fakes.history_source import FakeHistorySource, Holder
 from tests.forked_rooms import ALICE, CAROL, KEYS, LIAR, MALLORY
+from tests.poured_rooms import received
 from tests.scenes import Scene
 from tests.services.federation.receiving import ONE, TWO, Receiving
 from tests.services.world import SERVER, World, now
@@ -41,7 +43,7 @@ class Looking:
             world.clock,
             SERVER,
         )
-        self.receiving.receiver._on_waiting = self.missing.wake
+        world.intake.tell_of_waiting(self.missing.wake)
         self.receiving.start()
         now(self.missing.start(self.receiving.loops))
         self.receiving.settle()
@@ -79,6 +81,17 @@ def test_a_few_missing_events_are_asked_for_at_once(world: World, version: str) 
     assert [looking.verdict(event) for event in events] == [Verdict.ACCEPTED] * 8
     assert looking.source.operations == {"get_missing_events": 1}
     assert looking.gaps == 0
+
+
+def test_what_an_event_lacks_is_looked_for_however_the_event_came(looking: Looking) -> None:
+    events = looking.receiving.chain(3)
+    room_id, version = looking.receiving.room_id, looking.scene.version
+
+    taking = looking.world.intake.take(room_id, version, [received(events[-1])], received_from=ONE)
+    assert now(taking) == {events[-1].event_id: Outcome.WAITING}
+    looking.receiving.settle()
+
+    assert [looking.verdict(event) for event in events] == [Verdict.ACCEPTED] * 3
 
 
 def test_a_longer_gap_is_closed_in_rounds(looking: Looking) -> None:
