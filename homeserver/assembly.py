@@ -167,6 +167,7 @@ from homeserver.services.federation.sender import FederationSender
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
+from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.push.rules import PushRules
@@ -382,6 +383,7 @@ def assemble(made: Mechanics) -> Assembled:
     leave_serving = LeaveServing(templates, membership_intake)
     knock_serving = KnockServing(database, templates, membership_intake, states)
     invite_serving = InviteServing(database, acls, remote_invites)
+    third_party_invites = ThirdPartyInviteServing(database, room_access, states, inviting, server_name)
     timestamp_serving = TimestampServing(database, room_access, visibility, states)
     hierarchy_serving = HierarchyServing(database, room_access, acls, states, directory)
 
@@ -420,7 +422,7 @@ def assemble(made: Mechanics) -> Assembled:
             FederationQueryEndpoints(DirectoryQueries(aliases, profiles, server_name)),
             FederationStateEndpoints(state_serving),
             FederationTimestampEndpoints(timestamp_serving),
-            FederationThirdPartyInviteEndpoints(inviting),
+            FederationThirdPartyInviteEndpoints(third_party_invites),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
             HealthEndpoints(),

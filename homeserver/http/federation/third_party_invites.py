@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from homeserver.http.endpoint import EMPTY, FEDERATION, JsonObject, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.rooms.remote_invites import RemoteInviting
+from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
 
 
 @dataclass(frozen=True)
 class FederationThirdPartyInviteEndpoints:
     """How the server of an invited user comes by the invite."""
 
-    inviting: RemoteInviting
+    invites: ThirdPartyInviteServing
 
     @endpoint(
         "PUT",
@@ -23,5 +23,5 @@ class FederationThirdPartyInviteEndpoints:
     )
     async def exchange(self, request: Request[NoQuery, JsonObject]) -> Reply:
         """Turn the invite of an address into one of a user."""
-        await self.inviting.exchange(request.peer, request.room_id, request.body)
+        await self.invites.exchange(request.peer, request.room_id, request.body)
         return EMPTY

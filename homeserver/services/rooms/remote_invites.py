@@ -15,7 +15,6 @@ from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer, sign_event
-from homeserver.core.state_map import StateKey
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RemoteFailed
@@ -27,7 +26,6 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, OutsideMemberships, stripped_of
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.several_servers import failure_of
-from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
@@ -194,7 +192,7 @@ class RemoteInviting:
         self, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
     ) -> None:
         """Invite a user of another server. `content` is what else the invite says."""
-        made, shown = await self._database.write(self._build, sender, room_id, target, content)
+        made, shown = await self._creation.write(self._build, sender, room_id, target, content)
         event, server = made.event, server_name_of_user(target)
         try:
             returned = await self._client.invite(
@@ -218,30 +216,6 @@ class RemoteInviting:
         if outcomes[event.event_id] is not Outcome.ACCEPTED:
             raise Forbidden("The room has changed meanwhile, and does not allow the invite any more")
 
-    async def exchange(self, origin: ServerName, room_id: RoomID, event: Mapping[str, Any]) -> None:
-        """Invite a user of `origin` whose address a user of this server invited, as `origin` shows it to be.
-
-        Raises InvalidParameter, Forbidden, AuthRejected, RemoteFailed.
-        """
-        content, target = event.get("content"), event.get("state_key")
-        invite = content.get("third_party_invite") if isinstance(content, dict) else None
-        if event.get("type") != "m.room.member" or event.get("room_id") != room_id or not isinstance(invite, dict):
-            raise InvalidParameter("This is no third-party invite into the room")
-        if not isinstance(target, str) or server_name_of(UserID(target)) != origin:
-            raise InvalidParameter("The invited user is not of your server")
-        made = redeemed(event.get("sender"), UserID(target), invite.get("signed"))
-        if server_name_of_user(made.sender) != self._server_name:
-            raise InvalidParameter("The inviting user is not of this server")
-        key = ("m.room.third_party_invite", made.token)
-        issued = await self._database.read(self._find_state, room_id, key)
-        if issued is None:
-            raise Forbidden("The room has no such invite")
-        await self.invite_elsewhere(made.sender, room_id, made.target, made.content(issued))
-
-    def _find_state(self, tx: Transaction, room_id: RoomID, key: StateKey) -> Event | None:
-        write = self._creation.writer.open(tx, room_id)
-        return None if write is None else write.state((key,)).get(key)
-
     def _build(
         self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
     ) -> tuple[EncodedEvent, list[Event]]:
@@ -250,8 +224,8 @@ class RemoteInviting:
         keys = (("m.room.member", sender), ("m.room.member", target))
         state = {} if write is None else write.state(keys)
         memberships = [None if key not in state else state[key].content.get("membership") for key in keys]
-        # What the address was invited by is there still when the inviter is not.
-        if write is None or (memberships[0] != "join" and "third_party_invite" not in content):
+        # The rules would let somebody who left redeem what they once gave out: this server speaks for members alone.
+        if write is None or memberships[0] != "join":
             raise Forbidden(NOT_IN_ROOM)
         if memberships[1] == "join":
             raise Forbidden(f"{target} is already in the room")
@@ -269,7 +243,9 @@ class RemoteInviting:
             same = parse_and_encode(dict(returned), version).event
             if reference_hash(same.pdu, version) != reference_hash(made.event.pdu, version):
                 raise RemoteNonsense(f"{server} returned another event than the invite")
-            signatures = {**made.event.pdu["signatures"], server: same.pdu["signatures"].get(server, {})}
+            sent = made.event.pdu["signatures"]
+            # Where it is the room's policy server too, it has signed already.
+            signatures = {**sent, server: {**same.pdu["signatures"].get(server, {}), **sent.get(server, {})}}
             signed = parse_and_encode({**made.event.pdu, "signatures": signatures}, version)
         except ProtocolError as error:
             raise RemoteNonsense(f"{server} returned the invite damaged: {error.reason}") from error

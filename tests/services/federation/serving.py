@@ -26,6 +26,7 @@ from homeserver.services.federation.membership_templates import MembershipTempla
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
+from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.rooms.creation import InitialState
@@ -66,6 +67,9 @@ class Serving:
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.states, world.directory)
         invites = RemoteInvites(world.database, self.receipt, world.outside, SERVER, world.key)
         self.invites = InviteServing(world.database, acls, invites)
+        self.third_party_invites = ThirdPartyInviteServing(
+            world.database, self.access, world.states, world.inviting, SERVER
+        )
         self.timestamps = TimestampServing(world.database, self.access, self.visibility, world.states)
         self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 

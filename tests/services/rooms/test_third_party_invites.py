@@ -10,7 +10,7 @@ from homeserver.core.signing import SigningKey, sign_json
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.memberships import find_membership
-from tests.forked_rooms import ALICE, BOB, ONE, TWO
+from tests.forked_rooms import ALICE, ONE
 from tests.scenes import Scene
 from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import BOB as OUR_BOB
@@ -114,42 +114,3 @@ def test_an_invite_that_the_other_server_will_not_have_leads_nowhere(world: Worl
         now(world.anywhere.join(OUR_BOB, RoomID("!r:two.example"), None, signed(UserID("@x:away.example"), OUR_BOB)))
 
     assert membership(world, room_id, OUR_BOB) is None
-
-
-def brought(room_id: RoomID, sender: UserID, target: UserID, **changes: Any) -> dict[str, Any]:
-    content = {"membership": "invite", "third_party_invite": {"display_name": "x", "signed": signed(sender, target)}}
-    event = {"type": "m.room.member", "room_id": room_id, "sender": sender, "state_key": target, "content": content}
-    return {**event, **changes}
-
-
-def test_a_user_of_another_server_whose_address_was_invited_is_invited(world: World) -> None:
-    room_id = room_with_invite(world)
-
-    now(world.inviting.exchange(TWO, room_id, brought(room_id, OUR_ALICE, BOB)))
-
-    [invited] = world.others.invited
-    assert invited["event"]["content"]["third_party_invite"]["display_name"] == "b..."
-    assert membership(world, room_id, BOB) == "invite"
-
-
-def test_only_the_invites_of_the_asking_servers_users_are_exchanged(world: World) -> None:
-    room_id = room_with_invite(world)
-    good = brought(room_id, OUR_ALICE, BOB)
-    for origin, event, error in (
-        (ONE, good, InvalidParameter),
-        (TWO, {**good, "type": "m.room.power_levels"}, InvalidParameter),
-        (TWO, {**good, "room_id": "!other:one.example"}, InvalidParameter),
-        (TWO, {**good, "state_key": None}, InvalidParameter),
-        (TWO, {**good, "content": {"membership": "join"}}, InvalidParameter),
-        (TWO, {**good, "sender": BOB}, InvalidParameter),
-        (TWO, {}, InvalidParameter),
-        (TWO, brought(room_id, OUR_CAROL, BOB), AuthRejected),
-    ):
-        with pytest.raises(error):
-            now(world.inviting.exchange(origin, room_id, event))
-    nowhere = RoomID("!other:one.example")
-    with pytest.raises(Forbidden):
-        now(world.inviting.exchange(TWO, nowhere, brought(nowhere, OUR_ALICE, BOB)))
-
-    assert world.others.invited == []
-    assert membership(world, room_id, BOB) is None
