@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -164,6 +165,7 @@ class Wire(ProtocolWrapper):
     agree to the end of the connection.
     """
 
+    _is_lost = False
     _is_in_head = False
     _head = b""  # what has come of it
     _head_bytes = 0  # the same, with provisional answers before it
@@ -188,10 +190,20 @@ class Wire(ProtocolWrapper):
         super().dataReceived(data)
 
     def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Hang up at once: by now everything has been sent, and read as far as anybody wants to."""
+        """Hang up at once: by now everything has been sent, and read as far as anybody wants to.
+
+        Twisted's pool also does so, when their time is over, with connections that the peer has ended.
+        """
+        if self._is_lost:
+            return
         self.disconnecting = 1
         transport: Any = self.transport  # TLS, which has more than Twisted's declaration says
         transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """Pass on that the connection has ended."""
+        self._is_lost = True
+        super().connectionLost(reason)
 
     def _await_head(self) -> None:
         self._is_in_head, self._head, self._head_bytes = True, b"", 0

@@ -11,10 +11,12 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from homeserver.outbound.connecting import NEXT_ATTEMPT_S, Race
+from homeserver.outbound.address_guard import AddressGuard
+from homeserver.outbound.connecting import NEXT_ATTEMPT_S, Connecting, Race
 from homeserver.outbound.errors import Unreachable
 from homeserver.outbound.https import Https
 from homeserver.outbound.routes import Route
+from homeserver.outbound.tls import TlsClients
 from homeserver.runtime.clock import ManualClock
 from tests.outbound.https_servers import Outside, answering, ask_for, json_answer
 
@@ -91,6 +93,34 @@ def test_a_name_that_leads_elsewhere_the_second_time_is_judged_again(outside: Ou
     with pytest.raises(Unreachable, match="not a public address"):
         reach(outside, https, ("matrix.example.org", server.port))
     assert server.names == []
+
+
+class Heard(Protocol):
+    """Asks as soon as it can, and notes when the connection is over."""
+
+    is_over = False
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        assert self.transport is not None
+        self.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
+        self.is_over = True
+
+
+def test_a_connection_that_the_server_has_ended_may_be_hung_up_as_well(outside: Outside) -> None:
+    server = outside.serve(lambda conversation, _: conversation.hang_up())
+    tls = TlsClients(outside.groups, verifies=True, ca_file=outside.authority.file)
+    connecting = Connecting(outside.reactor, outside.clock, outside.names, AddressGuard(allows_private=True), tls)
+    route = Route("example.org", "example.org", (("127.0.0.1", server.port),))
+    heard = outside.wait(connecting.connect(route, lambda _: None, Factory.forProtocol(Heard)))
+    assert isinstance(heard, Heard)
+    outside.turn_until(lambda: heard.is_over)
+
+    assert heard.transport is not None
+    heard.transport.loseConnection()
+
+    assert server.received[0].line == "GET / HTTP/1.1"
 
 
 @implementer(IStreamClientEndpoint)
