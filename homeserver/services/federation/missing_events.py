@@ -227,14 +227,22 @@ class MissingEvents:
             ["kind"],
             lambda: {(kind,): number for kind, number in self.counts.items()},
         )
+        metrics.gauge(
+            "columba_federation_looking",
+            "Rooms whose missing events are looked for, or next.",
+            [],
+            lambda: {(): len(self._ready) + len(self._busy)},
+        )
 
     # Rooms in turn
 
     async def _run(self) -> None:
         now_s = self._clock.seconds()
-        for room_id in [room_id for room_id, due_s in self._later.items() if due_s <= now_s]:
+        due = [room_id for room_id, due_s in self._later.items() if due_s <= now_s]
+        for room_id in due:
             del self._later[room_id]
-            self.wake(room_id)
+        for room_id in due:
+            self.wake(room_id)  # the other lanes begin at once
         while self._ready and not self._is_stopping:
             room_id, _ = self._ready.popitem(last=False)
             self._busy[room_id] = False

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from homeserver.core.event import Event
 from homeserver.core.event_building import EventTemplate, build_event
@@ -22,16 +23,33 @@ from tests.services.federation.receiving import ONE, TWO, Receiving
 from tests.services.world import SERVER, World, now
 
 
+class SlowSource(FakeHistorySource):
+    """Servers that say what comes before events when the test has them answer."""
+
+    answers: Deferred[None] | None = None
+
+    async def get_missing_events(self, *arguments: Any, **options: Any) -> list[Any]:
+        if self.answers is not None:
+            await self.answers
+        return await super().get_missing_events(*arguments, **options)
+
+
 class Looking:
     """A server that lacks events, and those that may have them."""
 
-    def __init__(self, world: World, version: str = "11", scene: Scene | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        version: str = "11",
+        scene: Scene | None = None,
+        source: FakeHistorySource | None = None,
+    ) -> None:
         self.world = world
         self.receiving = Receiving(world, ROOM_VERSIONS[version], scene)
         self.scene = self.receiving.scene
         if scene is None:
             self.receiving.let_bob_join()
-        self.source = FakeHistorySource()
+        self.source = source or FakeHistorySource()
         for server in (ONE, TWO):
             self.source.holders[server] = Holder(self.scene.history)
         self.missing = MissingEvents(
@@ -175,6 +193,24 @@ def test_an_event_that_nobody_has_is_looked_for_later_and_later(looking: Looking
     looking.world.clock.advance(24 * 3600)
 
     assert 3 <= looking.missing.counts["attempts"] <= 8
+
+
+def test_rooms_that_are_due_together_are_looked_at_once_each(world: World) -> None:
+    source = SlowSource()
+    looking = Looking(world, source=source)
+    other = Receiving(world, ROOM_VERSIONS["12"])
+    other.let_bob_join()
+    world.intake.tell_of_waiting(looking.missing.wake)
+    for server in (ONE, TWO):
+        looking.holder(server).is_away = True
+    looking.send(looking.receiving.chain(3)[-1], other.chain(3)[-1])
+    source.answers = Deferred()
+
+    world.clock.advance(70)
+    source.answers.callback(None)
+
+    assert looking.missing.counts["attempts"] == 4
+    assert not any(counts.failures for counts in looking.receiving.loops.counts.values())
 
 
 def test_what_was_away_is_found_when_it_is_back(looking: Looking) -> None:
