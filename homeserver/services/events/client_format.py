@@ -21,6 +21,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent
 
 VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
+OUTSIDE: Final = EventNid(0)  # of an event that no room here has, but its own user is shown
 ALWAYS_OPEN: Final = (Visibility.SHARED, Visibility.WORLD_READABLE)  # to members, whenever they joined
 
 
@@ -90,6 +91,8 @@ class ClientFormat:
 
     def body(self, stored: StoredEvent) -> bytes:
         """The part that is the same for every reader: a JSON object without its closing brace."""
+        if stored.nid == OUTSIDE:
+            return client_event_body(stored.event)
         key = (stored.nid, stored.form)
         body = self._bodies.get(key)
         if body is None:

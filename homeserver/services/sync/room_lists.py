@@ -12,6 +12,7 @@ import orjson
 
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
+from homeserver.services.events.client_format import OUTSIDE
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.invite_permission import refuses_invites
@@ -23,7 +24,7 @@ from homeserver.services.sync.summaries import Summary, read_summaries, was_rena
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.account_data import AccountData, account_data_since, all_account_data
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, rooms_with_news
+from homeserver.storage.events import Form, StoredEvent, Verdict, rooms_with_news
 from homeserver.storage.memberships import (
     Membership,
     MembershipChange,
@@ -228,7 +229,7 @@ def _from_elsewhere(tx: Transaction, membership: Membership) -> StoredEvent | No
     if found is None:
         return None
     return StoredEvent(
-        nid=EventNid(0),
+        nid=OUTSIDE,
         event=found.encoded.event,
         log_position=membership.log_position,
         place=None,

@@ -2,7 +2,9 @@
 
 import pytest
 
-from homeserver.core.identifiers import RoomID
+from homeserver.core.event_building import EventTemplate
+from homeserver.core.identifiers import RoomID, ServerName
+from homeserver.core.room_versions import V10
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.database import Transaction
 from tests.services.sync.asking import request, sync
@@ -115,6 +117,29 @@ def test_an_invite_and_a_knock_that_come_to_nothing_are_shown_as_left(world: Wor
     stripped = knocked["rooms"]["knock"][room_id]["knock_state"]["events"]
     assert {"m.room.create", "m.room.join_rules", "m.room.member"} <= {event["type"] for event in stripped}
     assert refused["rooms"]["leave"][room_id]["timeline"]["events"][-1]["content"]["reason"] == "no"
+
+
+def test_of_those_who_get_out_of_rooms_elsewhere_each_is_shown_the_own_leave(world: World) -> None:
+    since = {user_id: sync(world, user_id)["next_batch"] for user_id in (ALICE, BOB)}
+
+    for user_id in since:
+        template = EventTemplate(
+            room_id=RoomID("!room:far.example"),
+            type="m.room.member",
+            sender=user_id,
+            content={"membership": "leave"},
+            state_key=user_id,
+            prev_events=(),
+            auth_events=(),
+            depth=1,
+            origin_server_ts=world.clock.now_ms(),
+        )
+        left = world.event_creation.build_elsewhere(template, V10)
+        world.sync_database.write(world.outside.put, left, ServerName("far.example"), ())
+
+    for user_id in since:
+        [left_room] = sync(world, user_id, since[user_id])["rooms"]["leave"].values()
+        assert [event["sender"] for event in left_room["timeline"]["events"]] == [user_id]
 
 
 def test_a_room_that_a_filter_leaves_out_is_nowhere(world: World) -> None:
