@@ -138,6 +138,7 @@ from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.remote_keys import RemoteKeys
@@ -170,6 +171,7 @@ from homeserver.services.federation.serving_state import StateReading, StateServ
 from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
+from homeserver.services.federation.vouching import Vouching
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -278,8 +280,9 @@ def assemble(made: Mechanics) -> Assembled:
     notifying = Notifying(states, classes, budget)
     merging = StateMerging(database, states, budget, made.merging_process)
     writer = RoomWriter(states, merging, notifying, news, clock, server_name)
-    creation = EventCreation(writer, clock, randomness, server_name, made.own_keys)
-    intake = Intake(database, writer, HeadJoining(database, creation), clock)
+    approval = PolicyApproval(database, federation_client, clock, server_name)
+    creation = EventCreation(writer, clock, randomness, server_name, made.own_keys, approval)
+    intake = Intake(database, writer, HeadJoining(creation), clock)
     formats = ClientFormat(states, clock, budget)
 
     # Encryption, as far as a server sees it
@@ -310,7 +313,7 @@ def assemble(made: Mechanics) -> Assembled:
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
     directory = RoomDirectory(database, states)
-    rooms = RoomCreation(database, creation, clock, randomness, server_name, settings.default_room_version, inviting)
+    rooms = RoomCreation(creation, clock, randomness, server_name, settings.default_room_version, inviting)
     push_rules = PushRules(database, classes, news)
     upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
 
@@ -378,7 +381,8 @@ def assemble(made: Mechanics) -> Assembled:
     state_reading = StateReading(database)
     state_serving = StateServing(database, room_access, visibility, states, state_reading)
     templates = MembershipTemplates(database, room_access, writer, clock, server_name)
-    membership_intake = MembershipIntake(database, room_access, writer, receipt, intake, made.own_keys, server_name)
+    vouching = Vouching(writer, made.own_keys, server_name)
+    membership_intake = MembershipIntake(database, room_access, vouching, receipt, policies, intake)
     join_serving = JoinServing(database, templates, membership_intake, states, state_reading, server_name)
     leave_serving = LeaveServing(templates, membership_intake)
     knock_serving = KnockServing(database, templates, membership_intake, states)
@@ -445,7 +449,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership, anywhere, inviting),
             RoomUpgradeEndpoints(upgrades),
-            SendingEndpoints(Sending(database, creation, clock, server_name)),
+            SendingEndpoints(Sending(creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),

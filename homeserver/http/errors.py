@@ -72,6 +72,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.Unavailable: _Shape(503, "M_UNKNOWN"),
     # Not a 502: proxies put pages of their own in its place, and this server is well.
     services.RemoteFailed: _Shape(424, "M_UNKNOWN"),
+    services.NotRecommended: _Shape(403, "M_FORBIDDEN"),
+    services.PolicyServerFailed: _Shape(424, "M_UNKNOWN"),
     # Authentication and accounts
     services.MissingToken: _Shape(401, "M_MISSING_TOKEN"),
     services.UnknownToken: _Shape(401, "M_UNKNOWN_TOKEN", lambda e: {"soft_logout": True} if e.soft_logout else {}),
@@ -129,11 +131,24 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.UnknownPosition: _Shape(400, "M_UNKNOWN_POS"),
 }
 
+# What a policy server says is passed on as it is. Not all of it: what it could say of the asker's token, or of the
+# endpoint that was called, is about this server's request and not about the client's.
+_OF_POLICY_SERVERS: Final = {
+    (400, "M_FORBIDDEN"),
+    (400, "M_BAD_JSON"),
+    (403, "M_FORBIDDEN"),
+    (404, "M_NOT_FOUND"),
+}
+_LONGEST_REASON: Final = 1_000
+_LONGEST_WAIT_MS: Final = 3_600_000
+
 
 def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
     """The standard error response for what a request caused. Spec: client-server-api/#standard-error-response"""
     if isinstance(error, services.UserInteractionRequired):
         return _reply_with_stages(error)
+    if isinstance(error, services.RefusedByPolicyServer):
+        return _reply_of_policy_server(error)
     shape = _shape_of(error)
     body: dict[str, object] = {"errcode": shape.errcode, "error": error.reason}
     if shape.fields is not None:
@@ -144,6 +159,17 @@ def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
 def reply_to_fault() -> Reply:
     """What is answered when the server itself failed."""
     return Reply({"errcode": "M_UNKNOWN", "error": "Internal server error"}, 500)
+
+
+def _reply_of_policy_server(error: services.RefusedByPolicyServer) -> Reply:
+    """Spec: server-server-api/#validating-policy-server-signatures: the error is told "verbatim"."""
+    reason = error.reason[:_LONGEST_REASON]
+    if error.status == 429 and error.errcode == "M_LIMIT_EXCEEDED":
+        wait_ms = min(max(0, error.retry_after_ms or 0), _LONGEST_WAIT_MS)
+        return reply_to(services.LimitExceeded(wait_ms, reason))
+    if (error.status, error.errcode) in _OF_POLICY_SERVERS:
+        return Reply({"errcode": error.errcode, "error": reason}, error.status)
+    return reply_to(services.NotRecommended(reason))
 
 
 def _shape_of(error: Exception) -> _Shape:

@@ -7,6 +7,9 @@ HTTP status codes and Matrix errcodes are not here: see http/errors.py.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from homeserver.core.identifiers import RoomID
+from homeserver.core.state_map import UnknownState
+
 
 class ServiceError(Exception):
     """A use case refuses. `reason` is a sentence for whoever asked."""
@@ -103,10 +106,42 @@ class Unavailable(ServiceError):
     default_reason = "The server cannot do this now"
 
 
+class RoomIsPartial(Unavailable, UnknownState):
+    """It depends on a part of a room's state that this server does not know yet."""
+
+    default_reason = "This server does not know all of the room yet; try again later"
+
+    def __init__(self, room_id: RoomID, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.room_id = room_id
+
+
 class RemoteFailed(ServiceError):
     """Another server was needed for this, and did not answer, or nothing usable."""
 
     default_reason = "The other server did not answer"
+
+
+class NotRecommended(ServiceError):
+    """The room's policy server has not signed the event, so that it is not sent."""
+
+    default_reason = "The room's policy server does not recommend this"
+
+
+class PolicyServerFailed(NotRecommended):
+    """The room's policy server gave no answer, or none that can be used."""
+
+    default_reason = "The room's policy server did not answer"
+
+
+class RefusedByPolicyServer(NotRecommended):
+    """The room's policy server answered with an error: `status`, `errcode`, `retry_after_ms` are what it said."""
+
+    def __init__(self, status: int, errcode: str | None, reason: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.errcode = errcode
+        self.retry_after_ms = retry_after_ms
 
 
 # Authentication and accounts

@@ -15,7 +15,9 @@ from homeserver.services.sync.request import Answer, SyncRequest
 from homeserver.storage.database import Transaction
 from homeserver.storage.devices import insert_device
 from tests.budgets.costs import NOTHING, ONE_READ, ONE_WRITE, Cost, cost_of
+from tests.fakes.policy_source import KEY as POLICY_KEY
 from tests.services.accounts.people import register, whose
+from tests.services.federation.others import FAR, FAY, join_remotely
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
 
 POLLS = 50
@@ -90,6 +92,17 @@ def test_a_message_that_was_sent_already_is_one_write(world: World, room_id: Roo
     spent = cost_of(world.sync_database.counts, lambda: world.send(ALICE, room_id, "warm", "before"))
 
     assert spent == ONE_WRITE
+
+
+def test_a_message_that_a_policy_server_signs_is_two_writes(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", room_version="11")
+    join_remotely(world, FAY, room_id)
+    policy = {"via": FAR, "public_keys": {"ed25519": POLICY_KEY.verify_key.to_base64()}}
+    now(world.sending.set_state(ALICE, room_id, "m.room.policy", "", policy))
+
+    spent = cost_of(world.sync_database.counts, lambda: world.send(ALICE, room_id))
+
+    assert spent == Cost(writes=2, batches=2, hops=2)
 
 
 def test_a_message_costs_the_same_in_a_large_room(world: World, room_id: RoomID) -> None:

@@ -96,3 +96,32 @@ def test_the_first_demand_for_stages_names_no_errcode() -> None:
         "params": {"a": {}},
         "completed": ["m.login.terms"],
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "body"),
+    [
+        ((400, "M_FORBIDDEN", "spam"), 400, {"errcode": "M_FORBIDDEN", "error": "spam"}),
+        ((403, "M_FORBIDDEN", "not you"), 403, {"errcode": "M_FORBIDDEN", "error": "not you"}),
+        ((404, "M_NOT_FOUND", "no"), 404, {"errcode": "M_NOT_FOUND", "error": "no"}),
+        (
+            (429, "M_LIMIT_EXCEEDED", "slowly", 2_000),
+            429,
+            {"errcode": "M_LIMIT_EXCEEDED", "error": "slowly", "retry_after_ms": 2_000},
+        ),
+        (
+            (429, "M_LIMIT_EXCEEDED", "slowly", 10**12),
+            429,
+            {"errcode": "M_LIMIT_EXCEEDED", "error": "slowly", "retry_after_ms": 3_600_000},
+        ),
+        ((401, "M_UNKNOWN_TOKEN", "log out!"), 403, {"errcode": "M_FORBIDDEN", "error": "log out!"}),
+        ((404, "M_UNRECOGNIZED", "no"), 403, {"errcode": "M_FORBIDDEN", "error": "no"}),
+        ((500, None, "x" * 5_000), 403, {"errcode": "M_FORBIDDEN", "error": "x" * 1_000}),
+    ],
+)
+def test_what_a_policy_server_says_is_passed_on_unless_it_would_be_misunderstood(
+    said: tuple[Any, ...], status: int, body: dict[str, Any]
+) -> None:
+    reply = errors.reply_to(services.RefusedByPolicyServer(*said))
+
+    assert (reply.status, reply.body) == (status, body)

@@ -47,6 +47,7 @@ from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import EventCache, RoomStates
@@ -82,6 +83,7 @@ from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.database import Backend
 from tests.databases import SyncDatabase
+from tests.fakes.policy_source import FakePolicySource
 from tests.fakes.remote_servers import RemoteServers, keys_of_all
 
 T = TypeVar("T")
@@ -125,13 +127,15 @@ class World:
         self.notifying = Notifying(self.states, self.push_classes, self.budget)
         self.merging = StateMerging(self.database, self.states, self.budget)
         self.writer = RoomWriter(self.states, self.merging, self.notifying, self.news, self.clock, SERVER)
-        self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key)
-        self.head_joining = HeadJoining(self.database, self.event_creation)
+        self.policy_source = FakePolicySource()
+        approval = PolicyApproval(self.database, self.policy_source, self.clock, SERVER)
+        self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key, approval)
+        self.head_joining = HeadJoining(self.event_creation)
         self.intake = Intake(self.database, self.writer, self.head_joining, self.clock)
         self.readers = Readers(self.states)
         self.formats = ClientFormat(self.states, self.clock, self.budget)
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
-        self.sending = Sending(self.database, self.event_creation, self.clock, SERVER)
+        self.sending = Sending(self.event_creation, self.clock, SERVER)
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)
@@ -158,7 +162,7 @@ class World:
         self.inviting = RemoteInviting(
             self.database, client, creation, self.receipt, self.intake, self.membership, SERVER
         )
-        self.rooms = RoomCreation(self.database, creation, self.clock, self.randomness, SERVER, "12", self.inviting)
+        self.rooms = RoomCreation(creation, self.clock, self.randomness, SERVER, "12", self.inviting)
 
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)

@@ -105,9 +105,9 @@ class Profiles:
             await self._database.write(delete_profile_field, user_id, key)
 
     async def _change(self, user_id: UserID, key: str, value: Any) -> None:  # Any: JSON
-        rooms = await self._database.write(self._store, user_id, key, value)
+        rooms = await self._member_profiles.write(self._store, user_id, key, value)
         while rooms:
-            await self._database.write(self._member_profiles.update, user_id, rooms[:ROOMS_AT_ONCE])
+            await self._member_profiles.write(self._member_profiles.update, user_id, rooms[:ROOMS_AT_ONCE])
             rooms = rooms[ROOMS_AT_ONCE:]
 
     def _check_owner(self, requester: Requester, user_id: UserID) -> None:

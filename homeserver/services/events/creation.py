@@ -3,9 +3,9 @@
 How they are stored is in persistence.py; who asks for which event, in services/rooms/.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
@@ -20,9 +20,13 @@ from homeserver.core.signing import Signer
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
+from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.rooms import find_head
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,21 @@ class EventCreation:
         randomness: Randomness,
         server_name: ServerName,
         signing_key: Signer,
+        approval: PolicyApproval,
     ) -> None:
         self.writer = writer
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
         self._signing_key = signing_key
+        self._approval = approval
+
+    async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the database's writer that builds or adds events; no other may.
+
+        It may run more than once. Raises NotRecommended, with nothing written, when it lets that through.
+        """
+        return await self._approval.write(fn, *args, **kwargs)
 
     def add(
         self,
@@ -72,7 +85,8 @@ class EventCreation:
     def build(self, write: RoomWrite, draft: Draft) -> EncodedEvent:
         """An event as it could be added to the room now.
 
-        Raises AuthRejected when the room's state does not allow it, EventTooLarge and BadJson when it cannot be built.
+        Raises AuthRejected when the room's state does not allow it, NotRecommended when its policy server does not,
+        EventTooLarge and BadJson when it cannot be built.
         """
         if is_create(draft.type, draft.state_key):
             raise AuthRejected("a room has begun once and for all")
@@ -102,7 +116,7 @@ class EventCreation:
             template, write.version, self._server_name, self._signing_key, self._event_id_to_assign(write.version)
         )
         authorise(built.event, state, create)
-        return built
+        return self._approval.approved(write, built)
 
     def build_elsewhere(self, template: EventTemplate, version: RoomVersion) -> EncodedEvent:
         """An event of a room that is not here, for a server in it to judge. Raises BadJson, EventTooLarge, BadEvent."""

@@ -8,8 +8,9 @@ from typing import Final
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.errors import NotRecommended
 from homeserver.services.events.creation import Draft, EventCreation
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import local_members
 
 MOST_HEADS: Final = 10
@@ -20,13 +21,12 @@ MOST_SENDERS: Final = 20  # of whom it is tried
 class HeadJoining:
     """Joins the heads of rooms."""
 
-    def __init__(self, database: Database, creation: EventCreation) -> None:
-        self._database = database
+    def __init__(self, creation: EventCreation) -> None:
         self._creation = creation
 
     async def join_heads(self, room_id: RoomID) -> bool:
         """Send an event on top of a room's heads if they are too many; False when there was no need, or nobody may."""
-        return await self._database.write(self._join_heads, room_id)
+        return await self._creation.write(self._join_heads, room_id)
 
     def _join_heads(self, tx: Transaction, room_id: RoomID) -> bool:
         write = self._creation.writer.open(tx, room_id)
@@ -35,7 +35,7 @@ class HeadJoining:
         for user_id in sorted(local_members(tx, room_id))[:MOST_SENDERS]:
             try:
                 self._creation.add(write, Draft(DUMMY_EVENT, UserID(user_id), {}), notifies=False)
-            except AuthRejected:
+            except (AuthRejected, NotRecommended):
                 continue
             write.finish()
             return True

@@ -7,24 +7,22 @@ own server may not know. Spec: server-server-api/#joining-rooms, #leaving-rooms-
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.event_format import parse_event
-from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
+from homeserver.core.identifiers import EventID, RoomID, ServerName, server_name_of_user
+from homeserver.core.policy_servers import PolicyServer
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.signing import Signer, sign_event
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.events.intake import Intake, Outcome
-from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.receipt import Receipt, Received
-from homeserver.services.federation.room_access import NO_ROOM, RoomAccess
-from homeserver.services.rooms.restricted_joins import find_authoriser
+from homeserver.services.federation.policy_servers import PolicyServers
+from homeserver.services.federation.room_access import RoomAccess
+from homeserver.services.federation.vouching import Vouching
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.room_servers import servers_in_room
-
-AUTHORISER: Final = "join_authorised_via_users_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class TakenMembership:
 class _Room:
     version: RoomVersion
     servers: frozenset[ServerName]
+    policy: PolicyServer | None
 
 
 class MembershipIntake:
@@ -49,19 +48,17 @@ class MembershipIntake:
         self,
         database: Database,
         access: RoomAccess,
-        writer: RoomWriter,
+        vouching: Vouching,
         receipt: Receipt,
+        policies: PolicyServers,
         intake: Intake,
-        signer: Signer,
-        server_name: ServerName,
     ) -> None:
         self._database = database
         self._access = access
-        self._writer = writer
+        self._vouching = vouching
         self._receipt = receipt
+        self._policies = policies
         self._intake = intake
-        self._signer = signer
-        self._server_name = server_name
 
     async def take(
         self,
@@ -73,23 +70,26 @@ class MembershipIntake:
     ) -> TakenMembership:
         """Take an event in which a user of `server` gives themselves a membership. Taking it again changes nothing.
 
-        A restricted join in the name of a user of this server is signed by it too.
-        Raises NotFound, BadEvent, InvalidParameter, Forbidden, and what a restricted join may lack.
+        A restricted join in the name of a user of this server is signed by it too; and the room's policy server, if it
+        has one, is asked for its signature where that is missing.
+        Raises NotFound, BadEvent, InvalidParameter, Forbidden, NotRecommended, and what a restricted join may lack.
         """
         room = await self._database.read(self._room, server, room_id)
         event = parse_event(pdu, room.version)
         _check(event, server, room_id, event_id, membership)
         await self._database.read(self._check_place, event)
         signed = event.pdu
-        if self._is_to_vouch(event):
-            await self._database.read(self._check_may_vouch, event)
+        if self._vouching.is_wanted(event):
+            await self._database.read(self._vouching.check, event)
             # Of all that was checked: nothing else that a server hands over is ever signed here.
-            signed = sign_event(event.pdu, room.version, self._server_name, self._signer)
+            signed = self._vouching.signed(event)
         (received,) = await self._receipt.check([signed], room.version)
         if not isinstance(received, Received):
             raise InvalidParameter(f"The event is not to be trusted: {received.reason}")
         if received.form is not Form.FULL:
             raise InvalidParameter("The event's content is not that of its hash")
+        if room.policy is not None:
+            received = await self._policies.signed(room.policy, received)
         outcomes = await self._intake.take(room_id, room.version, [received], received_from=server, relays=True)
         if outcomes.get(event_id) is not Outcome.ACCEPTED:
             raise Forbidden("The room does not allow this")
@@ -97,7 +97,8 @@ class MembershipIntake:
 
     def _room(self, tx: Transaction, server: ServerName, room_id: RoomID) -> _Room:
         head = self._access.whole_room(tx, room_id, server)
-        return _Room(head.version, frozenset(servers_in_room(tx, room_id)))
+        servers, policy = frozenset(servers_in_room(tx, room_id)), self._policies.find(tx, room_id)
+        return _Room(head.version, servers, policy)
 
     def _check_place(self, tx: Transaction, event: Event) -> None:
         """Refuse an event that would have to wait for others: its server asks now. Raises InvalidParameter."""
@@ -108,24 +109,6 @@ class MembershipIntake:
         previous = [known[one] for one in event.prev_event_ids]
         if any(stored is None or stored.root_before is None for stored in previous):
             raise InvalidParameter("The event is not built on events of this room that are known here")
-
-    def _is_to_vouch(self, event: Event) -> bool:
-        """Whether the event names a user of this server as the one who lets the sender in."""
-        authoriser = event.content.get(AUTHORISER)
-        return (
-            event.version.restricted_joins
-            and event.content.get("membership") == "join"
-            and isinstance(authoriser, str)
-            and server_name_of(UserID(authoriser)) == self._server_name
-        )
-
-    def _check_may_vouch(self, tx: Transaction, event: Event) -> None:
-        """Raises what a restricted join may lack. That the named user may invite is for the room's rules to say."""
-        write = self._writer.open(tx, event.room_id)
-        if write is None:
-            raise NotFound(NO_ROOM)
-        key = ("m.room.member", event.sender)
-        find_authoriser(write, event.sender, write.state((key,)).get(key), self._server_name)
 
 
 def _check(event: Event, server: ServerName, room_id: RoomID, event_id: EventID, membership: str) -> None:

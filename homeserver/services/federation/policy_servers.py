@@ -1,22 +1,23 @@
 """Asks a room's policy server for its signature of events that came without.
 
 That an event which has none is soft-failed is services/events/intake.py's. What makes a room have such a server is in
-core/policy_servers.py. Spec: server-server-api/#asking-for-a-policy-server-signature-on-an-event
+core/policy_servers.py, and what is built here is seen to in services/events/policy_approval.py.
+Spec: server-server-api/#asking-for-a-policy-server-signature-on-an-event
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
-from homeserver.core.errors import ProtocolError
-from homeserver.core.event import Event
-from homeserver.core.event_format import parse_and_encode
-from homeserver.core.identifiers import RoomID, ServerName
-from homeserver.core.policy_servers import POLICY, POLICY_KEY_ID, PolicyServer, is_recommended, read_policy
-from homeserver.outbound.errors import RemoteError, RemoteRefused
+from homeserver.core.identifiers import RoomID
+from homeserver.core.policy_servers import POLICY, PolicyServer, is_recommended, read_policy
+from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.parallel import in_parallel
+from homeserver.services.errors import PolicyServerFailed
+from homeserver.services.events.policy_approval import refusal_of
+from homeserver.services.events.policy_signatures import PolicySource, with_policy_signature
 from homeserver.services.events.receipt import Received
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
@@ -24,21 +25,8 @@ from homeserver.storage.room_servers import is_server_in_room
 from homeserver.storage.rooms import find_head
 
 AT_ONCE: Final = 5
-PATIENCE_S: Final = 10.0
-MOST_BYTES: Final = 64 * 1024
 
 log = get_logger(__name__)
-
-Json = Mapping[str, Any]
-
-
-class PolicySource(Protocol):
-    """Asks policy servers. See outbound/federation_client.py."""
-
-    async def sign_by_policy_server(
-        self, destination: ServerName, event: Json, *, timeout_s: float, most_bytes: int
-    ) -> dict[str, Any]:
-        """The signatures of an event, by server and key ID. Raises RemoteError."""
 
 
 class PolicyServers:
@@ -56,56 +44,59 @@ class PolicyServers:
         A server that does not answer is not asked for the rest of them.
         """
         wanted = list(received)
-        policy = await self._database.read(self._policy_of, room_id) if wanted else None
+        policy = await self._database.read(self.find, room_id) if wanted else None
         if policy is None:
             return wanted
         is_there = True
 
         async def ask(number: int) -> None:
             nonlocal is_there
-            event = wanted[number].encoded.event
-            if not is_there or is_recommended(event, policy):
+            if not is_there or is_recommended(wanted[number].encoded.event, policy):
                 return
             try:
-                wanted[number] = self._signed(wanted[number], await self._ask(policy, event), policy)
-            except RemoteRefused as refused:
-                self.counts["refused"] += 1
-                log.debug("a policy server signs no event", server=policy.server, reason=refused.reason)
-            except RemoteError as error:
+                wanted[number] = await self._signed(wanted[number], policy)
+            except (RemoteRefused, RemoteNonsense):
+                return
+            except RemoteError:
                 is_there = False
-                self.counts["failed"] += 1
-                log.debug("a policy server does not answer", server=policy.server, reason=error.reason)
 
         await in_parallel([partial(ask, number) for number in range(len(wanted))], at_once=AT_ONCE)
         return wanted
 
-    def _policy_of(self, tx: Transaction, room_id: RoomID) -> PolicyServer | None:
+    async def signed(self, policy: PolicyServer, received: Received) -> Received:
+        """An event that another server hands over, to be sent on by this one. Raises NotRecommended."""
+        if is_recommended(received.encoded.event, policy):
+            return received
+        try:
+            return await self._signed(received, policy)
+        except RemoteRefused as refused:
+            raise refusal_of(refused) from refused
+        except RemoteError as failure:
+            raise PolicyServerFailed(failure.reason) from failure
+
+    def find(self, tx: Transaction, room_id: RoomID) -> PolicyServer | None:
+        """The policy server of a room as it stands."""
         head = find_head(tx, room_id)
         stored = None if head is None else self._states.find(tx, room_id, head.current_root, *POLICY)
         policy = None if stored is None else read_policy(stored.event.content)
         return policy if policy is not None and is_server_in_room(tx, room_id, policy.server) else None
 
-    async def _ask(self, policy: PolicyServer, event: Event) -> dict[str, Any]:
-        return await self._source.sign_by_policy_server(
-            policy.server, event.pdu, timeout_s=PATIENCE_S, most_bytes=MOST_BYTES
-        )
+    async def _signed(self, received: Received, policy: PolicyServer) -> Received:
+        """Raises RemoteError."""
+        try:
+            encoded = await with_policy_signature(self._source, policy, received.encoded)
+        except RemoteRefused as refused:
+            self._note("refused", policy, refused)
+            raise
+        except RemoteNonsense as nonsense:
+            self._note("unsigned", policy, nonsense)
+            raise
+        except RemoteError as error:
+            self._note("failed", policy, error)
+            raise
+        self.counts["signed"] += 1
+        return Received(encoded, received.form)
 
-    def _signed(self, received: Received, answer: Json, policy: PolicyServer) -> Received:
-        """The event with the signature in the answer, or as it was if that is not right."""
-        event = received.encoded.event
-        by_server = answer.get(policy.server)
-        signature = by_server.get(POLICY_KEY_ID) if isinstance(by_server, dict) else None
-        if isinstance(signature, str):
-            signatures = event.pdu["signatures"]
-            # Those that the server made as the sender's stay.
-            of_server = {**signatures.get(policy.server, {}), POLICY_KEY_ID: signature}
-            pdu = {**event.pdu, "signatures": {**signatures, policy.server: of_server}}
-            try:
-                encoded = parse_and_encode(pdu, event.version)
-            except ProtocolError:
-                encoded = received.encoded
-            if is_recommended(encoded.event, policy):
-                self.counts["signed"] += 1
-                return Received(encoded, received.form)
-        self.counts["unsigned"] += 1
-        return received
+    def _note(self, outcome: str, policy: PolicyServer, error: RemoteError) -> None:
+        self.counts[outcome] += 1
+        log.debug("a policy server has not signed an event", server=policy.server, reason=error.reason)

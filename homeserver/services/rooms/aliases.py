@@ -22,7 +22,7 @@ from homeserver.core.power_levels import read_power_levels
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound, RemoteFailed
+from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound, NotRecommended, RemoteFailed
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
@@ -86,7 +86,7 @@ class RoomAliases:
 
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
         """Take a name away: the one who gave it may, those who may set the canonical alias, and administrators."""
-        await self._database.write(self._delete, user_id, room_alias, is_admin=is_admin)
+        await self._creation.write(self._delete, user_id, room_alias, is_admin=is_admin)
 
     def _resolve(self, tx: Transaction, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
         alias = find_alias(tx, room_alias)
@@ -159,7 +159,7 @@ class RoomAliases:
             return
         try:
             self._creation.add(write, Draft(key[0], user_id, content, state_key=""))
-        except AuthRejected:
+        except (AuthRejected, NotRecommended):
             return
         write.finish()
 

@@ -29,7 +29,7 @@ from homeserver.services.rooms.draft_checks import check_canonical_alias
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.remote_invites import RemoteInviting
 from homeserver.storage.aliases import Alias, insert_alias
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Transaction
 from homeserver.storage.profiles import member_profile
 from homeserver.storage.rooms import set_published
 
@@ -88,7 +88,6 @@ class RoomCreation:
 
     def __init__(
         self,
-        database: Database,
         creation: EventCreation,
         clock: Clock,
         randomness: Randomness,
@@ -96,7 +95,6 @@ class RoomCreation:
         default_version: str,
         inviting: RemoteInviting,
     ) -> None:
-        self._database = database
         self._creation = creation
         self._clock = clock
         self._randomness = randomness
@@ -115,7 +113,7 @@ class RoomCreation:
         alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
         if len(wishes.invite) > MOST_INVITES or len(wishes.initial_state) > MOST_INITIAL_STATE:
             raise InvalidParameter("Too many invites, or too many initial state events")
-        room_id = await self._database.write(self._create, creator, wishes, preset, version, alias)
+        room_id = await self._creation.write(self._create, creator, wishes, preset, version, alias)
         content = {"is_direct": True} if wishes.is_direct else {}
         for user_id in dict.fromkeys(wishes.invite):
             if server_name_of(user_id) != self._server_name:

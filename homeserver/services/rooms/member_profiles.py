@@ -3,14 +3,18 @@
 Where profiles themselves are kept and changed: services/accounts/profiles.py.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.errors import NotRecommended
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.storage.database import Transaction
 from homeserver.storage.profiles import member_profile
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROFILE_KEYS: Final = ("displayname", "avatar_url")
 
@@ -20,6 +24,10 @@ class MemberProfiles:
 
     def __init__(self, creation: EventCreation) -> None:
         self._creation = creation
+
+    async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the database's writer that calls `update`; no other may."""
+        return await self._creation.write(fn, *args, **kwargs)
 
     def update(self, tx: Transaction, user_id: UserID, room_ids: Sequence[RoomID]) -> None:
         """Show a user in these rooms as the stored profile says. Rooms that the user is not in are left out."""
@@ -36,6 +44,6 @@ class MemberProfiles:
                 continue
             try:
                 self._creation.add(write, Draft(key[0], user_id, content, state_key=user_id))
-            except AuthRejected:
+            except (AuthRejected, NotRecommended):
                 continue
             write.finish()

@@ -35,31 +35,31 @@ class RoomMembership:
         self, user_id: UserID, room: str, reason: str | None, third_party_signed: Mapping[str, Any] | None = None
     ) -> RoomID:
         """Join the room of this ID or alias; joining again changes nothing. Raises NotFound, AuthRejected."""
-        return await self._database.write(self._join, user_id, room, reason, third_party_signed)
+        return await self._creation.write(self._join, user_id, room, reason, third_party_signed)
 
     async def knock(self, user_id: UserID, room_id: RoomID, reason: str | None) -> RoomID:
         """Ask to be let into a room; knocking again changes nothing. Raises NotFound, AuthRejected."""
-        return await self._database.write(self._knock, user_id, room_id, reason)
+        return await self._creation.write(self._knock, user_id, room_id, reason)
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Invite a user."""
-        await self._database.write(self._invite, sender, room_id, target, reason)
+        await self._creation.write(self._invite, sender, room_id, target, reason)
 
     async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
         """Leave a room, decline an invite, or take back a knock; leaving again changes nothing."""
-        await self._database.write(self._leave, user_id, room_id, reason)
+        await self._creation.write(self._leave, user_id, room_id, reason)
 
     async def kick(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Remove another user from a room. Raises Forbidden for one who is not in it."""
-        await self._database.write(self._kick, sender, room_id, target, reason)
+        await self._creation.write(self._kick, sender, room_id, target, reason)
 
     async def ban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Remove a user and let them not come back."""
-        await self._database.write(self._set, sender, room_id, target, "ban", reason)
+        await self._creation.write(self._set, sender, room_id, target, "ban", reason)
 
     async def unban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Let a banned user come back. Raises BadState for one who is not banned."""
-        await self._database.write(self._unban, sender, room_id, target, reason)
+        await self._creation.write(self._unban, sender, room_id, target, reason)
 
     async def forget(self, user_id: UserID, room_id: RoomID) -> None:
         """Hide a room that the user has left. Raises StillJoined while the user is in it, NotFound if never."""

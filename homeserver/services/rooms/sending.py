@@ -21,7 +21,7 @@ from homeserver.services.rooms.draft_checks import (
 )
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class ClientTransaction:
 class Sending:
     """Puts the events of local users into rooms."""
 
-    def __init__(self, database: Database, creation: EventCreation, clock: Clock, server_name: ServerName) -> None:
-        self._database = database
+    def __init__(self, creation: EventCreation, clock: Clock, server_name: ServerName) -> None:
         self._creation = creation
         self._clock = clock
         self._server_name = server_name
@@ -53,7 +52,7 @@ class Sending:
     ) -> EventID:
         """Send a message event. Raises Forbidden, AuthRejected, EventTooLarge, BadJson, DuplicateAnnotation."""
         draft = named_redaction(Draft(event_type, sender, content, origin_server_ts=origin_server_ts))
-        return await self._database.write(self._send, room_id, draft, transaction)
+        return await self._creation.write(self._send, room_id, draft, transaction)
 
     async def redact(
         self,
@@ -65,14 +64,14 @@ class Sending:
     ) -> EventID:
         """Redact an event: one's own, or anybody's with the power level for it. Raises NotFound, Forbidden."""
         draft = Draft("m.room.redaction", sender, content, redacts=event_id)
-        return await self._database.write(self._send, room_id, draft, transaction)
+        return await self._creation.write(self._send, room_id, draft, transaction)
 
     async def set_state(
         self, sender: UserID, room_id: RoomID, event_type: str, state_key: str, content: Mapping[str, Any]
     ) -> EventID:
         """Set state. Setting what is set already returns the event that did."""
         draft = Draft(event_type, sender, content, state_key=state_key)
-        return await self._database.write(self._set_state, room_id, draft)
+        return await self._creation.write(self._set_state, room_id, draft)
 
     def _send(self, tx: Transaction, room_id: RoomID, draft: Draft, transaction: ClientTransaction | None) -> EventID:
         if transaction is not None:

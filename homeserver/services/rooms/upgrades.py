@@ -29,7 +29,7 @@ from homeserver.core.room_upgrades import (
 from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.core.state_map import Nodes, StateKey
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, UnsupportedVersion
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, NotRecommended, UnsupportedVersion
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM
@@ -106,10 +106,10 @@ class RoomUpgrades:
         followers = await self._database.read(self._followers, room_id)
         some = self._per_write
         first = Followers(followers.keys[:some], followers.members[:some])
-        new_room, is_new = await self._database.write(self.replace, upgrade, first)
+        new_room, is_new = await self._creation.write(self.replace, upgrade, first)
         done = some if is_new else 0
         for keys in _slices(followers.keys[done:], some):
-            await self._database.write(self._follow, upgrade, new_room, keys)
+            await self._creation.write(self._follow, upgrade, new_room, keys)
         for members in _slices(followers.members[done:], some):
             await self._database.write(self._settings.repeat, members, room_id, new_room)
         return new_room
@@ -158,7 +158,7 @@ class RoomUpgrades:
         self._add(new, upgrade.user_id, POWER_LEVELS, levels)
         restricted = restricted_power_levels(state[CREATE], state.get(POWER_LEVELS))
         if restricted is not None:
-            with suppress(AuthRejected, EventTooLarge):  # then the tombstone has to be enough
+            with suppress(AuthRejected, NotRecommended, EventTooLarge):  # then the tombstone has to be enough
                 self._add(old, upgrade.user_id, POWER_LEVELS, restricted)
 
         new.finish()
@@ -227,7 +227,8 @@ class RoomUpgrades:
         if shown_there is not None:
             self._add(new, upgrade.user_id, CANONICAL_ALIAS, shown_there)
         if shown_here is not None:
-            with suppress(AuthRejected):  # an alias that leads to the new room does no harm in the old one
+            # An alias that leads to the new room does no harm in the old one.
+            with suppress(AuthRejected, NotRecommended):
                 self._creation.add(old, Draft(CANONICAL_ALIAS[0], upgrade.user_id, shown_here, state_key=""))
 
     def _follow(self, tx: Transaction, upgrade: Upgrade, new_room: RoomID, keys: Sequence[StateKey]) -> None:
@@ -251,7 +252,7 @@ class RoomUpgrades:
             else:
                 continue
             # What the new room refuses: state under another user's ID, the ban of one of its creators.
-            with suppress(AuthRejected, EventTooLarge):
+            with suppress(AuthRejected, NotRecommended, EventTooLarge):
                 self._add(new, upgrade.user_id, key, content)
 
     def _add(self, write: RoomWrite, sender: UserID, key: StateKey, content: Mapping[str, Any]) -> None:

@@ -55,7 +55,9 @@ def remote_event(
             depth=write.depth + 1,
             origin_server_ts=world.clock.now_ms(),
         )
-        return build_event(template, write.version, server_name_of_user(sender), KEY)
+        server = server_name_of_user(sender)
+        assigned = None if write.version.event_ids_are_hashes else EventID(f"$at{write.depth}:{server}")
+        return build_event(template, write.version, server, KEY, assigned)
 
     return world.sync_database.read(build)
 
@@ -96,7 +98,7 @@ def invite(world: World, inviter: UserID, room_id: RoomID, user_id: UserID) -> E
         write.finish()
         return stored.event.event_id
 
-    return world.sync_database.write(add)
+    return now(world.event_creation.write(add))
 
 
 class Sending:

@@ -23,12 +23,14 @@ from homeserver.services.federation.knocks import KnockServing
 from homeserver.services.federation.leaves import LeaveServing
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
+from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
 from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
+from homeserver.services.federation.vouching import Vouching
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Transaction
@@ -58,9 +60,9 @@ class Serving:
         keys = GivenKeys({server: [PublishedKey(KEY.verify_key, FOR_EVER_MS)] for server in (FAR, NEAR)})
         self.receipt = Receipt(OwnKeysAnd(SERVER, [world.key.verify_key], keys), call_now)
         self.templates = MembershipTemplates(world.database, self.access, world.writer, world.clock, SERVER)
-        self.intake = MembershipIntake(
-            world.database, self.access, world.writer, self.receipt, world.intake, world.key, SERVER
-        )
+        vouching = Vouching(world.writer, world.key, SERVER)
+        policies = PolicyServers(world.database, world.states, world.policy_source)
+        self.intake = MembershipIntake(world.database, self.access, vouching, self.receipt, policies, world.intake)
         self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)

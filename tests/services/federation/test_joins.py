@@ -17,11 +17,15 @@ from homeserver.services.errors import (
     IncompatibleRoomVersion,
     InvalidParameter,
     NotFound,
+    PolicyServerFailed,
+    RefusedByPolicyServer,
     UnableToAuthoriseJoin,
     UnableToGrantJoin,
 )
 from homeserver.services.rooms.creation import InitialState
+from homeserver.storage.events import events_by_id
 from homeserver.storage.outgoing_events import positions_for
+from tests.fakes.policy_source import KEY as POLICY_KEY
 from tests.services.federation.others import FAR, FAY, KEY, NEAR, NED, invite, join_remotely, leave_remotely
 from tests.services.federation.serving import Serving, finished, read
 from tests.services.world import ALICE, BOB, SERVER, now
@@ -352,3 +356,54 @@ def test_into_a_room_whose_state_is_not_all_here_nobody_is_let(serving: Serving)
         make(serving, room_id)
     with pytest.raises(NotFound):
         send(serving, room_id, encoded.event.event_id, encoded.event.pdu)
+
+
+def guarded(serving: Serving) -> RoomID:
+    """A room whose policy server is a third one, which is in it."""
+    room_id = serving.room(room_version="11")
+    join_remotely(serving.world, NED, room_id)
+    policy = {"via": NEAR, "public_keys": {"ed25519": POLICY_KEY.verify_key.to_base64()}}
+    serving.set_state(room_id, "m.room.policy", policy)
+    return room_id
+
+
+def test_a_join_into_a_room_with_a_policy_server_is_signed_by_it_on_the_way(serving: Serving) -> None:
+    room_id = guarded(serving)
+
+    answer = join(serving, room_id)
+
+    assert serving.member(room_id, FAY) == "join"
+    assert len(serving.world.policy_source.asked) == 1
+    verify_event_signature(answer["event"], room_version("11"), NEAR, POLICY_KEY.verify_key)
+
+
+def test_a_join_that_has_the_policy_servers_signature_is_not_shown_again(serving: Serving) -> None:
+    room_id = guarded(serving)
+    event = finished(make(serving, room_id), FAY, "join").event
+
+    send(serving, room_id, event.event_id, sign_event(event.pdu, event.version, NEAR, POLICY_KEY))
+
+    assert serving.member(room_id, FAY) == "join"
+    assert serving.world.policy_source.asked == []
+
+
+def test_a_join_that_the_policy_server_refuses_leaves_nothing_behind(serving: Serving) -> None:
+    room_id = guarded(serving)
+    serving.world.policy_source.refuses = True
+    event = finished(make(serving, room_id), FAY, "join").event
+
+    with pytest.raises(RefusedByPolicyServer):
+        send(serving, room_id, event.event_id, event.pdu)
+
+    assert serving.member(room_id, FAY) is None
+    assert serving.world.sync_database.read(events_by_id, [event.event_id]) == {}
+
+
+def test_while_the_policy_server_is_away_nobody_comes_in(serving: Serving) -> None:
+    room_id = guarded(serving)
+    serving.world.policy_source.is_away = True
+
+    with pytest.raises(PolicyServerFailed):
+        join(serving, room_id)
+
+    assert serving.member(room_id, FAY) is None

@@ -327,7 +327,7 @@ def test_the_same_request_completes_an_upgrade_that_was_interrupted(world: World
     room_id, banned = crowded_room(world)
     wish = Upgrade(ALICE, room_id, ROOM_VERSIONS["12"], ())
     some = Followers([(MEMBER, user_id) for user_id in banned[:2]], ())
-    replacement, _ = world.sync_database.write(world.upgrades.replace, wish, some)
+    replacement, _ = now(world.event_creation.write(world.upgrades.replace, wish, some))
     now(world.membership.unban(ALICE, replacement, banned[0], None))
 
     again = now(in_slices(world, 2).upgrade(ALICE, room_id, "12"))
@@ -349,7 +349,7 @@ def test_a_write_that_lost_a_race_leaves_one_new_room(world: World) -> None:
             raise Conflict("lost")
         return found
 
-    replacement = world.sync_database.write(lose_once)
+    replacement = now(world.event_creation.write(lose_once))
 
     assert len(tried) == 2
     assert state_of(world, room_id)["m.room.tombstone", ""]["replacement_room"] == replacement
