@@ -10,7 +10,7 @@ from typing import Any, Final
 from homeserver.core.auth_selection import CREATE
 from homeserver.core.errors import AuthRejected, ProtocolError
 from homeserver.core.event import EncodedEvent, Event
-from homeserver.core.event_format import parse_and_encode
+from homeserver.core.event_format import parse_and_encode, parse_event
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
@@ -66,8 +66,10 @@ class RemoteInvites:
     ) -> dict[str, Any]:
         """An invite of a user of this server, with this server's signature beside that of `origin`, which brings it.
 
-        Raises InvalidParameter for what is no such invite, NotFound when there is no such user, InviteBlocked.
+        Raises ProtocolError for what is no event of the room version, InvalidParameter for one that is no such invite,
+        NotFound when there is no such user, InviteBlocked.
         """
+        parse_event(pdu, version)  # which says what is wrong
         [checked] = await self._receipt.check([pdu], version)
         if not isinstance(checked, Received) or checked.form is not Form.FULL:
             raise InvalidParameter("The invite is damaged, or not rightly signed")

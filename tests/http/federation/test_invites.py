@@ -48,7 +48,7 @@ def test_an_old_server_gets_the_status_twice(served: Served, alice: UserID) -> N
         ({}, "M_BAD_JSON"),
         ({"room_version": 1, "event": {}}, "M_BAD_JSON"),
         ({"room_version": "11", "event": []}, "M_BAD_JSON"),
-        ({"room_version": "11", "event": {}}, "M_INVALID_PARAM"),
+        ({"room_version": "11", "event": {}}, "M_BAD_JSON"),
         ({"room_version": "?", "event": {}}, "M_INCOMPATIBLE_ROOM_VERSION"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.core.errors import BadEvent, BadJson
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
@@ -92,13 +93,24 @@ def test_what_is_no_invite_of_a_user_here_is_refused_and_nothing_is_signed(peopl
         lambda: receive(people, scene, invite, origin=TWO),
         lambda: receive(people, scene, invite, room_id=RoomID("!other:one.example")),
         lambda: receive(people, scene, invite, event_id=EventID("$" + "a" * 43)),
-        lambda: receive(people, scene, invite, pdu=None),
         lambda: receive(people, scene, invite, pdu={**invite.pdu, "signatures": {}}),
         lambda: receive(people, scene, invite, pdu={**invite.pdu, "content": {"membership": "invite", "x": 1}}),
     )
     for attempt in attempts:
         with pytest.raises(InvalidParameter):
             attempt()
+
+    assert membership(people, invite.room_id) is None
+
+
+def test_what_is_no_event_of_the_rooms_version_is_refused_as_such(people: World) -> None:
+    scene = Scene()
+    invite = invite_of(scene)
+    with_float = {**invite.pdu, "content": {**invite.content, "x": 1.5}}
+
+    for pdu in (None, {**invite.pdu, "depth": "1"}, with_float):
+        with pytest.raises((BadEvent, BadJson)):
+            receive(people, scene, invite, pdu=pdu)
 
     assert membership(people, invite.room_id) is None
 
