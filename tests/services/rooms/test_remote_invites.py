@@ -11,12 +11,23 @@ from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import sign_event, verify_event_signature
 from homeserver.outbound.errors import Unreachable
-from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, NotFound, RemoteFailed, ServiceError
+from homeserver.services.errors import (
+    Forbidden,
+    InvalidParameter,
+    InviteBlocked,
+    NotFound,
+    RefusedByPolicyServer,
+    RemoteFailed,
+    ServiceError,
+)
 from homeserver.storage.accounts import Account, AccountKind, insert_account
+from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
+from tests.fakes.policy_source import KEY as POLICY_KEY
 from tests.fakes.remote_servers import Refusal, Tamper
 from tests.forked_rooms import ALICE, BOB, CAROL, KEYS, LIAR, MALLORY, ONE, TWO
 from tests.scenes import Scene
+from tests.services.federation.others import join_remotely
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import SERVER, World, now
@@ -220,6 +231,35 @@ def test_a_user_elsewhere_is_invited_once_the_users_server_has_signed(world: Wor
     assert membership(world, room_id, BOB) == "invite"
     newest = world.history(OUR_ALICE, room_id)[0]
     assert (newest["type"], newest["content"]["membership"]) == ("m.room.member", "invite")
+
+
+def test_an_invite_has_the_policy_servers_signature_when_it_is_brought_and_keeps_it(world: World) -> None:
+    room_id = world.create_room(OUR_ALICE, room_version="11", preset="public_chat")
+    join_remotely(world, UserID(f"@dan:{TWO}"), room_id)
+    policy = {"via": TWO, "public_keys": {"ed25519": POLICY_KEY.verify_key.to_base64()}}
+    now(world.sending.set_state(OUR_ALICE, room_id, "m.room.policy", "", policy))
+
+    now(world.inviting.invite(OUR_ALICE, room_id, BOB, None))
+
+    [brought] = world.others.invited
+    assert brought["event"]["signatures"][TWO].keys() == {"ed25519:policy_server"}
+    event_id = world.history(OUR_ALICE, room_id)[0]["event_id"]
+    kept = world.sync_database.read(events_by_id, [event_id])[event_id].event
+    assert kept.pdu["signatures"][TWO].keys() == {"ed25519:policy_server", "ed25519:test"}
+
+
+def test_an_invite_that_the_policy_server_refuses_is_not_brought(world: World) -> None:
+    room_id = world.create_room(OUR_ALICE, room_version="11", preset="public_chat")
+    join_remotely(world, UserID(f"@dan:{TWO}"), room_id)
+    policy = {"via": TWO, "public_keys": {"ed25519": POLICY_KEY.verify_key.to_base64()}}
+    now(world.sending.set_state(OUR_ALICE, room_id, "m.room.policy", "", policy))
+    world.policy_source.refuses = True
+
+    with pytest.raises(RefusedByPolicyServer):
+        now(world.inviting.invite(OUR_ALICE, room_id, BOB, None))
+
+    assert world.others.invited == []
+    assert membership(world, room_id, BOB) is None
 
 
 def signed_by(server: ServerName, answer: dict[str, Any], **changes: Any) -> dict[str, Any]:
