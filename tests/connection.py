@@ -4,6 +4,7 @@ Tests of what the server answers use tests/api/client.py, which holds every answ
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +35,8 @@ class Connection:
 
     port: int
     access_token: str | None = None
+    tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"  # what the server calls itself, on this interface
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -44,11 +47,15 @@ class Connection:
             raise Refused(f"{method} {path}", status, answer)
         return orjson.loads(answer)
 
-    async def send(self, method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
+    async def send(
+        self, method: str, path: str, content: bytes | None = None, *, authorization: str | None = None
+    ) -> tuple[int, bytes]:
         """Ask, and return status and body of the answer. Raises Lost."""
-        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
-        if self.access_token is not None:
-            lines.append(f"Authorization: Bearer {self.access_token}")
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
+        if authorization is None and self.access_token is not None:
+            authorization = f"Bearer {self.access_token}"
+        if authorization is not None:
+            lines.append(f"Authorization: {authorization}")
         if content is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
         request = "\r\n".join([*lines, "", ""]).encode() + (content or b"")
@@ -74,7 +81,13 @@ class Connection:
         if self._streams is not None and self._streams[0].at_eof():
             self.close()
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+            self._streams = await asyncio.open_connection(
+                "127.0.0.1",
+                self.port,
+                limit=1 << 20,
+                ssl=self.tls,
+                server_hostname=None if self.tls is None else self.host,
+            )
         return self._streams
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.contestants import Contestant, columba, peer
+from tests.bench.federated import FederatedCounts, federated
 from tests.bench.flood import FloodCounts, flood
 from tests.bench.measures import MEASURES, Arena, Counts, Measure
 from tests.bench.report import Results
 from tests.bench.resolution import Resolvers, resolution, state_storage
+from tests.federation.peers import COLUMBA, SYNAPSE
 from tests.server import REPOSITORY
 from tests.synapse import SynapseMissing, synapse_python
 
 CACHE: Final = REPOSITORY / ".cache"
 RESOLUTION: Final = "resolution"  # a measure of the resolvers, not of the servers
 FLOOD: Final = "flood"  # a measure of Columba beside itself
-APART: Final = (RESOLUTION, FLOOD)
+FEDERATION: Final = "federation"  # a measure of servers with TLS, beside others that are made by hand
+APART: Final = (RESOLUTION, FLOOD, FEDERATION)
 CONDITIONS: Final = (
     "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
     "room version 12, syncs with set_presence=offline; all other settings as they come."
@@ -63,6 +66,11 @@ def main() -> int:
         _tell(FLOOD)
         for figures in asyncio.run(flood(columba(), options.rounds, FloodCounts())):
             results.add("Columba", figures)
+        _tell("")
+    if not options.only or FEDERATION in options.only:
+        kinds = [COLUMBA] if python is None else [COLUMBA, SYNAPSE]
+        for name, figures in federated(kinds, options.rounds, FederatedCounts(), _tell):
+            results.add(name, figures)
         _tell("")
     machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
     print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution once; {machine}.\n")
