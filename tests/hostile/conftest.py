@@ -5,13 +5,16 @@ from typing import Final
 
 import pytest
 
+from tests.api.client import Client, new_user
 from tests.hostile.cast import SHARED_SECRET, Cast
+from tests.hostile.hostile_server import HostileServer, Victim
 from tests.hostile.judgement import Judge
 from tests.hostile.tables import PostgreSQLTables, SQLiteTables, Tables
 from tests.hostile.wire import Wire
 from tests.postgres import Postgres
 from tests.server import Server, running
 from tests.storage.conftest import postgres
+from tests.tls import CertificateAuthority
 
 __all__ = ["postgres"]
 
@@ -57,3 +60,37 @@ def judging(server: Server, tables: Tables) -> Iterator[Judge]:
     yield judge
     judge.wire.close()
     tables.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """The authority that hostile servers have their certificates of."""
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def victim(authority: CertificateAuthority) -> Iterator[Victim]:
+    """A server that speaks with others on the loopback interface."""
+    federation = {
+        "ca_file": str(authority.file),
+        "allow_private_addresses": True,
+        "retry": {"first_s": 0.2, "factor": 2, "max_s": 2},
+    }
+    with running(settings={"federation": federation}) as server:
+        made = Victim(server)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def evil(authority: CertificateAuthority, victim: Victim) -> Iterator[HostileServer]:
+    """A hostile server that nobody has heard of yet."""
+    made = HostileServer(authority, victim.server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alice(victim: Victim) -> Client:
+    """Somebody on the server under attack."""
+    return new_user(victim.server.url, "alice")
