@@ -63,6 +63,20 @@ def given_followers(tx: Transaction, room_id: RoomID, target: int, *, limit: int
     return [EventID(row[0]) for row in tx.all(GIVEN_FOLLOWERS, room_id=room_id, target=target, limit=limit)]
 
 
+PAST_FOLLOWER = """
+    SELECT 1 FROM event_edges g JOIN events s ON s.event_nid = g.source_nid AND s.room_id = g.room_id
+     WHERE g.room_id = :room_id AND g.target_nid = :target AND g.kind = 0
+       AND s.root_before IS NOT NULL AND (s.root_given_by IS NOT NULL OR s.log_position IS NULL) LIMIT 1"""
+
+
+def may_be_history(tx: Transaction, room_id: RoomID, target: int) -> bool:
+    """Whether something is built on the event of this number that may have been here before it.
+
+    It had its state given, or was no news either.
+    """
+    return tx.one(PAST_FOLLOWER, room_id=room_id, target=target) is not None
+
+
 GAPS = "SELECT event_id, missing_id FROM event_gaps WHERE event_id IN :event_ids[text] AND room_id = :room_id"
 
 

@@ -144,6 +144,72 @@ def gaps_of_waiting(tx: Transaction, room_id: RoomID, *, limit: int) -> list[Gap
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenGap:
+    """An event that was judged, and one that it names and that has no place here: there the room's history breaks off.
+
+    `place` is that of the event, or of the lowest accepted one above it where it has been refused itself.
+    """
+
+    missing_id: EventID
+    event_id: EventID
+    place: int
+
+
+OPEN_GAPS = """
+    WITH RECURSIVE above(missing_id, event_id, event_nid, verdict, place) AS (
+        SELECT g.missing_id, g.event_id, e.event_nid, e.verdict, e.place
+          FROM event_gaps g JOIN events e ON e.event_id = g.event_id
+         WHERE g.room_id = :room_id AND e.room_id = :room_id AND e.root_before IS NOT NULL
+        UNION
+        SELECT a.missing_id, a.event_id, s.event_nid, s.verdict, s.place FROM above a
+          JOIN event_edges g ON g.room_id = :room_id AND g.target_nid = a.event_nid AND g.kind = 0
+          JOIN events s ON s.event_nid = g.source_nid AND s.root_before IS NOT NULL
+         WHERE a.verdict <> 0)
+    SELECT missing_id, event_id, MIN(place) FROM above WHERE verdict = 0
+     GROUP BY missing_id, event_id HAVING MIN(place) <= :upto
+     ORDER BY MIN(place) DESC, event_id, missing_id LIMIT :limit"""
+
+
+def open_gaps(tx: Transaction, room_id: RoomID, *, upto: int, limit: int) -> list[OpenGap]:
+    """The gaps in a room's history below a place, or right there, the newest first.
+
+    What only soft-failed events are built on is no part of it.
+    """
+    rows = tx.all(OPEN_GAPS, room_id=room_id, upto=upto, limit=limit)
+    return [OpenGap(EventID(row[0]), EventID(row[1]), row[2]) for row in rows]
+
+
+PLACE_OVER = """
+    WITH RECURSIVE above(event_nid, verdict, place) AS (
+        SELECT e.event_nid, e.verdict, e.place
+          FROM event_gaps g JOIN events e ON e.event_id = g.event_id
+         WHERE g.room_id = :room_id AND g.missing_id IN :event_ids[text]
+           AND e.room_id = :room_id AND e.root_before IS NOT NULL
+        UNION
+        SELECT s.event_nid, s.verdict, s.place FROM above a
+          JOIN event_edges g ON g.room_id = :room_id AND g.target_nid = a.event_nid AND g.kind = 0
+          JOIN events s ON s.event_nid = g.source_nid AND s.root_before IS NOT NULL
+         WHERE a.verdict <> 0)
+    SELECT MIN(place) FROM above WHERE verdict = 0"""
+
+
+def place_over_gaps(tx: Transaction, room_id: RoomID, missing: Sequence[EventID]) -> int | None:
+    """The place of the lowest accepted event that is built on some that are missing; None if there is none."""
+    row = tx.one(PLACE_OVER, room_id=room_id, event_ids=list(missing)) if missing else None
+    return None if row is None else row[0]
+
+
+ROOMS_WITH_OPEN_GAPS = """
+    SELECT DISTINCT g.room_id FROM event_gaps g JOIN events e ON e.event_id = g.event_id
+     WHERE e.place IS NOT NULL AND g.room_id > :after ORDER BY g.room_id LIMIT :limit"""
+
+
+def rooms_with_open_gaps(tx: Transaction, *, after: str, limit: int) -> list[RoomID]:
+    """The rooms whose history breaks off somewhere, in the order of their IDs, a page at a time."""
+    return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_OPEN_GAPS, after=after, limit=limit)]
+
+
 ROOMS_WITH_WAITING = "SELECT DISTINCT room_id FROM waiting_events"
 
 

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import Form
+from homeserver.storage.event_edges import insert_edges
+from homeserver.storage.events import EventNid, Form, Verdict
 from homeserver.storage.waiting_events import (
     KEPT_MS,
     Gap,
+    OpenGap,
     WaitingEvent,
     close_gaps,
     find_waiting,
@@ -22,7 +24,10 @@ from homeserver.storage.waiting_events import (
     insert_waiting,
     lacks_not,
     missing_events,
+    open_gaps,
+    place_over_gaps,
     ready_events,
+    rooms_with_open_gaps,
     rooms_with_waiting,
     sweep_gaps,
     sweep_waiting,
@@ -278,3 +283,44 @@ def test_an_event_that_lacks_nothing_more_is_ready(db: SyncDatabase) -> None:
     db.write(lacks_not, room_id, EventID("$a"), [EventID("$y")])
 
     assert db.read(lambda tx: ready_events(tx, room_id, limit=10)) == [waiting]
+
+
+JUDGE = "UPDATE events SET place = :place, verdict = :verdict, root_before = :root WHERE event_nid = :nid"
+
+
+def judged(tx: Transaction, nid: int, event_id: str, *, verdict: Verdict, place: int | None, on: Iterable[int]) -> None:
+    """An event of the first room, built on others by their numbers."""
+    insert_bare_event(tx, nid, event_id, ROOMS[0])
+    tx.run(JUDGE, nid=nid, place=place, verdict=int(verdict), root=b"root")
+    insert_edges(tx, ROOMS[0], EventNid(nid), prev=[EventNid(one) for one in on], auth=())
+
+
+def test_where_history_breaks_off_is_told_from_the_newest_gap_on(db: SyncDatabase) -> None:
+    room_id = ROOMS[0]
+
+    def fill(tx: Transaction) -> None:
+        judged(tx, 1, "$low", verdict=Verdict.ACCEPTED, place=10, on=())
+        judged(tx, 2, "$refused", verdict=Verdict.REJECTED, place=None, on=())
+        judged(tx, 3, "$over", verdict=Verdict.SOFT_FAILED, place=15, on=[2])
+        judged(tx, 4, "$high", verdict=Verdict.ACCEPTED, place=30, on=[3])
+        judged(tx, 5, "$higher", verdict=Verdict.ACCEPTED, place=40, on=[3])
+        judged(tx, 6, "$alone", verdict=Verdict.SOFT_FAILED, place=50, on=())
+        insert_bare_event(tx, 7, "$outlier", room_id)
+        insert_waiting(tx, room_id, WaitingEvent(EventID("$w"), b"{}", Form.FULL, None, NOW_MS), [EventID("$x")])
+        for event_id in ("$low", "$refused", "$alone", "$outlier"):
+            insert_gaps(tx, room_id, EventID(event_id), [EventID(f"{event_id}0"), EventID("$x")])
+
+    db.write(fill)
+
+    low = [OpenGap(EventID(one), EventID("$low"), 10) for one in ("$low0", "$x")]
+    under_refused = [OpenGap(EventID(one), EventID("$refused"), 30) for one in ("$refused0", "$x")]
+    assert db.read(lambda tx: open_gaps(tx, room_id, upto=100, limit=10)) == [*under_refused, *low]
+    assert db.read(lambda tx: open_gaps(tx, room_id, upto=29, limit=10)) == low
+    assert db.read(lambda tx: open_gaps(tx, room_id, upto=100, limit=1)) == under_refused[:1]
+    assert db.read(lambda tx: open_gaps(tx, ROOMS[1], upto=100, limit=10)) == []
+    assert db.read(place_over_gaps, room_id, [EventID("$refused0"), EventID("$nowhere")]) == 30
+    assert db.read(place_over_gaps, room_id, [EventID("$x")]) == 10
+    assert db.read(place_over_gaps, room_id, [EventID("$alone0"), EventID("$outlier0")]) is None
+    assert db.read(place_over_gaps, room_id, []) is None
+    assert db.read(lambda tx: rooms_with_open_gaps(tx, after="", limit=10)) == [room_id]
+    assert db.read(lambda tx: rooms_with_open_gaps(tx, after=room_id, limit=10)) == []

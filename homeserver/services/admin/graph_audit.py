@@ -121,7 +121,7 @@ def check_shadows_of(reading: Reading, kept: Kept, heads: AbstractSet[EventID]) 
 
     What came before what it is built on need not know on which heads that stands: whoever closes a gap tells those who
     lacked it, and nobody above them. And what was accepted in a given state ends no heads that come to be below it, if
-    they lead to another one.
+    they lead to another one. Nor does what came from the past, to a place below others.
     """
     event_id, prev = kept.event.event_id, kept.event.prev_event_ids
     noted = rows.shadows_of(reading.tx, reading.room_id, (event_id, *prev))
@@ -138,7 +138,7 @@ def check_shadows_of(reading: Reading, kept: Kept, heads: AbstractSet[EventID]) 
         if (found := reading.find(other)) is not None and found.given_by is None:
             least |= noted.get(other, set())
     if kept.is_accepted:
-        if least and kept.given_by is None:
+        if least and kept.given_by is None and kept.log_position is not None:
             raise Unsound(f"it is built on {min(least)}, which is said to be a head")
     elif stray := own - most:
         raise Unsound(f"it is said to stand on the head {min(stray)}, and does not")
@@ -196,13 +196,14 @@ def _standing_under(reading: Reading, kept: Kept, follower_id: EventID) -> _Stan
 def check_is_history(reading: Reading, kept: Kept) -> None:
     """Raise Unsound unless an event that has its place and was no news was brought in from the past.
 
-    Something was built on it already. The room's first event may also come after others, whose state was given.
+    Something was built on it already, or on what came with it. The room's first event may also come after others, whose
+    state was given.
     """
     if kept.place is None or kept.log_position is not None:
         return
     if not kept.event.prev_event_ids:
         reading.memory.begins_late = True
-    elif not rows.given_followers(reading.tx, reading.room_id, kept.nid, limit=1):
+    elif not rows.may_be_history(reading.tx, reading.room_id, kept.nid):
         raise Unsound("it was no news, and nothing was built on it before it came")
 
 

@@ -5,7 +5,7 @@ room. Spec: server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -17,7 +17,7 @@ from homeserver.core.canonical_json import decode_checked
 from homeserver.core.errors import AuthRejected
 from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.hashing import create_event_id_of, reference_hash
-from homeserver.core.identifiers import EventID, RoomID, ServerName
+from homeserver.core.identifiers import EventID, RoomID, ServerName, server_name_of_user
 from homeserver.core.policy_servers import POLICY, is_recommended, read_policy
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
@@ -45,6 +45,7 @@ from homeserver.storage.waiting_events import (
 
 HEADS_LIMIT: Final = 20  # as many as an event may be built on: so that the next one can join them all
 EVENTS_PER_WRITE: Final = 50  # whatever a peer sends, other writers wait for no more than these
+MOST_OF_HISTORY: Final = 100  # events from the past, which are taken all or none: as many as servers give at once
 MOST_WAITING: Final = 2_000  # of a room
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
 
@@ -152,6 +153,33 @@ class Intake:
         outcomes, left = _of_room(room_id, [received])
         while left:
             step = await self._database.write(self._take_at_gap, room_id, received, given, begins_anew=begins_anew)
+            outcomes.update(step.outcomes)
+            left = list(step.left)
+            if step.not_merged is not None:
+                await self._writer.merging.merge_elsewhere(step.not_merged)
+            if step.has_released:
+                outcomes.update(await self._take_all(room_id, version, (), None, has_released=True))
+        return outcomes
+
+    async def take_history(
+        self,
+        room_id: RoomID,
+        version: RoomVersion,
+        received: Sequence[Received],
+        given: Mapping[EventID, GivenState],
+    ) -> dict[EventID, Outcome]:
+        """Judge events on which others are built that are here already, and put them into the room's past: all or none.
+
+        They come in the order given, each after those of its previous events that are among them, and are no more than
+        `MOST_OF_HISTORY`. `given` are the states before those that lack previous events; what these lack stays noted as
+        gaps. Nothing of the present changes, and nobody is told: they are no heads and no news, and the current state
+        is not asked about them. They are dropped if nothing is built on them that was accepted; if one of them cannot
+        be judged; and if the state refuses one while its auth events, which that state lacks, do not, for then another
+        server than its own may have lied.
+        """
+        outcomes, left = _of_room(room_id, received)
+        while left:
+            step = await self._database.write(self._take_history, room_id, left, given)
             outcomes.update(step.outcomes)
             left = list(step.left)
             if step.not_merged is not None:
@@ -310,6 +338,40 @@ class Intake:
         insert_gaps(tx, room_id, event.event_id, missing)
         return step
 
+    def _take_history(
+        self, tx: Transaction, room_id: RoomID, received: Sequence[Received], given: Mapping[EventID, GivenState]
+    ) -> _Step:
+        event_ids = [one.encoded.event.event_id for one in received]
+        nothing = _Step(outcomes=dict.fromkeys(event_ids, Outcome.DROPPED))
+        write = self._writer.open(tx, room_id)
+        places = None if write is None else write.history_places(event_ids)
+        if write is None or places is None or len(received) > MOST_OF_HISTORY:
+            return nothing
+        step = _Step()
+        gaps: dict[EventID, list[EventID]] = {}
+        for one, place in zip(received, places, strict=True):
+            event = one.encoded.event
+            known = write.load([event.event_id]).get(event.event_id)
+            if _is_out_of_place(write, event, known):
+                return nothing
+            if known is not None and known.root is not None:
+                step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
+                continue
+            missing = _missing_ancestors(write, event)
+            try:
+                stored = None if missing is None else _judge_history(write, one, bool(missing), given, place)
+            except NotMerged as not_merged:
+                return _Step(left=received, not_merged=not_merged)
+            if missing is None or stored is None:
+                return nothing
+            gaps[event.event_id] = missing
+            step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
+        for stored in write.finish():
+            step.has_released = bool(close_gaps(tx, room_id, stored.event.event_id)) or step.has_released
+        for event_id, missing in gaps.items():
+            insert_gaps(tx, room_id, event_id, missing)
+        return step
+
 
 def _of_room(room_id: RoomID, received: Sequence[Received]) -> tuple[dict[EventID, Outcome], list[Received]]:
     """Those of the events that belong to the room, beside the outcomes of those that do not."""
@@ -408,6 +470,42 @@ def _judge(
     )
 
 
+def _judge_history(
+    write: RoomWrite, received: Received, lacks_ancestors: bool, given: Mapping[EventID, GivenState], place: int
+) -> StoredEvent | None:
+    """Ask the rules twice, and put the event into the past; None if it cannot be judged.
+
+    Raises NotMerged, having changed nothing.
+    """
+    event = received.encoded.event
+    if not _has_auth_events(write, event):
+        return None
+    given_root: bytes | None = None
+    given_by: ServerName | None = None
+    if lacks_ancestors:
+        state = _given_entries(write, given[event.event_id]) if event.event_id in given else None
+        if state is None:
+            return None
+        given_root, given_by = write.add_state(state), given[event.event_id].given_by
+    root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
+    create = _create_of(write, event)
+    refusal = _refusal_by_auth_events(write, event, create)
+    if refusal is None:
+        refusal = _refusal_by_state(write, event, root_before, create)
+        others = {one.given_by for one in given.values()} - {server_name_of_user(event.sender)}
+        if refusal is not None and others and not _holds_auth_events(write, event, root_before):
+            return None
+    verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED
+    return write.place_in_history(received.encoded, received.form, verdict, root_before, refusal, given_by, place=place)
+
+
+def _holds_auth_events(write: RoomWrite, event: Event, root: bytes) -> bool:
+    """Whether all that authorised an event is in a state."""
+    listed = [stored.event for stored in write.load(event.auth_event_ids).values()]
+    state = write.rules_state([(one.type, one.state_key or "") for one in listed], root)
+    return {one.event_id for one in listed} <= {one.event_id for one in state.values()}
+
+
 def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
     event = received.encoded.event
     known = write.load([event.event_id]).get(event.event_id)
@@ -426,15 +524,22 @@ def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
 
 
 def _given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID | HashedEventID] | None:
-    """The entries of a given state, without what was rejected; None if an event of it is not here."""
+    """The entries of a given state, without what was rejected.
+
+    None if an event of it is not here, or it has two of one type and state key.
+    """
     entries: dict[StateKey, EventID | HashedEventID] = {}
     stored = write.load(given.event_ids)
     for event_id in given.event_ids:
         one = stored.get(event_id)
         if one is None or one.event.room_id != write.room_id or one.event.state_key is None:
             return None
-        if one.verdict is not Verdict.REJECTED:
-            entries[(one.event.type, one.event.state_key)] = write.state_entry(one.event)
+        entry = write.state_entry(one.event)
+        if (
+            one.verdict is not Verdict.REJECTED
+            and entries.setdefault((one.event.type, one.event.state_key), entry) != entry
+        ):
+            return None
     return entries
 
 

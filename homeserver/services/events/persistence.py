@@ -52,7 +52,7 @@ from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
-from homeserver.storage.waiting_events import gap_followers
+from homeserver.storage.waiting_events import gap_followers, place_over_gaps
 
 WRITTEN_AT_POSITION: Final = (
     "events",
@@ -74,6 +74,7 @@ STRIPPED_TYPES: Final = (
 # Beside what the rules read of state: the version of the room, how a member is shown, what is redacted.
 READ_WHEN_JUDGED: Final = frozenset({"m.room.create", "m.room.member", "m.room.redaction"})
 HISTORY_SHARE: Final = 1_000  # of what lies between two places, that which an event from the past leaves before it
+HISTORY_SHARES: Final = 10_000  # such parts, one for each of many events that come at once: more may come below them
 NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
 NO_AUDIENCE: Final = Audience({}, 0)
@@ -249,6 +250,52 @@ class RoomWrite:
         self._placed.add(event_id)
         if followers:
             self._followed[event_id] = followers
+
+    def history_places(self, event_ids: Sequence[EventID]) -> list[int] | None:
+        """Places for events from the past, in this order: right below what is built on them.
+
+        None if nothing that was accepted is.
+        """
+        upper = place_over_gaps(self.tx, self.room_id, event_ids)
+        if upper is None:
+            return None
+        count = len(event_ids)
+        lower = place_before(self.tx, self.room_id, upper)
+        step = PLACE_STEP
+        if lower is not None:
+            step = min(max(1, (upper - lower) // HISTORY_SHARES), (upper - lower - 1) // count)
+        if not step:
+            # Nothing is left between the two: rather out of order than not at all.
+            upper, step = first_place(self.tx, self.room_id), PLACE_STEP
+        return [upper - step * (count - index) for index in range(count)]
+
+    def place_in_history(
+        self,
+        encoded: EncodedEvent,
+        form: Form,
+        verdict: Verdict,
+        root_before: bytes,
+        reason: str | None,
+        root_given_by: ServerName | None,
+        *,
+        place: int,
+    ) -> StoredEvent:
+        """Put an event into the room's past, at a place of `history_places`: it is no head and no news.
+
+        Nothing changes by it, not even when it shows that one head leads to another: the next event on both will.
+        """
+        stored = self._stored(encoded, form, verdict, root_before, None, root_given_by)
+        event = stored.event
+        followers = self._followers_over_gap(event.event_id)
+        if verdict is Verdict.REJECTED:
+            stands_on = self._shadows[event.event_id] = self._heads_under(event.prev_event_ids)
+            for follower in followers:
+                if follower.verdict is not Verdict.ACCEPTED:
+                    self._shadows.setdefault(follower.event.event_id, set()).update(stands_on)
+        else:
+            stored = replace(stored, place=place)
+        self._note_placed(event.event_id, followers)
+        return self._keep(stored, encoded.pdu_json, notifies=False, reason=reason, is_history=True)
 
     def place_outlier(self, encoded: EncodedEvent, form: Form, verdict: Verdict, reason: str | None) -> StoredEvent:
         """Keep an event of which only its auth events are known: others may name it, and it has no place itself."""
