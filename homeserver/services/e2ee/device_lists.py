@@ -113,21 +113,30 @@ class _Step:
 
     was_joined: bool
     is_joined: bool
+    was_out: bool  # of the room, at the beginning or in between
+
+    @property
+    def has_come(self) -> bool:
+        return self.is_joined and self.was_out
 
 
 def _come_and_gone(tx: Transaction, user_id: UserID, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:
-    """Who came into a room with the user within (after, upto], and who was in one at `after` of whom one is gone."""
+    """Who came into a room with the user within (after, upto], and who was in one at `after` of whom one is gone.
+
+    Who left and came back has come: meanwhile the server of one may have told that of the other nothing.
+    """
     own = _steps(changes_of_user(tx, user_id, after=after, upto=upto))
-    entered = {room_id for (room_id, _), step in own.items() if step.is_joined and not step.was_joined}
+    entered = {room_id for (room_id, _), step in own.items() if step.has_come}
+    new = {room_id for (room_id, _), step in own.items() if step.has_come and not step.was_joined}
     left = {room_id for (room_id, _), step in own.items() if step.was_joined and not step.is_joined}
-    watched = left.union(joined_room_ids(tx, user_id)) - entered
+    watched = left.union(joined_room_ids(tx, user_id)) - new
     others = _steps(changes_of_rooms(tx, tuple(watched), after=after, upto=upto))
     come: set[UserID] = set()
     gone: set[UserID] = set()
     for (room_id, other), step in others.items():
         if step.was_joined and (room_id in left or not step.is_joined):
             gone.add(other)
-        elif step.is_joined and not step.was_joined and room_id not in left:
+        elif step.has_come and room_id not in left:
             come.add(other)
     for room_id, member in joined_members(tx, tuple(entered | left)):
         if room_id in entered:
@@ -144,5 +153,6 @@ def _steps(history: Sequence[MembershipChange]) -> Mapping[tuple[RoomID, UserID]
         key = (change.room_id, change.user_id)
         known = steps.get(key)
         was_joined = change.before == "join" if known is None else known.was_joined
-        steps[key] = _Step(was_joined, change.membership == "join")
+        was_out = not was_joined if known is None else known.was_out or not known.is_joined
+        steps[key] = _Step(was_joined, change.membership == "join", was_out)
     return steps

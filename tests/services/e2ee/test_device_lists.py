@@ -112,6 +112,21 @@ def test_who_leaves_and_comes_back_has_not_left(world: World, room_id: RoomID) -
     assert since(world, before, BOB)[1] == set()
 
 
+def test_who_was_away_in_between_is_changed_for_others_and_they_for_the_one_who_was_away(
+    world: World, room_id: RoomID
+) -> None:
+    for user_id in (BOB, CAROL):
+        world.join(user_id, room_id)
+    before = world.database.position
+
+    leave(world, BOB, room_id)
+    leave(world, CAROL, room_id)
+    world.join(BOB, room_id)
+
+    assert since(world, before) == ({BOB}, {CAROL})
+    assert since(world, before, BOB) == ({ALICE}, {CAROL})
+
+
 def test_both_leaving_have_left_each_other(world: World, room_id: RoomID) -> None:
     for user_id in (BOB, CAROL):
         world.join(user_id, room_id)
