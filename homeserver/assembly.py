@@ -32,6 +32,7 @@ from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
+from homeserver.http.client.hierarchy import HierarchyEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
@@ -43,6 +44,7 @@ from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
@@ -179,6 +181,7 @@ from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
+from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.remote_directory import RemoteDirectory
@@ -191,8 +194,11 @@ from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
+from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.upgrades import RoomUpgrades
+from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.memory import SyncMemory
@@ -330,6 +336,9 @@ def assemble(made: Mechanics) -> Assembled:
     login = Login(database, check, passwords, sessions, clock, randomness, server_name)
     policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
     registration = Registration(
+    spaces = Spaces(states, directory, server_name)
+    remote_spaces = RemoteSpaces(federation_client, budget, clock)
+    hierarchy = Hierarchy(database, spaces, remote_spaces, budget, clock, randomness, server_name)
         database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
     )
     shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
@@ -389,7 +398,7 @@ def assemble(made: Mechanics) -> Assembled:
     invite_serving = InviteServing(database, acls, remote_invites)
     third_party_invites = ThirdPartyInviteServing(database, room_access, states, inviting, server_name)
     timestamp_serving = TimestampServing(database, room_access, visibility, states)
-    hierarchy_serving = HierarchyServing(database, room_access, acls, states, directory)
+    hierarchy_serving = HierarchyServing(database, room_access, acls, spaces)
 
     # Administration
     rotation = KeyRotation(made.own_keys, settings.signing_key_file, database, made.in_thread, clock, randomness)
@@ -451,6 +460,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
+            HierarchyEndpoints(hierarchy),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),
             TransactionEndpoints(inbound),
@@ -470,6 +480,7 @@ def assemble(made: Mechanics) -> Assembled:
         receiver,
         missing_events,
         long_poll,
+            RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
         agent,
         federation_client,
         destinations,

@@ -17,6 +17,7 @@ from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.filters import FilterEndpoints
+from homeserver.http.client.hierarchy import HierarchyEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
@@ -28,6 +29,7 @@ from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.sync import SyncEndpoints
@@ -66,6 +68,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     DeviceEndpoints,
     DeviceKeysEndpoints,
     FilterEndpoints,
+    HierarchyEndpoints,
     KeyBackupsEndpoints,
     LoginEndpoints,
     OpenIDEndpoints,
@@ -77,6 +80,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomDirectoryEndpoints,
     RoomEventsEndpoints,
     RoomMembershipEndpoints,
+    RoomSummaryEndpoints,
     RoomUpgradeEndpoints,
     SendingEndpoints,
     SyncEndpoints,

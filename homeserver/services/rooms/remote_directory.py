@@ -60,7 +60,7 @@ class RemoteDirectory:
             )
 
         answer = await first_answer([_server(server)], ask)
-        chunk = [shown for one in answer["chunk"][:most] if (shown := _room(one)) is not None]
+        chunk = [shown for one in answer["chunk"][:most] if (shown := room_as_told(one)) is not None]
         total = answer.get("total_room_count_estimate")
         return DirectoryPage(
             chunk=chunk,
@@ -81,8 +81,8 @@ def _token(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN else None
 
 
-def _room(one: object) -> Mapping[str, Any] | None:
-    """An entry as clients may rely on it; None for what is no room."""
+def room_as_told(one: object) -> Mapping[str, Any] | None:
+    """Another server's description of a room as clients may rely on it; None for what is no room."""
     if not isinstance(one, dict):
         return None
     members = one.get("num_joined_members")

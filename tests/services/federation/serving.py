@@ -66,7 +66,7 @@ class Serving:
         self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
-        self.hierarchy = HierarchyServing(world.database, self.access, acls, world.states, world.directory)
+        self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)
         invites = RemoteInvites(world.database, self.receipt, world.outside, SERVER, world.key)
         self.invites = InviteServing(world.database, acls, invites)
         self.third_party_invites = ThirdPartyInviteServing(
