@@ -57,11 +57,18 @@ class RoomAliases:
         self.server_name = server_name
         self._remembered: dict[RoomAlias, tuple[int, RoomID, list[ServerName]]] = {}  # with when it was said
 
-    async def resolve(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
-        """The room of this name and servers that are in it. Raises NotFound, RemoteFailed."""
+    async def resolve(
+        self, room_alias: RoomAlias, *, is_remembered_enough: bool = True
+    ) -> tuple[RoomID, list[ServerName]]:
+        """The room of this name and servers that are in it. Raises NotFound, RemoteFailed.
+
+        What another server said a moment ago will not do for somebody who would go there: a name leads to another room
+        when its room is upgraded.
+        """
         server = server_name_of(room_alias)
         if server is not None and server != self.server_name:
-            return await self._resolve_elsewhere(room_alias, server)
+            remembered = self._find_remembered(room_alias) if is_remembered_enough else None
+            return remembered or await self._resolve_elsewhere(room_alias, server)
         return await self.resolve_own(room_alias)
 
     async def resolve_own(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
@@ -95,11 +102,12 @@ class RoomAliases:
         others = sorted(servers_in_room(tx, alias.room_id) - {self.server_name})
         return alias.room_id, [self.server_name, *others[: MOST_SERVERS_TOLD - 1]]
 
+    def _find_remembered(self, room_alias: RoomAlias) -> tuple[RoomID, list[ServerName]] | None:
+        said_ms, room_id, servers = self._remembered.get(room_alias, (-REMEMBERED_MS, RoomID(""), []))
+        return (room_id, servers) if self._clock.now_ms() - said_ms < REMEMBERED_MS else None
+
     async def _resolve_elsewhere(self, room_alias: RoomAlias, server: ServerName) -> tuple[RoomID, list[ServerName]]:
         now_ms = self._clock.now_ms()
-        said_ms, room_id, servers = self._remembered.get(room_alias, (-REMEMBERED_MS, RoomID(""), []))
-        if now_ms - said_ms < REMEMBERED_MS:
-            return room_id, servers
         try:
             answer = await self._client.query_directory(server, room_alias, ignores_backoff=True)
             room_id, servers = _told(answer, server)

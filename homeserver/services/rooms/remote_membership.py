@@ -144,7 +144,7 @@ class RemoteMembership:
     async def _room_of(self, room: str) -> tuple[RoomID, Sequence[ServerName]]:
         if not room.startswith("#"):
             return parse_room_id(room), ()
-        return await self._aliases.resolve(RoomAlias(room))
+        return await self._aliases.resolve(RoomAlias(room), is_remembered_enough=False)
 
     def _standing(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> _Standing:
         head = find_head(tx, room_id)

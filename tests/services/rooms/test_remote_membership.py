@@ -3,7 +3,8 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import RoomAlias, RoomID, UserID
+from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
 from homeserver.services.errors import Forbidden, NotFound, RemoteFailed
 from homeserver.storage.memberships import find_membership
@@ -50,6 +51,18 @@ def test_what_a_server_says_of_a_name_is_remembered_for_a_minute(world: World) -
 
     assert answers == [(room_id, [ONE])] * 2
     assert world.others.asked_for("query") == [ONE, ONE]
+
+
+def test_who_joins_by_a_name_comes_into_the_room_that_it_names_now(world: World) -> None:
+    old, new = (world.others.open(Scene(ROOM_VERSIONS[version]), ONE) for version in ("11", "12"))
+    alias = RoomAlias("#name:one.example")
+    world.others.aliases[alias] = (old, [])
+    assert now(world.aliases.resolve(alias)) == (old, [ONE])
+    world.others.aliases[alias] = (new, [])
+
+    assert now(world.anywhere.join(ALICE, alias, None)) == new
+
+    assert now(world.aliases.resolve(alias)) == (new, [ONE])
 
 
 def test_a_room_that_nobody_is_known_to_be_in_is_not_found(world: World) -> None:
