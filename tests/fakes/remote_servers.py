@@ -59,6 +59,7 @@ class RemoteServers:
         self.authorisers: dict[RoomID, UserID] = {}
         self.sent: list[Event] = []
         self.published: list[Any] = []  # in the directory of each server
+        self.spaces: dict[tuple[ServerName, str], dict[str, Any]] = {}  # what a server says of a room
         self.searches: list[dict[str, Any]] = []  # what was asked of it
         self.spaces: dict[tuple[ServerName, str], dict[str, Any]] = {}  # what a server says of a room
         self.invited: list[dict[str, Any]] = []  # bodies of invites that were brought
@@ -112,6 +113,11 @@ class RemoteServers:
                 return {"chunk": self.published}
             case "query", ["directory"]:
                 return self._directory(query["room_alias"][0])
+            case "hierarchy", [room_id]:
+                self.searches.append({"room_id": room_id, "suggested_only": query["suggested_only"][0]})
+                if (server, room_id) not in self.spaces:
+                    raise Refusal(404, "M_NOT_FOUND")
+                return self.spaces[server, room_id]
             case "make_join", [room_id, user_id]:
             case "hierarchy", [room_id]:
                 self.searches.append({"room_id": room_id, "suggested_only": query["suggested_only"][0]})
