@@ -178,10 +178,10 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
-from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.remote_directory import RemoteDirectory
@@ -190,15 +190,15 @@ from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
+from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.room_settings import RoomSettings
+from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
-from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.upgrades import RoomUpgrades
-from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.sync.assembling import SyncAssembling
-from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.memory import SyncMemory
@@ -319,6 +319,9 @@ def assemble(made: Mechanics) -> Assembled:
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)
     directory = RoomDirectory(database, states)
+    spaces = Spaces(states, directory, server_name)
+    remote_spaces = RemoteSpaces(federation_client, budget, clock)
+    hierarchy = Hierarchy(database, spaces, remote_spaces, budget, clock, randomness, server_name)
     rooms = RoomCreation(creation, clock, randomness, server_name, settings.default_room_version, inviting)
     push_rules = PushRules(database, classes, news)
     upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
@@ -336,9 +339,6 @@ def assemble(made: Mechanics) -> Assembled:
     login = Login(database, check, passwords, sessions, clock, randomness, server_name)
     policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
     registration = Registration(
-    spaces = Spaces(states, directory, server_name)
-    remote_spaces = RemoteSpaces(federation_client, budget, clock)
-    hierarchy = Hierarchy(database, spaces, remote_spaces, budget, clock, randomness, server_name)
         database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
     )
     shared_secret = SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret)
@@ -438,6 +438,7 @@ def assemble(made: Mechanics) -> Assembled:
             FederationThirdPartyInviteEndpoints(third_party_invites),
             FederationVersionEndpoints(homeserver.__version__),
             FilterEndpoints(Filters(database, clock)),
+            HierarchyEndpoints(hierarchy),
             HealthEndpoints(),
             KeyAdminEndpoints(rotation, server_name),
             KeyBackupsEndpoints(KeyBackups(database)),
@@ -457,10 +458,10 @@ def assemble(made: Mechanics) -> Assembled:
             RoomDirectoryEndpoints(aliases, directory, RemoteDirectory(federation_client)),
             RoomEventsEndpoints(Timeline(database, readers, states, formats)),
             RoomMembershipEndpoints(membership, anywhere, inviting),
+            RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
             RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(creation, clock, server_name)),
             SyncEndpoints(long_poll, StoredFilters(database, budget)),
-            HierarchyEndpoints(hierarchy),
             TagEndpoints(account_data),
             ToDeviceEndpoints(to_device),
             TransactionEndpoints(inbound),
@@ -480,7 +481,6 @@ def assemble(made: Mechanics) -> Assembled:
         receiver,
         missing_events,
         long_poll,
-            RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
         agent,
         federation_client,
         destinations,

@@ -61,7 +61,6 @@ class RemoteServers:
         self.published: list[Any] = []  # in the directory of each server
         self.spaces: dict[tuple[ServerName, str], dict[str, Any]] = {}  # what a server says of a room
         self.searches: list[dict[str, Any]] = []  # what was asked of it
-        self.spaces: dict[tuple[ServerName, str], dict[str, Any]] = {}  # what a server says of a room
         self.invited: list[dict[str, Any]] = []  # bodies of invites that were brought
 
     def open(self, scene: Scene, *servers: ServerName) -> RoomID:
@@ -119,11 +118,6 @@ class RemoteServers:
                     raise Refusal(404, "M_NOT_FOUND")
                 return self.spaces[server, room_id]
             case "make_join", [room_id, user_id]:
-            case "hierarchy", [room_id]:
-                self.searches.append({"room_id": room_id, "suggested_only": query["suggested_only"][0]})
-                if (server, room_id) not in self.spaces:
-                    raise Refusal(404, "M_NOT_FOUND")
-                return self.spaces[server, room_id]
                 scene = self._room(server, RoomID(room_id))
                 if scene.version.name not in query["ver"]:
                     raise Refusal(400, "M_INCOMPATIBLE_ROOM_VERSION", room_version=scene.version.name)
@@ -223,5 +217,4 @@ class RemoteServers:
         if not scene.history.add(event):
             raise Refusal(403, "M_FORBIDDEN")
         scene.last = event
-            raise Refusal(404, "M_NOT_FOUND")
         return event

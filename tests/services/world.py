@@ -56,10 +56,10 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
-from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.remote_directory import RemoteDirectory
@@ -68,15 +68,15 @@ from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
+from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.room_settings import RoomSettings
+from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import ClientTransaction, Sending
+from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
-from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.upgrades import RoomUpgrades
-from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.sync.assembling import SyncAssembling
-from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.memory import SyncMemory
@@ -143,6 +143,7 @@ class World:
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)
+        self._open_spaces()
         self._open_e2ee()
         self._open_accounts()
         self._open_personal()
@@ -151,7 +152,6 @@ class World:
     def _open_federation(self) -> None:
         self.others = RemoteServers()
         self.federation_client = FederationClient(self.others, OpenGate(), SERVER, self.key, self.clock)
-        self._open_spaces()
         self.receipt = Receipt(OwnKeysAnd(SERVER, [self.key.verify_key], GivenKeys(keys_of_all())), call_now)
         client, creation = self.federation_client, self.event_creation
         self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
@@ -169,6 +169,12 @@ class World:
         )
         self.rooms = RoomCreation(creation, self.clock, self.randomness, SERVER, "12", self.inviting)
 
+    def _open_spaces(self) -> None:
+        self.spaces = Spaces(self.states, self.directory, SERVER)
+        remote = RemoteSpaces(self.federation_client, self.budget, self.clock)
+        self.hierarchy = Hierarchy(self.database, self.spaces, remote, self.budget, self.clock, self.randomness, SERVER)
+        self.room_summaries = RoomSummaries(self.database, self.spaces, remote, self.aliases, SERVER)
+
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)
         client = self.federation_client
@@ -184,12 +190,6 @@ class World:
         self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER)
         self.sync_memory = SyncMemory()
         timelines = Timelines(self.readers)
-    def _open_spaces(self) -> None:
-        self.spaces = Spaces(self.states, self.directory, SERVER)
-        remote = RemoteSpaces(self.federation_client, self.budget, self.clock)
-        self.hierarchy = Hierarchy(self.database, self.spaces, remote, self.budget, self.clock, self.randomness, SERVER)
-        self.room_summaries = RoomSummaries(self.database, self.spaces, remote, self.aliases, SERVER)
-
         sync_states = SyncStates(self.states, self.sync_memory.sent_members)
         unread = Unread(self.push_classes, self.sync_memory)
         sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats)
