@@ -11,7 +11,7 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import RemoteNonsense
 from homeserver.services.events.intake import Outcome
-from homeserver.services.federation import missing_events
+from homeserver.services.federation import event_fetching, missing_events
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.storage.events import Verdict
 from homeserver.storage.waiting_events import gaps_of_waiting
@@ -138,7 +138,7 @@ def test_where_a_gap_is_too_long_the_state_before_it_is_asked_for(looking: Looki
 
 
 def test_a_large_state_is_asked_for_as_a_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(missing_events, "FEW_EVENTS", 2)
+    monkeypatch.setattr(event_fetching, "FEW_EVENTS", 2)
     looking = Looking(world)
     scene = looking.scene
     for name in "abc":
@@ -300,7 +300,7 @@ def _refuse(event_id: EventID) -> Any:
 
 def test_a_state_of_many_events_that_nobody_has_costs_a_bounded_number_of_requests(looking: Looking) -> None:
     (event,) = looking.receiving.chain(2)[1:]
-    ids = [EventID(f"${number:043}") for number in range(missing_events.FEW_EVENTS)]
+    ids = [EventID(f"${number:043}") for number in range(event_fetching.FEW_EVENTS)]
     for server in (ONE, TWO):
         holder = looking.holder(server)
         holder.lies["get_missing_events"] = lambda _: []
@@ -308,7 +308,7 @@ def test_a_state_of_many_events_that_nobody_has_costs_a_bounded_number_of_reques
 
     looking.send(event)
 
-    assert len(looking.source.asked) <= missing_events.MOST_REQUESTS
+    assert len(looking.source.asked) <= event_fetching.MOST_REQUESTS
     assert looking.verdict(event) is None
 
 
