@@ -44,7 +44,8 @@ class KeyNotary:
     async def all_keys(self, server: ServerName, valid_until_ms: int | None) -> list[dict[str, Any]]:
         """The documents in which keys of a server stand; at least one key is to be valid until then, or until now."""
         now_ms = self._clock.now_ms()
-        wish = Wish({}, now_ms if valid_until_ms is None else valid_until_ms, fresh_at_ms=now_ms)
+        until_ms = now_ms if valid_until_ms is None else valid_until_ms
+        wish = Wish({}, until_ms, fresh_at_ms=_fresh_at([until_ms], now_ms))
         return await self._documents({server: wish}, {})
 
     async def keys(
@@ -58,15 +59,7 @@ class KeyNotary:
         if len(wanted) > MOST_SERVERS:
             raise InvalidParameter(f"Keys of more than {MOST_SERVERS} servers cannot be asked for at once")
         now_ms = self._clock.now_ms()
-        wishes = {
-            server: Wish(
-                {key_id: now_ms if until_ms is None else until_ms for key_id, until_ms in keys.items()},
-                fresh_at_ms=now_ms,
-            )
-            if keys
-            else Wish({})
-            for server, keys in wanted.items()
-        }
+        wishes = {server: _wish(keys, now_ms) for server, keys in wanted.items()}
         return await self._documents(wishes, wanted)
 
     async def _documents(
@@ -83,6 +76,18 @@ class KeyNotary:
                 for document in documents
             ]
         return found
+
+
+def _wish(keys: Mapping[KeyID, int | None], now_ms: int) -> Wish:
+    if not keys:
+        return Wish({})
+    wanted = {key_id: now_ms if until_ms is None else until_ms for key_id, until_ms in keys.items()}
+    return Wish(wanted, fresh_at_ms=_fresh_at(wanted.values(), now_ms))
+
+
+def _fresh_at(until_ms: Iterable[int], now_ms: int) -> int:
+    """Where keys need only have been valid in the past, what their server says today adds nothing."""
+    return now_ms if any(each >= now_ms for each in until_ms) else 0
 
 
 def _documents_of(

@@ -109,6 +109,21 @@ def test_keys_are_fetched_again_when_half_of_their_time_is_over(notary: Notary) 
     assert notary.source.asked == [ONE, ONE]
 
 
+def test_keys_that_were_valid_for_as_long_as_is_asked_are_not_fetched_again(notary: Notary) -> None:
+    publisher = notary.publisher()
+    notary.ask(A)
+    notary.world.clock.advance(24 * 3600)
+
+    for found in (
+        notary.ask(A, until_ms=publisher.valid_until_ms),
+        notary.ask_for_all(until_ms=publisher.valid_until_ms),
+    ):
+        (document,) = found
+        assert document["verify_keys"] == publisher.document["verify_keys"]
+
+    assert notary.source.asked == [ONE]
+
+
 def test_a_server_that_is_gone_is_remembered(notary: Notary) -> None:
     publisher = notary.publisher()
     notary.ask(A)
