@@ -387,7 +387,7 @@ class Room:
     def auth_chain(self, event_ids: Iterable[str]) -> list[Pdu]:
         """All events that authorise these."""
         found: dict[str, Pdu] = {}
-        left = list(event_ids)
+        left = [one for one in event_ids if one in self.events]
         while left:
             for one in self.named(self.events[left.pop()], "auth_events"):
                 if one not in found and one in self.events:

@@ -14,7 +14,7 @@ from homeserver.core.event_format import PDU_LIMIT_BYTES
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import SigningKey
 from homeserver.services.events.intake import HEADS_LIMIT
-from homeserver.services.federation.missing_events import MOST_REQUESTS
+from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from tests.api.client import PASSWORD, Client, new_user
 from tests.hostile.hostile_server import HostileServer, Pdu, Refusal, Room, Victim, check_goes_on, now_ms
 

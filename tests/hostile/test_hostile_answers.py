@@ -1,0 +1,774 @@
+"""A server that answers whatever it likes when it is asked: templates, rooms, histories, states, devices, profiles.
+
+What it lies about is refused or contained, nothing is signed for it but what this server meant to say, and it is asked
+a bounded number of times and read to a bounded length. What it sends by itself is in test_hostile_requests.py.
+"""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from homeserver.core.remote_keys import MOST_DEVICES
+from homeserver.core.room_versions import ROOM_VERSIONS
+from homeserver.core.signing import SigningKey
+from homeserver.services.federation.event_fetching import MOST_REQUESTS
+from tests.api.client import Client, Response, new_user
+from tests.hostile.hostile_server import (
+    Asked,
+    HostileServer,
+    Lie,
+    Pdu,
+    Refusal,
+    Room,
+    Stream,
+    Victim,
+    check_goes_on,
+    without_end,
+)
+from tests.tls import CertificateAuthority
+
+# Any: JSON, throughout.
+
+OTHER_KEY = SigningKey("other", b"\x13" * 32)
+FIELDS = {
+    "auth_events",
+    "content",
+    "depth",
+    "hashes",
+    "origin_server_ts",
+    "prev_events",
+    "room_id",
+    "sender",
+    "signatures",
+    "state_key",
+    "type",
+}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def come(client: Client, operation: str, room: Room) -> Response:
+    """Join or knock by way of the hostile server."""
+    return client.send("POST", operation, room.room_id, query={"server_name": room.server.name}, content=b"{}")
+
+
+def is_in(client: Client, room: Room) -> bool:
+    """Whether somebody is in a room, as their device sees it."""
+    joined: list[str] = client.get("joined_rooms")["joined_rooms"]
+    return room.room_id in joined
+
+
+def state_of(alice: Client, room: Room) -> set[str]:
+    """The events of a room's state, as its members see it."""
+    return {event["event_id"] for event in alice.get("rooms", room.room_id, "state")}
+
+
+def always(answer: Any) -> Lie:
+    """The same answer, whatever was asked."""
+    return lambda _: answer
+
+
+def changed(**changes: Any) -> Lie:
+    """Answer as a good server does, but for some fields of the event."""
+    return lambda asked: {**asked.honest, "event": {**asked.honest["event"], **changes}}
+
+
+def said(**more: Any) -> Lie:
+    """Answer as a good server does, but for some fields of the event's content."""
+    return lambda asked: changed(content={**asked.honest["event"]["content"], **more})(asked)
+
+
+# --- Templates ---
+
+WRONG_TEMPLATES: Mapping[str, Lie] = {
+    "of power levels": changed(type="m.room.power_levels", content={"users": {"@mallory:evil": 100}}, state_key=""),
+    "of another type": changed(type="m.room.create"),
+    "of no type": changed(type=None),
+    "about somebody else": changed(state_key="@mallory:evil.example"),
+    "about nobody": lambda asked: {**asked.honest, "event": _without(asked.honest["event"], "state_key")},
+    "by somebody else": changed(sender="@bob:127.0.0.1"),
+    "into another room": changed(room_id="!other:127.0.0.1"),
+    "into no room": changed(room_id=None),
+    "of a ban": said(membership="ban"),
+    "of an invite": said(membership="invite"),
+    "of no membership": changed(content={}),
+    "without content": changed(content=None),
+    "after nothing": changed(prev_events=[]),
+    "after too much": changed(prev_events=["$" + f"{number:043d}" for number in range(21)]),
+    "after what are no events": changed(prev_events=[1, {}, None]),
+    "authorised by too much": changed(auth_events=["$" + f"{number:043d}" for number in range(11)]),
+    "authorised by what is no list": changed(auth_events="$x"),
+    "of depth 0": changed(depth=0),
+    "of no depth": changed(depth=None),
+    "of half a depth": changed(depth=1.5),
+    "of a depth without end": changed(depth=2**63),
+    "of a version that nobody knows": lambda asked: {**asked.honest, "room_version": "hydra"},
+    "of a version that is none": lambda asked: {**asked.honest, "room_version": {}},
+    "of nothing": lambda _: {},
+    "of a list": lambda _: [],
+    "of text": lambda _: {"event": "x", "room_version": "11"},
+}
+
+ODD_TEMPLATES: Mapping[str, Lie] = {
+    "with more content": said(displayname="Owned", avatar_url="mxc://evil/x", third_party_invite={"signed": {}}, x=1),
+    "with more fields": changed(
+        unsigned={"x": 1}, redacts="$x", origin="x", hashes={"sha256": "x"}, signatures={"x": {}}, x=1, event_id="$x"
+    ),
+    "of another time": changed(origin_server_ts=2**53 - 1),
+}
+
+
+def _without(event: Pdu, field: str) -> Pdu:
+    return {name: value for name, value in event.items() if name != field}
+
+
+def signed_things(evil: HostileServer, victim: Victim) -> list[Pdu]:
+    """The events that the server under attack has signed and given to the hostile one as it asked something."""
+    bodies = [one.content for one in evil.asked if one.operation != "send" and isinstance(one.content, dict)]
+    return [one for one in bodies if victim.server.server_name in one.get("signatures", {})]
+
+
+def check_only_own_words_are_signed(evil: HostileServer, victim: Victim, user: Client, membership: str) -> None:
+    """Fail if anything was signed but a membership event of the user's own about nothing else."""
+    for pdu in signed_things(evil, victim):
+        assert set(pdu) == FIELDS
+        assert (pdu["type"], pdu["sender"], pdu["state_key"]) == ("m.room.member", user.user_id, user.user_id)
+        name = {"displayname": pdu["content"]["displayname"]} if "displayname" in pdu["content"] else {}
+        assert pdu["content"] == {"membership": membership, **name}
+        assert "Owned" not in str(pdu["content"])
+        assert pdu["room_id"] in evil.rooms
+
+
+def test_nothing_is_signed_but_the_join_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.found(ROOM_VERSIONS["11"])
+    for name, lie in WRONG_TEMPLATES.items():
+        evil.lies["make_join"] = lie
+        answer = come(alice, "join", room)
+        assert 400 <= answer.status <= 502, name
+        assert answer.json["errcode"].startswith("M_"), name
+        assert evil.times_asked("send_join") == 0, name
+
+    for name, lie in ODD_TEMPLATES.items():
+        evil.lies["make_join"] = lie
+        somebody = new_user(victim.server.url, "somebody")
+        other = evil.found(ROOM_VERSIONS["11"])
+        assert come(somebody, "join", other).status == 200, name
+        check_only_own_words_are_signed(evil, victim, somebody, "join")
+        evil.asked.clear()
+
+    evil.lies.clear()
+    assert not is_in(alice, room)
+    assert come(alice, "join", room).status == 200
+    check_goes_on(room, victim, alice)
+
+
+def test_nothing_is_signed_but_the_knock_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.found(ROOM_VERSIONS["11"])
+    room.add(room.build("m.room.join_rules", {"join_rule": "knock"}, ""))
+    for name, lie in WRONG_TEMPLATES.items():
+        evil.lies["make_knock"] = lie
+        assert 400 <= come(alice, "knock", room).status <= 502, name
+        assert evil.times_asked("send_knock") == 0, name
+
+    for name, lie in ODD_TEMPLATES.items():
+        evil.lies["make_knock"] = lie
+        somebody = new_user(victim.server.url, "somebody")
+        assert come(somebody, "knock", room).status == 200, name
+        check_only_own_words_are_signed(evil, victim, somebody, "knock")
+        evil.asked.clear()
+
+
+def invite(evil: HostileServer, room: Room, user: Client) -> None:
+    """Invite somebody of the server under attack."""
+    event = room.add(room.member(user.user_id, "invite", sender=evil.user))
+    stripped = [room.events[one] for key, one in room.state.items() if key[0] in ("m.room.create", "m.room.join_rules")]
+    content = {"event": event, "room_version": room.version.name, "invite_room_state": stripped}
+    assert evil.ask("PUT", "invite", room.room_id, room.id_of(event), content=content, version="v2")[0] == 200
+
+
+def test_nothing_is_signed_but_the_leave_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.found(ROOM_VERSIONS["11"])
+    for name, lie in [*WRONG_TEMPLATES.items(), *ODD_TEMPLATES.items()]:
+        invite(evil, room, alice)
+        evil.lies["make_leave"] = lie
+        alice.post("rooms", room.room_id, "leave")
+        # Whatever the server says, its invite is gone.
+        assert alice.sync().get("rooms", {}).get("invite", {}) == {}, name
+        assert evil.times_asked("send_leave") == (1 if name in ODD_TEMPLATES else 0), name
+        check_only_own_words_are_signed(evil, victim, alice, "leave")
+        evil.asked.clear()
+
+
+def test_an_invite_that_comes_back_as_something_else_is_not_sent(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(alice.create_room(preset="public_chat"))
+    power = room.build("m.room.power_levels", {"users": {}}, "")
+    before = victim.rows("events")
+    lies: list[Lie] = [
+        lambda _: {"event": power},
+        changed(content={"membership": "join"}),
+        changed(signatures={}),
+        changed(signatures={evil.name: {"ed25519:evil": "A" * 86}}),
+        lambda _: {},
+        lambda _: [],
+        lambda _: {"event": []},
+    ]
+
+    for lie in lies:
+        evil.lies["invite"] = lie
+        answer = alice.send(
+            "POST", "rooms", room.room_id, "invite", content=json.dumps({"user_id": evil.other}).encode()
+        )
+        assert 400 <= answer.status <= 502, answer.body
+
+    assert victim.rows("events") == before
+    evil.lies["invite"] = said(displayname="Owned", reason="Owned")  # which its signature does not cover
+    alice.post("rooms", room.room_id, "invite", body={"user_id": evil.other})
+    assert alice.state(room.room_id, "m.room.member", evil.other) == {"membership": "invite"}
+    check_goes_on(room, victim, alice)
+
+
+# --- Rooms that are given with a join ---
+
+
+def _state(change: Callable[[list[Pdu]], list[Any]]) -> Lie:
+    return lambda asked: {**asked.honest, "state": change(asked.honest["state"])}
+
+
+def _without_type(event_type: str) -> Callable[[list[Pdu]], list[Any]]:
+    return lambda state: [event for event in state if event["type"] != event_type]
+
+
+def wrong_rooms(evil: HostileServer, room: Room, alice: Client) -> dict[str, Lie]:
+    """What may be given instead of a room's state."""
+    other = evil.found(room.version)
+    forged = room.build("m.room.power_levels", {"users": {evil.user: 100}}, "", sender=alice.user_id)
+    second = room.build("m.room.create", {"room_version": room.version.name, "creator": evil.user}, "", auth=())
+    no_auth = room.build("m.room.name", {"name": "x"}, "", auth=["$" + "A" * 43])
+    return {
+        "nothing": _state(lambda _: []),
+        "no create event": _state(_without_type("m.room.create")),
+        "the state of another room": _state(lambda _: [other.events[one] for one in other.state.values()]),
+        "garbage": _state(lambda _: [None, 1, "x", [], {}, {"type": "m.room.create"}]),
+        "two events for one key": _state(lambda state: [*state, room.build("m.room.join_rules", {}, "")]),
+        "another create event": _state(lambda state: [*_without_type("m.room.create")(state), second]),
+        "a forged create event": _state(
+            lambda state: [
+                *_without_type("m.room.create")(state),
+                {**room.events[room.state["m.room.create", ""]], "signatures": {}},
+            ]
+        ),
+        "a state in which one may not join": _state(
+            lambda state: [*_without_type("m.room.join_rules")(state), room.build("m.room.join_rules", {}, "")]
+        ),
+        "no state at all": lambda asked: _without(asked.honest, "state"),
+        "no object": lambda _: [],
+        "no JSON": lambda _: HEAD + b"Content-Length: 9\r\n\r\n{nonsense",
+        "half an answer": lambda _: Stream([HEAD + b'Content-Length: 99\r\n\r\n{"state":[']),
+        "an error": lambda _: Refusal(500, "M_UNKNOWN"),
+        "somewhere else": lambda _: b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+        "a bomb": lambda asked: _packed(json.dumps(asked.honest).encode()),
+        "what it may not have": _state(lambda state: [*_without_type("m.room.create")(state), forged, no_auth]),
+    }
+
+
+def _packed(body: bytes) -> bytes:
+    packed = gzip.compress(body)
+    return HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode() + packed
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_a_room_that_is_given_wrongly_is_not_joined_and_can_be_joined_rightly(
+    victim: Victim, evil: HostileServer, alice: Client, version: str
+) -> None:
+    room = evil.found(ROOM_VERSIONS[version])
+    honest = dict(room.state)
+
+    for name, lie in wrong_rooms(evil, room, alice).items():
+        evil.lies["send_join"] = lie
+        room.state = dict(honest)
+        answer = come(alice, "join", room)
+        assert 400 <= answer.status <= 504, name
+        assert answer.json["errcode"].startswith("M_"), name
+        assert not is_in(alice, room), name
+
+    evil.lies.clear()
+    room.state = dict(honest)
+    assert come(alice, "join", room).status == 200
+    assert {room.state["m.room.create", ""], room.state["m.room.power_levels", ""]} <= state_of(alice, room)
+    check_goes_on(room, victim, alice)
+
+
+def test_what_is_given_beside_a_room_is_left_out(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.found(ROOM_VERSIONS["11"])
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    forged = room.build("m.room.name", {"name": "x"}, "", sender=alice.user_id)
+    unsigned = room.build("m.room.topic", {"topic": "x"}, "", signs=False)
+    stranger = room.build("m.room.avatar", {"url": "x"}, "", sender="@x:elsewhere.example")
+    foreign = other.build("m.room.topic", {"topic": "x"}, "")
+    unauthorised = room.build("m.room.encryption", {"algorithm": "x"}, "", auth=["$" + "A" * 43])
+    beside = [forged, unsigned, stranger, foreign, unauthorised]
+    evil.lies["send_join"] = lambda asked: {
+        **asked.honest,
+        "state": [*asked.honest["state"], *beside],
+        "auth_chain": [*asked.honest["auth_chain"], *beside, *[None, 7, []] * 100],
+    }
+
+    assert come(alice, "join", room).status == 200
+
+    assert not state_of(alice, room) & {room.id_of(pdu) for pdu in beside}
+    assert not any(victim.keeps(room.id_of(pdu)) for pdu in beside)
+    check_goes_on(room, victim, alice)
+
+
+def test_auth_events_that_name_each_other_are_left_out_of_a_room(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.found(ROOM_VERSIONS["2"])
+    names = [f"$ring{number}:{evil.name}" for number in range(3)]
+    ring = [
+        room.build("m.x", {}, str(number), event_id=name, auth=[names[number - 1]]) for number, name in enumerate(names)
+    ]
+    evil.lies["send_join"] = lambda asked: {
+        **asked.honest,
+        "state": [*asked.honest["state"], *ring],
+        "auth_chain": [*asked.honest["auth_chain"], *ring],
+    }
+
+    assert come(alice, "join", room).status == 200
+
+    assert not state_of(alice, room) & set(names)
+    check_goes_on(room, victim, alice)
+
+
+# --- What lies between ---
+
+
+def sent_over_a_gap(room: Room) -> tuple[Pdu, Pdu]:
+    """An event that the server under attack is brought, and the one before it, which it is not."""
+    missing = room.add(room.say("missing"))
+    event = room.add(room.say("after the gap"))
+    room.server.send(event)
+    return missing, event
+
+
+def lies_about_ancestors(evil: HostileServer, room: Room, alice: Client) -> dict[str, Lie]:
+    """What may be answered instead of missing events."""
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    forged = [
+        room.say("as Alice", sender=alice.user_id),
+        room.say("unsigned", signs=False),
+        room.say("by another key", key=OTHER_KEY),
+        room.build("m.room.power_levels", {"users": {evil.user: 100}}, "", sender=alice.user_id),
+        other.say("of another room"),
+        room.say("of a room that is nowhere", room_id="!x:elsewhere.example"),
+        room.build("m.x", {"number": 1.5}),
+        room.build("m.x", {"number": 2**200}),
+    ]
+    return {
+        "nothing": lambda _: {"events": []},
+        "forgeries": lambda _: {"events": forged},
+        "garbage": lambda _: {"events": [None, 1, "x", [], {}, {"room_id": room.room_id}] * 100},
+        "too many": lambda _: {"events": [room.say(str(number)) for number in range(300)]},
+        "no list": lambda _: {"events": {}},
+        "no object": lambda _: [],
+        "an error": lambda _: Refusal(403, "M_FORBIDDEN"),
+        "a bomb": lambda _: _packed(b'{"events":[' + b" " * 10_000_000 + b"]}"),
+    }
+
+
+def test_no_lie_about_missing_events_gets_into_a_room(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    before = state_of(alice, room)
+
+    for name, lie in lies_about_ancestors(evil, room, alice).items():
+        evil.asked.clear()
+        evil.lies["get_missing_events"] = lie
+        evil.lies["state_ids"] = evil.lies["state"] = lambda _: Refusal(404, "M_NOT_FOUND")
+        sent_over_a_gap(room)
+        victim.settle()
+        assert state_of(alice, room) == before, name
+        shown = [event["content"].get("body") for event in alice.messages(room.room_id, limit=100)["chunk"]]
+        assert not {"as Alice", "unsigned", "by another key", "of another room"} & set(shown), name
+        assert evil.times_asked("get_missing_events") <= 3, name
+        # What was told of is told of again, so that the room goes on from there.
+        evil.lies.clear()
+        evil.send_all([room.events[one] for one in list(room.before)[-60:]])
+        victim.settle()
+
+    check_goes_on(room, victim, alice)
+
+
+def test_a_history_without_end_costs_a_bounded_number_of_requests_and_rows(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+
+    def invent(asked: Asked) -> Any:
+        """Events after events that were never heard of, all rightly signed."""
+        return {
+            "events": [room.say("invented", after=["$" + f"{len(evil.asked) * 100 + each:043d}"]) for each in range(20)]
+        }
+
+    evil.lies["get_missing_events"] = invent
+    evil.lies["state_ids"] = evil.lies["event"] = lambda _: Refusal(404, "M_NOT_FOUND")
+    before = victim.rows("events", room_id=room.room_id)
+
+    evil.send(room.say("the end of it", after=["$" + "B" * 43]))
+    victim.settle()
+
+    assert 0 < evil.times_asked() <= MOST_REQUESTS
+    assert victim.rows("waiting_events", room_id=room.room_id) <= 1 + 3 * 20
+    assert victim.rows("events", room_id=room.room_id) == before
+    check_goes_on(room, victim, alice)
+
+
+def lies_about_states(evil: HostileServer, room: Room, other: Room) -> dict[str, Lie]:
+    """What may be answered instead of the state before an event."""
+    unknown = ["$" + f"{number:043d}" for number in range(2_000)]
+    create = room.state["m.room.create", ""]
+    return {
+        "nothing": lambda _: {"pdu_ids": [], "auth_chain_ids": []},
+        "that of another room": lambda _: {"pdu_ids": list(other.state.values()), "auth_chain_ids": []},
+        "what nobody has": lambda _: {"pdu_ids": unknown, "auth_chain_ids": unknown},
+        "what nobody has, and a little of it": lambda _: {"pdu_ids": [create, *unknown[:90]], "auth_chain_ids": []},
+        "the create event alone": lambda _: {"pdu_ids": [create], "auth_chain_ids": []},
+        "garbage": lambda _: {"pdu_ids": [1, None, {}, "x"], "auth_chain_ids": "x"},
+        "no list": lambda _: {"pdu_ids": {}},
+        "an error": lambda _: Refusal(500, "M_UNKNOWN"),
+    }
+
+
+def test_no_lie_about_a_state_changes_that_of_the_room(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    alice.set_state(room.room_id, "m.room.name", {"name": "ours"})
+    alice.post("rooms", room.room_id, "ban", body={"user_id": evil.other})
+    evil.wait_for(lambda: ("m.room.member", evil.other) in room.state)
+    before = state_of(alice, room)
+
+    for name, lie in lies_about_states(evil, room, other).items():
+        evil.asked.clear()
+        evil.lies = {
+            "get_missing_events": lambda _: {"events": []},
+            "state_ids": lie,
+            "event": lambda _: Refusal(404, "M_NOT_FOUND"),
+            "state": lambda _: {"pdus": [None, {}] * 10, "auth_chain": []},
+        }
+        sent_over_a_gap(room)
+        victim.settle()
+        assert state_of(alice, room) == before, name
+        assert evil.times_asked() <= MOST_REQUESTS, name
+        evil.lies.clear()
+        evil.send_all([room.events[one] for one in list(room.before)[-60:]])
+        victim.settle()
+
+    assert alice.state(room.room_id, "m.room.member", evil.other)["membership"] == "ban"
+    check_goes_on(room, victim, alice)
+
+
+def test_an_event_that_was_not_asked_for_is_not_taken_for_the_one_that_was(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    before = state_of(alice, room)
+    wanted = "$" + "W" * 43
+    takeover = room.build("m.room.power_levels", {"users": {evil.user: 100}}, "")
+    forged = room.build("m.room.power_levels", {"users": {evil.user: 100}}, "", sender=alice.user_id)
+    answers: list[Any] = [
+        {"pdus": [takeover]},
+        {"pdus": [forged]},
+        {"pdus": []},
+        {"pdus": [takeover, forged]},
+        {"pdus": [None]},
+        {"pdus": {}},
+        [],
+    ]
+
+    for answer in answers:
+        evil.lies = {
+            "get_missing_events": lambda _: {"events": []},
+            "state_ids": lambda _: {"pdu_ids": [*room.state.values(), wanted], "auth_chain_ids": [wanted]},
+            "event": always(answer),
+        }
+        sent_over_a_gap(room)
+        victim.settle()
+        assert state_of(alice, room) == before
+        evil.lies.clear()
+        evil.send_all([room.events[one] for one in list(room.before)[-60:]])
+        victim.settle()
+
+    assert not victim.keeps(room.id_of(forged))
+    check_goes_on(room, victim, alice)
+
+
+def test_auth_events_that_are_invented_as_they_are_asked_for_end(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    own = [room.state["m.room.create", ""], room.state["m.room.member", evil.user]]
+    chain: list[Pdu] = [room.build("m.x", {}, "0", auth=["$" + "Z" * 43])]
+    for number in range(1_000):
+        chain.append(room.build("m.x", {}, str(number), auth=[room.id_of(chain[-1])]))
+    evil.lies["event_auth"] = lambda _: {"auth_chain": [*chain, None, {}, 7]}
+    evil.lies["event"] = lambda _: Refusal(404, "M_NOT_FOUND")
+    before, rows = state_of(alice, room), victim.rows("events", room_id=room.room_id)
+    event = room.say("authorised by that", auth=[*own, room.id_of(chain[-1])])
+
+    evil.send(event)
+    victim.settle()
+
+    assert evil.times_asked("event_auth") >= 1, [one.operation for one in evil.asked]
+    assert evil.times_asked() <= MOST_REQUESTS
+    assert state_of(alice, room) == before
+    assert victim.rows("events", room_id=room.room_id) == rows
+    check_goes_on(room, victim, alice)
+
+
+# --- Answers that are no answers ---
+
+
+def profile_of(alice: Client, evil: HostileServer) -> Response:
+    """Ask for something that the hostile server is asked for."""
+    return alice.send("GET", "profile", f"@somebody{evil.times_asked()}:{evil.name}")
+
+
+def test_an_answer_without_end_is_read_no_further_than_may_be(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    sent = 0
+
+    def counted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal sent
+        for piece in pieces:
+            sent += len(piece)
+            yield piece
+
+    chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    endless = {
+        "a body": without_end(HEAD + b'\r\n{"displayname":"', b"a" * 65_536),
+        "chunks": without_end(HEAD + b'Transfer-Encoding: chunked\r\n\r\n2\r\n{"\r\n', chunk),
+        "a header": without_end(HEAD + b"X: ", b"a" * 65_536),
+        "headers": without_end(HEAD, b"X: " + b"a" * 1_000 + b"\r\n"),
+        "a status": without_end(b"HTTP/1.1 200 ", b"a" * 65_536),
+    }
+    for name, pieces in endless.items():
+        sent = 0
+        evil.lies["query/profile"] = always(Stream(counted(pieces)))
+        assert profile_of(alice, evil).status >= 400, name
+        assert sent <= 64 * 1024 * 1024, name  # what is read, and what lies in the buffers in between
+
+    room = evil.join(alice.create_room(preset="public_chat"))
+    check_goes_on(room, victim, alice)
+
+
+def test_an_answer_that_is_packed_or_none_or_too_long_is_refused(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    nested = b"[" * 200_000 + b"]" * 200_000
+    for answer in (
+        _packed(b'{"displayname":"' + b"a" * 30_000_000 + b'"}'),
+        HEAD + b"Content-Length: 99999999999\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\n{}",
+        HEAD + f"Content-Length: {len(nested)}\r\n\r\n".encode() + nested,
+        HEAD + b"Content-Length: 5\r\n\r\n[NaN]",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 99999 \r\n\r\n",
+        b"\0" * 1_000 + b"\r\n\r\n",
+    ):
+        evil.lies["query/profile"] = always(Stream([answer]))
+        refused = profile_of(alice, evil)
+        assert refused.status >= 400, answer[:60]
+        assert refused.json["errcode"].startswith("M_")
+
+    assert victim.rows("profiles", user_id=evil.user) == 0
+
+
+def test_no_answer_leads_anywhere_else(
+    authority: CertificateAuthority, victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    decoy = HostileServer(authority, victim.server, "127.0.0.67")
+    try:
+        for status in (301, 302, 303, 307, 308):
+            location = f"https://{decoy.name}/_matrix/federation/v1/query/profile"
+            head = f"HTTP/1.1 {status} Away\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+            evil.lies["query/profile"] = always(head.encode())
+            assert profile_of(alice, evil).status >= 400
+        assert evil.times_asked("query/profile") == 5
+        assert decoy.times_asked() == 0
+    finally:
+        decoy.close()
+
+
+def test_what_a_directory_says_is_looked_at(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    many = [f"127.0.0.66:{number}" for number in range(1, 2_000)]
+    room = evil.found(ROOM_VERSIONS["11"])
+    wrong: list[Any] = [
+        {},
+        [],
+        {"room_id": 1, "servers": []},
+        {"room_id": "!x", "servers": "x"},
+        {"room_id": "x:y", "servers": []},
+        {"room_id": room.room_id, "servers": {}},
+    ]
+    for number, answer in enumerate(wrong):
+        evil.lies["query/directory"] = always(answer)
+        assert 400 <= alice.send("POST", "join", f"#x{number}:{evil.name}", content=b"{}").status <= 502, answer
+
+    evil.lies["query/directory"] = lambda _: {"room_id": room.room_id, "servers": [None, 1, "bad name!", *many]}
+    evil.lies["make_join"] = lambda _: Refusal(404, "M_NOT_FOUND")
+    assert 400 <= alice.send("POST", "join", f"#many:{evil.name}", content=b"{}").status <= 502
+    assert victim.rows("failing_destinations") <= 100
+    evil.lies.clear()
+    evil.lies["query/directory"] = lambda _: {"room_id": room.room_id, "servers": [evil.name]}
+    alice.join(f"#good:{evil.name}")
+    check_goes_on(room, victim, alice)
+
+
+def test_what_a_profile_says_is_looked_at(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    wrong: list[Any] = [
+        [],
+        {"displayname": ["x"]},
+        {"displayname": {"x": 1}, "avatar_url": 1},
+        {"displayname": "x" * 1_000_000},
+        {"avatar_url": "mxc://" + "x" * 100_000},
+        {f"field{number}": "x" for number in range(10_000)},
+        {"displayname": None, "avatar_url": None},
+    ]
+    for answer in wrong:
+        evil.lies["query/profile"] = always(answer)
+        told = profile_of(alice, evil)
+        assert len(told.body) < 100_000, str(answer)[:60]
+        if told.status == 200:
+            assert all(isinstance(value, str) for value in told.json.values())
+
+
+def test_what_a_list_of_rooms_says_is_looked_at(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    good = {
+        "room_id": f"!good:{evil.name}",
+        "num_joined_members": 1,
+        "guest_can_join": False,
+        "world_readable": False,
+    }
+    odd: list[Any] = [None, 1, [], {}, {**good, "room_id": 1}, {**good, "num_joined_members": "x"}]
+    odd += [{**good, "num_joined_members": 2**70}, {**good, "name": ["x"]}, {**good, "room_id": "x" * 10_000}]
+    for name in ("publicRooms",):
+        evil.lies[name] = lambda _: {"chunk": [*odd, good, *[good] * 20_000], "next_batch": ["x"]}
+
+    told = alice.send("GET", "publicRooms", query={"server": evil.name, "limit": 10})
+
+    assert told.status in (200, 424, 502)
+    if told.status == 200:
+        assert len(told.body) < 1_000_000
+        assert all(isinstance(one.get("room_id"), str) for one in told.json["chunk"])
+
+
+# --- Devices and keys ---
+
+
+def device(user_id: str, device_id: str, **changes: Any) -> Any:
+    """The keys of a device, as a server tells of them."""
+    keys = {f"curve25519:{device_id}": "A" * 43, f"ed25519:{device_id}": "B" * 43}
+    return {
+        "user_id": user_id,
+        "device_id": device_id,
+        "algorithms": ["m.olm.v1"],
+        "keys": keys,
+        "signatures": {},
+        **changes,
+    }
+
+
+def queried(alice: Client, *user_ids: str) -> Any:
+    """The devices of users, as Alice is told."""
+    answer = alice.post("keys", "query", body={"device_keys": {user_id: [] for user_id in user_ids}})
+    return answer["device_keys"]
+
+
+def wrong_devices(evil: HostileServer, alice: Client) -> list[Any]:
+    """Keys that no device of Mallory's has."""
+    return [
+        None,
+        1,
+        [],
+        {},
+        device(alice.user_id, "WRONG"),
+        device(evil.user, "ANOTHER"),
+        device(evil.user, "WRONG", keys=[]),
+        device(evil.user, "WRONG", keys={"ed25519:WRONG": 1}),
+        device(evil.user, "WRONG", algorithms="x"),
+        device(evil.user, "WRONG", algorithms=[{}]),
+        device(evil.user, "WRONG", signatures=[]),
+        device(evil.user, "WRONG", signatures={evil.user: 1}),
+        device(evil.user, "WRONG", x=1.5),
+        device(evil.user, "WRONG", x=2**70),
+        device(evil.user, "WRONG", x="x" * 200_000),
+    ]
+
+
+def test_keys_of_devices_that_are_none_are_shown_to_nobody_and_end_nothing(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(alice.create_room(preset="public_chat"))
+    good = device(evil.user, "GOOD")
+    for number, wrong in enumerate(wrong_devices(evil, alice)):
+        shown_by_evil = {
+            "device_keys": {
+                evil.user: {"WRONG": wrong, "GOOD": good},
+                alice.user_id: {"X": device(alice.user_id, "X")},
+            },
+            "master_keys": {evil.user: wrong, alice.user_id: wrong},
+            "self_signing_keys": [wrong],
+        }
+        listed = [{"device_id": "WRONG", "keys": wrong}, {"device_id": "GOOD", "keys": good}, wrong]
+        kept_by_evil = {"user_id": evil.user, "stream_id": number, "devices": listed, "master_key": wrong}
+        evil.lies["user/keys/query"] = always(shown_by_evil)
+        evil.lies["user/devices"] = always(kept_by_evil)
+        told = {"user_id": evil.user, "device_id": "WRONG", "stream_id": number, "prev_id": [], "keys": wrong}
+        evil.edu("m.device_list_update", told)
+        shown = queried(alice, evil.user)
+        assert set(shown.get(evil.user, {})) <= {"GOOD"}, wrong
+        assert alice.user_id not in shown
+
+    evil.lies.clear()
+    check_goes_on(room, victim, alice)
+
+
+def test_a_list_of_very_many_devices_is_kept_up_to_a_bound(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(alice.create_room(preset="public_chat"))
+    many = [{"device_id": f"D{number}", "keys": device(evil.user, f"D{number}")} for number in range(5_000)]
+    evil.lies["user/devices"] = lambda _: {"user_id": evil.user, "stream_id": 1, "devices": many}
+    by_id = {one["device_id"]: one["keys"] for one in many}
+    evil.lies["user/keys/query"] = lambda _: {"device_keys": {evil.user: by_id}}
+
+    assert len(queried(alice, evil.user)[evil.user]) <= MOST_DEVICES
+    evil.wait_for(lambda: evil.times_asked("user/devices") > 0)
+    check_goes_on(room, victim, alice)
+
+    assert victim.rows("remote_devices", user_id=evil.user) <= MOST_DEVICES
+
+
+def test_claimed_keys_of_others_are_given_to_nobody(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    good = {"signed_curve25519:A": {"key": "A" * 43, "signatures": {}}}
+    wrong: list[Any] = [
+        [],
+        {evil.user: []},
+        {evil.user: {"OTHER": good}},
+        {alice.user_id: {"DEVICE": good}},
+        {evil.user: {"DEVICE": {"another_algorithm:A": "A" * 43}}},
+        {evil.user: {"DEVICE": {"signed_curve25519:A": [1.5]}}},
+        {evil.user: {"DEVICE": "x"}},
+        {evil.user: {"DEVICE": {f"signed_curve25519:{number}": "x" for number in range(10_000)}}},
+    ]
+    for keys in wrong:
+        evil.lies["user/keys/claim"] = always({"one_time_keys": keys})
+        body = {"one_time_keys": {evil.user: {"DEVICE": "signed_curve25519"}}}
+        told = alice.post("keys", "claim", body=body)
+        assert set(told["one_time_keys"]) <= {evil.user}
+        assert len(json.dumps(told)) < 10_000
+        for by_device in told["one_time_keys"].values():
+            assert set(by_device) <= {"DEVICE"}
+            assert all(len(claimed) == 1 for claimed in by_device.values())
