@@ -42,7 +42,8 @@ from homeserver.outbound.routes import Route
 REQUESTS_AT_ONCE: Final = 256
 IDLE_S: Final = 60.0  # most servers hang up after that long by themselves
 IDLE_PER_SERVER: Final = 4
-SERVERS_WITH_IDLE_CONNECTIONS: Final = 128
+# As many as large rooms have: with fewer, each message to them would be a thousand new connections. 70 KB each.
+SERVERS_WITH_IDLE_CONNECTIONS: Final = 1_000
 GROUPS_KEPT: Final = 10_000
 
 _SENDABLE: Final = re.compile(r"/[!-~]*")
