@@ -3,7 +3,7 @@
 import pytest
 
 from homeserver.core.identifiers import EventID, RoomID
-from homeserver.storage.pdus import Pdu, joined_json, pdus_by_id
+from homeserver.storage.pdus import AuthEvents, Pdu, auth_events_by_id, joined_json, pdus_by_id
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import insert_bare_event
 
@@ -22,6 +22,7 @@ def test_a_pdu_comes_as_it_is_stored_with_what_it_names(db: SyncDatabase, pdu: b
     db.write(insert_bare_event, 1, "$one", ROOM, pdu=pdu)
 
     assert db.read(pdus_by_id, ROOM, [EventID("$one")]) == {"$one": Pdu(pdu, tuple(map(EventID, named)))}
+    assert db.read(auth_events_by_id, ROOM, [EventID("$one")]) == {"$one": AuthEvents(tuple(map(EventID, named)))}
 
 
 def test_events_of_other_rooms_and_unknown_ones_are_left_out(db: SyncDatabase) -> None:

@@ -6,9 +6,10 @@ and not in another.
 Spec: server-server-api/#retrieving-events
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 import orjson
 
@@ -24,10 +25,21 @@ from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.room_access import NO_EVENT, RoomAccess
 from homeserver.services.federation.visibility import ServerVisibility, pdu_json
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.pdus import Pdu, joined_json, pdus_by_id
+from homeserver.storage.pdus import AuthEvents, Pdu, auth_events_by_id, joined_json, pdus_by_id
 from homeserver.storage.rooms import RoomHead
 
 EVENTS_PER_READ: Final = 500
+
+
+class Authorised(Protocol):
+    """What is read of an event that is authorised by others."""
+
+    @property
+    def auth_event_ids(self) -> tuple[EventID, ...]:
+        """Which ones."""
+
+
+A = TypeVar("A", bound=Authorised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +83,30 @@ class StateReading:
         Without `repeats` what is in the state is not in the chain.
         """
         async with self._turns("whole state"):
-            found = AuthorisedState(await self._pdus(snapshot, snapshot.event_ids))
-            await self._follow(snapshot, found, await self._pdus(snapshot, beside))
+            load = partial(self._in_slices, partial(_shown_pdus, snapshot=snapshot))
+            state = await load(snapshot.event_ids)
+            found = AuthorisedState(state, await _chain_of(state, await load(beside), load))
             if not repeats:
                 found.auth_chain = {one: pdu for one, pdu in found.auth_chain.items() if one not in found.state}
             return found
+
+    async def ids(self, snapshot: StateSnapshot) -> tuple[list[EventID], list[EventID]]:
+        """The IDs of the events of a state that are here, and of their auth chain. No more than IDs is put together."""
+        async with self._turns("whole state"):
+            load = partial(self._in_slices, partial(_auth_events, room_id=snapshot.room_id))
+            state = await load(snapshot.event_ids)
+            return list(state), list(await _chain_of(state, {}, load))
 
     async def chain(self, snapshot: StateSnapshot) -> dict[EventID, Pdu]:
         """The auth chain of some events, without themselves unless others of them build on them."""
         return (await self.read(snapshot)).auth_chain
 
-    async def _follow(self, snapshot: StateSnapshot, found: AuthorisedState, beside: dict[EventID, Pdu]) -> None:
-        """Walk to everything that authorises the state, and what is beside it, level by level."""
-        level: dict[EventID, Pdu] = {**found.state, **beside}
-        while level:
-            named = dict.fromkeys(each for pdu in level.values() for each in pdu.auth_event_ids)
-            fresh = [each for each in named if each not in found.auth_chain]
-            here = {each: found.state[each] for each in fresh if each in found.state}
-            found.auth_chain.update(here)
-            level = await self._pdus(snapshot, [each for each in fresh if each not in here])
-            found.auth_chain.update(level)
-
-    async def _pdus(self, snapshot: StateSnapshot, event_ids: Sequence[EventID]) -> dict[EventID, Pdu]:
-        found: dict[EventID, Pdu] = {}
+    async def _in_slices(
+        self, read: Callable[[Transaction, Sequence[EventID]], dict[EventID, A]], event_ids: Sequence[EventID]
+    ) -> dict[EventID, A]:
+        found: dict[EventID, A] = {}
         for start in range(0, len(event_ids), EVENTS_PER_READ):
-            wanted = event_ids[start : start + EVENTS_PER_READ]
-            found.update(await self._database.read(_shown_pdus, snapshot, wanted))
+            found.update(await self._database.read(read, event_ids[start : start + EVENTS_PER_READ]))
         return found
 
 
@@ -125,8 +135,8 @@ class StateServing:
     async def state_ids(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
         """The state before an event and its auth chain, as IDs. Raises Forbidden, NotFound."""
         snapshot = await self._database.read(self._snapshot, server, room_id, event_id)
-        found = await self._reading.read(snapshot)
-        return {"pdu_ids": list(found.state), "auth_chain_ids": list(found.auth_chain)}
+        state, chain = await self._reading.ids(snapshot)
+        return {"pdu_ids": state, "auth_chain_ids": chain}
 
     async def auth_chain(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
         """The auth chain of an event, as PDUs. Raises Forbidden, NotFound."""
@@ -167,7 +177,29 @@ class StateServing:
             raise NotFound(NO_EVENT) from None
 
 
-def _shown_pdus(tx: Transaction, snapshot: StateSnapshot, event_ids: Sequence[EventID]) -> dict[EventID, Pdu]:
+async def _chain_of(
+    state: Mapping[EventID, A],
+    beside: Mapping[EventID, A],
+    load: Callable[[Sequence[EventID]], Awaitable[dict[EventID, A]]],
+) -> dict[EventID, A]:
+    """Everything that authorises a state, and what is beside it, level by level."""
+    chain: dict[EventID, A] = {}
+    level: dict[EventID, A] = {**state, **beside}
+    while level:
+        named = dict.fromkeys(each for one in level.values() for each in one.auth_event_ids)
+        fresh = [each for each in named if each not in chain]
+        here = {each: state[each] for each in fresh if each in state}
+        chain.update(here)
+        level = await load([each for each in fresh if each not in here])
+        chain.update(level)
+    return chain
+
+
+def _auth_events(tx: Transaction, event_ids: Sequence[EventID], *, room_id: RoomID) -> dict[EventID, AuthEvents]:
+    return auth_events_by_id(tx, room_id, event_ids)
+
+
+def _shown_pdus(tx: Transaction, event_ids: Sequence[EventID], *, snapshot: StateSnapshot) -> dict[EventID, Pdu]:
     pdus = pdus_by_id(tx, snapshot.room_id, event_ids)
     if snapshot.is_open:
         return pdus

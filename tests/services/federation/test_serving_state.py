@@ -73,6 +73,18 @@ def test_a_state_of_many_slices_is_whole(serving: Serving) -> None:
     assert [key for key in found if key[0] == "org.example.thing"] == sorted(members)
 
 
+def test_ids_are_those_of_the_state_also_where_its_events_would_be_shown_redacted(serving: Serving) -> None:
+    room_id = serving.room("joined", room_version="10")
+    serving.set_state(room_id, "m.room.topic", {"topic": "before"})
+    before = serving.set_state(room_id, "m.room.topic", {"topic": "after"})
+    join_remotely(serving.world, FAY, room_id)
+
+    whole, ids = state(serving, room_id, before), state_ids(serving, room_id, before)
+
+    for pdus, named in (("pdus", "pdu_ids"), ("auth_chain", "auth_chain_ids")):
+        assert [parse_event(pdu, room_version("10")).event_id for pdu in whole[pdus]] == ids[named]
+
+
 def test_the_auth_chain_of_an_event_goes_down_to_the_beginning(serving: Serving) -> None:
     room_id = serving.room(room_version="11")
     join_remotely(serving.world, FAY, room_id)
