@@ -40,6 +40,9 @@ MARGIN_MS: Final = 10 * 60 * 1000
 # How often one server is asked, however many of its keys are wanted that it does not publish.
 ASKING: Final = RateLimit(per_second=1 / 60, burst=10)
 MOST_REMEMBERED: Final = 10_000
+# How often a server is asked whether a key that is still valid was replaced, however many wrong signatures come in its
+# name, which anybody may send.
+REASK_MS: Final = 5 * 60 * 1000
 TIMEOUT_S: Final = 10.0
 NOTARY_TIMEOUT_S: Final = 30.0
 DOCUMENT_LIMIT_BYTES: Final = 256 * 1024
@@ -145,6 +148,7 @@ class RemoteKeys:
         self._locks: KeyedLocks[ServerName] = KeyedLocks()
         self._slots = {purpose: DeferredSemaphore(bounds.at_once) for purpose, bounds in _BOUNDS.items()}
         self._asked: OrderedDict[ServerName, Bucket] = OrderedDict()
+        self._reasked_ms: OrderedDict[ServerName, int] = OrderedDict()
 
     async def keys_of(
         self, wanted: Mapping[ServerName, AbstractSet[KeyID]]
@@ -167,6 +171,24 @@ class RemoteKeys:
             for key in known.get(server, ())
             if key.key_id in key_ids and may_sign_requests(key.published, now_ms)
         ]
+
+    async def keys_for_request_again(self, server: ServerName, key_ids: AbstractSet[KeyID]) -> list[PublishedKey]:
+        """As keys_for_request, after a signature was wrong: the server is asked whether it has other keys by now.
+
+        It is not when it was asked lately; then there are none.
+        """
+        now_ms = self._clock.now_ms()
+        known = (await self._stored((server,))).get(server, ())
+        asked_ms = max((key.fetched_ms for key in known), default=0)
+        if now_ms - max(asked_ms, self._reasked_ms.get(server, 0)) < REASK_MS or not self._may_ask(server):
+            return []
+        self._reasked_ms[server] = now_ms
+        self._reasked_ms.move_to_end(server)
+        if len(self._reasked_ms) > MOST_REMEMBERED:
+            self._reasked_ms.popitem(last=False)
+        deadline_s = self._clock.seconds() + _BOUNDS[Purpose.REQUESTS].patience_s
+        await self._ask_origin(server, Wish({}), Purpose.REQUESTS, deadline_s)
+        return await self.keys_for_request(server, key_ids)
 
     async def known(
         self, wishes: Mapping[ServerName, Wish], purpose: Purpose

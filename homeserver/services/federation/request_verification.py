@@ -52,7 +52,11 @@ class RequestVerification:
             signed = signed_request(method, uri, origin, self._server_name, content)
         except BadJson as bad:
             raise Unauthorized(f"The request's content cannot have been signed: {bad.reason}") from bad
-        for claim in known:
+        wrong = [claim for claim in known if not _is_right(claim, keys, signed)]
+        if wrong:
+            # A server may have replaced its key and kept the ID, long before the old one's publication runs out.
+            keys = await self._remote_keys.keys_for_request_again(origin, {claim.key_id for claim in wrong})
+        for claim in wrong:
             if not _is_right(claim, keys, signed):
                 raise Unauthorized(f"The signature of {origin} by {claim.key_id} is wrong")
         self._heard_from(origin)

@@ -9,9 +9,10 @@ from homeserver.core.identifiers import ServerName
 from homeserver.core.key_validity import PublishedKey
 from homeserver.core.signing import SigningKey
 from homeserver.core.x_matrix import signed_request
+from homeserver.outbound.errors import Unreachable
 from homeserver.runtime.caches import CacheBudget
 from homeserver.services.errors import Forbidden, Unauthorized
-from homeserver.services.events.remote_keys import RemoteKeys
+from homeserver.services.events.remote_keys import REASK_MS, RemoteKeys
 from homeserver.services.federation.request_verification import MOST_SIGNATURES, RequestVerification
 from tests.fakes.key_source import FakeKeySource, Publisher
 from tests.services.world import SERVER, World, now
@@ -176,6 +177,51 @@ def test_a_server_that_changed_its_key_without_changing_the_id_is_let_in(gatehou
     gatehouse.world.clock.advance(1)
     with pytest.raises(Unauthorized):
         gatehouse.verify(header())
+
+
+def test_a_key_that_was_replaced_under_its_id_while_it_was_valid_is_asked_for_once_more(gatehouse: Gatehouse) -> None:
+    changed = SigningKey("a", b"\x03" * 32)
+    gatehouse.verify(header())
+    gatehouse.world.clock.advance(REASK_MS / 1000)
+    gatehouse.publisher.key = changed
+    gatehouse.source.publish(gatehouse.publisher)
+
+    assert gatehouse.verify(header(changed)) == ONE
+    assert gatehouse.source.asked == [ONE, ONE]
+    gatehouse.world.clock.advance(1)
+    with pytest.raises(Unauthorized):
+        gatehouse.verify(header())
+
+
+def test_wrong_signatures_in_a_servers_name_do_not_have_it_asked_each_time(gatehouse: Gatehouse) -> None:
+    gatehouse.verify(header())
+    gatehouse.world.clock.advance(REASK_MS / 1000)
+
+    for _ in range(50):
+        with pytest.raises(Unauthorized, match="wrong"):
+            gatehouse.verify(header(SigningKey("a", b"\x03" * 32)))
+
+    assert gatehouse.source.asked == [ONE, ONE]
+    assert gatehouse.verify(header()) == ONE
+
+
+def test_a_server_that_does_not_answer_when_asked_once_more_is_left_alone_as_well(gatehouse: Gatehouse) -> None:
+    gatehouse.verify(header())
+    gatehouse.world.clock.advance(REASK_MS / 1000)
+    gatehouse.source.failures[ONE] = Unreachable("away")
+
+    for _ in range(5):
+        with pytest.raises(Unauthorized, match="wrong"):
+            gatehouse.verify(header(SigningKey("a", b"\x03" * 32)))
+
+    assert gatehouse.source.asked == [ONE, ONE]
+
+
+def test_whose_keys_have_just_come_is_not_asked_once_more(gatehouse: Gatehouse) -> None:
+    with pytest.raises(Unauthorized, match="wrong"):
+        gatehouse.verify(header(SigningKey("a", b"\x03" * 32)))
+
+    assert gatehouse.source.asked == [ONE]
 
 
 def test_an_old_key_lets_nobody_in(gatehouse: Gatehouse) -> None:
