@@ -4,7 +4,7 @@ A user's count is made of these and of the user's receipts (receipts.py). Which 
 say is decided in services/push/ and core/push_evaluation.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,7 +116,7 @@ UNREAD = """
                CASE WHEN c.notify THEN 1 ELSE 0 END AS notify, CASE WHEN c.highlight THEN 1 ELSE 0 END AS highlight
           FROM begun JOIN class_notifications c
             ON c.room_id = begun.room_id AND c.class_key = :class_key AND c.place > begun.place
-         WHERE c.sender <> :user_id
+         WHERE c.sender <> :user_id AND NOT c.sender IN :ignored[text]
            AND NOT EXISTS (SELECT 1 FROM personal_notifications p
                             WHERE p.room_id = c.room_id AND p.user_id = :user_id AND p.place = c.place)
         UNION ALL
@@ -124,22 +124,26 @@ UNREAD = """
                CASE WHEN p.notify THEN 1 ELSE 0 END AS notify, CASE WHEN p.highlight THEN 1 ELSE 0 END AS highlight
           FROM begun JOIN personal_notifications p
             ON p.room_id = begun.room_id AND p.user_id = :user_id AND p.place > begun.place
+         WHERE NOT EXISTS (SELECT 1 FROM events e
+                            WHERE e.room_id = p.room_id AND e.place = p.place AND e.sender IN :ignored[text])
     ) AS n LEFT JOIN read_threads t ON t.room_id = n.room_id AND t.thread_id = n.thread_id
      WHERE t.place IS NULL OR n.place > t.place
      GROUP BY n.room_id, n.thread_id"""
 
 
 def unread_counts(
-    tx: Transaction, room_ids: Sequence[str], user_id: UserID, *, class_key: bytes
+    tx: Transaction, room_ids: Sequence[str], user_id: UserID, *, class_key: bytes, ignored: Collection[str] = ()
 ) -> dict[RoomID, dict[str, UnreadCount]]:
     """The user's unread counts by room and thread (or MAIN_TIMELINE), of rooms in which the user is of this class.
 
-    An event counts when it came after the user joined, after the receipts for the whole room, and after the receipts
-    for its thread and the messages that the user sent there. Rooms and threads without any are left out.
+    Nothing counts that comes from users whom this one has `ignored`. Any other event counts when it came after the user
+    joined, after the receipts for the whole room, and after the receipts for its thread and the messages that the user
+    sent there. Rooms and threads without any are left out.
     """
     counts: dict[RoomID, dict[str, UnreadCount]] = {}
     if room_ids:
-        for row in tx.all(UNREAD, room_ids=list(room_ids), user_id=user_id, class_key=class_key):
+        rooms, hidden = list(room_ids), sorted(ignored)
+        for row in tx.all(UNREAD, room_ids=rooms, user_id=user_id, class_key=class_key, ignored=hidden):
             counts.setdefault(RoomID(row[0]), {})[row[1]] = UnreadCount(int(row[2]), int(row[3]))
     return counts
 

@@ -64,10 +64,11 @@ def keep_newer(values: "Recent[K, Known[V]]", key: K, position: int, value: V) -
 
 @dataclass(frozen=True, slots=True)
 class CountedRoom:
-    """A user's unread counts in a room as of a log position, by thread."""
+    """A user's unread counts in a room as of a log position, by thread, without what `ignored` users send."""
 
     position: int
     threads: dict[str, UnreadCount]
+    ignored: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ class RoomLists:
         touched = {room_id for room_id in going_on if room_id in account_data} | receipts.keys() | asked.typing.keys()
         shown = [room_id for room_id in joined if room_id in rooted or room_id in touched]
         summaries = self._summaries(asked, roots, fresh, with_news)
-        unread = self._unread.read(tx, asked.user_id, shown, position=window.upto) if shown else {}
+        unread = (
+            self._unread.read(tx, asked.user_id, shown, position=window.upto, ignored=asked.ignored) if shown else {}
+        )
         sections: Section = {}
         for room_id in shown:
             nothing_new = room_id not in rooted

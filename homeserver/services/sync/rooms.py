@@ -4,8 +4,8 @@ Spec: client-server-api/#syncing. The parts of a room are in timelines.py, state
 rooms appear is decided in room_lists.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -55,7 +55,7 @@ class RoomPart:
     summary: Summary | None = None
     unread: Counts | None = None
     departure: StoredEvent | None = None
-    ignored: Collection[str] = field(default=frozenset())
+    ignored: frozenset[str] = frozenset()
 
 
 class SyncRooms:
@@ -212,14 +212,20 @@ class SyncRooms:
         user_id = request.viewer.user_id
         if any(stored.event.redacts is not None or stored.event.sender == user_id for stored in hidden):
             return True
-        return bool(hidden) and self._unread.is_notified(tx, user_id, part.room_id, hidden, part.written)
+        heard = [stored for stored in hidden if stored.event.sender not in part.ignored]
+        return bool(heard) and self._unread.is_notified(tx, user_id, part.room_id, heard, part.written)
 
     def _counts(self, request: SyncRequest, part: RoomPart) -> dict[str, object]:
         threads = part.unread
         if threads is None:
             window = part.window
             threads = self._unread.from_changes(
-                request.viewer.user_id, part.room_id, part.written, after=window.after or 0, position=window.upto
+                request.viewer.user_id,
+                part.room_id,
+                part.written,
+                after=window.after or 0,
+                position=window.upto,
+                ignored=part.ignored,
             )
         return shown(threads, by_thread=request.filter.room.timeline.unread_thread_notifications)
 

@@ -37,26 +37,36 @@ class Unread:
         self._memory = memory
 
     def read(
-        self, tx: Transaction, user_id: UserID, room_ids: Iterable[RoomID], *, position: int
+        self, tx: Transaction, user_id: UserID, room_ids: Iterable[RoomID], *, position: int, ignored: frozenset[str]
     ) -> dict[RoomID, Counts]:
-        """The counts of these rooms as the database has them at `position`: one statement for each class of rules."""
+        """The counts of these rooms as the database has them at `position`: one statement for each class of rules.
+
+        What users send whom this one has `ignored` counts nowhere.
+        """
         rules = self._classes.of_users(tx, (user_id,))[user_id]
         by_class: dict[bytes, list[RoomID]] = {}
         for room_id in room_ids:
             by_class.setdefault(rules.in_room(room_id).class_key, []).append(room_id)
         counts: dict[RoomID, Counts] = {}
         for class_key, rooms in by_class.items():
-            found = unread_counts(tx, rooms, user_id, class_key=class_key)
+            found = unread_counts(tx, rooms, user_id, class_key=class_key, ignored=ignored)
             counts.update({room_id: found.get(room_id, {}) for room_id in rooms})
-        tx.after_commit(partial(self._keep, user_id, counts, position))
+        tx.after_commit(partial(self._keep, user_id, counts, position, ignored))
         return counts
 
     def from_changes(
-        self, user_id: UserID, room_id: RoomID, changes: Iterable[RoomWritten], *, after: int, position: int
+        self,
+        user_id: UserID,
+        room_id: RoomID,
+        changes: Iterable[RoomWritten],
+        *,
+        after: int,
+        position: int,
+        ignored: frozenset[str],
     ) -> Counts:
         """The counts that memory knows, with what `changes` (all of this room after `after`) add to them."""
         counted = self._memory.counts.get((user_id, room_id))
-        if counted is None or counted.position < after:
+        if counted is None or counted.position < after or counted.ignored != ignored:
             raise NotInMemory
         rules = self._classes.of_users(None, (user_id,)).get(user_id)
         if rules is None:
@@ -65,8 +75,8 @@ class Unread:
         threads = dict(counted.threads)
         for change in changes:
             if change.position > counted.position:
-                _add(threads, change, user_id, class_key)
-        self._memory.counts.put((user_id, room_id), CountedRoom(max(position, counted.position), threads))
+                _add(threads, change, user_id, class_key, ignored)
+        self._memory.counts.put((user_id, room_id), CountedRoom(max(position, counted.position), threads, ignored))
         return threads
 
     def is_notified(
@@ -92,21 +102,23 @@ class Unread:
             for stored, notified in zip(change.events, change.notified, strict=True)
         )
 
-    def _keep(self, user_id: UserID, counts: Mapping[RoomID, Counts], position: int) -> None:
+    def _keep(self, user_id: UserID, counts: Mapping[RoomID, Counts], position: int, ignored: frozenset[str]) -> None:
         for room_id, threads in counts.items():
             known = self._memory.counts.get((user_id, room_id))
             if known is None or known.position <= position:
-                self._memory.counts.put((user_id, room_id), CountedRoom(position, dict(threads)))
+                self._memory.counts.put((user_id, room_id), CountedRoom(position, dict(threads), ignored))
 
 
-def _add(threads: dict[str, UnreadCount], change: RoomWritten, user_id: UserID, class_key: bytes) -> None:
+def _add(
+    threads: dict[str, UnreadCount], change: RoomWritten, user_id: UserID, class_key: bytes, ignored: frozenset[str]
+) -> None:
     for stored, notified in zip(change.events, change.notified, strict=True):
         thread_id = stored.thread_id or MAIN_TIMELINE
         if stored.event.sender == user_id:
             if stored.event.state_key is None:
                 threads.pop(thread_id, None)  # who speaks has read what was said before
             continue
-        outcome = _outcome(notified, user_id, class_key)
+        outcome = None if stored.event.sender in ignored else _outcome(notified, user_id, class_key)
         if outcome is not None and outcome.notify:
             known = threads.get(thread_id, NOTHING)
             threads[thread_id] = UnreadCount(known.notifications + 1, known.highlights + int(outcome.highlight))

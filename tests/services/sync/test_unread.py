@@ -162,3 +162,24 @@ def test_new_push_rules_are_for_new_messages(world: World) -> None:
     assert muted == silent == loud == (1, 0, {})
     assert counts(world, BOB, room_id) == (2, 0, {})
     assert counts(world, CAROL, room_id) == (3, 0, {})
+
+
+def test_what_ignored_users_send_counts_nowhere(world: World) -> None:
+    room_id = room_with_bob(world)
+    world.join(CAROL, room_id)
+    say(world, ALICE, room_id)
+    say(world, CAROL, room_id, body=f"hello {BOB}", **{"m.mentions": {"user_ids": [BOB]}})
+    assert counts(world, BOB, room_id) == (2, 1, {})
+    since = sync(world, BOB)["next_batch"]
+
+    now(world.account_data.put(BOB, BOB, None, "m.ignored_user_list", {"ignored_users": {CAROL: {}}}))
+    say(world, CAROL, room_id)
+    ignoring = sync(world, BOB, since)
+    say(world, CAROL, room_id, **{"m.mentions": {"user_ids": [BOB]}})
+    nothing = sync(world, BOB, ignoring["next_batch"])
+    say(world, ALICE, room_id)
+    heard = sync(world, BOB, nothing["next_batch"])
+
+    assert counts(world, BOB, room_id) == (2, 0, {})
+    assert "rooms" not in nothing
+    assert heard["rooms"]["join"][room_id]["unread_notifications"]["notification_count"] == 2
