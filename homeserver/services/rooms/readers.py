@@ -157,9 +157,11 @@ class Readers:
         if membership.is_forgotten or membership.membership not in ("leave", "ban"):
             return None
         key = ("m.room.member", membership.user_id)
-        event_id: EventID = membership.event_id
+        event_id: EventID | None = membership.event_id
+        if membership.event_id not in self._states.load(tx, [membership.event_id]):
+            event_id = self._last_known(tx, membership)
         for _ in range(MOST_STEPS):
-            stored = self._states.load(tx, [event_id]).get(event_id)
+            stored = None if event_id is None else self._states.load(tx, [event_id]).get(event_id)
             if stored is None or stored.root_before is None:
                 return None
             before = self._states.select(tx, membership.room_id, stored.root_before, (key,)).get(key)
@@ -169,6 +171,18 @@ class Readers:
                 return stored
             event_id = before.event_id
         return None
+
+    def _last_known(self, tx: Transaction, membership: Membership) -> EventID | None:
+        """How the user got out by what is known of the room here, when the last change came from outside."""
+        room_id = membership.room_id
+        head = find_head(tx, room_id)
+        known = (
+            None
+            if head is None
+            else self._states.find(tx, room_id, head.current_root, "m.room.member", membership.user_id)
+        )
+        is_out = known is not None and known.event.content.get("membership") in ("leave", "ban")
+        return known.event.event_id if known is not None and is_out else None
 
     def _at_root(
         self, tx: Transaction | None, room_id: RoomID, root: bytes, user_id: UserID

@@ -159,7 +159,8 @@ class RemoteMembership:
             inviting = [server_name_of_user(membership.sender)]
         is_known = head is not None and bool(head.heads)
         return _Standing(
-            is_here=is_known and (self._server_name in servers or not servers),
+            # An invite from outside says that a room lives on which everybody who is known here has left.
+            is_here=is_known and (self._server_name in servers or (not servers and outside is None)),
             is_blocked=head is not None and head.is_blocked,
             version=None if head is None else head.version,
             inviting=inviting,

@@ -6,6 +6,8 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.creation import InitialState
+from tests.services.federation.others import FAR, FAY, join_remotely, remote_event
+from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, PHONE, World, now, shown
 
 
@@ -138,3 +140,38 @@ def test_names_of_a_room_are_for_who_is_in_it_or_may_read_it_anyway(world: World
     assert now(world.aliases.of_room(BOB, opened)) == []
     with pytest.raises(Forbidden):
         now(world.aliases.of_room(BOB, closed))
+
+
+def invite_from_outside(world: World, user_id: UserID, room_id: RoomID) -> None:
+    """Let a user of another server, where the room lives on, invite somebody when nobody of this one is in it."""
+    for left in (BOB, ALICE):
+        now(world.membership.leave(left, room_id, None))
+    invite = remote_event(world, FAY, room_id, "m.room.member", {"membership": "invite"}, user_id)
+    world.sync_database.write(world.outside.put, invite, FAR, ())
+
+
+@pytest.mark.parametrize("is_known_there", [True, False])
+def test_who_was_in_and_declined_an_invite_from_outside_still_sees_what_they_saw(
+    world: World, *, is_known_there: bool
+) -> None:
+    room_id = room_with(world, "shared")
+    if is_known_there:
+        join_remotely(world, FAY, room_id)
+    invite_from_outside(world, BOB, room_id)
+
+    now(world.anywhere.leave(BOB, room_id, None))
+
+    assert bodies(world, BOB, room_id) == ["before", "invited", "joined"]
+    assert sync(world, BOB, definition={"room": {"include_leave": True}})["rooms"]["leave"].keys() == {room_id}
+
+
+def test_who_never_was_in_and_declined_an_invite_from_outside_reads_nothing(world: World) -> None:
+    room_id = room_with(world, "shared")
+    join_remotely(world, FAY, room_id)
+    stranger = UserID("@stranger:example.org")
+    invite_from_outside(world, stranger, room_id)
+
+    now(world.anywhere.leave(stranger, room_id, None))
+
+    with pytest.raises(Forbidden):
+        world.history(stranger, room_id)
