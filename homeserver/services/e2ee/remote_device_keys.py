@@ -1,5 +1,6 @@
 """Asks other servers for the keys of their users: servers at the same time, for as long as the asker waits.
 
+A server is asked for many users in several requests, as one answer of all their keys may be more than is read of it.
 What is wrong in an answer is dropped (core/remote_keys.py); a server that gives none is reported.
 Spec: server-server-api/#end-to-end-encryption
 """
@@ -25,6 +26,8 @@ from homeserver.runtime.parallel import in_parallel
 
 AT_ONCE: Final = 20  # servers, for one request of a client
 MOST_SERVERS: Final = 500  # for one request of a client
+MOST_AT_ONCE: Final = 250  # users, or one-time keys, in one request of a server
+REQUESTS_OF_SERVER: Final = 4  # at the same time
 
 T = TypeVar("T", KeyClaim, KeyQuery)
 
@@ -84,15 +87,20 @@ class RemoteDeviceKeys:
             by_server.setdefault(server_name_of_user(one.user_id), []).append(one)
         ends_s = self._clock.seconds() + timeout_s
 
-        async def ask_one(server: ServerName, of_server: Sequence[T]) -> None:
+        async def ask_once(server: ServerName, some: Sequence[T]) -> None:
             left_s = ends_s - self._clock.seconds()
             if left_s <= 0:
                 unreachable.add(server)
+            if server in unreachable:
                 return
             try:
-                await ask(server, of_server, left_s)
+                await ask(server, some, left_s)
             except RemoteError:
                 unreachable.add(server)
+
+        async def ask_one(server: ServerName, of_server: Sequence[T]) -> None:
+            parts = [of_server[start : start + MOST_AT_ONCE] for start in range(0, len(of_server), MOST_AT_ONCE)]
+            await in_parallel([partial(ask_once, server, part) for part in parts], at_once=REQUESTS_OF_SERVER)
 
         asked = list(by_server.items())
         unreachable.update(server for server, _ in asked[MOST_SERVERS:])

@@ -12,7 +12,7 @@ from homeserver.core.device_keys import KeyClaim, KeyQuery
 from homeserver.core.identifiers import DeviceID, KeyID, ServerName, UserID, server_name_of_user
 from homeserver.core.remote_keys import RemoteDevice
 from homeserver.services.e2ee.device_keys import ClaimedKeys, QueriedKeys, shown_keys
-from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys, RemoteKeysOfUser
+from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys, RemoteKeysOfUser, RemoteQueried
 from homeserver.services.e2ee.remote_users import RemoteUsers
 from homeserver.storage.cross_signing import PublishedKeys, published_keys
 from homeserver.storage.database import Database, Transaction
@@ -49,7 +49,7 @@ class RemoteUserKeys:
         """
         kept = await self._database.read(self._kept, viewer_id, [query.user_id for query in queries])
         missing = [query for query in queries if query.user_id not in kept.fresh]
-        shown = QueriedKeys({}, {})
+        shown, told = QueriedKeys({}, {}), RemoteQueried()
         if missing:
             told = await self._asking.query(missing, timeout_s)
             shown.unreachable.update(told.unreachable)
@@ -59,7 +59,9 @@ class RemoteUserKeys:
                 await self._database.write(self._remote_users.note_told, news, kept.lists)
         for query in queries:
             user_id = query.user_id
-            if user_id not in kept.fresh and server_name_of_user(user_id) not in shown.unreachable:
+            # Of a server that was asked several times, some answers may have come and others not.
+            is_told = user_id in told.users or server_name_of_user(user_id) not in shown.unreachable
+            if user_id not in kept.fresh and is_told:
                 _show_told(shown, user_id, told.users.get(user_id, RemoteKeysOfUser()), viewer_id, kept.published)
             elif user_id in kept.lists:
                 _show_kept(shown, query, kept, viewer_id)

@@ -13,7 +13,13 @@ from homeserver.outbound.errors import Unreachable
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.outbound.gate import OpenGate
 from homeserver.runtime.clock import ManualClock
-from homeserver.services.e2ee.remote_device_keys import AT_ONCE, MOST_SERVERS, RemoteDeviceKeys
+from homeserver.services.e2ee.remote_device_keys import (
+    AT_ONCE,
+    MOST_AT_ONCE,
+    MOST_SERVERS,
+    REQUESTS_OF_SERVER,
+    RemoteDeviceKeys,
+)
 from tests.fakes.key_servers import KeyServers
 from tests.services.e2ee.signed_keys import LAPTOP, PHONE, device_keys, identity, one_time_key
 from tests.services.world import SERVER, now
@@ -67,6 +73,31 @@ def test_each_server_is_asked_once_for_all_of_its_users(setting: Setting) -> Non
     assert found.users[EVE].devices[PHONE].keys == device_keys(EVE)
     assert found.users[EVE].devices[PHONE].display_name == "Eve's phone"
     assert found.users.keys() == {EVE, eva, MAL}
+
+
+def test_for_very_many_users_a_server_is_asked_in_several_requests(setting: Setting) -> None:
+    users = [UserID(f"@user{number}:{ONE}") for number in range(2 * MOST_AT_ONCE + 1)]
+    for user_id in users:
+        setting.servers.person(user_id).devices[PHONE] = device_keys(user_id)
+    claims = [KeyClaim(user_id, PHONE, SIGNED) for user_id in users]
+
+    found = now(setting.asking.query(all_of(*users), 10))
+    now(setting.asking.claim(claims, 10))
+
+    assert found.users.keys() == set(users)
+    assert setting.servers.operations() == [(ONE, "query")] * 3 + [(ONE, "claim")] * 3
+    asked = [len(content.get("device_keys", content.get("one_time_keys"))) for _, _, content in setting.servers.asked]
+    assert asked == [MOST_AT_ONCE, MOST_AT_ONCE, 1] * 2
+
+
+def test_a_server_that_fails_is_not_asked_for_the_others(setting: Setting) -> None:
+    users = [UserID(f"@user{number}:{ONE}") for number in range(20 * MOST_AT_ONCE)]
+    setting.servers.failures[ONE] = Unreachable("gone")
+
+    found = now(setting.asking.query(all_of(*users), 10))
+
+    assert found.unreachable == {ONE}
+    assert len(setting.servers.asked) <= REQUESTS_OF_SERVER
 
 
 @pytest.mark.parametrize("failure", [Unreachable("gone"), 500, 404, 429])
