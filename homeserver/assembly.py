@@ -293,7 +293,8 @@ def assemble(made: Mechanics) -> Assembled:
 
     # Encryption, as far as a server sees it
     device_lists = DeviceLists(database, news, clock)
-    remote_users = RemoteUsers(database, device_lists, federation_client, clock, server_name)
+    remote_users = RemoteUsers(database, device_lists, federation_client, clock, randomness, server_name)
+    destinations.listen(remote_users.note_reachable)
     asking = RemoteDeviceKeys(federation_client, clock)
     elsewhere = RemoteUserKeys(database, asking, remote_users, server_name)
     device_keys = DeviceKeys(database, device_lists, elsewhere, news, clock, server_name)

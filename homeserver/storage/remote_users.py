@@ -117,6 +117,17 @@ def next_due_ms(tx: Transaction) -> int | None:
     return None if row is None else row[0]
 
 
+BRING_FORWARD = """
+    UPDATE remote_device_lists SET next_attempt_ms = :now_ms
+     WHERE is_stale AND next_attempt_ms > :now_ms AND user_id LIKE :of_server"""
+
+
+def bring_forward(tx: Transaction, servers: Iterable[ServerName], *, now_ms: int) -> None:
+    """Stale lists of users of these servers are to be asked for now."""
+    for server in servers:  # a server's name has no character that means anything in a pattern
+        tx.run(BRING_FORWARD, now_ms=now_ms, of_server=f"%:{server}")
+
+
 DEVICES = "SELECT user_id, device_id, display_name, keys FROM remote_devices WHERE user_id IN :user_ids[text]"
 
 

@@ -1,11 +1,14 @@
 """Keeps the devices and keys of other servers' users who share a room with a local user, as their servers tell them.
 
 A server tells of each change of a device and names the change before it. When one is missing here, or cannot be read,
-the user's list is stale: it is not shown as the truth, and is asked for as a whole until the server has answered.
+the user's list is stale: it is not shown as the truth, and is asked for as a whole until the server has answered; a
+server that could not be reached is asked again soon after it is. Of a server that tells of more changes than may be,
+nothing more is looked at than whose they are: those lists are asked for once, after a while.
 Spec: server-server-api/#device-management
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -14,6 +17,7 @@ from typing import Any, Final
 from homeserver.core.cross_signing import CrossSigningKey, KeyUsage, VerifiedSignature
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import DeviceID, KeyID, ServerName, UserID, parse_user_id, server_name_of_user
+from homeserver.core.rate_limits import Bucket, RateLimit, take
 from homeserver.core.remote_keys import (
     MOST_DEVICES,
     RemoteDevice,
@@ -27,6 +31,7 @@ from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.parallel import in_parallel
+from homeserver.runtime.randomness import Randomness
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.remote_device_keys import RemoteKeysOfUser
 from homeserver.storage.cross_signing import (
@@ -41,9 +46,11 @@ from homeserver.storage.cross_signing import (
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.remote_users import (
     RemoteDeviceList,
+    bring_forward,
     delete_remote_devices,
     due_lists,
     find_list,
+    lists_of,
     next_due_ms,
     remote_devices_of,
     store_list,
@@ -57,11 +64,24 @@ LISTS_AT_ONCE: Final = 200  # in one run
 SERVERS_AT_ONCE: Final = 10
 FIRST_PAUSE_MS: Final = 60_000
 LONGEST_PAUSE_MS: Final = 24 * 3_600_000
+CONTACT_S: Final = 30.0  # within which a server that is there again is asked
+AGAIN_MS: Final = 2_000  # before a list is asked for again that changed while it was asked for
+HEARING: Final = RateLimit(per_second=10, burst=1_000)  # changes of one server that are looked at
+OVERHEARD_MS: Final = 60_000  # before lists are asked for of which too much was heard
+MOST_REMEMBERED: Final = 10_000  # servers
 LARGEST_STREAM_ID: Final = 2**53 - 1
 MOST_PREVIOUS: Final = 20
 NEVER_MS: Final = 1 << 62
 
 Json = Mapping[str, Any]  # of another server: nobody has looked at it
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a server says of a device of one of its users, or (`is_of_keys`) of the keys that sign a user's others."""
+
+    content: Json
+    is_of_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +104,17 @@ class RemoteUsers:
         device_lists: DeviceLists,
         client: FederationClient,
         clock: Clock,
+        randomness: Randomness,
         server_name: ServerName,
     ) -> None:
         self._database = database
         self._device_lists = device_lists
         self._client = client
         self._clock = clock
+        self._randomness = randomness
         self._server_name = server_name
+        self._buckets: OrderedDict[ServerName, Bucket] = OrderedDict()
+        self._contacts: dict[ServerName, int] = {}  # servers that are there again, and when to ask them
         self._next_due_ms = 0  # nothing is to be asked for before
         self._loops: Loops | None = None
 
@@ -99,17 +123,22 @@ class RemoteUsers:
         self._loops = loops
         loops.start(LOOP, self.ask_for_stale, EVERY_S, first_after_s=0.0)
 
-    async def device_list_update(self, origin: ServerName, content: Json) -> None:
-        """A server says that a device of one of its users changed. Spec: #definition-mdevice_list_update"""
-        user_id = _user_of(origin, content)
-        if user_id is not None:
-            await self._database.write(self._take_update, user_id, _update_of(user_id, content))
+    async def hear(self, origin: ServerName, heard: Sequence[Heard]) -> None:
+        """A server says that devices and keys of its users changed; what it says of users of others is passed over.
 
-    async def signing_key_update(self, origin: ServerName, content: Json) -> None:
-        """A server says that a user has other cross-signing keys. Spec: #definition-msigning_key_update"""
-        user_id = _user_of(origin, content)
-        if user_id is not None:
-            await self._database.write(self._take_keys, user_id, content)
+        Spec: #definition-mdevice_list_update, #definition-msigning_key_update
+        """
+        news = [(user_id, one) for one in heard if (user_id := _user_of(origin, one.content)) is not None]
+        looked_at = self._draw(origin, len(news))
+        overheard = {user_id for user_id, _ in news[looked_at:]}
+        if news:
+            await self._database.write(self._take_news, news[:looked_at], overheard)
+
+    def note_reachable(self, server: ServerName | None) -> None:
+        """A server that did not answer is there again: ask it before long, if not at the moment when all others do."""
+        if server is not None and len(self._contacts) < MOST_REMEMBERED:
+            wait_ms = int(CONTACT_S * 1000 * self._randomness.fraction())
+            self._contacts.setdefault(server, self._clock.now_ms() + wait_ms)
 
     def note_told(
         self, tx: Transaction, told: Mapping[UserID, RemoteKeysOfUser], before: Mapping[UserID, RemoteDeviceList]
@@ -131,6 +160,12 @@ class RemoteUsers:
     async def ask_for_stale(self) -> None:
         """Ask for those stale lists that are due, one at a time of each server."""
         now_ms = self._clock.now_ms()
+        there_again = [server for server, due_ms in self._contacts.items() if due_ms <= now_ms]
+        if there_again:
+            for server in there_again:
+                del self._contacts[server]
+            await self._database.write(bring_forward, there_again, now_ms=now_ms)
+            self._next_due_ms = now_ms
         if now_ms < self._next_due_ms:
             return
         self._next_due_ms = NEVER_MS  # until somebody knows better
@@ -161,6 +196,33 @@ class RemoteUsers:
     def _position_to_ask_at(self, tx: Transaction, user_id: UserID) -> int | None:
         """What the server answers now is known from here on; None for somebody who shares no room any more."""
         return tx.log_position if users_in_rooms_of(tx, [user_id], self._server_name) else None
+
+    def _draw(self, origin: ServerName, wanted: int) -> int:
+        """How many of so many changes of a server are looked at."""
+        now_ms = self._clock.now_ms()
+        bucket, drawn = self._buckets.pop(origin, None), 0
+        while drawn < wanted:
+            bucket, wait_ms = take(HEARING, bucket, now_ms)
+            if wait_ms is not None:
+                break
+            drawn += 1
+        if bucket is not None:
+            self._buckets[origin] = bucket
+            if len(self._buckets) > MOST_REMEMBERED:
+                self._buckets.popitem(last=False)
+        return drawn
+
+    def _take_news(self, tx: Transaction, news: Sequence[tuple[UserID, Heard]], overheard: Collection[UserID]) -> None:
+        for user_id, one in news:
+            if one.is_of_keys:
+                self._take_keys(tx, user_id, one.content)
+            else:
+                self._take_update(tx, user_id, _update_of(user_id, one.content))
+        shared = users_in_rooms_of(tx, overheard, self._server_name)
+        kept = lists_of(tx, shared)
+        at_ms = self._clock.now_ms() + self._jittered(OVERHEARD_MS)
+        for user_id in shared:
+            self._mark_stale(tx, user_id, kept.get(user_id), at_ms)
 
     def _take_update(self, tx: Transaction, user_id: UserID, update: _Update | None) -> None:
         if not users_in_rooms_of(tx, [user_id], self._server_name):
@@ -220,10 +282,11 @@ class RemoteUsers:
         has_changed = self._keep(tx, asked.user_id, told)
         is_stale = kept.marks != asked.marks
         now_ms = self._clock.now_ms()
-        fresh = replace(asked, is_stale=is_stale, marks=kept.marks + 1, failures=0, next_attempt_ms=now_ms)
+        next_ms = now_ms + AGAIN_MS
+        fresh = replace(asked, is_stale=is_stale, marks=kept.marks + 1, failures=0, next_attempt_ms=next_ms)
         store_list(tx, fresh, now_ms=now_ms)
         if is_stale:
-            tx.after_commit(partial(self._hurry, now_ms))
+            tx.after_commit(partial(self._hurry, next_ms))
         if has_changed:
             self._device_lists.note_remote_change(tx, asked.user_id)
 
@@ -231,18 +294,25 @@ class RemoteUsers:
         kept = find_list(tx, user_id)
         if kept is not None:
             now_ms = self._clock.now_ms()
-            pause_ms = min(FIRST_PAUSE_MS << min(kept.failures, 20), LONGEST_PAUSE_MS)
+            pause_ms = self._jittered(min(FIRST_PAUSE_MS << min(kept.failures, 20), LONGEST_PAUSE_MS))
             later = replace(kept, failures=kept.failures + 1, next_attempt_ms=now_ms + pause_ms)
             store_list(tx, later, now_ms=now_ms)
 
-    def _mark_stale(self, tx: Transaction, user_id: UserID, kept: RemoteDeviceList | None) -> None:
+    def _jittered(self, pause_ms: int) -> int:
+        return int(pause_ms * (1 - self._randomness.fraction() / 2))
+
+    def _mark_stale(
+        self, tx: Transaction, user_id: UserID, kept: RemoteDeviceList | None, at_ms: int | None = None
+    ) -> None:
+        """Have the list asked for, at once or (`at_ms`) later."""
         now_ms = self._clock.now_ms()
+        at_ms = now_ms if at_ms is None else at_ms
         if kept is None:
-            stale = RemoteDeviceList(user_id, None, 0, is_stale=True, marks=0, failures=0, next_attempt_ms=now_ms)
+            stale = RemoteDeviceList(user_id, None, 0, is_stale=True, marks=0, failures=0, next_attempt_ms=at_ms)
         elif kept.is_stale:
             stale = replace(kept, marks=kept.marks + 1)  # what its server answers now may be older
         else:
-            stale = replace(kept, is_stale=True, marks=kept.marks + 1, failures=0, next_attempt_ms=now_ms)
+            stale = replace(kept, is_stale=True, marks=kept.marks + 1, failures=0, next_attempt_ms=at_ms)
         store_list(tx, stale, now_ms=now_ms)
         tx.after_commit(partial(self._hurry, stale.next_attempt_ms))
 

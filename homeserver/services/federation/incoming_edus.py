@@ -21,6 +21,7 @@ from homeserver.core.identifiers import (
     server_name_of_user,
 )
 from homeserver.runtime.metrics import Metrics
+from homeserver.services.e2ee.remote_users import Heard
 from homeserver.services.e2ee.to_device import Messages, ToDevice
 from homeserver.services.errors import ServiceError
 from homeserver.services.federation.acl import ServerAcls
@@ -30,6 +31,7 @@ from homeserver.storage.database import Database, Transaction
 from homeserver.storage.inbound_transactions import note_message
 
 TO_DEVICE: Final = "m.direct_to_device"
+DEVICE_NEWS: Final = {"m.device_list_update": False, "m.signing_key_update": True}  # whether it is of keys
 MOST_RECEIPTS: Final = 1_000  # in one EDU
 LONGEST_MESSAGE_ID: Final = 32
 LONGEST_TYPE_BYTES: Final = 255
@@ -38,11 +40,9 @@ Json = Mapping[str, Any]  # of another server: nobody has looked at it
 
 
 class DeviceNews(Protocol):
-    """Hears what other servers say of their users' devices and keys. Each checks whether the user is of that server."""
+    """Hears what other servers say of their users' devices and keys, and checks whether the users are of the server."""
 
-    async def device_list_update(self, origin: ServerName, content: Json) -> None: ...
-
-    async def signing_key_update(self, origin: ServerName, content: Json) -> None: ...
+    async def hear(self, origin: ServerName, heard: Sequence[Heard]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class IncomingEdus:
         self._typing = typing
         self._receipts = receipts
         self._to_device = to_device
+        self._devices: DeviceNews | None = None
         self._handlers: Final[dict[str, Callable[[ServerName, Json], Awaitable[None]]]] = {
             "m.typing": self._take_typing,
             "m.receipt": self._take_receipts,
@@ -78,22 +79,26 @@ class IncomingEdus:
 
     def tell_of_devices(self, news: DeviceNews) -> None:
         """Have somebody hear what servers say of the devices and keys of their users."""
-        self._handlers["m.device_list_update"] = news.device_list_update
-        self._handlers["m.signing_key_update"] = news.signing_key_update
+        self._devices = news
 
     async def take(self, origin: ServerName, edus: Iterable[Json]) -> None:
         """Do what these say, but for messages from device to device."""
+        heard: list[Heard] = []
         for edu in edus:
             edu_type, content = edu.get("edu_type"), edu.get("content")
-            handler = self._handlers.get(edu_type) if isinstance(edu_type, str) else None
-            if handler is None or not isinstance(edu_type, str):
+            if not isinstance(edu_type, str) or not (edu_type in self._handlers or edu_type in DEVICE_NEWS):
                 continue
             try:
-                await handler(origin, _object(content))
+                if edu_type in DEVICE_NEWS:
+                    heard.append(Heard(_object(content), is_of_keys=DEVICE_NEWS[edu_type]))
+                else:
+                    await self._handlers[edu_type](origin, _object(content))
             except (ProtocolError, ServiceError):
                 self.counts[edu_type, "refused"] += 1
             else:
                 self.counts[edu_type, "taken"] += 1
+        if heard and self._devices is not None:
+            await self._devices.hear(origin, heard)  # together: each is written down
 
     def messages(self, origin: ServerName, edus: Iterable[Json]) -> list[IncomingMessage]:
         """The messages from device to device among them: to be delivered in the write that says that they came."""

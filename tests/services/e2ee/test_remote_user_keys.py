@@ -10,6 +10,7 @@ from homeserver.core.identifiers import ServerName, UserID
 from homeserver.outbound.errors import Unreachable
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.outbound.gate import OpenGate
+from homeserver.runtime.randomness import SeededRandomness
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
@@ -31,7 +32,7 @@ def servers() -> KeyServers:
 @pytest.fixture
 def keys(world: World, servers: KeyServers) -> DeviceKeys:
     client = FederationClient(servers, OpenGate(), SERVER, world.key, world.clock)
-    remote_users = RemoteUsers(world.database, world.device_lists, client, world.clock, SERVER)
+    remote_users = RemoteUsers(world.database, world.device_lists, client, world.clock, SeededRandomness(), SERVER)
     elsewhere = RemoteUserKeys(world.database, RemoteDeviceKeys(client, world.clock), remote_users, SERVER)
     return DeviceKeys(world.database, world.device_lists, elsewhere, world.news, world.clock, SERVER)
 

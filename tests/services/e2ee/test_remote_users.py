@@ -10,10 +10,19 @@ from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.outbound.errors import Unreachable
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.outbound.gate import OpenGate
+from homeserver.runtime.randomness import SeededRandomness
 from homeserver.services.e2ee.device_keys import DeviceKeys, QueriedKeys
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
-from homeserver.services.e2ee.remote_users import FIRST_PAUSE_MS, RemoteUsers
+from homeserver.services.e2ee.remote_users import (
+    AGAIN_MS,
+    CONTACT_S,
+    FIRST_PAUSE_MS,
+    HEARING,
+    OVERHEARD_MS,
+    Heard,
+    RemoteUsers,
+)
 from homeserver.storage.remote_users import LOOKED_AT_EVERY_MS, find_list, remote_devices_of, sweep_unshared
 from tests.fakes.key_servers import KeyServers, Person
 from tests.services.e2ee.signed_keys import (
@@ -34,6 +43,13 @@ FAY = UserID(f"@fay:{FAR}")
 MASTER, SELF_SIGNING = KeyUsage.MASTER, KeyUsage.SELF_SIGNING
 
 
+class Patience(SeededRandomness):
+    """Waits for as long as may be."""
+
+    def fraction(self) -> float:
+        return 0.0
+
+
 class Neighbours:
     """Alice, and Fay of another server, who has a phone; they share a room unless the test wants it otherwise."""
 
@@ -41,7 +57,7 @@ class Neighbours:
         self.world = world
         self.servers = KeyServers()
         client = FederationClient(self.servers, OpenGate(), SERVER, world.key, world.clock)
-        self.users = RemoteUsers(world.database, world.device_lists, client, world.clock, SERVER)
+        self.users = RemoteUsers(world.database, world.device_lists, client, world.clock, Patience(), SERVER)
         elsewhere = RemoteUserKeys(world.database, RemoteDeviceKeys(client, world.clock), self.users, SERVER)
         self.keys = DeviceKeys(world.database, world.device_lists, elsewhere, world.news, world.clock, SERVER)
         self.fay: Person = self.servers.person(FAY)
@@ -84,7 +100,7 @@ class Neighbours:
         return {**told, **more}
 
     def hear(self, content: dict[str, Any], origin: ServerName = FAR) -> None:
-        now(self.users.device_list_update(origin, content))
+        now(self.users.hear(origin, [Heard(content)]))
 
     def changed(self, since: int, user_id: UserID = ALICE) -> bool:
         """Whether a user is told that Fay's devices changed."""
@@ -236,7 +252,7 @@ def test_a_server_has_no_say_in_users_of_others(neighbours: Neighbours, user: An
     content = {**neighbours.add(LAPTOP), "user_id": user}
 
     neighbours.hear(content)
-    now(neighbours.users.signing_key_update(FAR, {**identity(FAY), "user_id": user}))
+    now(neighbours.users.hear(FAR, [Heard({**identity(FAY), "user_id": user}, is_of_keys=True)]))
     neighbours.hear({**content, "user_id": FAY}, ServerName("mal.example"))
 
     assert neighbours.position == before
@@ -247,7 +263,7 @@ def test_nothing_is_kept_or_told_of_who_shares_no_room(strangers: Neighbours) ->
     before = strangers.position
 
     strangers.hear(strangers.add(LAPTOP))
-    now(strangers.users.signing_key_update(FAR, {**identity(FAY), "user_id": FAY}))
+    now(strangers.users.hear(FAR, [Heard({**identity(FAY), "user_id": FAY}, is_of_keys=True)]))
 
     assert strangers.position == before
     assert strangers.world.sync_database.read(find_list, FAY) is None
@@ -285,6 +301,78 @@ def test_a_server_that_does_not_answer_is_asked_again_after_pauses_that_grow(nei
     assert neighbours.asked() == []
 
 
+def test_a_server_that_is_there_again_is_asked_before_long(neighbours: Neighbours) -> None:
+    neighbours.settle()
+    neighbours.hear(neighbours.update(PHONE, prev_id=[]))
+    neighbours.servers.failures[FAR] = Unreachable("gone")
+    for _ in range(6):
+        neighbours.run()
+        neighbours.world.clock.advance(32 * FIRST_PAUSE_MS / 1000)
+    neighbours.run()
+    neighbours.servers.failures.clear()
+    neighbours.asked()
+
+    neighbours.users.note_reachable(ServerName("near.example"))
+    neighbours.users.note_reachable(None)
+    neighbours.world.clock.advance(CONTACT_S)
+    neighbours.run()
+    assert neighbours.asked() == []
+    neighbours.users.note_reachable(FAR)
+    neighbours.world.clock.advance(CONTACT_S)
+    neighbours.run()
+
+    assert neighbours.asked() == ["devices"]
+    assert neighbours.devices() == {PHONE}
+
+
+def test_of_a_server_that_tells_of_too_many_changes_the_list_is_asked_for_once(neighbours: Neighbours) -> None:
+    neighbours.settle()
+    most = int(HEARING.burst)
+    news = [Heard(neighbours.update(PHONE, keys=device_keys(FAY), device_display_name=f"{n}")) for n in range(most)]
+    for start in range(0, most, 100):
+        now(neighbours.users.hear(FAR, news[start : start + 100]))
+    before = neighbours.position
+
+    for _ in range(20):
+        neighbours.hear(neighbours.add(LAPTOP))
+        neighbours.run()
+    told_at_once = neighbours.changed(before)
+    asked_at_once = neighbours.asked()
+    neighbours.world.clock.advance(OVERHEARD_MS / 1000)
+    neighbours.run()
+
+    assert not told_at_once
+    assert asked_at_once == []
+    assert neighbours.asked() == ["devices"]
+    assert neighbours.changed(before)
+    assert neighbours.devices() == {PHONE, LAPTOP}
+
+
+def test_a_server_that_tells_of_too_much_keeps_no_other_from_being_heard(neighbours: Neighbours) -> None:
+    neighbours.settle()
+    loud = ServerName("loud.example")
+    for number in range(100):
+        some = [Heard({"user_id": f"@x{number}.{each}:{loud}"}) for each in range(100)]
+        now(neighbours.users.hear(loud, some))
+
+    neighbours.hear(neighbours.add(LAPTOP))
+
+    assert neighbours.devices() == {PHONE, LAPTOP}
+    assert neighbours.asked() == []
+
+
+def test_many_changes_that_came_together_are_one_write(neighbours: Neighbours) -> None:
+    neighbours.settle()
+    news = [Heard(neighbours.add(f"D{number}")) for number in range(10)]
+    counts = neighbours.world.database.counts
+    written = counts.writes
+
+    now(neighbours.users.hear(FAR, news))
+
+    assert counts.writes == written + 1
+    assert neighbours.devices() == {PHONE, *(f"D{number}" for number in range(10))}
+
+
 def test_while_a_server_does_not_answer_what_was_known_last_is_shown_with_the_failure(neighbours: Neighbours) -> None:
     neighbours.settle()
     neighbours.hear(neighbours.update(PHONE, prev_id=[]))
@@ -312,7 +400,10 @@ def test_what_is_heard_while_a_list_is_asked_for_keeps_it_stale(neighbours: Neig
     assert asking.called
     assert neighbours.devices() == {PHONE, LAPTOP}
     neighbours.run()
-    assert neighbours.asked() == ["query", "devices", "query", "devices"]
+    assert neighbours.asked() == ["query", "devices", "query"]
+    neighbours.world.clock.advance(AGAIN_MS / 1000)
+    neighbours.run()
+    assert neighbours.asked() == ["devices"]
     assert neighbours.devices() == {PHONE, LAPTOP}
 
 
@@ -418,10 +509,10 @@ def test_other_cross_signing_keys_are_taken_and_end_what_hung_on_the_old_ones(ne
     neighbours.settle()
     before = neighbours.position
 
-    now(neighbours.users.signing_key_update(FAR, {"user_id": FAY, "master_key": other["master_key"]}))
+    now(neighbours.users.hear(FAR, [Heard({"user_id": FAY, "master_key": other["master_key"]}, is_of_keys=True)]))
     with_master = neighbours.query().cross_signing
     update = {"user_id": FAY, "self_signing_key": other["self_signing_key"]}
-    now(neighbours.users.signing_key_update(FAR, update))
+    now(neighbours.users.hear(FAR, [Heard(update, is_of_keys=True)]))
     with_both = neighbours.query().cross_signing
 
     assert neighbours.changed(before)
@@ -429,7 +520,7 @@ def test_other_cross_signing_keys_are_taken_and_end_what_hung_on_the_old_ones(ne
     assert with_master[MASTER][FAY]["keys"] == other["master_key"]["keys"]
     assert with_both[SELF_SIGNING][FAY] == other["self_signing_key"]
     before = neighbours.position
-    now(neighbours.users.signing_key_update(FAR, update))
+    now(neighbours.users.hear(FAR, [Heard(update, is_of_keys=True)]))
     assert neighbours.position == before
     assert neighbours.asked() == []
 
@@ -452,7 +543,7 @@ def test_no_cross_signing_key_is_taken_that_is_not_signed_as_it_must_be(
     neighbours.settle()
     shown = neighbours.query().cross_signing
 
-    now(neighbours.users.signing_key_update(FAR, {"user_id": FAY, **told}))
+    now(neighbours.users.hear(FAR, [Heard({"user_id": FAY, **told}, is_of_keys=True)]))
     neighbours.run()
 
     assert neighbours.query().cross_signing == shown

@@ -10,6 +10,7 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.room_versions import V11, RoomVersion
 from homeserver.runtime.loops import Loops
+from homeserver.services.e2ee.remote_users import Heard
 from homeserver.services.events.keyring import GivenKeys
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.federation.acl import ServerAcls
@@ -36,13 +37,9 @@ class HeardDevices:
     def __init__(self) -> None:
         self.heard: list[tuple[str, ServerName, Mapping[str, Any]]] = []
 
-    async def device_list_update(self, origin: ServerName, content: Mapping[str, Any]) -> None:
+    async def hear(self, origin: ServerName, heard: Sequence[Heard]) -> None:
         """See DeviceNews."""
-        self.heard.append(("devices", origin, content))
-
-    async def signing_key_update(self, origin: ServerName, content: Mapping[str, Any]) -> None:
-        """See DeviceNews."""
-        self.heard.append(("keys", origin, content))
+        self.heard += [("keys" if one.is_of_keys else "devices", origin, one.content) for one in heard]
 
 
 class Receiving:
