@@ -147,6 +147,7 @@ from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.backfill import Backfill
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
 from homeserver.services.federation.directory_queries import DirectoryQueries
@@ -191,6 +192,7 @@ from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.remote_spaces import RemoteSpaces
+from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import Sending
@@ -251,6 +253,7 @@ class Assembled:
     intake: Intake
     receiver: Receiver
     missing_events: MissingEvents
+    backfill: Backfill
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
@@ -377,6 +380,9 @@ def assemble(made: Mechanics) -> Assembled:
     missing_events = MissingEvents(database, federation_client, receipt, intake, policies, clock, server_name)
     missing_events.export(made.metrics)
     intake.tell_of_waiting(missing_events.wake)
+    backfill = Backfill(database, federation_client, receipt, intake, clock, server_name)
+    backfill.export(made.metrics)
+    timeline = Timeline(database, readers, states, formats)
     receiver = Receiver(database, receipt, intake, policies, clock)
     receiver.export(made.metrics)
     edus = IncomingEdus(database, acls, typing, receipts, to_device)
@@ -457,7 +463,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomAuditEndpoints(audits),
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, directory, RemoteDirectory(federation_client)),
-            RoomEventsEndpoints(Timeline(database, readers, states, formats)),
+            RoomEventsEndpoints(timeline, RoomHistory(timeline, backfill, clock)),
             RoomMembershipEndpoints(membership, anywhere, inviting),
             RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
             RoomUpgradeEndpoints(upgrades),
@@ -481,6 +487,7 @@ def assemble(made: Mechanics) -> Assembled:
         intake,
         receiver,
         missing_events,
+        backfill,
         long_poll,
         agent,
         federation_client,
@@ -538,6 +545,8 @@ class Columba:
         self._loops.run_once("events that waited", assembled.intake.resume)
         await assembled.receiver.start(self._loops)
         await assembled.missing_events.start(self._loops)
+        if self._settings.federation.enabled:
+            assembled.backfill.start(self._loops)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         collection = StateCollection(database, self._clock)
         self._loops.start("collection of states", collection.collect_due, COLLECT_EVERY_S)
@@ -562,6 +571,7 @@ class Columba:
         if self._assembled is not None:
             self._assembled.receiver.stop()
             self._assembled.missing_events.stop()
+            self._assembled.backfill.stop()
         if self._assembled is not None:
             self._assembled.sender.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())

@@ -246,6 +246,17 @@ def place_at(tx: Transaction, room_id: RoomID, *, at: int) -> int | None:
     return None if row is None else row[0]
 
 
+NTH_NEWEST = """
+    SELECT place FROM events WHERE room_id = :room_id AND place IS NOT NULL AND verdict = 0
+     ORDER BY place DESC LIMIT 1 OFFSET :number"""
+
+
+def place_below_newest(tx: Transaction, room_id: RoomID, *, number: int) -> int | None:
+    """The place of the accepted event that is shown before the newest so many; None if there are no more."""
+    row = tx.one(NTH_NEWEST, room_id=room_id, number=number)
+    return None if row is None else row[0]
+
+
 REPLACE_FORM = """
     UPDATE events SET form = :form, redacted_by = :redacted_by, rules_content = :rules_content, pdu = :pdu
      WHERE event_nid = :event_nid"""

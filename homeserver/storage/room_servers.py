@@ -106,6 +106,16 @@ def servers_in_room(tx: Transaction, room_id: RoomID) -> set[ServerName]:
     return {ServerName(row[0]) for row in tx.all(IN_ROOM, room_id=room_id)}
 
 
+LARGEST = """
+    SELECT server FROM room_servers WHERE room_id = :room_id AND until_position IS NULL AND server <> :but
+     ORDER BY joined_count DESC, server LIMIT :limit"""
+
+
+def largest_servers(tx: Transaction, room_id: RoomID, *, but: ServerName, limit: int) -> list[ServerName]:
+    """The servers in the room, `but` one, those with the most members first."""
+    return [ServerName(row[0]) for row in tx.all(LARGEST, room_id=room_id, but=but, limit=limit)]
+
+
 IS_IN_ROOM = """
     SELECT 1 FROM room_servers WHERE room_id = :room_id AND server = :server AND until_position IS NULL"""
 

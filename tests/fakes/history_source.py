@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.outbound.errors import RemoteRefused, Unreachable
@@ -46,10 +48,11 @@ class Holder:
 
 
 class FakeHistorySource:
-    """A HistorySource of services/federation/missing_events.py; who is not here is unreachable."""
+    """The source of services/federation/missing_events.py and backfill.py; who is not here is unreachable."""
 
     def __init__(self) -> None:
         self.holders: dict[ServerName, Holder] = {}
+        self.held: dict[ServerName, Deferred[None]] = {}
         self.asked: list[tuple[ServerName, str]] = []
 
     @property
@@ -87,6 +90,36 @@ class FakeHistorySource:
             found[event_id] = holder.find(event_id)
             level += found[event_id].prev_event_ids
         return [event.pdu for event in reversed(found.values()) if event.room_id == room_id]
+
+    async def backfill(
+        self,
+        destination: ServerName,
+        room_id: RoomID,
+        event_ids: Iterable[EventID],
+        limit: int,
+        *,
+        timeout_s: float,
+        most_bytes: int,
+    ) -> list[Any]:
+        """These events and those before them, the deepest first."""
+        assert timeout_s > 0 < most_bytes
+        holder = self._ask(destination, "backfill")
+        if destination in self.held:
+            await self.held[destination]
+        if "backfill" in holder.lies:
+            lie: list[Any] = holder.lies["backfill"](list(event_ids))
+            return lie
+        found: list[Event] = []
+        reached: dict[EventID, Event] = {}
+        waiting = [event_id for event_id in event_ids if event_id in holder.history.events]
+        while len(found) < limit:
+            reached |= {one: holder.history.events[one] for one in waiting if one not in holder.lacks}
+            left = [event for event in reached.values() if event not in found]
+            if not left:
+                break
+            found.append(max(left, key=lambda event: (event.depth, event.event_id)))
+            waiting = list(found[-1].prev_event_ids)
+        return [event.pdu for event in found if event.room_id == room_id]
 
     async def event(
         self, destination: ServerName, event_id: EventID, *, timeout_s: float, most_bytes: int

@@ -15,6 +15,7 @@ from homeserver.storage.room_servers import (
     count_members,
     give_servers,
     is_server_in_room,
+    largest_servers,
     member_changes,
     servers_at,
     servers_in_room,
@@ -195,3 +196,18 @@ def test_the_revision_fills_the_table_from_the_memberships(db: SyncDatabase) -> 
     check_counts(
         db, {room_id: {one.user_id: one.membership for one in rows if one.room_id == room_id} for room_id in ROOMS}
     )
+
+
+def test_the_servers_with_the_most_members_are_told_first(db: SyncDatabase) -> None:
+    a, b, c = SERVERS
+
+    def fill(tx: Transaction) -> None:
+        count_members(tx, ROOMS[0], {a: 1, b: 3, c: 2}, position=1, now_ms=0)
+        count_members(tx, ROOMS[1], {a: 9}, position=2, now_ms=0)
+        count_members(tx, ROOMS[1], {a: -9}, position=3, now_ms=0)
+
+    db.write(fill)
+
+    assert db.read(lambda tx: largest_servers(tx, ROOMS[0], but=c, limit=10)) == [b, a]
+    assert db.read(lambda tx: largest_servers(tx, ROOMS[0], but=b, limit=1)) == [c]
+    assert db.read(lambda tx: largest_servers(tx, ROOMS[1], but=b, limit=10)) == []

@@ -13,6 +13,7 @@ from homeserver.http.parameters import NotJson, parse_json
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.timeline import Timeline
 
 
@@ -52,6 +53,7 @@ class RoomEventsEndpoints:
     """A room's events, state and members."""
 
     timeline: Timeline
+    history: RoomHistory
 
     @endpoint(
         "GET",
@@ -146,7 +148,7 @@ class RoomEventsEndpoints:
     async def messages(self, request: Request[MessagesQuery, NoBody]) -> Reply:
         """A page of the room's history."""
         query = request.query
-        page = await self.timeline.messages(
+        page = await self.history.messages(
             _viewer(request),
             request.room_id,
             begin=_token(query.begin),
@@ -173,7 +175,7 @@ class RoomEventsEndpoints:
     )
     async def context(self, request: Request[ContextQuery, NoBody]) -> Reply:
         """An event and what is around it."""
-        context = await self.timeline.context(
+        context = await self.history.context(
             _viewer(request),
             request.room_id,
             request.event_id,

@@ -23,6 +23,7 @@ from homeserver.storage.events import StoredEvent, events_backwards, events_forw
 from homeserver.storage.memberships import find_membership, members_of_room
 from homeserver.storage.relations import relations_to
 from homeserver.storage.rooms import roots_at
+from homeserver.storage.waiting_events import open_gaps
 
 MOST_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 10
@@ -33,16 +34,26 @@ NOT_FOUND: Final = "There is no such event here, or you may not see it"
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """Where what was read of a room's history breaks off: other servers may know what lies below these places."""
+
+    upto: int
+    down_to: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a room's history. `end` is None when there is no more in this direction.
 
-    Forwards that is after a page without events, at the earliest: to the newest event others are added.
+    Forwards that is after a page without events, at the earliest: to the newest event others are added. Backwards it is
+    after a page without events, too, where only other servers may know what came before.
     """
 
     chunk: list[orjson.Fragment]
     start: str
     end: str | None
     state: list[orjson.Fragment]
+    missing: Break | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ class Context:
     start: str
     end: str
     state: list[orjson.Fragment]
+    missing: Break | None = None
 
 
 class Timeline:
@@ -154,6 +166,12 @@ class Timeline:
                 has_more = True
             if not has_more or len(seen) >= limit:
                 break
+        missing: Break | None = None
+        if backwards:
+            lowest = place + 1 if has_more or len(seen) >= limit else until
+            missing = self._missing(tx, room_id, start, OLDEST if lowest is None else lowest)
+            # There is more with others, perhaps: the client may ask on, but not without end.
+            has_more = has_more or (until is None and place != start and _breaks_off(tx, room_id, place + 1))
         # The newest event is not the last: whoever is in the room asks for what follows it with this page's end.
         has_more = has_more or (not backwards and until is None and access.is_joined and place != start)
         memberships = {stored.event.event_id: membership for stored, membership in seen}
@@ -165,7 +183,18 @@ class Timeline:
             start=str(begin or PaginationToken(start)),
             end=str(PaginationToken(place)) if has_more else None,
             state=state,
+            missing=missing,
         )
+
+    @staticmethod
+    def _missing(tx: Transaction, room_id: RoomID, place: int, down_to: int) -> Break | None:
+        """Where history breaks off above `down_to`: at an event from `place` down, or the one right above it."""
+        if not open_gaps(tx, room_id, upto=-OLDEST, limit=1):
+            return None
+        above = events_forwards(tx, room_id, place=place, limit=1)
+        upto = place if not above else above[0].place or place
+        gaps = open_gaps(tx, room_id, upto=upto, limit=1)
+        return Break(gaps[0].place, down_to) if gaps and gaps[0].place > down_to else None
 
     def _read(
         self,
@@ -250,6 +279,7 @@ class Timeline:
             tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight
         )
         newest = seen_after[-1][0] if seen_after else middle
+        down_to = before.next_place + 1 if before.has_more else OLDEST
         return Context(
             event=rendered[0],
             before=rendered[1 : 1 + len(seen_before)],
@@ -257,6 +287,7 @@ class Timeline:
             start=str(PaginationToken(before.next_place)),
             end=str(PaginationToken(after.next_place)),
             state=self._context_state(tx, viewer, access, newest, events, event_filter),
+            missing=self._missing(tx, room_id, place - 1, down_to),
         )
 
     def _context_state(
@@ -401,6 +432,11 @@ OLDEST: Final = -(2**62)  # before any place of any room
 def _limit(asked: int | None, event_filter: RoomEventFilter) -> int:
     limits = [limit for limit in (asked, event_filter.limit) if limit is not None]
     return min([*limits, MOST_EVENTS]) if limits else DEFAULT_EVENTS
+
+
+def _breaks_off(tx: Transaction, room_id: RoomID, place: int) -> bool:
+    """Whether other servers may know what came before the event at a place, or one further below."""
+    return bool(open_gaps(tx, room_id, upto=place, limit=1))
 
 
 def _beyond(stored: StoredEvent, *, backwards: bool) -> int:

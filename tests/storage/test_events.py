@@ -1,0 +1,23 @@
+"""Events by their place. What is written of them is tested where it is written, in tests/services/events/."""
+
+from homeserver.core.identifiers import RoomID
+from homeserver.storage.database import Transaction
+from homeserver.storage.events import place_below_newest
+from tests.databases import SyncDatabase
+from tests.storage.bare_rows import insert_bare_event
+
+ROOM, OTHER = RoomID("!room:example.org"), RoomID("!other:example.org")
+PLACE = "UPDATE events SET place = :place, verdict = :verdict WHERE event_nid = :nid"
+
+
+def test_the_place_below_the_newest_events_is_that_of_one_that_is_shown(db: SyncDatabase) -> None:
+    def fill(tx: Transaction) -> None:
+        for nid, (place, verdict) in enumerate([(-5, 0), (10, 0), (15, 1), (20, 0), (30, 0)], start=1):
+            insert_bare_event(tx, nid, f"${nid}", ROOM)
+            tx.run(PLACE, nid=nid, place=place, verdict=verdict)
+        insert_bare_event(tx, 6, "$placeless", ROOM)
+
+    db.write(fill)
+
+    assert [db.read(place_below_newest, ROOM, number=number) for number in range(5)] == [30, 20, 10, -5, None]
+    assert db.read(place_below_newest, OTHER, number=0) is None
