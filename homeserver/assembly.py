@@ -179,6 +179,7 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
@@ -318,7 +319,8 @@ def assemble(made: Mechanics) -> Assembled:
     remote_leaves = RemoteLeaves(database, federation_client, creation, outside, clock)
     remote_knocks = RemoteKnocks(database, federation_client, creation, outside, clock)
     anywhere = RemoteMembership(database, membership, aliases, remote_joins, remote_leaves, remote_knocks, server_name)
-    remote_invites = RemoteInvites(database, receipt, outside, server_name, made.own_keys)
+    ended_knocks = EndedKnocks(federation_client, clock)
+    remote_invites = RemoteInvites(database, receipt, outside, ended_knocks, server_name, made.own_keys)
     inviting = RemoteInviting(database, federation_client, creation, receipt, intake, membership, server_name)
     receipts = Receipts(database, readers, states, notifying, news, clock)
     typing = Typing(database, notifying, news, bell, clock, server_name)

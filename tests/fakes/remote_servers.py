@@ -123,7 +123,9 @@ class RemoteServers:
                     raise Refusal(400, "M_INCOMPATIBLE_ROOM_VERSION", room_version=scene.version.name)
                 return self._template(scene, UserID(user_id), "join")
             case "make_leave", [room_id, user_id]:
-                return self._template(self._room(server, RoomID(room_id)), UserID(user_id), "leave")
+                scene = self._room(server, RoomID(room_id))
+                self._check_is_there(scene, UserID(user_id))
+                return self._template(scene, UserID(user_id), "leave")
             case "send_leave", [room_id, _]:
                 self._take(self._room(server, RoomID(room_id)), content)
                 return {}
@@ -148,6 +150,13 @@ class RemoteServers:
         if server not in self.resident.get(room_id, ()):
             raise Refusal(404, "M_NOT_FOUND")
         return self.rooms[room_id]
+
+    @staticmethod
+    def _check_is_there(scene: Scene, user_id: UserID) -> None:
+        member_id = scene.after(scene.last).get(("m.room.member", user_id))
+        member = None if member_id is None else scene.history.events[member_id]
+        if member is None or member.content["membership"] not in ("join", "invite", "knock"):
+            raise Refusal(403, "M_FORBIDDEN")
 
     def _directory(self, alias: str) -> dict[str, Any]:
         if alias not in self.aliases:

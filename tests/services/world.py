@@ -56,6 +56,7 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
@@ -163,7 +164,10 @@ class World:
         self.anywhere = RemoteMembership(
             self.database, self.membership, self.aliases, self.remote_joins, leaves, knocks, SERVER
         )
-        self.remote_invites = RemoteInvites(self.database, self.receipt, self.outside, SERVER, self.key)
+        self.ended_knocks = EndedKnocks(client, self.clock)
+        self.remote_invites = RemoteInvites(
+            self.database, self.receipt, self.outside, self.ended_knocks, SERVER, self.key
+        )
         self.inviting = RemoteInviting(
             self.database, client, creation, self.receipt, self.intake, self.membership, SERVER
         )

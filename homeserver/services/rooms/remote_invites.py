@@ -21,6 +21,7 @@ from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, Re
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, OutsideMemberships, stripped_of
@@ -46,12 +47,14 @@ class RemoteInvites:
         database: Database,
         receipt: Receipt,
         outside: OutsideMemberships,
+        knocks: EndedKnocks,
         server_name: ServerName,
         signer: Signer,
     ) -> None:
         self._database = database
         self._receipt = receipt
         self._outside = outside
+        self._knocks = knocks
         self._server_name = server_name
         self._signer = signer
 
@@ -87,7 +90,7 @@ class RemoteInvites:
         """Look whether an event takes back the invite of a user here to a room that this server is not in.
 
         Removals and bans do, and refusals of knocks. Only the server that invited the user, or let the knock in, is
-        believed. False when it changes nothing.
+        believed; of a knock that another one says to be refused, that server is asked. False when it changes nothing.
         """
         target = pdu.get("state_key")
         if pdu.get("type") != "m.room.member" or not isinstance(target, str) or pdu.get("sender") == target:
@@ -103,7 +106,13 @@ class RemoteInvites:
         event = checked.encoded.event
         if event.content.get("membership") not in ("leave", "ban") or event.room_id != room_id:
             return False
-        return await self._database.write(self._rescind, checked.encoded, UserID(target))
+        if server_name_of_user(event.sender) != known.told_by and not await self._is_refused(UserID(target), known):
+            return False
+        return await self._database.write(self._rescind, checked.encoded, known, UserID(target))
+
+    async def _is_refused(self, target: UserID, known: RemoteMembership) -> bool:
+        is_knock = known.encoded.event.content.get("membership") == "knock"
+        return is_knock and await self._knocks.has_ended(target, known)
 
     def _target(self, event: Event) -> UserID:
         key = event.state_key
@@ -144,9 +153,9 @@ class RemoteInvites:
         if not is_server_in_room(tx, signed.event.room_id, self._server_name):
             self._outside.put(tx, signed, origin, stripped_state)
 
-    def _rescind(self, tx: Transaction, encoded: EncodedEvent, target: UserID) -> bool:
-        known = self._find_ended(tx, encoded.event.room_id, target)
-        if known is None or server_name_of_user(encoded.event.sender) != known.told_by:
+    def _rescind(self, tx: Transaction, encoded: EncodedEvent, known: RemoteMembership, target: UserID) -> bool:
+        now_known = self._find_ended(tx, encoded.event.room_id, target)
+        if now_known is None or now_known.encoded.event.event_id != known.encoded.event.event_id:
             return False
         self._outside.put(tx, encoded, known.told_by, ())
         return True

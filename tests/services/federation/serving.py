@@ -67,7 +67,7 @@ class Serving:
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)
-        invites = RemoteInvites(world.database, self.receipt, world.outside, SERVER, world.key)
+        invites = RemoteInvites(world.database, self.receipt, world.outside, world.ended_knocks, SERVER, world.key)
         self.invites = InviteServing(world.database, acls, invites)
         self.third_party_invites = ThirdPartyInviteServing(
             world.database, self.access, world.states, world.inviting, SERVER

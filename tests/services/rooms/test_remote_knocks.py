@@ -1,15 +1,18 @@
 """Knocks on the doors of rooms here and elsewhere."""
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID
 from homeserver.core.room_versions import ROOM_VERSIONS
+from homeserver.outbound.errors import Unreachable
 from homeserver.services.errors import Forbidden, NotFound, RemoteFailed
+from homeserver.services.rooms.ended_knocks import ATTEMPTS, BETWEEN_S
 from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.memberships import find_membership
-from tests.fakes.remote_servers import Tamper
-from tests.forked_rooms import ALICE, ONE, TWO
+from tests.fakes.remote_servers import Refusal, Tamper
+from tests.forked_rooms import ALICE, BOB, ONE, TWO
 from tests.scenes import Scene
 from tests.services.rooms.test_remote_invites import receive
 from tests.services.sync.asking import sync
@@ -66,6 +69,57 @@ def test_a_knock_is_refused_by_the_server_through_which_it_came(world: World) ->
     assert now(world.remote_invites.hear(room_id, refusal.pdu))
 
     assert membership(world, room_id) == "leave"
+
+
+def knocking(world: World) -> tuple[Scene, RoomID]:
+    """A room of two servers, where Bob may refuse, on the door of which Alice knocks through the first."""
+    scene = Scene(join_rule="knock")
+    scene.last = scene.member(BOB, "invite", sender=ALICE, after=[scene.last])
+    scene.join_in_turn(BOB)
+    scene.last = scene.power_levels({BOB: 50}, after=[scene.last])
+    room_id = world.others.open(scene, ONE, TWO)
+    now(world.anywhere.knock(OUR_ALICE, room_id, None, via=[ONE]))
+    return scene, room_id
+
+
+def test_a_knock_is_refused_by_another_server_when_that_through_which_it_came_says_so_too(world: World) -> None:
+    scene, room_id = knocking(world)
+    refusal = scene.last = scene.member(OUR_ALICE, "leave", sender=BOB, after=[scene.last])
+    since = sync(world, OUR_ALICE)["next_batch"]
+
+    assert now(world.remote_invites.hear(room_id, refusal.pdu))
+
+    assert membership(world, room_id) == "leave"
+    assert sync(world, OUR_ALICE, since)["rooms"]["leave"].keys() == {room_id}
+
+
+def test_a_refusal_that_comes_here_first_is_believed_when_the_other_server_has_it(world: World) -> None:
+    scene, room_id = knocking(world)
+    refusal = scene.member(OUR_ALICE, "leave", sender=BOB, after=[scene.last])
+
+    hearing = Deferred.fromCoroutine(world.remote_invites.hear(room_id, refusal.pdu))
+    assert membership(world, room_id) == "knock"
+    scene.last = refusal
+    world.clock.advance(BETWEEN_S)
+
+    assert hearing.result is True
+    assert membership(world, room_id) == "leave"
+
+
+@pytest.mark.parametrize("failure", [None, Unreachable("away"), Refusal(404, "M_NOT_FOUND")])
+def test_what_another_server_says_alone_does_not_end_a_knock(world: World, failure: Exception | None) -> None:
+    scene, room_id = knocking(world)
+    lie = scene.member(OUR_ALICE, "leave", sender=BOB, after=[scene.last])
+    if failure is not None:
+        world.others.failures[ONE] = failure  # type: ignore[assignment]  # one of the two kinds
+
+    for _ in range(20):
+        hearing = Deferred.fromCoroutine(world.remote_invites.hear(room_id, lie.pdu))
+        world.clock.advance(BETWEEN_S)
+        assert hearing.result is False
+
+    assert membership(world, room_id) == "knock"
+    assert len(world.others.asked_for("make_leave")) <= ATTEMPTS
 
 
 @pytest.mark.parametrize(
