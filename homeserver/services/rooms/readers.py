@@ -99,7 +99,7 @@ class Readers:
         """
         seen: list[tuple[StoredEvent, str]] = []
         known: dict[bytes, tuple[Visibility, str | None]] = {}
-        for stored in events:
+        for stored in self.that_count(tx, events):
             root = stored.root_before
             if root is None or stored.place is None:
                 continue  # an outlier: it has no place in a timeline
@@ -121,6 +121,25 @@ class Readers:
             ):
                 seen.append((stored, (after if isinstance(after, str) else membership) or "leave"))
         return seen
+
+    def that_count(self, tx: Transaction | None, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """The events without redactions of what is not redacted here, because it may not be, or has not come yet.
+
+        Clients would redact it all the same. Raises MissingNodes without `tx` when that is not in memory.
+        Spec: rooms/v3/#handling-redactions
+        """
+        target_ids = [stored.event.redacts for stored in events if stored.event.redacts is not None]
+        if not target_ids:
+            return events
+        targets = self._states.load(tx, target_ids)
+        redacted = {
+            (target.event.room_id, target_id) for target_id, target in targets.items() if target.redacted_by is not None
+        }
+        return [
+            stored
+            for stored in events
+            if stored.event.redacts is None or (stored.event.room_id, stored.event.redacts) in redacted
+        ]
 
     def find_visible(self, tx: Transaction, room_id: RoomID, user_id: UserID, event_id: EventID) -> StoredEvent | None:
         """The event, if it is in this room, was accepted, and the user may see it."""

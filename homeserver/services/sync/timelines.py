@@ -65,7 +65,7 @@ class Timelines:
         if question.event_filter.needs_relations:
             raise NotInMemory
         limit = _limit(question.event_filter)
-        wanted = [stored for stored in events if self._is_wanted(question, stored, ())]
+        wanted = [stored for stored in self._readers.that_count(None, events) if self._is_wanted(question, stored, ())]
         kept = {stored.nid for stored in wanted}
         hidden = () if len(wanted) == len(events) else [stored for stored in events if stored.nid not in kept]
         newest = wanted[max(0, len(wanted) - limit) :] if limit else []

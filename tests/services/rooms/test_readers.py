@@ -2,11 +2,11 @@
 
 import pytest
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.creation import InitialState
-from tests.services.federation.others import FAR, FAY, join_remotely, remote_event
+from tests.services.federation.others import FAR, FAY, join_remotely, remote_event, take
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, PHONE, World, now, shown
 
@@ -175,3 +175,43 @@ def test_who_never_was_in_and_declined_an_invite_from_outside_reads_nothing(worl
 
     with pytest.raises(Forbidden):
         world.history(stranger, room_id)
+
+
+def test_a_redaction_that_does_not_count_is_shown_to_nobody(world: World) -> None:
+    room_id, other = (world.create_room(ALICE, preset="public_chat") for _ in range(2))
+    world.join(BOB, room_id)
+    for each in (room_id, other):
+        join_remotely(world, FAY, each)
+    said, elsewhere = world.send(ALICE, room_id), world.send(ALICE, other)
+    own = take(world, remote_event(world, FAY, room_id, "m.room.message", {"body": "oh"}))
+    since = sync(world, BOB)["next_batch"]
+
+    def redact(target: str) -> EventID:
+        return take(world, remote_event(world, FAY, room_id, "m.room.redaction", {"redacts": target}))
+
+    unfounded = [redact(target) for target in (said, elsewhere, "$" + "a" * 43)]
+    nothing = sync(world, BOB, since)
+    founded = redact(own)
+
+    seen = {event["event_id"] for event in world.history(BOB, room_id)}
+    assert founded in seen
+    assert not seen.intersection(unfounded)
+    for asked in (since, nothing["next_batch"]):
+        timeline = sync(world, BOB, asked)["rooms"]["join"][room_id]["timeline"]
+        assert [event["event_id"] for event in timeline["events"]] == [founded]
+    assert not nothing.get("rooms", {}).get("join", {}).get(room_id, {}).get("timeline", {}).get("events")
+    for redaction in unfounded:
+        with pytest.raises(NotFound):
+            now(world.timeline.event(Viewer(BOB, PHONE), room_id, redaction))
+
+
+def test_a_redaction_is_shown_from_when_it_counts(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    join_remotely(world, FAY, room_id)
+    said = remote_event(world, FAY, room_id, "m.room.message", {"body": "oh"})
+    redaction = take(world, remote_event(world, FAY, room_id, "m.room.redaction", {"redacts": said.event.event_id}))
+    assert redaction not in {event["event_id"] for event in world.history(ALICE, room_id)}
+
+    take(world, said)
+
+    assert redaction in {event["event_id"] for event in world.history(ALICE, room_id)}
