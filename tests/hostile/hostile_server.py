@@ -290,8 +290,12 @@ class Room:
     @classmethod
     def founded(cls, server: HostileServer, version: RoomVersion, **power_levels: Any) -> "Room":
         """A public room of Mallory's."""
-        room = cls(server, RoomID(f"!{next(server._numbers)}:{server.name}"), version)
-        content = {"room_version": version.name} | ({} if version.implicit_creator else {"creator": server.user})
+        number = next(server._numbers)
+        room = cls(server, RoomID(f"!{number}:{server.name}"), version)
+        # Its number, because two events that say the same at the same moment are one.
+        content = {"room_version": version.name, "number": number} | (
+            {} if version.implicit_creator else {"creator": server.user}
+        )
         create = room.build("m.room.create", content, "", auth=())
         if version.room_id_is_create_hash:
             room.room_id = room_id_of_create(create, version)

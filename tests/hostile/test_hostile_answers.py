@@ -70,6 +70,11 @@ def always(answer: Any) -> Lie:
     return lambda _: answer
 
 
+def with_fields(fields: Mapping[str, Any]) -> Lie:
+    """Answer as a good server does, but for these fields."""
+    return lambda asked: {**asked.honest, **fields}
+
+
 def changed(**changes: Any) -> Lie:
     """Answer as a good server does, but for some fields of the event."""
     return lambda asked: {**asked.honest, "event": {**asked.honest["event"], **changes}}
@@ -772,3 +777,134 @@ def test_claimed_keys_of_others_are_given_to_nobody(victim: Victim, evil: Hostil
         for by_device in told["one_time_keys"].values():
             assert set(by_device) <= {"DEVICE"}
             assert all(len(claimed) == 1 for claimed in by_device.values())
+
+
+# --- Spaces, and what is shown before one comes in ---
+
+
+def walked(alice: Client, room_id: str) -> Any:
+    """A page of a space."""
+    return alice.get("/_matrix/client/v1/rooms", room_id, "hierarchy", query={"limit": 50})
+
+
+def described(room_id: str, *children: str, server: str, **more: Any) -> Any:
+    """A room as a server describes it."""
+    return {
+        "room_id": room_id,
+        "num_joined_members": 1,
+        "guest_can_join": False,
+        "world_readable": True,
+        "join_rule": "public",
+        "room_type": "m.space",
+        "children_state": [
+            {
+                "type": "m.space.child",
+                "state_key": child,
+                "sender": f"@x:{server}",
+                "origin_server_ts": 1,
+                "content": {"via": [server]},
+            }
+            for child in children
+        ],
+        **more,
+    }
+
+
+def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
+    """What may be answered of a space."""
+
+    def endless(asked: Asked) -> Any:
+        (room_id,) = asked.segments
+        below = [f"!{room_id[1:].partition(':')[0]}{number}:{evil.name}" for number in range(20)]
+        return {
+            "room": described(room_id, *below, server=evil.name),
+            "children": [described(one, one + "x", server=evil.name) for one in below],
+        }
+
+    garbage = [None, 1, [], {}, {"room_id": 1}, described("x", server=evil.name), described("!x", server=evil.name)]
+    return {
+        "itself": lambda asked: {
+            "room": described(asked.segments[0], asked.segments[0], server=evil.name),
+            "children": [described(asked.segments[0], asked.segments[0], server=evil.name)] * 100,
+        },
+        "no end": endless,
+        "too much": lambda asked: {
+            "room": described(asked.segments[0], *[f"!c{n}:{evil.name}" for n in range(5_000)], server=evil.name),
+            "children": [described(f"!c{n}:{evil.name}", server=evil.name) for n in range(1_000)],
+        },
+        "another room": always({"room": described("!other:x", server=evil.name), "children": []}),
+        "garbage": lambda asked: {
+            "room": described(asked.segments[0], server=evil.name, name=["x"], topic=1, num_joined_members="x"),
+            "children": garbage * 100,
+            "inaccessible_children": garbage,
+        },
+        "large words": lambda asked: {
+            "room": described(asked.segments[0], server=evil.name, name="x" * 1_000_000),
+            "children": [],
+        },
+        "nothing": always({}),
+        "a list": always([]),
+        "an error": always(Refusal(500, "M_UNKNOWN")),
+        "a bomb": always(_packed(b'{"room":{}' + b" " * 30_000_000 + b"}")),
+    }
+
+
+def test_what_is_said_of_spaces_costs_a_bounded_number_of_requests(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    for number, (name, lie) in enumerate(lies_about_spaces(evil, "").items()):
+        space = alice.create_room(creation_content={"type": "m.space"})
+        inner = f"!inner{number}:{evil.name}"
+        alice.set_state(space, "m.space.child", {"via": [evil.name]}, inner)
+        evil.asked.clear()
+        evil.lies["hierarchy"] = lie
+
+        page = walked(alice, space)
+
+        assert evil.times_asked() <= 30, name
+        assert len(json.dumps(page)) < 1_000_000, name
+        assert page["rooms"][0]["room_id"] == space, name
+        for shown in page["rooms"]:
+            assert isinstance(shown["num_joined_members"], int), name
+            assert isinstance(shown.get("name", ""), str), name
+
+
+def test_what_is_shown_to_somebody_who_knocks_breaks_no_sync(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.found(ROOM_VERSIONS["11"])
+    room.add(room.build("m.room.join_rules", {"join_rule": "knock"}, ""))
+    large = {"type": "m.room.name", "state_key": "", "sender": evil.user, "content": {"name": "x" * 9_000}}
+    odd: list[Any] = [None, 1, [], {}, {"type": 1}, {"type": "m.room.name", "state_key": "", "content": 3}]
+    nested = [{"type": "m.room.name", "content": {"x": "x" * 100_000}}]
+    states: list[Any] = [[large] * 500, odd * 500, {}, None, "x", nested]
+    for state in states:
+        evil.lies["send_knock"] = always({"knock_room_state": state})
+        somebody = new_user(victim.server.url, "somebody")
+        come(somebody, "knock", room)
+        shown = somebody.sync().get("rooms", {}).get("knock", {})
+        assert len(json.dumps(shown)) < 300_000
+        for events in shown.values():
+            assert all(isinstance(event["content"], dict) for event in events["knock_state"]["events"])
+
+
+def test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    servers: list[Any] = [None, 1, "bad name!", victim.server.server_name, "x" * 1_000]
+    servers += [f"127.0.0.66:{number}" for number in range(1, 3_000)]
+    told: list[dict[str, Any]] = [
+        {"servers_in_room": servers},
+        {"servers_in_room": {}},
+        {"servers_in_room": [{}]},
+        {},
+    ]
+    for more in told:
+        room = evil.found(ROOM_VERSIONS["11"])
+        evil.lies["send_join"] = with_fields({"members_omitted": True, **more})
+        somebody = new_user(victim.server.url, "somebody")
+        answer = come(somebody, "join", room)
+        evil.lies.clear()
+        if answer.status == 200:
+            check_goes_on(room, victim, somebody)
+    assert victim.rows("failing_destinations") <= 20_000

@@ -15,8 +15,10 @@ from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import SigningKey
 from homeserver.services.events.intake import HEADS_LIMIT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
+from homeserver.storage.schema import TABLES
 from tests.api.client import PASSWORD, Client, new_user
 from tests.hostile.hostile_server import HostileServer, Pdu, Refusal, Room, Victim, check_goes_on, now_ms
+from tests.tls import CertificateAuthority
 
 # Any: JSON, throughout.
 
@@ -431,11 +433,10 @@ def test_an_invite_that_shows_too_much_breaks_no_sync(
 # --- The graph ---
 
 
-@pytest.mark.parametrize("version", ["2", "11"])
 def test_thousands_of_branches_leave_a_room_that_can_be_spoken_in(
-    victim: Victim, evil: HostileServer, alice: Client, version: str
+    victim: Victim, evil: HostileServer, alice: Client
 ) -> None:
-    room = evil.join(public_room(alice, room_version=version))
+    room = evil.join(public_room(alice))
     root = list(room.heads)
     branches = [room.say(f"branch {number}", after=root) for number in range(1_000)]
 
@@ -697,4 +698,145 @@ def test_a_server_that_a_room_shuts_out_takes_no_part_in_it(victim: Victim, evil
     assert victim.rows("events") == before
     assert alice.sync(since).get("rooms", {}) == {}
     alice.set_state(room_id, "m.room.server_acl", {"allow": ["*"]})
+    check_goes_on(room, victim, alice)
+
+
+# --- Questions ---
+
+
+def test_questions_without_bounds_get_bounded_answers(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(public_room(alice))
+    evil.send_all(room.chain(150))
+    victim.settle()
+    head, many = room.heads[-1], ["$" + f"{number:043d}" for number in range(3_000)]
+    room_id = room.room_id
+
+    status, told = evil.ask("GET", "backfill", room_id, query={"v": head, "limit": 10**15})
+    assert status == 200
+    assert len(told["pdus"]) <= 100
+    for limit in (10**15, -1):
+        between = {"earliest_events": [], "latest_events": [head], "limit": limit, "min_depth": -(10**15)}
+        status, told = evil.ask("POST", "get_missing_events", room_id, content=between)
+        assert status in (200, 400)
+        assert len(told.get("events", [])) <= 50
+    for method, path, options in (
+        ("GET", ("backfill", room_id), {"query": {"v": many[:700], "limit": 10}}),
+        ("GET", ("backfill", room_id), {"query": {"v": head, "limit": "x"}}),
+        ("POST", ("get_missing_events", room_id), {"content": {"earliest_events": many, "latest_events": many}}),
+        ("POST", ("get_missing_events", room_id), {"content": {"earliest_events": {}, "latest_events": 1}}),
+        ("GET", ("timestamp_to_event", room_id), {"query": {"ts": 10**30, "dir": "f"}}),
+        ("GET", ("state", room_id), {"query": {"event_id": "x" * 5_000}}),
+        ("POST", ("user", "keys", "query"), {"content": {"device_keys": {f"@x{n}:y": [] for n in range(20_000)}}}),
+        ("POST", ("user", "keys", "claim"), {"content": {"one_time_keys": {f"@x{n}:y": {} for n in range(20_000)}}}),
+        ("GET", ("publicRooms",), {"query": {"limit": 10**15}}),
+    ):
+        status, told = evil.ask(method, *path, **options)
+        assert status < 500, path
+        assert len(json.dumps(told)) < 1_000_000, path
+
+    check_goes_on(room, victim, alice)
+
+
+def test_devices_and_keys_of_users_of_others_are_told_to_nobody(
+    victim: Victim, evil: HostileServer, authority: CertificateAuthority, alice: Client
+) -> None:
+    third = HostileServer(authority, victim.server, "127.0.0.67")
+    try:
+        room_id = public_room(alice)
+        third.join(room_id)
+        device = {"user_id": third.user, "device_id": "D", "algorithms": [], "keys": {}, "signatures": {}}
+        third.lies["user/keys/query"] = lambda _: {"device_keys": {third.user: {"D": device}}}
+        known = alice.post("keys", "query", body={"device_keys": {third.user: []}})
+        assert known["device_keys"][third.user]
+
+        status, told = evil.ask("GET", "user", "devices", third.user)
+        unknown = evil.ask("GET", "user", "devices", f"@nobody:{third.name}")
+        _, queried = evil.ask("POST", "user", "keys", "query", content={"device_keys": {third.user: []}})
+
+        assert (status, told["errcode"]) == (404, "M_NOT_FOUND")
+        assert unknown == (status, told)
+        assert queried["device_keys"] == {}
+    finally:
+        third.close()
+
+
+@pytest.mark.parametrize("version", ["6", "11", "12"])
+def test_auth_events_that_are_no_state_or_not_the_right_ones_authorise_nothing(
+    victim: Victim, evil: HostileServer, alice: Client, version: str
+) -> None:
+    room = evil.join(public_room(alice, room_version=version))
+    message = room.add(room.say("no state"))
+    evil.send(message)
+    own = room.named(room.say(), "auth_events")
+    wrong = [
+        room.say("by a message", auth=[*own, room.id_of(message)]),
+        room.say("by the name", auth=[*own, room.state["m.room.history_visibility", ""]]),
+        room.say("by nothing", auth=[]),
+        room.say("by one twice", auth=[*own, own[0]]),
+        room.say("by the power levels alone", auth=[room.state["m.room.power_levels", ""]]),
+    ]
+
+    evil.send(*wrong)
+    victim.settle()
+
+    shown = {event["event_id"] for event in alice.messages(room.room_id, limit=50)["chunk"]}
+    assert not shown & {room.id_of(pdu) for pdu in wrong}
+    check_goes_on(room, victim, alice)
+
+
+def test_a_long_auth_chain_costs_rows_by_its_length(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(shared_power(alice, evil))
+    tables = [table.name for table in TABLES if table.name not in ("presence", "log")]
+    before = {table: victim.rows(table) for table in tables}
+    length = 150
+    users = alice.state(room.room_id, "m.room.power_levels")["users"]
+    chain = [
+        room.add(room.build("m.room.power_levels", {"users": users, "kick": number % 50}, ""))
+        for number in range(length)
+    ]
+
+    evil.send_all(chain)
+    victim.settle()
+
+    grown = {table: victim.rows(table) - before[table] for table in tables}
+    assert grown["events"] == length
+    assert {table: rows for table, rows in grown.items() if rows > 12 * length} == {}
+    check_goes_on(room, victim, alice)
+
+
+# --- What goes out because of it ---
+
+
+def test_a_room_that_says_very_much_of_itself_keeps_no_server_from_being_invited(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room_id = public_room(alice)
+    for event_type, content in (
+        ("m.room.name", {"name": "x" * 60_000}),
+        ("m.room.topic", {"topic": "x" * 60_000}),
+        ("m.room.avatar", {"url": "mxc://x/" + "x" * 60_000}),
+        ("m.room.encryption", {"algorithm": "x" * 60_000}),
+    ):
+        alice.set_state(room_id, event_type, content)
+
+    alice.post("rooms", room_id, "invite", body={"user_id": evil.user})
+
+    [invited] = [one for one in evil.asked if one.operation == "invite"]
+    assert len(json.dumps(invited.content)) < 1_000_000
+    other = evil.join(public_room(alice))
+    check_goes_on(other, victim, alice)
+
+
+def test_events_that_one_server_cannot_bear_go_on_to_it(victim: Victim, evil: HostileServer, alice: Client) -> None:
+    room = evil.join(public_room(alice))
+    evil.lies["send"] = lambda _: Refusal(500, "M_UNKNOWN")
+    first = alice.say(room.room_id, "which it will not have")
+    evil.wait_for(lambda: evil.times_asked("send") >= 2)
+
+    evil.lies["send"] = lambda asked: {"pdus": [asked.content["pdus"]]}
+    second = alice.say(room.room_id, "after it")
+    evil.lies.clear()
+
+    evil.wait_for(lambda: second in room.events or "after it" in str(evil.asked[-1].content))
+    assert first != second
     check_goes_on(room, victim, alice)
