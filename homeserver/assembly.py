@@ -131,6 +131,7 @@ from homeserver.services.e2ee.remote_users import RemoteUsers
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.collection import StateCollection
+from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
@@ -139,6 +140,7 @@ from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.own_keys import OwnSigningKeys
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.services.events.push_classes import PushClasses
@@ -167,6 +169,7 @@ from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
+from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.federation.sender import FederationSender
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.federation.serving_events import EventServing
@@ -179,6 +182,7 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
@@ -255,6 +259,8 @@ class Assembled:
     receiver: Receiver
     missing_events: MissingEvents
     backfill: Backfill
+    partial_rooms: PartialRooms
+    room_completion: RoomCompletion
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
@@ -286,13 +292,15 @@ def assemble(made: Mechanics) -> Assembled:
     bell = Bell(clock)
     news = News(bell)
     states = RoomStates(budget, EventCache(budget))
+    partial_rooms = PartialRooms(database, clock)
     classes = PushClasses(budget)
     notifying = Notifying(states, classes, budget)
     merging = StateMerging(database, states, budget, made.merging_process)
     writer = RoomWriter(states, merging, notifying, news, clock, server_name)
     approval = PolicyApproval(database, federation_client, clock, server_name)
-    creation = EventCreation(writer, clock, randomness, server_name, made.own_keys, approval)
-    intake = Intake(database, writer, HeadJoining(creation), clock)
+    creation = EventCreation(writer, clock, randomness, server_name, made.own_keys, approval, partial_rooms)
+    intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)
+    completion = Completion(database, writer, intake, partial_rooms)
     formats = ClientFormat(states, clock, budget)
 
     # Encryption, as far as a server sees it
@@ -314,7 +322,16 @@ def assemble(made: Mechanics) -> Assembled:
     readers = Readers(states)
     membership = RoomMembership(database, creation, server_name)
     aliases = RoomAliases(database, creation, readers, federation_client, clock, server_name)
-    remote_joins = RemoteJoins(federation_client, creation, receipt, intake, clock)
+    given_rooms = GivenRooms(receipt, intake)
+    remote_joins = RemoteJoins(
+        federation_client,
+        creation,
+        receipt,
+        intake,
+        given_rooms,
+        clock,
+        omits_members=federation.partial_state_joins,
+    )
     outside = OutsideMemberships(news, clock)
     remote_leaves = RemoteLeaves(database, federation_client, creation, outside, clock)
     remote_knocks = RemoteKnocks(database, federation_client, creation, outside, clock)
@@ -361,7 +378,9 @@ def assemble(made: Mechanics) -> Assembled:
     unread = Unread(classes, memory)
     sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory.sent_members), unread, formats)
     room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
-    assembling = SyncAssembling(sync_rooms, room_lists, DeviceParts(memory), memory, typing, database.epoch)
+    assembling = SyncAssembling(
+        sync_rooms, room_lists, DeviceParts(memory), memory, typing, partial_rooms, database.epoch
+    )
     long_poll = LongPoll(database, assembling, memory, news, bell, clock)
 
     # Federation
@@ -381,10 +400,13 @@ def assemble(made: Mechanics) -> Assembled:
     policies = PolicyServers(database, states, federation_client)
     missing_events = MissingEvents(database, federation_client, receipt, intake, policies, clock, server_name)
     missing_events.export(made.metrics)
+    room_completion = RoomCompletion(database, federation_client, given_rooms, completion, clock, server_name)
+    room_completion.export(made.metrics)
+    partial_rooms.tell_of_rooms(room_completion.wake)
     intake.tell_of_waiting(missing_events.wake)
     backfill = Backfill(database, federation_client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
-    timeline = Timeline(database, readers, states, formats)
+    timeline = Timeline(database, readers, states, formats, partial_rooms)
     receiver = Receiver(database, receipt, intake, policies, clock)
     receiver.export(made.metrics)
     edus = IncomingEdus(database, acls, typing, receipts, to_device)
@@ -490,6 +512,8 @@ def assemble(made: Mechanics) -> Assembled:
         receiver,
         missing_events,
         backfill,
+        partial_rooms,
+        room_completion,
         long_poll,
         agent,
         federation_client,
@@ -532,6 +556,7 @@ class Columba:
         database, assembled, door = self._open()
         await assembled.own_keys.note(database, self._clock)
         await assembled.destinations.load()
+        await assembled.partial_rooms.load()
         is_verbose = self._settings.log.level == "debug"
         traffic = Traffic(door, self._clock, self._metrics, self._in_thread, logs_every_request=is_verbose)
         self._traffic = traffic
@@ -549,6 +574,7 @@ class Columba:
         await assembled.missing_events.start(self._loops)
         if self._settings.federation.enabled:
             assembled.backfill.start(self._loops)
+        await assembled.room_completion.start(self._loops)
         self._loops.start("device activity", assembled.activity.flush, FLUSH_S)
         collection = StateCollection(database, self._clock)
         self._loops.start("collection of states", collection.collect_due, COLLECT_EVERY_S)
@@ -574,6 +600,7 @@ class Columba:
             self._assembled.receiver.stop()
             self._assembled.missing_events.stop()
             self._assembled.backfill.stop()
+            self._assembled.room_completion.stop()
         if self._assembled is not None:
             self._assembled.sender.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())

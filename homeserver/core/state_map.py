@@ -195,6 +195,25 @@ def open_types(nodes: Nodes, root: bytes) -> frozenset[str]:
     return frozenset(event_type for event_type, slot in _type_slots(nodes, root).items() if slot.is_open)
 
 
+def is_open_type(nodes: Nodes, root: bytes, event_type: str, *, shape: Shape = SHAPE) -> bool:
+    """True when not all entries of a type are known."""
+    slot = _slot(nodes, root, event_type, shape)
+    return slot is Absence.UNKNOWN if isinstance(slot, Absence) else slot.is_open
+
+
+def is_whole(nodes: Nodes, root: bytes) -> bool:
+    """True when everything is known: nothing that the map lacks exists."""
+    return not is_open(nodes, root) and not open_types(nodes, root)
+
+
+def is_part(nodes: Nodes, partial: bytes, whole: bytes) -> bool:
+    """True when a whole map has all that a partial one knows, and nothing of what that one knows to be absent."""
+    return all(
+        before is None and lookup(nodes, partial, *key) is Absence.UNKNOWN
+        for key, (before, _) in difference(nodes, partial, whole).items()
+    )
+
+
 def is_open(nodes: Nodes, root: bytes) -> bool:
     """True when the map may have types that are not known."""
     return bool(_node(nodes, root).flags & OPEN)

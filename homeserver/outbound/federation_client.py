@@ -281,6 +281,21 @@ class FederationClient:
         answer = await self.get(destination, path_of(V1, "state", room_id), query={"event_id": event_id}, **wide)
         return an_object(answer, lists=("pdus", "auth_chain"))
 
+    async def state_in_pieces(
+        self,
+        destination: ServerName,
+        room_id: RoomID,
+        event_id: EventID,
+        take: Callable[[str, Any], None],
+        **terms: Unpack[Terms],
+    ) -> None:
+        """As `state`, but each PDU is given to `take` with "pdus" or "auth_chain" while it arrives; see send_join."""
+        wide: Terms = {"timeout_s": LONG_TIMEOUT_S, "most_bytes": MOST_BYTES_OF_A_JOIN, **terms}
+        uri = _uri(path_of(V1, "state", room_id), {"event_id": event_id})
+        pieces = JsonPieces(("pdus", "auth_chain"), take)
+        await self._asked(destination, "GET", uri, None, pieces.feed, **wide)
+        an_object(pieces.finish(), lists=("pdus", "auth_chain"))
+
     async def state_ids(
         self, destination: ServerName, room_id: RoomID, event_id: EventID, **terms: Unpack[Terms]
     ) -> dict[str, Any]:

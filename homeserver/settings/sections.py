@@ -87,6 +87,7 @@ class Federation:
     ca_file: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.existing_file)))
     allow_private_addresses: bool = field(default=False, metadata=reads(kinds.flag))
     key_servers: tuple[str, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.server_name)))
+    partial_state_joins: bool = field(default=True, metadata=reads(kinds.flag))
     retry: Retry = field(default_factory=Retry, metadata=reads(_retry))
 
 

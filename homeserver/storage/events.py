@@ -198,6 +198,18 @@ def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit:
     return [_stored(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
 
 
+ACCEPTED_FROM = (
+    SELECT_EVENT
+    + """
+     WHERE e.room_id = :room_id AND e.log_position >= :position AND e.verdict = 0 ORDER BY e.log_position"""
+)
+
+
+def accepted_from(tx: Transaction, room_id: RoomID, position: int) -> list[StoredEvent]:
+    """The accepted events of a room from a log position on, oldest first: for rooms into which little came since."""
+    return [_stored(row) for row in tx.all(ACCEPTED_FROM, room_id=room_id, position=position)]
+
+
 ROOMS_WITH_NEWS = """
     SELECT DISTINCT room_id FROM events
      WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto AND verdict = 0"""
@@ -281,6 +293,34 @@ def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEve
         size_bytes=len(redacted.pdu_json),
         rules_content=rules_content,
     )
+
+
+REPLACE_ROOT_BEFORE = """
+    UPDATE events SET root_before = :right
+     WHERE room_id = :room_id AND log_position >= :from_position AND root_before = :known"""
+REPLACE_ROOT_AFTER = """
+    UPDATE events SET root_after = :right
+     WHERE room_id = :room_id AND log_position >= :from_position AND root_after = :known"""
+
+
+def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes], *, from_position: int) -> None:
+    """Note what the states around events were that were known in part: by each root, the root of the whole state.
+
+    From a log position on; the states of older events have nothing to do with it.
+    """
+    rows = [
+        {"room_id": room_id, "known": known, "right": root, "from_position": from_position}
+        for known, root in right.items()
+    ]
+    tx.run_many(REPLACE_ROOT_BEFORE, rows)
+    tx.run_many(REPLACE_ROOT_AFTER, rows)
+
+
+def with_right_roots(stored: StoredEvent, right: Mapping[bytes, bytes]) -> StoredEvent:
+    """The event as `replace_roots` leaves it."""
+    before, after = (right.get(root or b"", root) for root in (stored.root_before, stored.root_after))
+    is_right = before == stored.root_before and after == stored.root_after
+    return stored if is_right else replace(stored, root_before=before, root_after=after)
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:

@@ -3,7 +3,7 @@
 The row is what writers of a room compare and swap. Aliases and the directory are in aliases.py; events in events.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +58,7 @@ def find_head(tx: Transaction, room_id: RoomID) -> RoomHead | None:
 INSERT_ROOM = """
     INSERT INTO rooms (room_id, version, created_ms, generation, current_root, heads, depth, last_place,
                        is_published, is_blocked, is_partial)
-    VALUES (:room_id, :version, :created_ms, 0, :current_root, :heads, :depth, :last_place, :no, :no, :no)
+    VALUES (:room_id, :version, :created_ms, 0, :current_root, :heads, :depth, :last_place, :no, :no, :is_partial)
     ON CONFLICT (room_id) DO NOTHING"""
 
 
@@ -74,6 +74,7 @@ def insert_room(tx: Transaction, head: RoomHead, *, created_ms: int) -> None:
         depth=head.depth,
         last_place=head.last_place,
         no=False,
+        is_partial=head.is_partial,
     )
     if not inserted:
         raise Conflict(head.room_id)
@@ -81,7 +82,7 @@ def insert_room(tx: Transaction, head: RoomHead, *, created_ms: int) -> None:
 
 SWAP_HEAD = """
     UPDATE rooms SET generation = :generation + 1, current_root = :current_root, heads = :heads, depth = :depth,
-                     last_place = :last_place
+                     last_place = :last_place, is_partial = :is_partial
      WHERE room_id = :room_id AND generation = :generation"""
 
 
@@ -95,6 +96,7 @@ def swap_head(tx: Transaction, head: RoomHead) -> None:
         heads=orjson.dumps(head.heads),
         depth=head.depth,
         last_place=head.last_place,
+        is_partial=head.is_partial,
     )
     if not swapped:
         raise Conflict(head.room_id)
@@ -128,7 +130,7 @@ def find_published(tx: Transaction, room_id: RoomID) -> bool | None:
 PUBLISHED_ROOMS = """
     SELECT r.room_id, r.version, r.current_root,
            (SELECT COUNT(*) FROM memberships m WHERE m.room_id = r.room_id AND m.membership = 'join')
-      FROM rooms r WHERE r.is_published AND NOT r.is_blocked"""
+      FROM rooms r WHERE r.is_published AND NOT r.is_blocked AND NOT r.is_partial"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class PublishedRoom:
 
 
 def published_rooms(tx: Transaction) -> list[PublishedRoom]:
-    """All rooms of the public directory, in no order."""
+    """All rooms of the public directory, in no order, but those of which it is not known how many are in them."""
     return [
         PublishedRoom(RoomID(row[0]), room_version(row[1]), bytes(row[2]), row[3]) for row in tx.all(PUBLISHED_ROOMS)
     ]
@@ -157,6 +159,14 @@ def insert_root(tx: Transaction, room_id: RoomID, *, log_position: int, root: by
     """Note that the room's current state became `root` at `log_position`."""
     row = {"room_id": room_id, "log_position": log_position, "root": root, "written_ms": written_ms}
     tx.insert_many(INSERT_ROOT, [row])
+
+
+REPLACE_ROOT = "UPDATE room_roots SET root = :right WHERE room_id = :room_id AND root = :known"
+
+
+def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes]) -> None:
+    """Note what the room's current states were that were known in part: by each root, the root of the whole state."""
+    tx.run_many(REPLACE_ROOT, [{"room_id": room_id, "known": known, "right": root} for known, root in right.items()])
 
 
 ROOTS_AT = """

@@ -79,11 +79,12 @@ def gap_followers(tx: Transaction, room_id: RoomID, event_id: EventID) -> list[E
 
 ROOMS_WITH_READY = """
     SELECT DISTINCT w.room_id FROM waiting_events w
-     WHERE NOT EXISTS (SELECT 1 FROM event_gaps g WHERE g.room_id = w.room_id AND g.event_id = w.event_id)"""
+     WHERE NOT EXISTS (SELECT 1 FROM event_gaps g WHERE g.room_id = w.room_id AND g.event_id = w.event_id)
+       AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.room_id = w.room_id AND r.is_partial)"""
 
 
 def rooms_with_ready(tx: Transaction) -> list[RoomID]:
-    """The rooms in which an event waits that lacks nothing any more."""
+    """The rooms in which an event waits that lacks nothing any more, not even the room's state."""
     return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_READY)]
 
 
@@ -91,6 +92,7 @@ READY = """
     SELECT w.event_id, w.pdu, w.form, w.received_from, w.received_ms FROM waiting_events w
      WHERE w.room_id = :room_id
        AND NOT EXISTS (SELECT 1 FROM event_gaps g WHERE g.room_id = w.room_id AND g.event_id = w.event_id)
+       AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.room_id = w.room_id AND r.is_partial)
      ORDER BY w.received_ms, w.event_id LIMIT :limit"""
 
 
@@ -101,7 +103,10 @@ def close_gaps(tx: Transaction, room_id: RoomID, event_id: EventID) -> int:
 
 
 def ready_events(tx: Transaction, room_id: RoomID, *, limit: int) -> list[WaitingEvent]:
-    """Waiting events that lack nothing any more, the oldest first. They wait until they are stored."""
+    """Waiting events that lack nothing any more, the oldest first: none in a room that is not whole.
+
+    They wait until they are stored.
+    """
     return [
         WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
         for row in tx.all(READY, room_id=room_id, limit=limit)
@@ -227,6 +232,21 @@ def find_waiting(tx: Transaction, room_id: RoomID, event_id: EventID) -> Waiting
     """An event, if it waits."""
     row = tx.one(FIND, room_id=room_id, event_id=event_id)
     return None if row is None else WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
+
+
+LACK_STORED = """
+    SELECT DISTINCT w.event_id, w.pdu, w.form, w.received_from, w.received_ms
+      FROM waiting_events w JOIN event_gaps g ON g.room_id = w.room_id AND g.event_id = w.event_id
+      JOIN events e ON e.event_id = g.missing_id
+     WHERE w.room_id = :room_id ORDER BY w.received_ms, w.event_id"""
+
+
+def waiting_for_stored(tx: Transaction, room_id: RoomID) -> list[WaitingEvent]:
+    """The events that wait for some that came meanwhile, if only as what authorises others."""
+    return [
+        WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
+        for row in tx.all(LACK_STORED, room_id=room_id)
+    ]
 
 
 LACKS_NOT = """

@@ -51,6 +51,7 @@ class RemoteServers:
     def __init__(self) -> None:
         self.rooms: dict[RoomID, Scene] = {}
         self.resident: dict[RoomID, set[ServerName]] = {}
+        self.large: set[RoomID] = set()  # of which members are left out for those who say that they need not be told
         self.aliases: dict[str, tuple[RoomID, list[ServerName]]] = {}
         self.failures: dict[ServerName, RemoteError | Refusal] = {}
         self.tampers: dict[tuple[ServerName, str], Tamper] = {}  # by the operation's name: what it answers instead
@@ -143,7 +144,12 @@ class RemoteServers:
                 version = ROOM_VERSIONS[content["room_version"]]
                 return {"event": sign_event(content["event"], version, server, KEYS[server])}
             case "send_join", [room_id, _]:
-                return self._send_join(server, self._room(server, RoomID(room_id)), content)
+                scene = self._room(server, RoomID(room_id))
+                answer = self._send_join(server, scene, content)
+                is_omitted = RoomID(room_id) in self.large and query["omit_members"] == ["true"]
+                return self._without_members(scene, answer) if is_omitted else answer
+            case "state", [room_id]:
+                return self._state(self._room(server, RoomID(room_id)), EventID(query["event_id"][0]))
         raise Unreachable(f"{operation} is not played here")
 
     def _room(self, server: ServerName, room_id: RoomID) -> Scene:
@@ -218,6 +224,31 @@ class RemoteServers:
             "auth_chain": [events[event_id].pdu for event_id in sorted(chain)],
             "event": content,
             "members_omitted": False,
+        }
+
+    def _without_members(self, scene: Scene, answer: dict[str, Any]) -> dict[str, Any]:
+        """Who is in the room is told by the servers alone; the auth chain is that of what is left."""
+        events = scene.history.events
+        state = [pdu for pdu in answer["state"] if pdu["type"] != "m.room.member"]
+        kept = [parse_event(pdu, scene.version).event_id for pdu in (*state, answer["event"])]
+        chain = auth_chain(kept, lambda event_id: events[event_id].auth_event_ids)
+        return {
+            **answer,
+            "state": state,
+            "auth_chain": [events[event_id].pdu for event_id in sorted(chain)],
+            "members_omitted": True,
+            "servers_in_room": sorted(self.resident[scene.create.room_id]),
+        }
+
+    def _state(self, scene: Scene, event_id: EventID) -> dict[str, Any]:
+        if event_id not in scene.history.before:
+            raise Refusal(404, "M_NOT_FOUND")
+        events = scene.history.events
+        state = scene.history.before[event_id]
+        chain = auth_chain(state.values(), lambda event_id: events[event_id].auth_event_ids)
+        return {
+            "pdus": [events[one].pdu for one in state.values()],
+            "auth_chain": [events[one].pdu for one in sorted(chain)],
         }
 
     def _take(self, scene: Scene, content: dict[str, Any]) -> Event:

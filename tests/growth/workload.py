@@ -39,6 +39,7 @@ from homeserver.storage.events import Form
 from homeserver.storage.inbound_transactions import NewPDU, insert_answer, note_message, stage_pdus
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
+from homeserver.storage.partial_rooms import PartialRoom, note_whole, store_partial_room
 from homeserver.storage.remote_memberships import RemoteMembership, store_remote_membership
 from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
 from homeserver.storage.rooms import find_head
@@ -102,6 +103,9 @@ class Workload:
         database.write(insert_waiting, self.room_id, waiting, [absent])
         database.write(note_early_redaction, self.room_id, target_id=absent, redaction_id=elsewhere)
         database.write(note_collectable, self.room_id, self.world.clock.now_ms())
+        database.write(store_partial_room, PartialRoom(self.room_id, elsewhere, SERVER))
+        now_ms = self.world.clock.now_ms()
+        database.write(note_whole, self.room_id, elsewhere, position=1, now_ms=now_ms)
         invite = replace(Scene().member(CAROL, "invite", sender=REMOTE_ALICE, after=[]), room_id=self.room_id)
         outside = RemoteMembership(EncodedEvent(invite, encode_for(invite.version, invite.pdu)), SERVER)
         database.write(store_remote_membership, CAROL, outside)

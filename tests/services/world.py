@@ -40,22 +40,26 @@ from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
 from homeserver.services.e2ee.remote_users import RemoteUsers
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.persistence import RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
@@ -123,6 +127,7 @@ class World:
         self.clock = ManualClock(1_700_000_000 + 1_000_000 * (boot - 1))
         self.randomness = SeededRandomness(boot)
         self.budget = CacheBudget(32 * 1024 * 1024)
+        self.partial_rooms = PartialRooms(self.database, self.clock)
         self.key = SigningKey("test", bytes(32))
         self.bell = Bell(self.clock)
         self.news = News(self.bell, changes_per_user)
@@ -134,14 +139,17 @@ class World:
         self.writer = RoomWriter(self.states, self.merging, self.notifying, self.news, self.clock, SERVER)
         self.policy_source = FakePolicySource()
         approval = PolicyApproval(self.database, self.policy_source, self.clock, SERVER)
-        self.event_creation = EventCreation(self.writer, self.clock, self.randomness, SERVER, self.key, approval)
+        self.event_creation = EventCreation(
+            self.writer, self.clock, self.randomness, SERVER, self.key, approval, self.partial_rooms
+        )
         self.head_joining = HeadJoining(self.event_creation)
-        self.intake = Intake(self.database, self.writer, self.head_joining, self.clock)
+        self.intake = Intake(self.database, self.writer, self.head_joining, self.partial_rooms, self.clock)
+        self.completion = Completion(self.database, self.writer, self.intake, self.partial_rooms)
         self.readers = Readers(self.states)
         self.formats = ClientFormat(self.states, self.clock, self.budget)
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
         self.sending = Sending(self.event_creation, self.clock, SERVER)
-        self.timeline = Timeline(self.database, self.readers, self.states, self.formats)
+        self.timeline = Timeline(self.database, self.readers, self.states, self.formats, self.partial_rooms)
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)
         self._open_spaces()
@@ -156,7 +164,14 @@ class World:
         self.receipt = Receipt(OwnKeysAnd(SERVER, [self.key.verify_key], GivenKeys(keys_of_all())), call_now)
         client, creation = self.federation_client, self.event_creation
         self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
-        self.remote_joins = RemoteJoins(client, creation, self.receipt, self.intake, self.clock, most_events=1_000)
+        self.given_rooms = GivenRooms(self.receipt, self.intake, most_events=1_000)
+        self.remote_joins = RemoteJoins(
+            client, creation, self.receipt, self.intake, self.given_rooms, self.clock, omits_members=True
+        )
+        self.room_completion = RoomCompletion(
+            self.database, client, self.given_rooms, self.completion, self.clock, SERVER
+        )
+        self.partial_rooms.tell_of_rooms(self.room_completion.wake)
         self.outside = OutsideMemberships(self.news, self.clock)
         leaves = RemoteLeaves(self.database, client, creation, self.outside, self.clock)
         knocks = RemoteKnocks(self.database, client, creation, self.outside, self.clock)
@@ -202,7 +217,13 @@ class World:
         device_parts = DeviceParts(self.sync_memory)
         room_lists = RoomLists(sync_rooms, self.states, unread, self.readers, self.sync_memory)
         self.assembling = SyncAssembling(
-            sync_rooms, room_lists, device_parts, self.sync_memory, self.typing, self.database.epoch
+            sync_rooms,
+            room_lists,
+            device_parts,
+            self.sync_memory,
+            self.typing,
+            self.partial_rooms,
+            self.database.epoch,
         )
         self.long_poll = LongPoll(self.database, self.assembling, self.sync_memory, self.news, self.bell, self.clock)
 

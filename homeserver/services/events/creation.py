@@ -19,6 +19,7 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.storage.database import Transaction
@@ -52,6 +53,7 @@ class EventCreation:
         server_name: ServerName,
         signing_key: Signer,
         approval: PolicyApproval,
+        partial_rooms: PartialRooms,
     ) -> None:
         self.writer = writer
         self._clock = clock
@@ -59,13 +61,15 @@ class EventCreation:
         self._server_name = server_name
         self._signing_key = signing_key
         self._approval = approval
+        self._partial_rooms = partial_rooms
 
     async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the database's writer that builds or adds events; no other may.
 
-        It may run more than once. Raises NotRecommended, with nothing written, when it lets that through.
+        It may run more than once. Raises NotRecommended, with nothing written, when it lets that through. When it needs
+        what is not known of a room yet it waits for that; raises RoomIsPartial, with nothing written, if in vain.
         """
-        return await self._approval.write(fn, *args, **kwargs)
+        return await self._partial_rooms.once_known(lambda: self._approval.write(fn, *args, **kwargs))
 
     def add(
         self,

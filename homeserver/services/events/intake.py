@@ -5,7 +5,7 @@ room. Spec: server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -23,12 +23,15 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.runtime.clock import Clock
+from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.joining_heads import MOST_HEADS, HeadJoining
-from homeserver.services.events.persistence import RoomWrite, RoomWriter
+from homeserver.services.events.partial_rooms import PartialRooms
+from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
 from homeserver.services.events.receipt import Received
 from homeserver.services.events.state_merging import NotMerged
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict
+from homeserver.storage.partial_rooms import PartialRoom, forget_partial_room, store_partial_room
 from homeserver.storage.remote_memberships import remove_remote_memberships
 from homeserver.storage.room_servers import is_server_in_room
 from homeserver.storage.rooms import find_head
@@ -56,7 +59,7 @@ class Outcome(Enum):
     ACCEPTED = "accepted"
     SOFT_FAILED = "accepted, but the current state would not have it"
     REJECTED = "rejected"
-    WAITING = "not judged yet: it lacks ancestors"
+    WAITING = "not judged yet: it lacks ancestors, or the room is not known as a whole"
     DROPPED = "not kept: it belongs to no room that is known here, or begins a room anew, or cannot be judged"
 
 
@@ -73,6 +76,8 @@ class GivenState:
 
     event_ids: Sequence[EventID]  # of state events that are stored, if only as outliers
     given_by: ServerName
+    omits_members: bool = False  # most members are not told, but by which servers they are in the room
+    servers: Collection[ServerName] = ()
 
 
 @dataclass(slots=True)
@@ -89,10 +94,18 @@ class _Step:
 class Intake:
     """Takes events into rooms."""
 
-    def __init__(self, database: Database, writer: RoomWriter, joining: HeadJoining, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: RoomWriter,
+        joining: HeadJoining,
+        partial_rooms: PartialRooms,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._writer = writer
         self._joining = joining
+        self._partial_rooms = partial_rooms
         self._clock = clock
         self._on_waiting: Callable[[RoomID], None] = lambda _: None
 
@@ -191,9 +204,14 @@ class Intake:
     async def resume(self) -> None:
         """Judge what waited when the server stopped between an event and those that it set free."""
         for room_id in await self._database.read(rooms_with_ready):
-            head = await self._database.read(find_head, room_id)
-            if head is not None:
-                await self._take_all(room_id, head.version, (), None, has_released=True)
+            await self.take_released(room_id)
+
+    async def take_released(self, room_id: RoomID) -> None:
+        """Judge what waits in a room and lacks nothing any more, and let what the rest lacks be looked for."""
+        head = await self._database.read(find_head, room_id)
+        if head is not None and not head.is_partial:
+            await self._take_all(room_id, head.version, (), None, has_released=True)
+            self._on_waiting(room_id)
 
     async def _take_all(
         self,
@@ -256,9 +274,9 @@ class Intake:
             elif known is not None and known.root is not None:
                 step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
                 write.complete(known, one.encoded, one.form)
-            elif (missing := _missing_ancestors(write, event)) is None or write.is_under_itself(event):
+            elif (missing := missing_ancestors(write, event)) is None or write.is_under_itself(event):
                 step.outcomes[event.event_id] = Outcome.DROPPED
-            elif missing:
+            elif missing or write.is_partial:
                 waiting_event = WaitingEvent(
                     event.event_id, one.encoded.pdu_json, one.form, received_from, self._clock.now_ms()
                 )
@@ -271,7 +289,10 @@ class Intake:
                 except NotMerged as not_merged:
                     step.not_merged = not_merged
                     break
-                step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
+                except RoomIsPartial:  # it is built on what was never known as a whole, in a stay that has ended
+                    step.outcomes[event.event_id] = Outcome.DROPPED
+                else:
+                    step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
             queue.popleft()
         if is_released:
             step.has_released = step.has_released or bool(queue)
@@ -308,7 +329,7 @@ class Intake:
         event = received.encoded.event
         step = _Step(outcomes={event.event_id: Outcome.DROPPED})
         write = self._writer.open(tx, room_id)
-        if write is None:
+        if write is None or (write.is_partial and not begins_anew):
             return step
         known = write.load([event.event_id]).get(event.event_id)
         if _is_out_of_place(write, event, known):
@@ -316,16 +337,20 @@ class Intake:
         if known is not None and known.root is not None:
             step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
             return step
-        missing = _missing_ancestors(write, event)
-        state = _given_entries(write, given)
+        missing = missing_ancestors(write, event)
+        state = given_entries(write, given)
         if missing is None or state is None or _begins(event) or write.is_under_itself(event):
             return step
         if not _has_auth_events(write, event):
             return step
-        given_root = write.add_state(state) if missing else None
         try:
-            root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
-            given_by = given.given_by if missing else None
+            root_before = _derived_root(write, event, missing)
+            is_given = root_before is None
+            if root_before is None:
+                root_before = _given_root(write, event, state, omits_members=given.omits_members)
+            if root_before is None:
+                return step
+            given_by = given.given_by if is_given else None
             stored = _judge(write, received, root_before, given_by, begins_anew=begins_anew)
         except NotMerged as not_merged:
             step.left, step.not_merged = (received,), not_merged
@@ -333,10 +358,22 @@ class Intake:
         step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
         if begins_anew and stored.verdict is Verdict.ACCEPTED:
             remove_remote_memberships(tx, room_id)
+            write.begin_stay(given.servers)
+            self._note_partial(tx, write, event.event_id, given.given_by)
         write.finish()
         step.has_released = bool(close_gaps(tx, room_id, event.event_id))
         insert_gaps(tx, room_id, event.event_id, missing)
         return step
+
+    def _note_partial(self, tx: Transaction, write: RoomWrite, join_id: EventID, given_by: ServerName) -> None:
+        """Have the rest of the room's state looked for if it is not all known, and of no other time in the room."""
+        room_id, partial_rooms = write.room_id, self._partial_rooms
+        if write.is_partial:
+            store_partial_room(tx, PartialRoom(room_id, join_id, given_by))
+            tx.after_commit(lambda: partial_rooms.begin(room_id))
+        else:
+            forget_partial_room(tx, room_id)
+            tx.after_commit(lambda: partial_rooms.end(room_id))
 
     def _take_history(
         self, tx: Transaction, room_id: RoomID, received: Sequence[Received], given: Mapping[EventID, GivenState]
@@ -357,11 +394,13 @@ class Intake:
             if known is not None and known.root is not None:
                 step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
                 continue
-            missing = _missing_ancestors(write, event)
+            missing = missing_ancestors(write, event)
             try:
                 stored = None if missing is None else _judge_history(write, one, bool(missing), given, place)
             except NotMerged as not_merged:
                 return _Step(left=received, not_merged=not_merged)
+            except RoomIsPartial:  # as in `_take`
+                return nothing
             if missing is None or stored is None:
                 return nothing
             gaps[event.event_id] = missing
@@ -412,7 +451,7 @@ def _is_same(known: Event, event: Event) -> bool:
     return version.event_ids_are_hashes or reference_hash(known.pdu, version) == reference_hash(event.pdu, version)
 
 
-def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID] | None:
+def missing_ancestors(write: RoomWrite, event: Event) -> list[EventID] | None:
     """What an event names that is not here; None if it is built on another room, so that it never can be judged."""
     named = dict.fromkeys((*event.prev_event_ids, *event.auth_event_ids))
     found = write.load(named)
@@ -424,6 +463,51 @@ def _missing_ancestors(write: RoomWrite, event: Event) -> list[EventID] | None:
         for event_id in named
         if event_id not in found or (event_id in event.prev_event_ids and found[event_id].root is None)
     ]
+
+
+def _derived_root(write: RoomWrite, event: Event, missing: Sequence[EventID]) -> bytes | None:
+    """The state before an event if it follows, as a whole, from what is here. Raises NotMerged."""
+    if missing or not _stands_on_whole_states(write, event):
+        return None
+    return write.merged_root(event.prev_event_ids)
+
+
+def _given_root(
+    write: RoomWrite, event: Event, given: Mapping[StateKey, EventID | HashedEventID], *, omits_members: bool
+) -> bytes | None:
+    """The state before an event on the word of another server, and of what is here; None if it makes no sense.
+
+    Raises NotMerged.
+    """
+    if omits_members:
+        entries = _with_own_members(write, event, given)
+        return None if entries is None else write.add_partial_state(entries)
+    given_root = write.add_state(given)
+    if not _stands_on_whole_states(write, event):
+        return given_root
+    return write.merged_root(event.prev_event_ids, given_root=given_root)
+
+
+def _stands_on_whole_states(write: RoomWrite, event: Event) -> bool:
+    """Whether all is known of the states after those of an event's previous events that are here."""
+    stored = write.load(event.prev_event_ids).values()
+    return all(write.is_whole(one.root) for one in stored if one.root is not None)
+
+
+def _with_own_members(
+    write: RoomWrite, event: Event, given: Mapping[StateKey, EventID | HashedEventID]
+) -> dict[StateKey, EventID | HashedEventID | None] | None:
+    """A state without members, with those that an event needs: its auth events say who they are, and who is not there.
+
+    None if they are others than the state has.
+    """
+    entries: dict[StateKey, EventID | HashedEventID | None] = dict(given)
+    for one in write.load(event.auth_event_ids).values():
+        entry = write.state_entry(one.event)
+        if one.event.type == MEMBER and entries.setdefault((MEMBER, one.event.state_key or ""), entry) != entry:
+            return None
+    needed = auth_types_for(event.type, event.sender, event.state_key, event.content, event.version)
+    return {**{key: None for key in needed if key[0] == MEMBER}, **entries}
 
 
 def _has_auth_events(write: RoomWrite, event: Event) -> bool:
@@ -483,7 +567,7 @@ def _judge_history(
     given_root: bytes | None = None
     given_by: ServerName | None = None
     if lacks_ancestors:
-        state = _given_entries(write, given[event.event_id]) if event.event_id in given else None
+        state = given_entries(write, given[event.event_id]) if event.event_id in given else None
         if state is None:
             return None
         given_root, given_by = write.add_state(state), given[event.event_id].given_by
@@ -523,7 +607,7 @@ def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
     return _OUTCOMES[verdict]
 
 
-def _given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID | HashedEventID] | None:
+def given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID | HashedEventID] | None:
     """The entries of a given state, without what was rejected.
 
     None if an event of it is not here, or it has two of one type and state key.

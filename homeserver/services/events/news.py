@@ -43,6 +43,14 @@ class RoomWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomBecameWhole:
+    """A room of which not all members were known is known as a whole: its states have other roots now."""
+
+    position: int
+    room_id: RoomID
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptWritten:
     """A user's receipt in a room moved. A private one concerns its user alone."""
 
@@ -101,6 +109,7 @@ class OutgoingWritten:
 
 Change = (
     RoomWritten
+    | RoomBecameWhole
     | ReceiptWritten
     | AccountDataWritten
     | ToDeviceWritten

@@ -4,7 +4,7 @@ Everything that an event leaves behind is written here: the event, the state tha
 now, what it relates to, what it does to unread counts. Who may send what is decided before (authorisation.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -22,10 +22,11 @@ from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, ser
 from homeserver.core.redaction import content_for_rules, redacted_event
 from homeserver.core.relations import relation_of, thread_id_of
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.state_map import StateKey
+from homeserver.core.state_map import Nodes, StateKey
 from homeserver.core.state_nodes import HashedEventID, Node
 from homeserver.runtime.clock import Clock
-from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomWritten
+from homeserver.services.errors import RoomIsPartial
+from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.events.notifying import Audience, Notifying
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.events.state_merging import Overlay, StateMerging
@@ -49,6 +50,7 @@ from homeserver.storage.events import (
 from homeserver.storage.memberships import Membership, MembershipChange
 from homeserver.storage.notifications import insert_notifications, note_sent, remove_notifications
 from homeserver.storage.outgoing_events import insert_removal_notice
+from homeserver.storage.partial_rooms import PartialRoom, note_whole
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
@@ -62,6 +64,7 @@ WRITTEN_AT_POSITION: Final = (
     "removal_notices",
     "room_servers",
 )
+MEMBER: Final = "m.room.member"
 STRIPPED_TYPES: Final = (
     "m.room.create",
     "m.room.name",
@@ -105,12 +108,15 @@ class RoomWrite:
         self.root = head.current_root
         self.heads = head.heads
         self.depth = head.depth
+        self.is_partial = head.is_partial  # not all of the room's members are known here
         self._head = head
         self._writer = writer
         self._is_new = is_new
         self._place = head.last_place
         self._added: list[_Added] = []
         self._new_events: dict[EventID, StoredEvent] = {}
+        self._absent: set[EventID] = set()  # what was looked for and is not here
+        self._given_servers: Collection[ServerName] | None = None
         self._new_nodes: dict[bytes, bytes] = {}
         self._parsed_nodes: dict[bytes, Node] = {}
         self._placed: set[EventID] = set()  # of what was added, that which other servers built
@@ -160,7 +166,10 @@ class RoomWrite:
 
     def load(self, event_ids: Iterable[EventID]) -> dict[EventID, StoredEvent]:
         """These events of any room, those that were just added too."""
-        return self._writer.states.load(self.tx, tuple(event_ids), self._new_events)
+        asked = [event_id for event_id in event_ids if event_id not in self._absent]
+        found = self._writer.states.load(self.tx, asked, self._new_events)
+        self._absent.update(event_id for event_id in asked if event_id not in found)
+        return found
 
     def add(
         self, encoded: EncodedEvent, *, transaction: tuple[str, str] | None = None, notifies: bool = True
@@ -325,15 +334,45 @@ class RoomWrite:
 
     def add_state(self, entries: Mapping[StateKey, EventID | HashedEventID]) -> bytes:
         """Keep a whole state that another server tells of; its root."""
-        updated = self._writer.states.with_nodes(
-            self.tx,
-            self.room_id,
-            lambda nodes: state_map.update(nodes, state_map.EMPTY_ROOT, entries),
-            self._parsed_nodes,
-        )
+        return self._keep_nodes(lambda nodes: state_map.update(nodes, state_map.EMPTY_ROOT, entries))
+
+    def add_partial_state(self, entries: Mapping[StateKey, EventID | HashedEventID | None]) -> bytes:
+        """Keep a state of which members may be missing; its root. None: there is no such entry."""
+        told = self.add_state({key: entry for key, entry in entries.items() if entry is not None})
+        opened = self._keep_nodes(lambda nodes: state_map.leave_open(nodes, told, [MEMBER]))
+        absent: dict[StateKey, EventID | HashedEventID | None] = {
+            key: None for key, entry in entries.items() if entry is None
+        }
+        return self._keep_nodes(lambda nodes: state_map.update(nodes, opened, absent))
+
+    def _keep_nodes(self, change: Callable[[Nodes], state_map.Updated]) -> bytes:
+        """The root of a new state, whose nodes are stored with the rest."""
+        updated = self._writer.states.with_nodes(self.tx, self.room_id, change, self._parsed_nodes)
         self._new_nodes.update(updated.new_nodes)
         self._parsed_nodes.update(updated.parsed)
         return updated.root
+
+    def state_after(self, root: bytes, event: Event) -> bytes:
+        """The root of the state with a state event in it."""
+        return self._with_entry(root, event)[0]
+
+    def is_whole(self, root: bytes) -> bool:
+        """Whether all of a state is known."""
+        return self._writer.states.is_whole(self.tx, self.room_id, root, self._parsed_nodes)
+
+    def is_part(self, partial_root: bytes, root: bytes) -> bool:
+        """Whether what is known of a state in part is so in a whole one."""
+        return self._writer.states.with_nodes(
+            self.tx,
+            self.room_id,
+            lambda nodes: state_map.is_part(nodes, partial_root, root),
+            self._parsed_nodes,
+        )
+
+    def begin_stay(self, servers: Collection[ServerName]) -> None:
+        """Begin anew with what the room's state is now; where members are missing, these servers are in the room."""
+        self.is_partial = not self.is_whole(self.root)
+        self._given_servers = servers if self.is_partial else ()
 
     def state_entry(self, event: Event) -> EventID | HashedEventID:
         """What a state holds of an event: in room versions 1 and 2, where IDs are given at will, its hash too."""
@@ -361,13 +400,15 @@ class RoomWrite:
     ) -> bytes:
         """The state after several events: what one that is built on all of them has before it.
 
-        `given_root` stands for the state after those that are not here. Raises NotMerged.
+        `given_root` stands for the state after those that are not here. Raises NotMerged, RoomIsPartial.
         """
         known = {**self.load(event_id for event_id in event_ids if event_id not in fresh), **fresh}
         roots = {root for stored in known.values() if (root := stored.root) is not None}
         roots |= set() if given_root is None else {given_root}
         if not roots:
             return state_map.EMPTY_ROOT
+        if len(roots) > 1 and not all(self.is_whole(root) for root in roots):
+            raise RoomIsPartial(self.room_id)  # what is not known would be taken for what does not exist
         overlay = Overlay(self._parsed_nodes, {**self._new_events, **fresh})
         merged = self._writer.merging.merge(self.tx, self.room_id, self.version, roots, overlay)
         self._has_merged |= len(roots) > 1
@@ -460,6 +501,7 @@ class RoomWrite:
                 pdu = encode_for(self.version, outlier.event.pdu)
         self._added.append(_Added(stored, pdu, notified, reason, is_history, is_ours_to_send))
         self._new_events[stored.event.event_id] = stored
+        self._absent.discard(stored.event.event_id)
         return stored
 
     def finish(self) -> tuple[StoredEvent, ...]:
@@ -472,7 +514,14 @@ class RoomWrite:
         # A merged state of several heads is named by no event; what matters is when it is replaced.
         if self._has_merged or len(self._head.heads) > 1:
             note_collectable(tx, self.room_id, now_ms)
-        head = replace(self._head, current_root=self.root, heads=self.heads, depth=self.depth, last_place=self._place)
+        head = replace(
+            self._head,
+            current_root=self.root,
+            heads=self.heads,
+            depth=self.depth,
+            last_place=self._place,
+            is_partial=self.is_partial,
+        )
         if self._is_new:
             room_rows.insert_room(tx, head, created_ms=now_ms)
         else:
@@ -480,7 +529,7 @@ class RoomWrite:
         changed = self._changed_members()
         before = self._head.current_root
         audience = NO_AUDIENCE if self._is_new else writer.notifying.audience(tx, self.room_id, before)
-        has_others = self._head.is_partial or audience.joined_count > len(audience.members)
+        has_others = self.is_partial or audience.joined_count > len(audience.members)
         self._write_graph()
         for nid in self._replaced_outliers:
             event_rows.remove_outlier(tx, nid)
@@ -514,6 +563,36 @@ class RoomWrite:
                 ),
             )
         return tuple(one.stored for one in self._added)
+
+    def finish_whole(self, room: PartialRoom, right: Mapping[bytes, bytes], from_position: int) -> None:
+        """Write that the room is known as a whole: what was known in part is put on the ground of what is known now.
+
+        `right` has the root of the whole state for each that was known in part, which events from a log position on
+        name. Raises Conflict when another process moved the room on.
+        """
+        tx, writer = self.tx, self._writer
+        now_ms, before = writer.clock.now_ms(), self._head.current_root
+        self.root, self.is_partial, self._given_servers = right[before], False, ()
+        store_nodes(tx, self.room_id, self._new_nodes)
+        note_collectable(tx, self.room_id, now_ms)
+        room_rows.swap_head(tx, replace(self._head, current_root=self.root, is_partial=False))
+        room_rows.replace_roots(tx, self.room_id, right)
+        event_rows.replace_roots(tx, self.room_id, right, from_position=from_position)
+        tx.after_commit(lambda: writer.states.events.replace_roots(right))
+        audience = frozenset(writer.notifying.audience(tx, self.room_id, before).members)
+        changed = self._changed_members()
+
+        def write(tx: Transaction, position: int) -> None:
+            room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
+            changes = self._write_memberships(changed, position, now_ms)
+            self._write_servers(position, now_ms)
+            note_whole(tx, self.room_id, room.join_event_id, position=position, now_ms=now_ms)
+            told = audience | {change.user_id for change in changes}
+            tx.after_commit(lambda: writer.states.keep_nodes(self._parsed_nodes))
+            tx.after_commit(lambda: writer.news.publish(RoomBecameWhole(position, self.room_id), told))
+            tx.after_commit(lambda: writer.news.publish(OutgoingWritten(position), ()))
+
+        tx.at_position((*WRITTEN_AT_POSITION, "partial_rooms"), write)
 
     def _with_entry(self, root: bytes, event: Event) -> tuple[bytes, EventID | None]:
         """The state with an event in it, and the event that it replaces."""
@@ -682,6 +761,7 @@ class RoomWrite:
         if self.root != self._head.current_root or self._is_new:
             room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
         changes.extend(self._write_memberships(changed, position, now_ms))
+        self._write_servers(position, now_ms)
         if published:
             tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
         if not is_outgoing and self._brings_together(changes, has_others=has_others):
@@ -774,6 +854,13 @@ class RoomWrite:
         ]
         joined = server_rows.member_changes(steps)
         server_rows.count_members(tx=self.tx, room_id=self.room_id, changes=joined, position=position, now_ms=now_ms)
+
+    def _write_servers(self, position: int, now_ms: int) -> None:
+        """Take note of the servers in a room whose members are not all known, or that now they all are."""
+        if self._given_servers:
+            server_rows.give_servers(self.tx, self.room_id, self._given_servers, position=position)
+        elif self._given_servers is not None:
+            server_rows.settle_given_servers(self.tx, self.room_id, position=position, now_ms=now_ms)
 
     def shown_state(self, inviter: UserID) -> list[Event]:
         """The state by which somebody who is invited, or knocks, shall know the room."""

@@ -11,12 +11,13 @@ from homeserver.core import state_map
 from homeserver.core.errors import MissingNodes
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID
-from homeserver.core.state_map import Nodes, StateKey
+from homeserver.core.state_map import Nodes, StateKey, UnknownState
 from homeserver.core.state_nodes import Node, Stub
 from homeserver.core.state_nodes import size_bytes as node_size
 from homeserver.runtime.caches import BoundedCache, CacheBudget
+from homeserver.services.errors import RoomIsPartial
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import Form, StoredEvent, events_by_id
+from homeserver.storage.events import Form, StoredEvent, events_by_id, with_right_roots
 from homeserver.storage.state_nodes import load_nodes
 
 T = TypeVar("T")
@@ -27,18 +28,20 @@ FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
 class EventCache:
     """Stored events by ID.
 
-    An event changes when it is redacted, and when one that was known without the states around it finds its place:
-    whoever writes that notes it here.
+    An event changes when it is redacted, when one that was known without the states around it finds its place, and
+    when states that were known in part become whole: whoever writes that notes it here.
     """
 
     def __init__(self, budget: CacheBudget) -> None:
         self._events: BoundedCache[EventID, StoredEvent] = BoundedCache("events", budget, _event_size)
         # A reader whose snapshot is older than a change must not bring the old form back.
         self._changed: dict[EventID, int] = {}
+        self._right: dict[bytes, bytes] = {}
 
     def get(self, event_id: EventID) -> StoredEvent | None:
         """The event, if it is at hand."""
-        return self._events.get(event_id)
+        stored = self._events.get(event_id)
+        return stored if stored is None or not self._right else with_right_roots(stored, self._right)
 
     def put(self, stored: StoredEvent) -> None:
         """Keep an event that was read from the database or was committed to it."""
@@ -54,6 +57,12 @@ class EventCache:
         if len(self._changed) > RECENTLY_CHANGED:
             del self._changed[next(iter(self._changed))]
         self._events.put(event_id, stored)
+
+    def replace_roots(self, right: Mapping[bytes, bytes]) -> None:
+        """Show other roots around events: by each that named a state known in part, that of the whole state."""
+        self._right.update(right)
+        while len(self._right) > RECENTLY_CHANGED:
+            del self._right[next(iter(self._right))]
 
 
 class RoomStates:
@@ -73,6 +82,7 @@ class RoomStates:
         """Ask the map a question, loading the nodes that it turns out to need.
 
         `fresh` are nodes that are not stored yet. Without `tx` only what is cached answers: raises MissingNodes.
+        Raises RoomIsPartial when the answer depends on what is not known of the room.
         """
         loaded: dict[bytes, Node] = {}
         known = fresh or loaded  # never copied: it may hold a whole state, and be asked for each of its entries
@@ -84,6 +94,8 @@ class RoomStates:
         while True:
             try:
                 return question(nodes)
+            except UnknownState as unknown:
+                raise RoomIsPartial(room_id) from unknown
             except MissingNodes as missing:
                 if tx is None:
                     raise
@@ -137,10 +149,31 @@ class RoomStates:
             if event_id is not None and event_id in events
         }
 
-    def whole(self, tx: Transaction | None, room_id: RoomID, root: bytes) -> list[StoredEvent]:
-        """Every event of the state `root`, in no order."""
-        entries = self.with_nodes(tx, room_id, lambda nodes: list(state_map.items(nodes, root)))
-        return list(self.load(tx, [event_id for _, event_id in entries]).values())
+    def select_known(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, keys: Iterable[StateKey]
+    ) -> dict[StateKey, Event]:
+        """As `select`; keys of which it is not known what they have are left out, too."""
+        wanted = tuple(keys)
+
+        def known(nodes: Nodes) -> list[StateKey]:
+            return [key for key in wanted if state_map.lookup(nodes, root, *key) is not state_map.Absence.UNKNOWN]
+
+        return self.select(tx, room_id, root, self.with_nodes(tx, room_id, known))
+
+    def whole(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, *, as_far_as_known: bool = False
+    ) -> list[StoredEvent]:
+        """Every event of the state `root`, in no order.
+
+        Raises RoomIsPartial unless all of it is known, or `as_far_as_known` will do.
+        """
+
+        def entries(nodes: Nodes) -> list[EventID]:
+            if not as_far_as_known and not state_map.is_whole(nodes, root):
+                raise UnknownState("not all of the state is known")
+            return [event_id for _, event_id in state_map.items(nodes, root)]
+
+        return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())
 
     def all_but_type(self, tx: Transaction | None, room_id: RoomID, root: bytes, left_out: str) -> list[StoredEvent]:
         """Every event of the state `root` but those of one type, in no order."""
@@ -153,10 +186,23 @@ class RoomStates:
 
         return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())
 
-    def of_type(self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str) -> list[StoredEvent]:
-        """Every event of one type in the state `root`, in no order."""
-        entries = self.with_nodes(tx, room_id, lambda nodes: list(state_map.items_of_type(nodes, root, event_type)))
-        return list(self.load(tx, [event_id for _, event_id in entries]).values())
+    def of_type(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, event_type: str, *, as_far_as_known: bool = False
+    ) -> list[StoredEvent]:
+        """Every event of one type in the state `root`, in no order. Raises as `whole` does."""
+
+        def entries(nodes: Nodes) -> list[EventID]:
+            if not as_far_as_known and state_map.is_open_type(nodes, root, event_type):
+                raise UnknownState(f"not all of {event_type} is known")
+            return [event_id for _, event_id in state_map.items_of_type(nodes, root, event_type)]
+
+        return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())
+
+    def is_whole(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, fresh: Mapping[bytes, Node] | None = None
+    ) -> bool:
+        """Whether all of the state `root` is known."""
+        return self.with_nodes(tx, room_id, lambda nodes: state_map.is_whole(nodes, root), fresh)
 
     def difference(
         self,

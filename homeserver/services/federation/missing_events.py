@@ -210,7 +210,7 @@ class MissingEvents:
     async def _look(self, room_id: RoomID, *, all_gaps: bool = False) -> _Room | None:
         """The room, with those of its gaps that are to be looked at now."""
         head, gaps, servers = await self._database.read(_read_room, room_id)
-        if head is None:
+        if head is None or head.is_partial:  # then nothing could be judged even if it lacked nothing
             return None
         if not all_gaps:
             gaps = [gap for gap in gaps if not self._pauses.rests((room_id, gap.missing_id))]

@@ -10,6 +10,7 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of
 from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed, StillJoined
 from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
@@ -17,7 +18,7 @@ from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import find_membership, forget_room, joined_room_ids
+from homeserver.storage.memberships import forget_room, joined_room_ids
 from homeserver.storage.profiles import member_profile
 
 NO_SUCH_ROOM: Final = "This server knows no such room"
@@ -113,7 +114,7 @@ class RoomMembership:
         self._add(write, sender, target, {"membership": "invite", **member_profile(tx, target)}, reason)
 
     def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
-        membership = find_membership(tx, room_id, user_id)
+        membership = known_membership(tx, room_id, user_id)
         if membership is None:
             raise NotFound(NO_SUCH_ROOM)
         if membership.membership == "leave":
@@ -121,7 +122,7 @@ class RoomMembership:
         self._set(tx, user_id, room_id, user_id, "leave", reason)
 
     def _kick(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
-        membership = find_membership(tx, room_id, target)
+        membership = known_membership(tx, room_id, target)
         if membership is None or membership.membership in ("leave", "ban"):
             raise Forbidden(f"{target} is not in the room")
         self._set(tx, sender, room_id, target, "leave", reason)
@@ -135,7 +136,7 @@ class RoomMembership:
         self._add(write, sender, target, {"membership": "leave"}, reason)
 
     def _forget(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> None:
-        if find_membership(tx, room_id, user_id) is None:
+        if known_membership(tx, room_id, user_id) is None:
             raise NotFound(NO_SUCH_ROOM)
         if not forget_room(tx, room_id, user_id):
             raise StillJoined

@@ -17,7 +17,7 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer, sign_event
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RemoteFailed
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, RemoteFailed, RoomIsPartial
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
@@ -238,6 +238,8 @@ class RemoteInviting:
         # The rules would let somebody who left redeem what they once gave out: this server speaks for members alone.
         if write is None or memberships[0] != "join":
             raise Forbidden(NOT_IN_ROOM)
+        if write.is_partial:
+            raise RoomIsPartial(room_id)  # the invite comes back as an event of another server, which would wait
         if memberships[1] == "join":
             raise Forbidden(f"{target} is already in the room")
         create = write.state((CREATE,))[CREATE]

@@ -14,6 +14,7 @@ from homeserver.core.power_levels import read_power_levels
 from homeserver.services.errors import Forbidden, UnableToAuthoriseJoin, UnableToGrantJoin
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.storage.memberships import find_membership, local_members
+from homeserver.storage.partial_rooms import find_partial_room
 from homeserver.storage.room_servers import is_server_in_room
 
 MOST_ALLOWED_ROOMS: Final = 100
@@ -23,7 +24,7 @@ def find_authoriser(write: RoomWrite, user_id: UserID, current: Event | None, se
     """The local user in whose name the join is authorised; None where the join needs no such permission.
 
     Raises Forbidden when the user is in none of the rooms that allow it, UnableToAuthoriseJoin when this server is in
-    none of them, UnableToGrantJoin when nobody here may invite.
+    none of them or does not know all members of one, UnableToGrantJoin when nobody here may invite.
     """
     state = write.rules_state((CREATE, JOIN_RULES, POWER_LEVELS))
     rules = state.get(JOIN_RULES)
@@ -36,7 +37,7 @@ def find_authoriser(write: RoomWrite, user_id: UserID, current: Event | None, se
     here = [room_id for room_id in rooms if is_server_in_room(write.tx, room_id, server_name)]
     memberships = (find_membership(write.tx, room_id, user_id) for room_id in here)
     if not any(membership is not None and membership.membership == "join" for membership in memberships):
-        if rooms and not here:
+        if rooms and (not here or any(find_partial_room(write.tx, room_id) is not None for room_id in here)):
             raise UnableToAuthoriseJoin
         raise Forbidden("You are in none of the rooms that let you into this one")
     levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)

@@ -3,9 +3,9 @@
 Spec: client-server-api/#getting-events-for-a-room
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import orjson
 
@@ -13,17 +13,22 @@ from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
-from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.errors import Forbidden, NotFound, RoomIsPartial
 from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, events_backwards, events_forwards, place_at
 from homeserver.storage.memberships import find_membership, members_of_room
+from homeserver.storage.partial_rooms import find_partial_room
 from homeserver.storage.relations import relations_to
 from homeserver.storage.rooms import roots_at
 from homeserver.storage.waiting_events import open_gaps
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOST_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 10
@@ -72,11 +77,19 @@ class Context:
 class Timeline:
     """Reads rooms for their readers."""
 
-    def __init__(self, database: Database, readers: Readers, states: RoomStates, formats: ClientFormat) -> None:
+    def __init__(
+        self,
+        database: Database,
+        readers: Readers,
+        states: RoomStates,
+        formats: ClientFormat,
+        partial_rooms: PartialRooms,
+    ) -> None:
         self._database = database
         self._readers = readers
         self._states = states
         self._formats = formats
+        self._partial_rooms = partial_rooms
 
     async def messages(
         self,
@@ -90,7 +103,7 @@ class Timeline:
         event_filter: RoomEventFilter,
     ) -> Page:
         """A page of history from `begin` (None: from the newest, or from the oldest forwards) towards `end`."""
-        return await self._database.read(
+        return await self._read_known(
             self._messages, viewer, room_id, begin, end, backwards, _limit(limit, event_filter), event_filter
         )
 
@@ -98,23 +111,23 @@ class Timeline:
         self, viewer: Viewer, room_id: RoomID, event_id: EventID, limit: int | None, event_filter: RoomEventFilter
     ) -> Context:
         """An event and up to `limit` around it. Raises NotFound."""
-        return await self._database.read(
+        return await self._read_known(
             self._context, viewer, room_id, event_id, _limit(limit, event_filter), event_filter
         )
 
     async def event(self, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
         """One event. Raises NotFound, alike for one of another room and one that the viewer may not see."""
-        return await self._database.read(self._event, viewer, room_id, event_id)
+        return await self._read_known(self._event, viewer, room_id, event_id)
 
     async def state(self, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         """The room's state: now, or when the viewer left."""
-        return await self._database.read(self._state, viewer, room_id)
+        return await self._read_known(self._state, viewer, room_id)
 
     async def state_event(
         self, viewer: Viewer, room_id: RoomID, event_type: str, state_key: str, *, whole_event: bool
     ) -> Mapping[str, Any] | orjson.Fragment:
         """The content of a state event, or all of it. Raises NotFound."""
-        return await self._database.read(
+        return await self._read_known(
             self._state_event, viewer, room_id, event_type, state_key, whole_event=whole_event
         )
 
@@ -128,11 +141,15 @@ class Timeline:
         not_membership: str | None,
     ) -> list[orjson.Fragment]:
         """The member events of the room: now, at a token, or when the viewer left."""
-        return await self._database.read(self._members, viewer, room_id, at, membership, not_membership)
+        return await self._read_known(self._members, viewer, room_id, at, membership, not_membership)
 
     async def joined_members(self, viewer: Viewer, room_id: RoomID) -> dict[UserID, tuple[str | None, str | None]]:
         """Each joined user's display name and avatar. For members alone."""
-        return await self._database.read(self._joined_members, viewer, room_id)
+        return await self._read_known(self._joined_members, viewer, room_id)
+
+    async def _read_known(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read, where need be once all of the room is known. Raises RoomIsPartial when that takes too long."""
+        return await self._partial_rooms.once_known(lambda: self._database.read(fn, *args, **kwargs))
 
     def _messages(
         self,
@@ -306,7 +323,7 @@ class Timeline:
         whole = self._states.all_but_type(tx, room_id, newest.root, MEMBER) if lazily else None
         state = self._states.whole(tx, room_id, newest.root) if whole is None else whole
         if lazily:
-            members = self._states.select(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
+            members = self._states.select_known(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
             loaded = self._states.load(tx, [event.event_id for event in members.values()])
             state = [*state, *loaded.values()]
         wanted = [stored for stored in state if _is_wanted_state(event_filter, stored)]
@@ -323,7 +340,8 @@ class Timeline:
 
     def _state(self, tx: Transaction, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         access = self._readers.access(tx, room_id, viewer.user_id)
-        whole = self._states.whole(tx, room_id, access.root)
+        # Who left a room before all of it was known will never know more of it.
+        whole = self._states.whole(tx, room_id, access.root, as_far_as_known=not access.is_joined)
         return self._formats.render(tx, whole, viewer, with_room_id=True, sight=access.sight)
 
     def _state_event(
@@ -351,7 +369,7 @@ class Timeline:
         kinds = [membership] if membership is not None else []
         events = [
             stored
-            for stored in self._states.of_type(tx, room_id, root, MEMBER)
+            for stored in self._states.of_type(tx, room_id, root, MEMBER, as_far_as_known=not access.is_joined)
             if (membership is None and not_membership is None)
             or (own := stored.event.content.get("membership")) in kinds
             or (not_membership is not None and own != not_membership)
@@ -383,6 +401,8 @@ class Timeline:
         own = find_membership(tx, room_id, viewer.user_id)
         if own is None or own.membership != "join":
             raise Forbidden("You are not in this room")
+        if find_partial_room(tx, room_id) is not None:
+            raise RoomIsPartial(room_id)
         return {
             member.user_id: (member.display_name, member.avatar_url)
             for member in members_of_room(tx, room_id)
@@ -405,7 +425,7 @@ class Timeline:
         if newest.root is None:
             return []
         senders: Iterable[str] = {stored.event.sender for stored in events}
-        state = self._states.select(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
+        state = self._states.select_known(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
         stored = self._states.load(tx, [event.event_id for event in state.values()])
         return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True, sight=access.sight)
 

@@ -29,7 +29,14 @@ from homeserver.core.room_upgrades import (
 from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.core.state_map import Nodes, StateKey
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, NotRecommended, UnsupportedVersion
+from homeserver.services.errors import (
+    Forbidden,
+    InvalidParameter,
+    NotFound,
+    NotRecommended,
+    RoomIsPartial,
+    UnsupportedVersion,
+)
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.readers import NOT_IN_ROOM
@@ -118,6 +125,8 @@ class RoomUpgrades:
         head = find_head(tx, room_id)
         if head is None:
             raise NotFound("This server knows no such room")
+        if head.is_partial:
+            raise RoomIsPartial(room_id)  # who is banned is not known
         states = self._creation.writer.states
         create = states.find(tx, room_id, head.current_root, *CREATE)
         types = (SPACE_PARENT, SPACE_CHILD) if create is not None and is_space(create.event) else (SPACE_PARENT,)

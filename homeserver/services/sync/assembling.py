@@ -14,7 +14,8 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.push_rules import rule_set, rule_set_to_json
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import SyncToken
-from homeserver.services.events.news import AccountDataWritten, Change, ReceiptWritten, RoomWritten
+from homeserver.services.events.news import AccountDataWritten, Change, ReceiptWritten, RoomBecameWhole, RoomWritten
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.memory import SyncMemory
@@ -44,6 +45,7 @@ class SyncAssembling:
         devices: DeviceParts,
         memory: SyncMemory,
         typing: Typing,
+        partial_rooms: PartialRooms,
         epoch: str,
     ) -> None:
         self._rooms = rooms
@@ -51,6 +53,7 @@ class SyncAssembling:
         self._devices = devices
         self._memory = memory
         self._typing = typing
+        self._partial_rooms = partial_rooms
         self._epoch = epoch
 
     def typing_since(self, request: SyncRequest) -> TypingNow:
@@ -71,7 +74,7 @@ class SyncAssembling:
             raise NotInMemory
         by_room: dict[RoomID, list[Change]] = {room_id: [] for room_id in typing}
         for change in changes:
-            if isinstance(change, AccountDataWritten):
+            if isinstance(change, AccountDataWritten | RoomBecameWhole):
                 raise NotInMemory
             if isinstance(change, RoomWritten):
                 if any(map(_is_move, change.memberships)) or any(map(_needs_database, change.events)):
@@ -83,7 +86,10 @@ class SyncAssembling:
                 by_room.setdefault(change.room_id, []).append(change)
         to_device = self._devices.to_device(None, request, window, changes)
         joined: dict[RoomID, Any] = {}
+        is_lazy = request.filter.room.state.lazy_load_members
         for room_id, in_room in by_room.items():
+            if not is_lazy and room_id in self._partial_rooms:
+                continue  # see room_lists.py
             part = self._part_from_memory(room_id, in_room, window, typing.get(room_id), ignored.value)
             if request.filter.room.allows_room(room_id):
                 section = self._rooms.joined(None, request, part)

@@ -32,6 +32,7 @@ from homeserver.storage.memberships import (
     changes_of_user,
     rooms_of_user,
 )
+from homeserver.storage.partial_rooms import partial_among
 from homeserver.storage.receipts import Receipt, receipts_of_rooms, receipts_since
 from homeserver.storage.remote_memberships import find_remote_membership
 from homeserver.storage.rooms import roots_at
@@ -51,6 +52,8 @@ class _Question:
     ignored: frozenset[str]
     memberships: Mapping[RoomID, Membership]  # in rooms that the filter lets through
     changes: dict[RoomID, list[MembershipChange]] = field(default_factory=dict)  # the user's own, in the window
+    # Rooms that were not known as a whole at the token, and where in the log they became so, if they did.
+    partial: Mapping[RoomID, int | None] = field(default_factory=dict)
 
     @property
     def user_id(self) -> UserID:
@@ -58,10 +61,25 @@ class _Question:
 
     def is_new(self, room_id: RoomID) -> bool:
         """Whether the client does not know the room as joined."""
-        if self.window.after is None:
+        if self.window.after is None or (room_id in self.partial and not self.is_lazy):
             return True
         changes = self.changes.get(room_id)
         return changes is not None and changes[0].before != "join"
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the client can do without members at first."""
+        return self.request.filter.room.state.lazy_load_members
+
+    @property
+    def unfinished(self) -> set[RoomID]:
+        """The rooms that are not known as a whole at the end of the window."""
+        upto = self.window.upto
+        return {room_id for room_id, position in self.partial.items() if position is None or position > upto}
+
+    def became_whole(self, room_id: RoomID) -> bool:
+        """Whether all of a room is known since the token."""
+        return room_id in self.partial and room_id not in self.unfinished
 
     def was_there_before(self, room_id: RoomID) -> bool:
         """Whether a room that is new may have been joined earlier: then the client has an old part of its timeline."""
@@ -96,6 +114,8 @@ class RoomLists:
         if window.after is not None:
             for change in changes_of_user(tx, user_id, after=window.after, upto=window.upto):
                 asked.changes.setdefault(change.room_id, []).append(change)
+        joined = [room_id for room_id, one in memberships.items() if one.membership == "join"]
+        asked.partial = partial_among(tx, joined, after=-1 if window.after is None else window.after)
         account_data = _room_account_data(asked)
         sections = {
             "join": self._joined(asked, account_data),
@@ -107,13 +127,18 @@ class RoomLists:
 
     def _joined(self, asked: _Question, account_data: Mapping[RoomID, Sequence[AccountData]]) -> Section:
         tx, window, full_state = asked.tx, asked.window, asked.request.full_state
-        joined = [room_id for room_id, one in asked.memberships.items() if one.membership == "join"]
+        # A client that loads no members lazily would take those that are known for all: it waits for the others.
+        hidden = set() if asked.is_lazy else asked.unfinished
+        joined = [
+            room_id for room_id, one in asked.memberships.items() if one.membership == "join" and room_id not in hidden
+        ]
         fresh = {room_id for room_id in joined if asked.is_new(room_id)}
         going_on = [room_id for room_id in joined if room_id not in fresh]
         receipts = _receipts(asked, sorted(fresh), going_on)
         with_news: set[RoomID] = set()
         if window.after is not None:
             with_news = rooms_with_news(tx, going_on, after=window.after, upto=window.upto)
+            with_news.update(room_id for room_id in going_on if asked.became_whole(room_id))
         rooted = {*joined} if full_state else fresh | with_news
         roots = _Roots(
             roots_at(tx, sorted(with_news), at=window.after or 0) if with_news else {},
@@ -161,6 +186,7 @@ class RoomLists:
         if window.after is not None:
             moves = changes_of_rooms(tx, sorted(with_news), after=window.after, upto=window.upto)
             wanted.update(change.room_id for change in moves if change.before != change.membership)
+            wanted.update(room_id for room_id in with_news if asked.became_whole(room_id))
             wanted.update(
                 room_id
                 for room_id in with_news
@@ -168,7 +194,9 @@ class RoomLists:
                 and was_renamed(tx, self._states, room_id, roots.before.get(room_id, EMPTY_ROOT), roots.after[room_id])
             )
         wanted_roots = {room_id: roots.after[room_id] for room_id in sorted(wanted)}
-        return read_summaries(tx, self._states, wanted_roots, asked.user_id) if wanted_roots else {}
+        if not wanted_roots:
+            return {}
+        return read_summaries(tx, self._states, wanted_roots, asked.user_id, asked.unfinished)
 
     def _left(self, asked: _Question, account_data: Mapping[RoomID, Sequence[AccountData]]) -> Section:
         """Rooms that the user left, or was removed from, since the token."""

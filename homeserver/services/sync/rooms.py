@@ -127,6 +127,7 @@ class SyncRooms:
             heroes=() if part.summary is None else part.summary.heroes or (),
             device=None if request.viewer.device_id is None else (user_id, request.viewer.device_id),
             position=part.position,
+            is_over=part.departure is not None,
         )
         has_news = bool(timeline.events) or timeline.limited or part.before != part.after
         state = self._states.read(tx, question) if has_news or part.summary is not None else []

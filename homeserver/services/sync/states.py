@@ -39,6 +39,7 @@ class StateQuestion:
     heroes: Collection[str] = ()
     device: Device | None = None  # None: members that were sent before are sent again
     position: int = 0  # of this answer's token
+    is_over: bool = False  # the user is out of the room: what is known of its state then will not become more
 
 
 class SyncStates:
@@ -82,7 +83,7 @@ class SyncStates:
         return first
 
     def _whole(self, tx: Transaction | None, question: StateQuestion) -> list[StoredEvent]:
-        return self._states.whole(tx, question.room_id, question.after)
+        return self._states.whole(tx, question.room_id, question.after, as_far_as_known=question.is_over)
 
     def _without_members(self, tx: Transaction | None, question: StateQuestion) -> list[StoredEvent]:
         return self._states.all_but_type(tx, question.room_id, question.after, MEMBER)
@@ -105,7 +106,7 @@ class SyncStates:
         needed = dict.fromkeys([*question.senders, *question.heroes])
         if question.before is None:
             needed[question.user_id] = None
-        state = self._states.select(tx, question.room_id, question.after, [(MEMBER, user_id) for user_id in needed])
+        state = self._states.select_known(tx, question.room_id, question.after, [(MEMBER, one) for one in needed])
         device = question.device
         if device is not None and question.before is not None and not question.event_filter.include_redundant_members:
             state = {

@@ -3,7 +3,7 @@
 Spec: client-server-api/#syncing, RoomSummary
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,23 +21,34 @@ NAMING_TYPES: Final = frozenset(event_type for event_type, _ in NAMES)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many are in the room, and who stands for it; `heroes` is None where it has a name."""
+    """How many are in the room, None where that is not known; who stands for it, None where it has a name."""
 
     heroes: tuple[UserID, ...] | None
-    joined: int
-    invited: int
+    joined: int | None
+    invited: int | None
 
     @property
     def shown(self) -> dict[str, Any]:
         """As a sync shows it."""
-        counts: dict[str, Any] = {"m.joined_member_count": self.joined, "m.invited_member_count": self.invited}
-        return counts if self.heroes is None else {"m.heroes": list(self.heroes), **counts}
+        parts: dict[str, Any] = {
+            "m.heroes": None if self.heroes is None else list(self.heroes),
+            "m.joined_member_count": self.joined,
+            "m.invited_member_count": self.invited,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def read_summaries(
-    tx: Transaction, states: RoomStates, roots: Mapping[RoomID, bytes], viewer: UserID
+    tx: Transaction,
+    states: RoomStates,
+    roots: Mapping[RoomID, bytes],
+    viewer: UserID,
+    partial: Collection[RoomID] = (),
 ) -> dict[RoomID, Summary]:
-    """The summaries of these rooms, whose current states are `roots`, for one of their members."""
+    """The summaries of these rooms, whose current states are `roots`, for one of their members.
+
+    Of those that are `partial` it is not known how many are in them.
+    """
     nameless = [room_id for room_id, root in roots.items() if not _has_name(tx, states, room_id, root)]
     counts = member_counts_of_rooms(tx, list(roots))
     heroes = hero_candidates(tx, nameless, viewer, limit=MOST_HEROES) if nameless else {}
@@ -45,8 +56,8 @@ def read_summaries(
     return {
         room_id: Summary(
             tuple(heroes.get(room_id, ())) if room_id in unnamed else None,
-            counts.get(room_id, {}).get("join", 0),
-            counts.get(room_id, {}).get("invite", 0),
+            None if room_id in partial else counts.get(room_id, {}).get("join", 0),
+            None if room_id in partial else counts.get(room_id, {}).get("invite", 0),
         )
         for room_id in roots
     }

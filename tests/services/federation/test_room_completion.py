@@ -1,0 +1,333 @@
+"""Rooms that our users join before all of their members are known: what they can do there, and how the rest comes."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from homeserver.core.identifiers import UserID
+from homeserver.core.room_versions import ROOM_VERSIONS
+from homeserver.outbound.errors import Unreachable
+from homeserver.services.errors import RoomIsPartial
+from homeserver.services.events.intake import Outcome
+from homeserver.storage.memberships import find_membership, members_of_room, users_sharing_rooms
+from homeserver.storage.room_servers import servers_in_room
+from homeserver.storage.waiting_events import rooms_with_ready, rooms_with_waiting
+from tests.fakes.remote_servers import Refusal
+from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, MALLORY, ONE, TWO
+from tests.scenes import Scene
+from tests.services.federation.large_rooms import LargeRoom
+from tests.services.world import ALICE as OUR_ALICE
+from tests.services.world import BOB as OUR_BOB
+from tests.services.world import SERVER, World, now, shown
+
+LONG_S: Final = 100 * 3600.0
+
+
+def room_members(world: World, room: LargeRoom) -> set[UserID]:
+    return {one.user_id for one in world.sync_database.read(members_of_room, room.room_id)}
+
+
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
+def test_who_joins_is_in_the_room_before_its_members_are_known_and_can_speak(world: World, version: str) -> None:
+    room = LargeRoom(world, ROOM_VERSIONS[version])
+
+    join = room.join()
+
+    assert room.head.is_partial
+    assert room.is_looked_for
+    assert room.head.heads == (join.event_id,)
+    assert room_members(world, room) == {OUR_ALICE}
+    assert world.sync_database.read(servers_in_room, room.room_id) == {ONE, TWO, SERVER}
+    known = room.state()
+    assert known == {
+        key: event_id for key, event_id in room.scene.after(join).items() if key[0] != "m.room.member"
+    } | {("m.room.member", OUR_ALICE): join.event_id}
+    sent = room.find(world.send(OUR_ALICE, room.room_id))
+    assert sent.event.prev_event_ids == (join.event_id,)
+    assert "state" not in [operation for _, operation in world.others.asked]
+
+
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
+def test_the_members_come_later_and_what_happened_meanwhile_stands_on_them(world: World, version: str) -> None:
+    room = LargeRoom(world, ROOM_VERSIONS[version])
+    join = room.join()
+    said = room.add(world.send(OUR_ALICE, room.room_id))
+    topic = room.add(now(world.sending.set_state(OUR_ALICE, room.room_id, "m.room.topic", "", {"topic": "Ours"})))
+    again = room.add(world.send(OUR_ALICE, room.room_id))
+
+    room.fetch()
+
+    assert not room.head.is_partial
+    assert not room.is_looked_for
+    assert room.state() == dict(room.scene.after(again))
+    for event in (join, said, topic, again):
+        stored = room.find(event.event_id)
+        assert stored.root_before is not None
+        assert room.state(stored.root_before) == dict(room.scene.history.before[event.event_id])
+        assert room.is_whole(stored.root_before)
+    assert room_members(world, room) == {ALICE, BOB, CAROL, OUR_ALICE}
+    assert world.sync_database.read(users_sharing_rooms, OUR_ALICE) == {ALICE, BOB, CAROL, OUR_ALICE}
+    assert world.sync_database.read(servers_in_room, room.room_id) == {ONE, TWO, SERVER}
+    assert room.rows("SELECT is_given FROM room_servers WHERE room_id = :room_id AND is_given") == []
+
+
+def test_what_others_say_waits_until_the_room_is_whole_and_is_judged_then(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    allowed = room.scene.say(BOB, after=[join])
+    kicked = room.scene.member(CAROL, "leave", sender=BOB, after=[allowed])
+    refused = room.scene.say(CAROL, after=[kicked])
+
+    assert room.hear(allowed, kicked, refused) == [Outcome.WAITING] * 3
+    assert world.sync_database.read(rooms_with_ready) == []
+    room.fetch()
+
+    assert room.head.heads == (kicked.event_id,)
+    assert room.state() == dict(room.scene.after(kicked))
+    assert not room.find(allowed.event_id).verdict
+    assert room.scene.is_rejected(refused)
+    assert room.find(refused.event_id).verdict
+    assert world.sync_database.read(rooms_with_waiting) == []
+
+
+def test_servers_that_tell_all_members_are_believed_at_once(world: World) -> None:
+    room = LargeRoom(world)
+    world.others.large.clear()
+
+    join = room.join()
+
+    assert not room.head.is_partial
+    assert not room.is_looked_for
+    assert room.state() == dict(room.scene.after(join))
+
+
+def waiting(coroutine: Any) -> Deferred[Any]:
+    """What a use case will return that waits for something."""
+    deferred = Deferred.fromCoroutine(coroutine)
+    assert not deferred.called
+    return deferred
+
+
+def result(deferred: Deferred[Any]) -> Any:
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    return results[0]
+
+
+MEMBERSHIP_CHANGES: Final[dict[str, Callable[[World, LargeRoom], Any]]] = {
+    "invite": lambda world, room: world.inviting.invite(OUR_ALICE, room.room_id, OUR_BOB, None),
+    "join": lambda world, room: world.anywhere.join(OUR_BOB, room.room_id, None),
+    "members": lambda world, room: world.timeline.members(
+        world.viewer(OUR_ALICE), room.room_id, at=None, membership=None, not_membership=None
+    ),
+    "joined members": lambda world, room: world.timeline.joined_members(world.viewer(OUR_ALICE), room.room_id),
+    "state": lambda world, room: world.timeline.state(world.viewer(OUR_ALICE), room.room_id),
+    "a member": lambda world, room: world.timeline.state_event(
+        world.viewer(OUR_ALICE), room.room_id, "m.room.member", BOB, whole_event=False
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERSHIP_CHANGES)
+def test_what_needs_members_that_are_not_known_waits_for_them(world: World, kind: str) -> None:
+    room = LargeRoom(world)
+    room.join()
+
+    asked = waiting(MEMBERSHIP_CHANGES[kind](world, room))
+    room.fetch()
+
+    answer = result(asked)
+    assert not isinstance(answer, BaseException)
+    match kind:
+        case "members":
+            assert {shown(event)["state_key"] for event in answer} == {ALICE, BOB, CAROL, OUR_ALICE}
+        case "joined members":
+            assert set(answer) == {ALICE, BOB, CAROL, OUR_ALICE}
+        case "state":
+            assert len(answer) == len(room.state())
+        case "a member":
+            assert answer["membership"] == "join"
+        case "join":
+            assert OUR_BOB in room_members(world, room)
+
+
+@pytest.mark.parametrize("kind", MEMBERSHIP_CHANGES)
+def test_who_waits_for_members_in_vain_is_told_to_try_again(world: World, kind: str) -> None:
+    room = LargeRoom(world)
+    room.join()
+    before = room.head
+
+    asked = waiting(MEMBERSHIP_CHANGES[kind](world, room))
+    world.clock.advance(61)
+
+    failure = result(asked)
+    assert isinstance(failure.value, RoomIsPartial)
+    assert room.head == before
+
+
+def test_a_moderator_who_kicks_somebody_unknown_does_so_once_they_are_known(world: World) -> None:
+    scene = Scene(users={OUR_ALICE: 50})
+    scene.join_in_turn(BOB)
+    room = LargeRoom(world, scene=scene)
+    room.join()
+
+    kicked = waiting(world.membership.kick(OUR_ALICE, room.room_id, BOB, None))
+    nobody = waiting(world.membership.kick(OUR_ALICE, room.room_id, MALLORY, None))
+    room.fetch()
+
+    assert result(kicked) is None
+    membership = world.sync_database.read(find_membership, room.room_id, BOB)
+    assert membership is not None
+    assert membership.membership == "leave"
+    assert result(nobody).value.reason == f"{MALLORY} is not in the room"
+
+
+def without_carol(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "pdus": [pdu for pdu in answer["pdus"] if pdu.get("state_key") != CAROL]}
+
+
+def without_rules(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "pdus": [pdu for pdu in answer["pdus"] if pdu["type"] != "m.room.join_rules"]}
+
+
+def nonsense(_: dict[str, Any]) -> list[Any]:
+    return [1, None]
+
+
+@pytest.mark.parametrize("tamper", [without_rules, nonsense])
+def test_a_server_that_contradicts_what_is_known_is_not_believed_and_another_is(world: World, tamper: Any) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    world.others.tampers[ONE, "state"] = tamper
+
+    room.fetch()
+
+    assert world.others.asked_for("state") == [ONE, TWO]
+    assert not room.head.is_partial
+    assert room.state() == dict(room.scene.after(join))
+
+
+def test_a_server_that_says_of_who_joined_what_it_did_not_say_before_is_not_believed(world: World) -> None:
+    room = LargeRoom(world)
+    invited = room.scene.member(OUR_ALICE, "invite", sender=ALICE, after=[room.scene.last])
+    room.join()
+
+    def with_invite(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "pdus": [*answer["pdus"], invited.pdu]}
+
+    for server in (ONE, TWO):
+        world.others.tampers[server, "state"] = with_invite
+    room.fetch()
+
+    assert room.head.is_partial
+
+
+def test_when_nobody_gives_the_members_they_are_asked_for_later_and_the_room_stays_usable(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    for server in (ONE, TWO):
+        world.others.failures[server] = Unreachable("gone")
+    room.fetch()
+    assert world.others.asked_for("state") == [ONE, TWO]
+    assert room.head.is_partial
+
+    world.send(OUR_ALICE, room.room_id)
+    del world.others.failures[TWO]  # the one that let the user in is gone for good
+    world.clock.advance(LONG_S)
+
+    assert not room.head.is_partial
+    assert room.state() == dict(room.scene.after(join))
+
+
+def test_after_a_restart_the_rest_is_fetched(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    world.send(OUR_ALICE, room.room_id)
+    others = world.others
+    later = World(world.backend, boot=2)
+    later.others = others
+    later.federation_client._agent = others  # the same servers as before
+    again = LargeRoom(later, scene=room.scene)
+    now(later.partial_rooms.load())
+
+    asked = waiting(later.timeline.joined_members(later.viewer(OUR_ALICE), room.room_id))
+    again.fetch()
+
+    assert set(result(asked)) == {ALICE, BOB, CAROL, OUR_ALICE}
+    assert again.state() == dict(room.scene.after(join))
+    later.close()
+
+
+def test_a_room_that_all_have_left_is_looked_for_no_more_and_can_be_joined_anew(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    now(world.anywhere.leave(OUR_ALICE, room.room_id, None))
+    room.add(room.head.heads[0])
+
+    room.fetch()
+    assert world.others.asked_for("state") == []
+    assert not room.is_looked_for
+    assert room.head.is_partial
+    join = room.join()
+    world.clock.advance(LONG_S)
+
+    assert room.state() == dict(room.scene.after(join))
+    assert not room.head.is_partial
+    world.send(OUR_ALICE, room.room_id)
+
+
+def test_who_left_before_the_members_were_known_is_shown_what_was(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    now(world.anywhere.leave(OUR_ALICE, room.room_id, None))
+
+    viewer = world.viewer(OUR_ALICE)
+    members = now(world.timeline.members(viewer, room.room_id, at=None, membership=None, not_membership=None))
+
+    assert [shown(event)["state_key"] for event in members] == [OUR_ALICE]
+
+
+def test_a_room_that_was_whole_is_joined_anew_without_its_old_members(world: World) -> None:
+    room = LargeRoom(world)
+    world.others.large.clear()
+    room.join()
+    now(world.anywhere.leave(OUR_ALICE, room.room_id, None))
+    room.add(room.head.heads[0])
+    room.scene.last = room.scene.member(CAROL, "leave", after=[room.scene.last])
+    room.scene.join_in_turn(DAVE)
+    world.others.large.add(room.room_id)
+
+    join = room.join()
+    assert room_members(world, room) == {OUR_ALICE}
+    room.fetch()
+
+    assert room.state() == dict(room.scene.after(join))
+    assert room_members(world, room) == {ALICE, BOB, CAROL, DAVE, OUR_ALICE}
+
+
+def test_a_server_that_refuses_for_now_is_asked_again(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    world.others.failures[ONE] = Refusal(500, "M_UNKNOWN")
+    world.others.failures[TWO] = Refusal(429, "M_LIMIT_EXCEEDED")
+    room.fetch()
+    assert room.head.is_partial
+    world.others.failures.clear()
+
+    world.clock.advance(LONG_S)
+
+    assert not room.head.is_partial
+
+
+def test_a_member_whom_a_server_leaves_out_is_believed_not_to_be_there(world: World) -> None:
+    """As with a join of which all members are told: the state is the word of who gives it."""
+    room = LargeRoom(world)
+    room.join()
+    world.others.tampers[ONE, "state"] = without_carol
+
+    room.fetch()
+
+    assert not room.head.is_partial
+    assert room_members(world, room) == {ALICE, BOB, OUR_ALICE}
