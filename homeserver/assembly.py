@@ -202,6 +202,7 @@ from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.spaces import Spaces
+from homeserver.services.rooms.successors import Successors
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
@@ -347,7 +348,9 @@ def assemble(made: Mechanics) -> Assembled:
     hierarchy = Hierarchy(database, spaces, remote_spaces, budget, clock, randomness, server_name)
     rooms = RoomCreation(creation, clock, randomness, server_name, settings.default_room_version, inviting)
     push_rules = PushRules(database, classes, news)
-    upgrades = RoomUpgrades(database, creation, RoomSettings(push_rules, news), randomness, server_name)
+    room_settings = RoomSettings(push_rules, news)
+    upgrades = RoomUpgrades(database, creation, room_settings, randomness, server_name)
+    successors = Successors(database, states, anywhere, room_settings)
 
     # Accounts
     argon2 = settings.passwords
@@ -488,7 +491,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, directory, RemoteDirectory(federation_client)),
             RoomEventsEndpoints(timeline, RoomHistory(timeline, backfill, clock)),
-            RoomMembershipEndpoints(membership, anywhere, inviting),
+            RoomMembershipEndpoints(membership, anywhere, successors, inviting),
             RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
             RoomUpgradeEndpoints(upgrades),
             SendingEndpoints(Sending(creation, clock, server_name)),

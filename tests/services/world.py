@@ -78,6 +78,7 @@ from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.spaces import Spaces
+from homeserver.services.rooms.successors import Successors
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
@@ -234,6 +235,7 @@ class World:
         self.push_rules = PushRules(self.database, self.push_classes, self.news)
         settings = RoomSettings(self.push_rules, self.news)
         self.upgrades = RoomUpgrades(self.database, self.event_creation, settings, self.randomness, SERVER)
+        self.successors = Successors(self.database, self.states, self.anywhere, settings)
 
     def _open_accounts(self) -> None:
         self.appservices: AppserviceNames = NoAppservices()

@@ -11,6 +11,7 @@ from homeserver.http.rate_limiting import RateClass
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.remote_invites import RemoteInviting
 from homeserver.services.rooms.remote_membership import RemoteMembership
+from homeserver.services.rooms.successors import Successors
 
 
 class JoinQuery(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class RoomMembershipEndpoints:
 
     membership: RoomMembership
     anywhere: RemoteMembership
+    successors: Successors
     inviting: RemoteInviting
 
     @endpoint(
@@ -90,7 +92,7 @@ class RoomMembershipEndpoints:
 
     async def _join(self, room: str, request: Request[JoinQuery, JoinBody]) -> Reply:
         body, query = request.body, request.query
-        room_id = await self.anywhere.join(
+        room_id = await self.successors.join(
             request.requester.user_id, room, body.reason, body.third_party_signed, via=(*query.via, *query.server_name)
         )
         return Reply({"room_id": room_id})
