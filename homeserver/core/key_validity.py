@@ -5,7 +5,7 @@ Spec: server-server-api/#publishing-keys, rooms/v5/#signing-key-validity-period
 How such a document is fetched and kept is in services; the signatures themselves are in signing.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,6 +75,15 @@ def merge_published(
             old = before[forgotten]
             merged[forgotten] = PublishedKey(forgotten, min(old.valid_until_ms, fetched_ms), old.expired_ms)
     return list(merged.values())
+
+
+def beside_own_word(told: Iterable[PublishedKey], own: Container[VerifyKey], *, told_ms: int) -> list[PublishedKey]:
+    """What others may add to what a server has said of its keys (`own`) just now: keys that it has no more."""
+    return [
+        key if key.expired_ms is not None else PublishedKey(key.verify_key, told_ms, told_ms)
+        for key in told
+        if key.verify_key not in own
+    ]
 
 
 def _renewed(old: PublishedKey, new: PublishedKey, *, is_from_origin: bool) -> PublishedKey:

@@ -14,6 +14,7 @@ from homeserver.core.key_validity import (
     MOST_CURRENT_KEYS,
     MOST_OLD_KEYS,
     PublishedKey,
+    beside_own_word,
     key_document,
     may_have_signed,
     may_sign_requests,
@@ -225,6 +226,15 @@ def test_a_renewed_key_counts_for_longer() -> None:
 
     for is_from_origin in (True, False):
         assert merged([known], [published], is_from_origin=is_from_origin) == [published]
+
+
+def test_beside_what_a_server_says_itself_others_know_of_old_keys_alone() -> None:
+    own, other, old = PublishedKey(KEY.verify_key, 1, 1), SigningKey("c", b"\x03" * 32).verify_key, OLD_KEY.verify_key
+    told = [own, PublishedKey(other, NOW_MS + 1000), PublishedKey(old, 5, 5)]
+
+    added = beside_own_word(told, {KEY.verify_key}, told_ms=NOW_MS)
+
+    assert added == [PublishedKey(other, NOW_MS, NOW_MS), PublishedKey(old, 5, 5)]
 
 
 def test_two_keys_of_one_id_are_both_kept() -> None:

@@ -18,7 +18,13 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from homeserver.core.canonical_json import encode_canonical
 from homeserver.core.errors import BadSignature, ProtocolError
 from homeserver.core.identifiers import KeyID, ServerName
-from homeserver.core.key_validity import PublishedKey, may_sign_requests, merge_published, parse_published_keys
+from homeserver.core.key_validity import (
+    PublishedKey,
+    beside_own_word,
+    may_sign_requests,
+    merge_published,
+    parse_published_keys,
+)
 from homeserver.core.rate_limits import Bucket, RateLimit, take
 from homeserver.core.signing import verify_json
 from homeserver.outbound.errors import RemoteError
@@ -40,6 +46,8 @@ MARGIN_MS: Final = 10 * 60 * 1000
 # How often one server is asked, however many of its keys are wanted that it does not publish.
 ASKING: Final = RateLimit(per_second=1 / 60, burst=10)
 MOST_REMEMBERED: Final = 10_000
+# For how long no notary knows better than a server that has told of its keys.
+OWN_WORD_MS: Final = 10 * 60 * 1000
 # How often a server is asked whether a key that is still valid was replaced, however many wrong signatures come in its
 # name, which anybody may send.
 REASK_MS: Final = 5 * 60 * 1000
@@ -357,11 +365,15 @@ class RemoteKeys:
 
         def write(tx: Transaction) -> dict[ServerName, list[StoredKey]]:
             known = server_keys_of(tx, (server,)).get(server, ())
+            own = {one.published.verify_key for one in known if _is_own_word(one, server, now_ms)}
+            told = published if source == server or not own else beside_own_word(published, own, told_ms=now_ms)
+            if not told:
+                return {server: list(known)}
             seen = StoredKey(
-                published[0], is_for_events=False, fetched_ms=now_ms, fetched_from=source, document_digest=digest
+                told[0], is_for_events=False, fetched_ms=now_ms, fetched_from=source, document_digest=digest
             )
             store_key_document(tx, server, digest, encoded)
-            store_server_keys(tx, server, _changed(known, published, seen, needed, is_from_origin=source == server))
+            store_server_keys(tx, server, _changed(known, told, seen, needed, is_from_origin=source == server))
             forget_unused_keys(tx, server)
             return server_keys_of(tx, (server,))
 
@@ -376,6 +388,11 @@ class RemoteKeys:
         self._asked.move_to_end(server)
         if len(self._asked) > MOST_REMEMBERED:
             self._asked.popitem(last=False)
+
+
+def _is_own_word(key: StoredKey, server: ServerName, now_ms: int) -> bool:
+    """Whether the server itself has told of the key so lately that nobody knows better."""
+    return key.fetched_from == server and key.fetched_ms > now_ms - OWN_WORD_MS
 
 
 def _changed(

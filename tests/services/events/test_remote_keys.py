@@ -19,6 +19,7 @@ from homeserver.services.events.remote_keys import (
     FEW_SERVERS,
     MARGIN_MS,
     MOST_REMEMBERED,
+    OWN_WORD_MS,
     Purpose,
     RemoteKeys,
     Wish,
@@ -452,6 +453,31 @@ def test_a_notary_cannot_bring_an_old_key_back_to_life(world: World) -> None:
     assert ring.find("ed25519:a", "ed25519:x") == publisher.old
     assert ring.source.asked_notaries != []
     assert ring.find_for_request("ed25519:a") == []
+
+
+def test_a_notary_knows_no_better_than_a_server_that_has_just_told_of_its_keys(world: World) -> None:
+    ring = Ring(world, NOTARY)
+    publisher, forger = ring.publisher(), Publisher(ONE, key("forged", 3), ring.now_ms + HOUR_MS)
+    forger.old = [PublishedKey(key().verify_key, 1, 1)]
+    ring.source.show(ring.publisher(NOTARY, key("n", 9)), forger)
+
+    assert ring.find_for_request("ed25519:forged") == []
+    assert ring.find_for_request("ed25519:a") == [publisher.published]
+    [ended] = ring.find("ed25519:forged")
+    assert ended.expired_ms == ring.now_ms
+    assert ring.find("ed25519:a") == [publisher.published]
+
+
+def test_a_notary_is_believed_of_a_server_that_has_told_nothing_for_a_while(world: World) -> None:
+    ring = Ring(world, NOTARY)
+    ring.publisher()
+    ring.find_for_request("ed25519:a")
+    ring.pass_s(OWN_WORD_MS / 1000)
+    ring.source.documents.pop(ONE)
+    renewed = Publisher(ONE, key("b", 2), ring.now_ms + HOUR_MS)
+    ring.source.show(ring.publisher(NOTARY, key("n", 9)), renewed)
+
+    assert ring.find_for_request("ed25519:b") == [renewed.published]
 
 
 def test_this_server_as_a_notary_asks_no_other_one(world: World) -> None:
