@@ -64,10 +64,13 @@ async def with_policy_signature(
     return signed
 
 
-def adopted_signature(policy: PolicyServer, encoded: EncodedEvent, told: EncodedEvent) -> EncodedEvent:
-    """The event with the signature of the policy server that it has as another server tells it, if it is right."""
-    by_server = told.event.pdu["signatures"].get(policy.server, {})
-    signed = _with_signature(encoded, policy.server, by_server.get(POLICY_KEY_ID))
+def adopted_signature(policy: PolicyServer, encoded: EncodedEvent, told: object) -> EncodedEvent:
+    """The event with the policy server's signature that it has in `told`, what another server says it is, if right."""
+    signatures = told.get("signatures") if isinstance(told, dict) else None
+    by_server = signatures.get(policy.server) if isinstance(signatures, dict) else None
+    signed = _with_signature(
+        encoded, policy.server, by_server.get(POLICY_KEY_ID) if isinstance(by_server, dict) else ""
+    )
     return signed if is_recommended(signed.event, policy) else encoded
 
 

@@ -5,7 +5,8 @@ and services/federation/room_completion.py fetches the rest.
 Spec: server-server-api/#joining-rooms. Which rooms are joined so is decided in remote_membership.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from homeserver.core.errors import BadEvent, ProtocolError, UnsupportedRoomVersion
@@ -14,12 +15,14 @@ from homeserver.core.event_format import parse_and_encode
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of_user
 from homeserver.core.membership_templates import AUTHORISER, MembershipWish, template_for
+from homeserver.core.policy_servers import POLICY, PolicyServer, read_policy
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion, room_version
 from homeserver.outbound.errors import RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.intake import GivenState, Intake, Outcome
+from homeserver.services.events.policy_signatures import adopted_signature
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.several_servers import candidates, first_answer
@@ -87,6 +90,9 @@ class RemoteJoins:
             ignores_backoff=True,
         )
         join = await self._joined(made, rest, version)
+        policy = _policy_in(given.state)
+        if policy is not None:
+            join = replace(join, encoded=adopted_signature(policy, join.encoded, rest.get("event")))
         omits_members, servers = self._omitted(rest, server, join.encoded.event)
         state_ids = await self._given_rooms.keep(given, room_id, version, join.encoded.event.event_id)
         state = GivenState(state_ids, server, omits_members, servers)
@@ -131,6 +137,15 @@ class RemoteJoins:
         names = [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
         own = server_name_of_user(join.sender)
         return True, frozenset(candidates(own, [server], names[:MOST_SERVERS]))
+
+
+def _policy_in(state: Iterable[Any]) -> PolicyServer | None:
+    """The policy server that a room seems to have: the server that let the user in will have asked it."""
+    for pdu in state:
+        if isinstance(pdu, dict) and (pdu.get("type"), pdu.get("state_key")) == POLICY:
+            content = pdu.get("content")
+            return read_policy(content) if isinstance(content, dict) else None
+    return None
 
 
 def version_of(answer: Mapping[str, Any], known: RoomVersion | None) -> RoomVersion:

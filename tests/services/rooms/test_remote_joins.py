@@ -7,11 +7,13 @@ import pytest
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import ROOM_VERSIONS, V11
-from homeserver.core.signing import sign_event
+from homeserver.core.signing import SigningKey, sign_event
 from homeserver.services.errors import Forbidden, RemoteFailed, ServiceError
+from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership, members_of_room
 from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.rooms import RoomHead, find_head
+from tests.fakes.policy_source import KEY as POLICY_KEY
 from tests.fakes.remote_servers import Tamper
 from tests.forked_rooms import ALICE, BOB, KEYS, LIAR, ONE, TWO
 from tests.scenes import Scene
@@ -275,6 +277,30 @@ def test_without_that_signature_a_restricted_room_is_not_joined(world: World, ta
         join(world, room_id, ONE)
 
     assert membership(world, room_id) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "is_kept"), [(POLICY_KEY, True), (SigningKey("policy_server", bytes([6]) * 32), False), (None, False)]
+)
+def test_a_join_keeps_the_right_signature_of_the_rooms_policy_server(
+    world: World, key: SigningKey | None, *, is_kept: bool
+) -> None:
+    scene = Scene()
+    scene.join_in_turn(BOB)
+    content = {"via": TWO, "public_keys": {"ed25519": POLICY_KEY.verify_key.to_base64()}}
+    scene.last = scene.send(ALICE, "m.room.policy", content, after=[scene.last])
+    room_id = world.others.open(scene, ONE)
+    if key is not None:
+        world.others.tampers[ONE, "send_join"] = lambda answer: {
+            **answer,
+            "event": sign_event(answer["event"], V11, TWO, key),
+        }
+
+    join(world, room_id, ONE)
+
+    [head] = head_of(world, room_id).heads  # type: ignore[union-attr]  # it is there
+    signatures = world.sync_database.read(events_by_id, [head])[head].event.pdu["signatures"]
+    assert signatures.keys() == ({SERVER, TWO} if is_kept else {SERVER})
 
 
 def test_a_refusal_by_all_servers_is_told_to_the_user(world: World) -> None:
