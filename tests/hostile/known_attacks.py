@@ -1,0 +1,336 @@
+"""How other homeservers were broken, one line for each way, and the tests that each way must fail at here.
+
+Whoever finds another way adds a line. That the tests exist is checked in test_known_attacks.py. Attacks on what this
+server has not (media, push gateways, application services, previews of pages) come with these.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+REQUESTS: Final = "tests/hostile/test_hostile_requests.py"
+ANSWERS: Final = "tests/hostile/test_hostile_answers.py"
+NOTARY: Final = "tests/hostile/test_hostile_notary.py"
+GRAPH: Final = "tests/hostile/test_graph_attacks.py"
+OTHERS: Final = "tests/hostile/test_other_servers.py"
+ATTACKS: Final = "tests/hostile/test_attacks.py"
+RESOLUTION: Final = "tests/core/test_state_resolution_attacks.py"
+
+# What is attacked: rooms (their rules, signatures and state), what may be read, who speaks, and whether the server
+# stays up.
+ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "the authorisation rules are not those of the specification, so that servers part ways": (
+        f"{GRAPH}::test_an_event_that_its_auth_events_forbid_is_rejected_and_shown_to_nobody",
+        f"{REQUESTS}::test_what_the_rules_refuse_is_shown_to_nobody_and_given_to_nobody",
+        "tests/convergence/test_convergence.py",
+    ),
+    "power levels that are no numbers are read as some": (
+        f"{GRAPH}::test_no_garbage_in_power_levels_makes_a_room_unusable",
+        "tests/core/test_power_levels.py::test_garbage_power_levels_read_as_levels_all_the_same",
+    ),
+    "a rejected event gets into the current state": (
+        f"{GRAPH}::test_a_rejected_event_is_no_state_however_much_is_built_on_it",
+        f"{RESOLUTION}::test_a_rejected_event_in_a_claimed_state_is_not_taken",
+        f"{REQUESTS}::test_what_the_rules_refuse_is_shown_to_nobody_and_given_to_nobody",
+    ),
+    "events that were asked for are not checked like those that are sent": (
+        f"{ANSWERS}::test_no_lie_about_missing_events_gets_into_a_room",
+        f"{ANSWERS}::test_an_event_that_was_not_asked_for_is_not_taken_for_the_one_that_was",
+        f"{ANSWERS}::test_what_is_given_beside_a_room_is_left_out",
+        f"{GRAPH}::test_only_what_receipt_has_checked_can_be_taken_in",
+    ),
+    "signatures are not always verified": (
+        f"{REQUESTS}::test_events_that_their_server_has_not_signed_are_not_kept",
+        f"{REQUESTS}::test_a_request_that_is_not_rightly_signed_is_refused_and_changes_nothing",
+        f"{GRAPH}::test_an_event_in_the_name_of_this_servers_users_is_refused",
+    ),
+    "content is not what was hashed": (
+        f"{REQUESTS}::test_an_event_with_other_content_than_was_hashed_is_kept_without_it",
+        f"{GRAPH}::test_an_event_that_came_without_its_content_is_completed_by_no_other_one",
+    ),
+    "a server that a room shuts out speaks there by one of the ways in": (
+        f"{REQUESTS}::test_a_server_that_a_room_shuts_out_takes_no_part_in_it",
+        f"{OTHERS}::test_a_server_that_is_shut_out_is_told_nothing_of_its_room",
+        "tests/services/federation/test_third_party_invites.py"
+        "::test_a_server_that_the_room_shuts_out_has_nothing_exchanged",
+    ),
+    "events of another room authorise": (
+        f"{GRAPH}::test_an_event_that_events_of_another_room_authorise_is_rejected",
+        f"{REQUESTS}::test_events_of_other_rooms_and_for_other_rooms_are_not_kept",
+        f"{RESOLUTION}::test_power_that_was_given_in_another_room_does_not_count",
+    ),
+    "a state that a server tells, a part of the true one, takes the place of the room's": (
+        f"{ANSWERS}::test_no_lie_about_a_state_changes_that_of_the_room",
+        f"{GRAPH}::test_a_given_state_that_is_a_part_of_the_true_one_takes_nothing_from_the_room",
+        f"{RESOLUTION}::test_a_state_without_power_levels_leaves_the_powers_as_they_were",
+    ),
+    "resolution goes back to what was before": (
+        f"{RESOLUTION}::test_a_branch_from_the_beginning_of_the_room_resets_nothing",
+        f"{GRAPH}::test_a_demoted_admin_gets_no_power_back_by_building_on_the_past",
+        f"{GRAPH}::test_a_state_that_was_given_wrongly_does_not_come_into_force_when_the_gap_closes",
+    ),
+    "a room has two create events": (
+        f"{GRAPH}::test_a_second_create_event_begins_nothing_in_a_room_that_has_begun",
+        f"{RESOLUTION}::test_a_second_create_event_founds_nothing_in_this_room",
+        f"{ANSWERS}::test_a_room_that_is_given_wrongly_is_not_joined_and_can_be_joined_rightly",
+    ),
+    "the path names another room than the event": (
+        f"{REQUESTS}::test_a_request_is_not_good_for_another_room_or_another_event",
+        "tests/services/federation/test_third_party_invites.py"
+        "::test_only_the_invites_of_the_asking_servers_users_are_exchanged",
+    ),
+    "the endpoint for invites signs whatever it is given": (
+        f"{REQUESTS}::test_the_invite_endpoint_signs_invites_of_its_users_and_nothing_else",
+    ),
+    "the template of a join, leave or knock is signed as it comes": (
+        f"{ANSWERS}::test_nothing_is_signed_but_the_join_that_was_wished",
+        f"{ANSWERS}::test_nothing_is_signed_but_the_knock_that_was_wished",
+        f"{ANSWERS}::test_nothing_is_signed_but_the_leave_that_was_wished",
+        f"{ANSWERS}::test_an_invite_that_comes_back_as_something_else_is_not_sent",
+        "tests/services/federation/test_joins.py::test_nothing_is_signed_in_the_name_of_one_who_is_not_there",
+    ),
+    "in old rooms any event is redacted by whoever likes": (
+        f"{GRAPH}::test_a_user_without_power_redacts_nothing_of_another_server",
+        f"{GRAPH}::test_a_redaction_with_an_id_of_the_server_that_it_robs_is_refused",
+        f"{GRAPH}::test_nothing_is_redacted_from_another_room",
+    ),
+    "the create event is redacted, and the room's version with it": (
+        f"{GRAPH}::test_no_redaction_takes_the_create_event_away",
+    ),
+    "users are made to join or leave": (f"{GRAPH}::test_nobody_is_made_to_join_leave_or_knock",),
+    "what was redacted is still to be had": (
+        "tests/api/test_security.py::test_what_was_redacted_reaches_nobody_who_had_not_seen_it",
+        "tests/api/test_security.py::test_redacted_state_is_not_shown_as_what_was_before",
+    ),
+    "soft-failed events get into the current state, or are shown": (
+        f"{GRAPH}::test_what_a_banned_user_says_from_before_the_ban_is_kept_and_shown_to_nobody",
+        f"{RESOLUTION}::test_a_soft_failed_event_is_in_no_current_state_and_nothing_is_built_on_it",
+    ),
+    "signatures of policy servers are mixed up with those of senders": (
+        "tests/services/federation/test_policy_servers.py::test_the_signature_that_the_server_made_as_the_sender_stays",
+        "tests/services/federation/test_policy_servers.py::test_what_the_server_does_not_sign_is_soft_failed",
+    ),
+    "several servers have the same key, which everybody knows": (
+        "tests/core/test_key_validity.py::test_a_compromised_key_signs_nothing",
+        "tests/cli/test_setup.py::test_two_servers_have_different_keys",
+    ),
+    "keys sign that were given up or have run out": (
+        f"{REQUESTS}::test_a_key_that_was_given_up_signs_nothing_any_more",
+        f"{REQUESTS}::test_a_document_of_keys_that_is_wrong_lets_nobody_in",
+        "tests/services/events/test_receipt.py::test_a_key_whose_validity_had_run_out_is_refused_from_version_5_on",
+    ),
+    "a notary lies about keys": (
+        f"{NOTARY}::test_a_notary_that_lies_lets_nobody_in",
+        f"{NOTARY}::test_a_notary_does_not_end_or_replace_the_keys_that_a_server_tells_of_itself",
+        "tests/services/events/test_remote_keys.py::test_a_notary_cannot_bring_an_old_key_back_to_life",
+    ),
+    "a third-party invite is redeemed by somebody else, or in the name of one who is gone": (
+        "tests/services/federation/test_third_party_invites.py"
+        "::test_nobody_is_invited_in_the_name_of_a_user_who_is_gone",
+        "tests/services/events/test_receipt.py"
+        "::test_a_third_party_invite_put_into_an_invite_does_not_excuse_its_missing_signature",
+    ),
+}
+READING: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth chains and states are given of rooms that are none of the asker's": (
+        f"{OTHERS}::test_a_server_that_came_in_is_told_of_its_room_and_of_no_other",
+        f"{OTHERS}::test_a_room_of_others_looks_like_none",
+        "tests/services/federation/test_serving_state.py"
+        "::test_an_event_of_another_room_is_refused_like_one_that_is_not_there",
+    ),
+    "the event nearest to a time tells what one may not see": (
+        f"{OTHERS}::test_a_room_of_others_looks_like_none",
+        "tests/services/federation/test_timestamps.py"
+        "::test_what_a_server_may_not_see_is_passed_over_however_much_it_is",
+    ),
+    "missing events and history are given from before the asker came": (
+        f"{OTHERS}::test_what_was_said_before_a_server_came_is_not_told",
+        "tests/services/federation/test_serving_events.py::test_what_was_before_a_server_came_is_redacted",
+    ),
+    "events around one show what should be hidden": (
+        "tests/services/rooms/test_timeline.py::test_every_answer_for_an_event_that_one_may_not_see_is_the_same",
+        "tests/api/test_security.py::test_whether_an_event_exists_elsewhere_is_not_told",
+    ),
+    "rejected events are given to others": (
+        f"{REQUESTS}::test_what_the_rules_refuse_is_shown_to_nobody_and_given_to_nobody",
+        "tests/services/federation/test_serving_events.py::test_what_was_rejected_is_given_to_nobody",
+    ),
+    "members and names of closed rooms are told": (
+        f"{OTHERS}::test_a_closed_space_looks_like_none",
+        "tests/services/rooms/test_readers.py::test_names_of_a_room_are_for_who_is_in_it_or_may_read_it_anyway",
+        "tests/services/rooms/test_timeline.py::test_members_of_a_time_that_one_may_not_see_are_not_told",
+    ),
+    "devices of other servers' users that happen to be known are told": (
+        f"{REQUESTS}::test_devices_and_keys_of_users_of_others_are_told_to_nobody",
+        "tests/services/federation/test_serving_devices.py::test_the_devices_of_users_elsewhere_are_not_ours_to_give",
+    ),
+    "who left a room is told what happens in it": (
+        "tests/services/sync/test_rooms.py::test_who_was_kicked_and_banned_is_told_nothing_of_the_time_between",
+        "tests/services/rooms/test_readers.py::test_who_was_kicked_does_not_see_what_happened_until_the_ban",
+    ),
+    "whether a room exists can be found out by its third-party invites": (
+        "tests/services/federation/test_third_party_invites.py"
+        "::test_rooms_that_are_not_here_look_like_those_without_the_invite",
+    ),
+}
+SPEAKING: Final[Mapping[str, tuple[str, ...]]] = {
+    "receipts, typing, presence, devices and messages come in the name of others": (
+        f"{REQUESTS}::test_nobody_speaks_in_the_name_of_users_of_others",
+        "tests/services/federation/test_incoming_edus.py::test_receipts_are_forged_by_nobody",
+    ),
+    "EDUs are about rooms that their server is not in": (
+        f"{REQUESTS}::test_a_server_says_nothing_about_rooms_that_it_is_not_in",
+    ),
+    "EDUs get past the list of servers that a room has": (
+        f"{REQUESTS}::test_a_server_that_a_room_shuts_out_takes_no_part_in_it",
+    ),
+    "messages are for devices of users who are not here, or not any more": (
+        f"{REQUESTS}::test_messages_for_devices_reach_those_of_users_here_and_nobody_else",
+    ),
+    "transactions are replayed": (
+        f"{REQUESTS}::test_a_transaction_counts_once_however_often_it_is_sent",
+        "tests/services/federation/test_incoming_edus.py::test_a_message_arrives_once_however_often_its_server_sends_it",
+    ),
+    "keys of devices come from a server that has no say in them": (
+        f"{ANSWERS}::test_keys_of_devices_that_are_none_are_shown_to_nobody_and_end_nothing",
+        f"{ANSWERS}::test_claimed_keys_of_others_are_given_to_nobody",
+        "tests/services/e2ee/test_remote_users.py::test_a_server_has_no_say_in_users_of_others",
+    ),
+}
+STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
+    "an index of auth chains grows without bounds": (
+        f"{REQUESTS}::test_a_long_auth_chain_costs_rows_by_its_length",
+        "tests/core/test_event_graph.py::test_a_ladder_with_exponentially_many_paths_is_walked_once",
+    ),
+    "one malformed event stops all that goes out": (
+        f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
+        f"{REQUESTS}::test_events_that_one_server_cannot_bear_go_on_to_it",
+        "tests/services/federation/test_sender.py"
+        "::test_an_event_that_is_refused_is_found_and_left_out_and_the_others_go_on_in_order",
+    ),
+    "an event that this server fails at ends its room": (
+        "tests/services/federation/test_receiver.py::test_an_event_at_which_this_server_fails_ends_no_room",
+    ),
+    "an invite breaks its user's sync": (
+        f"{REQUESTS}::test_an_invite_that_shows_too_much_breaks_no_sync",
+        f"{ANSWERS}::test_what_is_shown_to_somebody_who_knocks_breaks_no_sync",
+    ),
+    "a page of rejected events ends the history": (
+        f"{GRAPH}::test_a_page_full_of_what_is_shown_to_nobody_does_not_end_the_history",
+    ),
+    "what is shown with an invite is too large to be sent": (
+        f"{REQUESTS}::test_a_room_that_says_very_much_of_itself_keeps_no_server_from_being_invited",
+    ),
+    "malformed keys of devices stop what goes out": (
+        f"{ANSWERS}::test_keys_of_devices_that_are_none_are_shown_to_nobody_and_end_nothing",
+        "tests/services/e2ee/test_device_keys.py"
+        "::test_keys_of_others_and_keys_of_another_shape_are_refused_and_change_nothing",
+    ),
+    "changes of devices are told without end": (
+        "tests/services/e2ee/test_remote_users.py"
+        "::test_of_a_server_that_tells_of_too_many_changes_the_list_is_asked_for_once",
+        f"{ANSWERS}::test_a_list_of_very_many_devices_is_kept_up_to_a_bound",
+    ),
+    "a list of servers is made to be slow": (
+        f"{REQUESTS}::test_a_list_of_servers_full_of_wildcards_is_asked_without_end_to_the_room",
+        "tests/core/test_server_acls.py::test_patterns_made_to_be_slow_are_answered_by_one_pass",
+    ),
+    "a push rule is made to be slow": (
+        "tests/core/test_globs.py::test_patterns_made_to_backtrack_come_to_an_end",
+        f"{ATTACKS}::test_no_condition_of_a_push_rule_keeps_others_from_speaking",
+    ),
+    "redactions go round in a circle": (
+        f"{REQUESTS}::test_redactions_that_name_each_other_end",
+        f"{GRAPH}::test_redactions_that_go_round_in_a_circle_end",
+    ),
+    "an event has the greatest depth, and none can come after it": (
+        f"{REQUESTS}::test_an_event_of_the_greatest_depth_ends_no_room",
+    ),
+    "numbers are none: NaN, infinity, floats, integers without end": (
+        f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
+        f"{ATTACKS}::test_what_is_no_number_gets_into_no_room",
+    ),
+    "an event is larger than may be": (
+        f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
+        "tests/services/federation/test_inbound_transactions.py::test_an_event_that_is_too_large_is_refused",
+    ),
+    "waiting for a lock costs more than what is locked": (
+        "tests/runtime/test_locks.py::test_ten_thousand_waiters_that_do_not_wait_inside_are_no_deep_stack",
+    ),
+    "resolving states keeps everybody waiting": (
+        f"{RESOLUTION}::test_thousands_of_conflicting_members_are_each_looked_at_a_bounded_number_of_times",
+        "tests/services/events/test_state_merging.py::test_what_is_too_much_inside_a_write_is_merged_elsewhere_and_remembered",
+    ),
+    "a .well-known is huge, slow or endless": (
+        "tests/outbound/test_well_known.py::test_over_real_connections_it_is_the_same",
+        "tests/outbound/test_well_known.py::test_a_server_that_is_slow_about_it_is_not_waited_for",
+        "tests/outbound/test_https.py::test_a_body_beyond_the_limit_is_refused_and_the_connection_ended",
+    ),
+    "a .well-known or an answer leads somewhere else": (
+        f"{ANSWERS}::test_no_answer_leads_anywhere_else",
+        "tests/outbound/test_well_known.py::test_redirects_are_followed_so_often_and_no_more",
+        "tests/outbound/test_well_known.py::test_a_redirect_to_anything_but_a_plain_https_address_is_not_followed",
+        "tests/outbound/test_connecting.py::test_what_a_name_leads_to_is_not_connected_to_unless_it_is_public",
+        "tests/outbound/test_connecting.py::test_a_name_that_leads_elsewhere_the_second_time_is_judged_again",
+    ),
+    "parameters have no bounds": (
+        f"{REQUESTS}::test_questions_without_bounds_get_bounded_answers",
+        f"{REQUESTS}::test_a_transaction_has_no_more_than_it_may",
+        f"{REQUESTS}::test_a_user_has_no_more_receipts_and_threads_than_may_be",
+        f"{ATTACKS}::test_a_huge_limit_gives_a_page",
+        f"{ATTACKS}::test_a_word_that_is_too_long_is_refused_wherever_it_would_be_kept",
+    ),
+    "a body unpacks to very much more, coming in": (
+        f"{REQUESTS}::test_bodies_that_are_bombs_are_refused",
+        f"{ATTACKS}::test_a_body_that_unpacks_to_more_is_not_unpacked",
+    ),
+    "an answer unpacks to very much more, or has no end": (
+        f"{ANSWERS}::test_an_answer_that_is_packed_or_none_or_too_long_is_refused",
+        f"{ANSWERS}::test_an_answer_without_end_is_read_no_further_than_may_be",
+        "tests/outbound/test_https.py::test_a_compressed_body_is_refused",
+    ),
+    "events name each other in a circle": (
+        f"{REQUESTS}::test_events_that_name_each_other_are_never_judged_and_the_room_goes_on",
+        f"{ANSWERS}::test_auth_events_that_name_each_other_are_left_out_of_a_room",
+        f"{GRAPH}::test_a_circle_that_comes_all_at_once_takes_no_head_away",
+    ),
+    "events name what nobody has": (
+        f"{REQUESTS}::test_events_that_name_what_nobody_has_cost_a_bounded_number_of_requests",
+        f"{GRAPH}::test_events_without_ancestors_are_kept_up_to_a_bound_and_so_is_what_they_lack",
+    ),
+    "a history or an auth chain is invented as it is asked for": (
+        f"{ANSWERS}::test_a_history_without_end_costs_a_bounded_number_of_requests_and_rows",
+        f"{ANSWERS}::test_auth_events_that_are_invented_as_they_are_asked_for_end",
+    ),
+    "a room has thousands of branches": (f"{REQUESTS}::test_thousands_of_branches_leave_a_room_that_can_be_spoken_in",),
+    "spaces hold each other, or have no end": (
+        f"{ANSWERS}::test_what_is_said_of_spaces_costs_a_bounded_number_of_requests",
+        "tests/services/rooms/test_hierarchy.py::test_circles_end_and_each_room_is_shown_once",
+        "tests/services/federation/test_hierarchy.py::test_a_space_in_itself_ends",
+    ),
+    "a room, a directory or a list of rooms names servers without end": (
+        f"{ANSWERS}::test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure",
+        f"{ANSWERS}::test_what_a_directory_says_is_looked_at",
+        f"{ANSWERS}::test_what_a_list_of_rooms_says_is_looked_at",
+    ),
+    "profiles are not what they should be": (f"{ANSWERS}::test_what_a_profile_says_is_looked_at",),
+    "servers that failed together are all asked together for ever after": (
+        "tests/services/federation/test_destinations.py"
+        "::test_servers_that_failed_together_are_asked_at_moments_all_over_the_interval",
+        "tests/services/e2ee/test_remote_users.py::test_a_server_that_is_there_again_is_asked_before_long",
+    ),
+    "strangers make this server ask others": (
+        f"{REQUESTS}::test_a_server_without_keys_is_asked_for_them_a_few_times_and_no_more",
+        "tests/services/federation/test_key_notary.py::test_a_query_makes_this_server_ask_only_some",
+        "tests/services/e2ee/test_remote_device_keys.py::test_one_request_does_not_make_this_server_ask_the_whole_world",
+    ),
+    "input makes this server fail": (
+        "tests/hostile/test_declared.py::test_bad_input_is_refused_and_changes_nothing",
+        "tests/hostile/test_openapi.py::test_whatever_the_specification_brings_forth_is_answered",
+        f"{ATTACKS}::test_a_push_rule_beside_one_that_is_not_there_is_refused",
+    ),
+    "auth events are no state, or the wrong one": (
+        f"{REQUESTS}::test_auth_events_that_are_no_state_or_not_the_right_ones_authorise_nothing",
+        f"{GRAPH}::test_an_auth_event_that_is_listed_twice_makes_an_event_rejected",
+    ),
+}
+KNOWN_ATTACKS: Final = ROOMS | READING | SPEAKING | STAYING_UP

@@ -1,0 +1,50 @@
+"""The list of known attacks names tests that exist."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import known_attacks
+from tests.hostile.known_attacks import KNOWN_ATTACKS
+
+ROOT = Path(__file__).parents[2]
+
+
+def names_in(file: str) -> set[str]:
+    """The names of the tests in a file; none if there is no such file."""
+    path = ROOT / file
+    if not path.is_file():
+        return set()
+    tree = ast.parse(path.read_text())
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {function.name for function in functions if function.name.startswith("test_")}
+
+
+@pytest.mark.parametrize("attack", KNOWN_ATTACKS)
+def test_what_is_said_to_withstand_an_attack_exists(attack: str) -> None:
+    named = KNOWN_ATTACKS[attack]
+
+    missing = []
+    for one in named:
+        file, separator, name = one.partition("::")
+        found = names_in(file)
+        if not found or (separator and name not in found):
+            missing.append(one)
+
+    assert named
+    assert missing == []
+
+
+def test_no_attack_is_listed_twice() -> None:
+    parts = (known_attacks.ROOMS, known_attacks.READING, known_attacks.SPEAKING, known_attacks.STAYING_UP)
+
+    assert len(KNOWN_ATTACKS) == sum(len(part) for part in parts)
+
+
+def test_what_a_hostile_server_does_is_in_the_list() -> None:
+    listed = {one for named in KNOWN_ATTACKS.values() for one in named}
+
+    for name in ("test_hostile_requests", "test_hostile_answers"):
+        file = f"tests/hostile/{name}.py"
+        assert {f"{file}::{test}" for test in names_in(file)} <= listed
