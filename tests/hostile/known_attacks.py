@@ -333,4 +333,4 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         f"{GRAPH}::test_an_auth_event_that_is_listed_twice_makes_an_event_rejected",
     ),
 }
-KNOWN_ATTACKS: Final = ROOMS | READING | SPEAKING | STAYING_UP
+KNOWN_ATTACKS: Final = {**ROOMS, **READING, **SPEAKING, **STAYING_UP}
