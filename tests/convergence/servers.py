@@ -14,7 +14,6 @@ from homeserver.core.state_map import StateMap
 from homeserver.services.events.intake import HEADS_LIMIT
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.events import Verdict as StoredVerdict
-from homeserver.storage.postgresql import PostgreSQLBackend
 from tests.convergence.deliveries import WAYS, Delivery, deliveries
 from tests.databases import fresh_sqlite
 from tests.forked_rooms import START_MS, USERS, ForkedRoom, Proposal, build_in, is_allowed
@@ -58,7 +57,7 @@ def postgresql_servers(postgres: Postgres, count: int = WAYS) -> Iterator[list[W
         for _ in range(count):
             url = postgres.url_of_new_database()
             stack.callback(postgres.give_back, url)
-            worlds.append(stack.enter_context(closing(World(PostgreSQLBackend(url)))))
+            worlds.append(stack.enter_context(closing(World(postgres.backend(url)))))
         yield worlds
 
 

@@ -24,7 +24,6 @@ from homeserver.services.events.intake import EVENTS_PER_WRITE, HEADS_LIMIT, MOS
 from homeserver.services.events.receipt import Received
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.memberships import find_membership
-from homeserver.storage.postgresql import PostgreSQLBackend
 from tests.core.rooms import every_version, versions_where
 from tests.hostile.stranger import EVIL, MALLORY, TRENT, Stranger, founded_by_stranger, receipt_of
 from tests.postgres import Postgres
@@ -850,7 +849,7 @@ def test_events_whose_ids_are_taken_while_they_wait_wait_no_more(version: RoomVe
 def postgresql_world(postgres: Postgres) -> Iterator[World]:
     """A server's services on PostgreSQL."""
     url = postgres.url_of_new_database()
-    made = World(PostgreSQLBackend(url))
+    made = World(postgres.backend(url))
     yield made
     made.close()
     postgres.give_back(url)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from homeserver.storage.database import Backend
-from homeserver.storage.postgresql import PostgreSQLBackend
 from tests.databases import SyncDatabase, fresh_sqlite
 from tests.postgres import Postgres, start_postgres
 
@@ -27,7 +26,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         return
     server: Postgres = request.getfixturevalue("postgres")
     url = server.url_of_new_database()
-    yield PostgreSQLBackend(url)
+    yield server.backend(url)
     server.give_back(url)
 
 
