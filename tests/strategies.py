@@ -92,10 +92,14 @@ def user_ids() -> st.SearchStrategy[UserID]:
     return st.builds(lambda localpart, server: UserID(f"@{localpart}:{server}"), localparts, server_names())
 
 
+def _digest(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
 @cache
 def digests() -> st.SearchStrategy[bytes]:
     """Hashes of 32 bytes. Made of small numbers, which are quicker to draw, and tell as much when they shrink."""
-    return st.integers(0, 2**16).map(lambda number: hashlib.sha256(str(number).encode()).digest())
+    return st.integers(0, 2**16).map(_digest)
 
 
 @cache
@@ -139,16 +143,37 @@ def contents() -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(keys, values, max_size=6)
 
 
+# What the parts of an event are drawn from is made once: making a strategy costs more than drawing from it.
+EVENT_TYPE: Final = st.sampled_from(EVENT_TYPES)
+POSITIVE: Final = st.integers(0, INTEGER_LIMIT)
+DIGEST_TEXT: Final = st.integers(0, 2**16).map(lambda number: encode_base64(_digest(number)))
+
+
+@cache
+def state_keys() -> st.SearchStrategy[str | None]:
+    """No state key, or any."""
+    return st.one_of(st.none(), st.just(""), user_ids(), st.text(max_size=8))
+
+
+@cache
+def references(version: RoomVersion, most: int) -> st.SearchStrategy[list[tuple[EventID, bytes]]]:
+    """Events that another one names, with their hashes."""
+    return st.lists(st.tuples(event_ids(version), digests()), max_size=most)
+
+
+@cache
 @st.composite
 def templates(draw: st.DrawFn, version: RoomVersion) -> EventTemplate:
     """Templates of events of any type in that room version."""
-    event_type = draw(st.sampled_from(EVENT_TYPES))
-    state_key = draw(st.one_of(st.none(), st.just(""), user_ids(), st.text(max_size=8)))
+    event_type = draw(EVENT_TYPE)
+    state_key = draw(state_keys())
     makes_room_id = version.room_id_is_create_hash and event_type == "m.room.create" and state_key == ""
     room_id = None if makes_room_id else draw(room_ids(version))
     # Where the room ID names the create event, that one is no auth event.
-    named = event_ids(version).filter(lambda event_id: room_id is None or event_id[1:] != room_id[1:])
-    references = st.tuples(named, digests())
+    prev_events, auth_events = (
+        tuple((event_id, digest) for event_id, digest in named if room_id is None or event_id[1:] != room_id[1:])
+        for named in (draw(references(version, 3)), draw(references(version, 4)))
+    )
     return EventTemplate(
         room_id=room_id,
         type=event_type,
@@ -156,28 +181,41 @@ def templates(draw: st.DrawFn, version: RoomVersion) -> EventTemplate:
         content=draw(contents()),
         state_key=state_key,
         redacts=draw(event_ids(version)) if event_type == "m.room.redaction" and draw(st.booleans()) else None,
-        prev_events=tuple(draw(st.lists(references, max_size=3))),
-        auth_events=tuple(draw(st.lists(references, max_size=4))),
-        depth=draw(st.integers(0, INTEGER_LIMIT)),
-        origin_server_ts=draw(st.integers(0, INTEGER_LIMIT)),
+        prev_events=prev_events,
+        auth_events=auth_events,
+        depth=draw(POSITIVE),
+        origin_server_ts=draw(POSITIVE),
     )
 
 
+@cache
+def signatures() -> st.SearchStrategy[dict[ServerName, dict[str, str]]]:
+    """Signatures of some servers that fit nothing."""
+    return st.dictionaries(server_names(), st.dictionaries(st.just("ed25519:a"), DIGEST_TEXT), max_size=2)
+
+
+@cache
+def extra_fields() -> st.SearchStrategy[dict[str, Any]]:
+    """Fields of an event that neither redaction nor anything else knows in every version."""
+    keys = st.sampled_from(("origin", "membership", "prev_state", "org.example.extra", "unsigned"))
+    return st.dictionaries(keys, json_values(3), max_size=3)
+
+
+@cache
 @st.composite
 def pdus(draw: st.DrawFn, version: RoomVersion) -> dict[str, Any]:
     """Whole PDUs of valid format in that room version; their hashes and signatures fit nothing."""
     template = draw(templates(version))
-    texts = digests().map(encode_base64)
     pdu: dict[str, Any] = {
         "type": template.type,
         "sender": template.sender,
         "content": template.content,
         "depth": template.depth,
         "origin_server_ts": template.origin_server_ts,
-        "hashes": {"sha256": draw(texts)},
-        "signatures": draw(st.dictionaries(server_names(), st.dictionaries(st.just("ed25519:a"), texts), max_size=2)),
-        "prev_events": [_reference(event_id, version, draw(texts)) for event_id, _ in template.prev_events],
-        "auth_events": [_reference(event_id, version, draw(texts)) for event_id, _ in template.auth_events],
+        "hashes": {"sha256": draw(DIGEST_TEXT)},
+        "signatures": draw(signatures()),
+        "prev_events": [_reference(event_id, version, draw(DIGEST_TEXT)) for event_id, _ in template.prev_events],
+        "auth_events": [_reference(event_id, version, draw(DIGEST_TEXT)) for event_id, _ in template.auth_events],
     }
     if template.room_id is not None:
         pdu["room_id"] = template.room_id
@@ -187,21 +225,22 @@ def pdus(draw: st.DrawFn, version: RoomVersion) -> dict[str, Any]:
         pdu["event_id"] = draw(event_ids(version))
     if template.redacts is not None and not version.updated_redaction:
         pdu["redacts"] = template.redacts
-    extra_keys = st.sampled_from(("origin", "membership", "prev_state", "org.example.extra", "unsigned"))
-    pdu.update(draw(st.dictionaries(extra_keys, json_values(3), max_size=3)))
+    pdu.update(draw(extra_fields()))
     return pdu
 
 
 @cache
 def versioned_pdus() -> st.SearchStrategy[tuple[RoomVersion, dict[str, Any]]]:
     """A room version and a PDU of it."""
-    return room_versions().flatmap(lambda version: st.tuples(st.just(version), pdus(version)))
+    each = {version: st.tuples(st.just(version), pdus(version)) for version in ROOM_VERSIONS.values()}
+    return room_versions().flatmap(each.__getitem__)
 
 
 @cache
 def versioned_templates() -> st.SearchStrategy[tuple[RoomVersion, EventTemplate]]:
     """A room version and an event template of it."""
-    return room_versions().flatmap(lambda version: st.tuples(st.just(version), templates(version)))
+    each = {version: st.tuples(st.just(version), templates(version)) for version in ROOM_VERSIONS.values()}
+    return room_versions().flatmap(each.__getitem__)
 
 
 def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
