@@ -1,7 +1,9 @@
 """Rooms for tests of the core: events put together by hand, unsigned, and the state that they make."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -34,6 +36,33 @@ def versions_where(rule: str, *, holds: bool = True) -> pytest.MarkDecorator:
     """Parametrise `version` over those whose record says `holds` for this rule."""
     chosen = [version for version in VERSIONS if getattr(version, rule) is holds]
     return pytest.mark.parametrize("version", chosen, ids=lambda version: f"v{version.name}")
+
+
+def in_every_version(test: Callable[..., None]) -> Callable[..., None]:
+    """Run all of a test's `version`s as one test: for those that are quicker than what a test costs by itself."""
+    return _in_each(VERSIONS, test)
+
+
+def in_versions_where(rule: str, *, holds: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run those of a test's `version`s as one test whose record says `holds` for this rule."""
+    return partial(_in_each, [version for version in VERSIONS if getattr(version, rule) is holds])
+
+
+def _in_each(versions: Iterable[RoomVersion], test: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(test)
+    others = [parameter for parameter in signature.parameters.values() if parameter.name != "version"]
+
+    @wraps(test)
+    def in_each(**arguments: Any) -> None:  # Any: what the test is parametrised with
+        for version in versions:
+            try:
+                test(version=version, **arguments)
+            except Exception as problem:
+                problem.add_note(f"in room version {version.name}")
+                raise
+
+    in_each.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]  # what pytest goes by
+    return in_each
 
 
 def numbered_event_id(version: RoomVersion, number: int, server: str = "one.example") -> EventID:

@@ -25,9 +25,9 @@ from tests.core.rooms import (
     Room,
     chat,
     elsewhere,
-    every_version,
+    in_every_version,
+    in_versions_where,
     numbered_event_id,
-    versions_where,
 )
 
 
@@ -46,29 +46,29 @@ def is_allowed(event: Event, state: Mapping[tuple[str, str], Event] | None = Non
 # m.room.create
 
 
-@every_version
+@in_every_version
 def test_a_create_event_is_allowed_by_no_state(version: RoomVersion) -> None:
     assert is_allowed(create_event(version))
 
 
-@every_version
+@in_every_version
 def test_a_create_event_has_no_previous_events(version: RoomVersion) -> None:
     assert not is_allowed(replace(create_event(version), prev_event_ids=(EventID("$before:one.example"),)))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("state_key", [None, "other", ALICE])
 def test_a_create_event_has_the_empty_state_key(version: RoomVersion, state_key: str | None) -> None:
     assert not is_allowed(replace(create_event(version), state_key=state_key))
 
 
-@versions_where("room_id_is_create_hash", holds=False)
+@in_versions_where("room_id_is_create_hash", holds=False)
 def test_the_room_id_is_of_the_creators_server(version: RoomVersion) -> None:
     assert not is_allowed(replace(create_event(version), sender=BOB))
     assert is_allowed(replace(create_event(version), sender=DAVE))
 
 
-@versions_where("room_id_is_create_hash")
+@in_versions_where("room_id_is_create_hash")
 def test_from_version_12_a_create_event_carries_no_room_id(version: RoomVersion) -> None:
     event = create_event(version)
 
@@ -76,13 +76,13 @@ def test_from_version_12_a_create_event_carries_no_room_id(version: RoomVersion)
     assert not is_allowed(replace(event, pdu={**event.pdu, "room_id": event.room_id}))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("garbage", ["0", "13", "org.example", "", None, 1, 10, [], ["1"], {}])
 def test_a_room_version_that_is_not_known_is_refused(version: RoomVersion, garbage: Any) -> None:
     assert not is_allowed(create_event(version, room_version=garbage))
 
 
-@every_version
+@in_every_version
 def test_a_create_event_of_another_version_is_refused(version: RoomVersion) -> None:
     event = create_event(version)
     content = {key: value for key, value in event.content.items() if key != "room_version"}
@@ -91,7 +91,7 @@ def test_a_create_event_of_another_version_is_refused(version: RoomVersion) -> N
     assert is_allowed(replace(event, content=content)) is (version is V1)
 
 
-@every_version
+@in_every_version
 def test_the_creator_is_named_before_version_11(version: RoomVersion) -> None:
     event = create_event(version)
     content = {key: value for key, value in event.content.items() if key != "creator"}
@@ -100,13 +100,13 @@ def test_the_creator_is_named_before_version_11(version: RoomVersion) -> None:
     assert is_allowed(replace(event, content={**content, "creator": ["anything"]}))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("garbage", [None, "@a:b", {}, [1], [None], ["bob"], [BOB, "@bob"], ["@bob:"], [[BOB]]])
 def test_additional_creators_are_user_ids_from_version_12_on(version: RoomVersion, garbage: Any) -> None:
     assert is_allowed(create_event(version, additional_creators=garbage)) is not version.privileged_creators
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("users", [[], [BOB], [BOB, BOB, "@Historical User:two.example"]])
 def test_additional_creators_may_be_any_list_of_user_ids(version: RoomVersion, users: list[str]) -> None:
     assert is_allowed(create_event(version, additional_creators=users))
@@ -135,7 +135,7 @@ def refuses_list(
     return False
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", ["join", "invite", "leave", "ban", "knock"])
 def test_the_selected_auth_events_pass(version: RoomVersion, membership: str) -> None:
     room = chat(version, levels={})
@@ -147,7 +147,7 @@ def test_the_selected_auth_events_pass(version: RoomVersion, membership: str) ->
     assert not refuses_list(room, member, selected(room, member))
 
 
-@every_version
+@in_every_version
 def test_a_selected_entry_may_be_left_out(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -156,7 +156,7 @@ def test_a_selected_entry_may_be_left_out(version: RoomVersion) -> None:
     assert not refuses_list(room, message, ground)
 
 
-@versions_where("room_id_is_create_hash", holds=False)
+@in_versions_where("room_id_is_create_hash", holds=False)
 def test_before_version_12_the_create_event_is_among_the_auth_events(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -165,7 +165,7 @@ def test_before_version_12_the_create_event_is_among_the_auth_events(version: Ro
     assert refuses_list(room, message, [])
 
 
-@versions_where("room_id_is_create_hash")
+@in_versions_where("room_id_is_create_hash")
 def test_from_version_12_the_create_event_is_not_among_the_auth_events(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -173,7 +173,7 @@ def test_from_version_12_the_create_event_is_not_among_the_auth_events(version: 
     assert refuses_list(room, message, [room.create, *selected(room, message)])
 
 
-@versions_where("room_id_is_create_hash")
+@in_versions_where("room_id_is_create_hash")
 def test_from_version_12_the_room_id_is_that_of_an_accepted_create_event(version: RoomVersion) -> None:
     room = chat(version)
     message = room.event("m.room.message", {}, sender=BOB)
@@ -192,7 +192,7 @@ def test_from_version_12_the_room_id_is_that_of_an_accepted_create_event(version
     assert missing.value.event_ids == {room.create.event_id}
 
 
-@every_version
+@in_every_version
 def test_two_auth_events_of_one_type_and_state_key_are_refused(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -203,7 +203,7 @@ def test_two_auth_events_of_one_type_and_state_key_are_refused(version: RoomVers
     assert refuses_list(room, message, [*auth_events, auth_events[-1]])
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("event_type", "state_key"),
     [
@@ -226,7 +226,7 @@ def test_an_auth_event_that_is_not_selected_is_refused(
     assert refuses_list(room, message, [*selected(room, message), stray])
 
 
-@every_version
+@in_every_version
 def test_a_rejected_auth_event_is_refused(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -237,7 +237,7 @@ def test_a_rejected_auth_event_is_refused(version: RoomVersion) -> None:
     assert not refuses_list(room, message, auth_events, frozenset([EventID("$another")]))
 
 
-@every_version
+@in_every_version
 def test_an_auth_event_of_another_room_is_refused(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -248,7 +248,7 @@ def test_an_auth_event_of_another_room_is_refused(version: RoomVersion) -> None:
         assert refuses_list(room, message, foreign)
 
 
-@every_version
+@in_every_version
 def test_auth_events_that_were_not_given_are_asked_for(version: RoomVersion) -> None:
     room = chat(version, levels={})
     message = room.event("m.room.message", {}, sender=BOB)
@@ -260,7 +260,7 @@ def test_auth_events_that_were_not_given_are_asked_for(version: RoomVersion) -> 
     assert missing.value.event_ids == {auth_events[0].event_id}
 
 
-@every_version
+@in_every_version
 def test_a_create_event_lists_no_auth_events(version: RoomVersion) -> None:
     room = chat(version)
 
@@ -272,7 +272,7 @@ def test_a_create_event_lists_no_auth_events(version: RoomVersion) -> None:
 # The room, and federation
 
 
-@every_version
+@in_every_version
 def test_without_the_rooms_create_event_nothing_is_allowed(version: RoomVersion) -> None:
     room = chat(version, join_rule="public")
     state = {entry: event for entry, event in room.state.items() if entry[0] != "m.room.create"}
@@ -286,7 +286,7 @@ def test_without_the_rooms_create_event_nothing_is_allowed(version: RoomVersion)
         assert not is_allowed(event, state, replace(room.create, type="m.room.name"))
 
 
-@every_version
+@in_every_version
 def test_a_room_that_does_not_federate_is_for_the_creators_server(version: RoomVersion) -> None:
     room = Room(version, {"m.federate": False})
     for user in (ALICE, BOB, DAVE):
@@ -299,7 +299,7 @@ def test_a_room_that_does_not_federate_is_for_the_creators_server(version: RoomV
     assert not room.allows(room.member_event(CAROL, "join"))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("value", [True, None, 0, "false", [], {}])
 def test_only_false_closes_a_room_to_other_servers(version: RoomVersion, value: Any) -> None:
     room = Room(version, {"m.federate": value})
@@ -311,7 +311,7 @@ def test_only_false_closes_a_room_to_other_servers(version: RoomVersion, value: 
 # m.room.aliases
 
 
-@versions_where("special_aliases_auth")
+@in_versions_where("special_aliases_auth")
 def test_until_version_5_aliases_are_set_by_anybody_under_their_own_server(version: RoomVersion) -> None:
     room = chat(version)
 
@@ -321,7 +321,7 @@ def test_until_version_5_aliases_are_set_by_anybody_under_their_own_server(versi
     assert not room.allows(room.event("m.room.aliases", {}, sender=ALICE))
 
 
-@versions_where("special_aliases_auth", holds=False)
+@in_versions_where("special_aliases_auth", holds=False)
 def test_from_version_6_aliases_are_state_like_any_other(version: RoomVersion) -> None:
     room = chat(version, levels={})
 
@@ -334,7 +334,7 @@ def test_from_version_6_aliases_are_state_like_any_other(version: RoomVersion) -
 # Any event
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", [None, "leave", "invite", "ban", "knock", ["join"]])
 def test_who_is_not_joined_sends_nothing(version: RoomVersion, membership: Any) -> None:
     room = chat(version, levels={"users": {CAROL: 100}})
@@ -346,7 +346,7 @@ def test_who_is_not_joined_sends_nothing(version: RoomVersion, membership: Any) 
     assert not room.allows(room.event("m.room.third_party_invite", {}, sender=CAROL, state_key="token"))
 
 
-@every_version
+@in_every_version
 def test_without_power_levels_members_send_messages_and_the_creator_state(version: RoomVersion) -> None:
     room = chat(version)
 
@@ -355,7 +355,7 @@ def test_without_power_levels_members_send_messages_and_the_creator_state(versio
     assert room.allows(room.event("m.room.topic", {}, sender=ALICE, state_key=""))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("event_type", "state_key", "level"),
     [("m.room.message", None, 10), ("m.room.topic", "", 20), ("m.listed", None, 30), ("m.listed", "", 30)],
@@ -371,7 +371,7 @@ def test_an_event_takes_the_level_of_its_type(
         assert room.allows(room.event(event_type, {}, sender=BOB, state_key=state_key)) is expected
 
 
-@versions_where("integer_power_levels", holds=False)
+@in_versions_where("integer_power_levels", holds=False)
 def test_until_version_9_levels_may_be_strings(version: RoomVersion) -> None:
     room = chat(version, levels={"events": {"m.room.topic": " +060 "}, "users": {BOB: "59"}})
     below = room.allows(room.event("m.room.topic", {}, sender=BOB, state_key=""))
@@ -381,7 +381,7 @@ def test_until_version_9_levels_may_be_strings(version: RoomVersion) -> None:
     assert room.allows(room.event("m.room.topic", {}, sender=BOB, state_key=""))
 
 
-@every_version
+@in_every_version
 def test_a_state_key_that_looks_like_a_user_is_the_senders(version: RoomVersion) -> None:
     room = chat(version, levels={"state_default": 0})
 
@@ -390,7 +390,7 @@ def test_a_state_key_that_looks_like_a_user_is_the_senders(version: RoomVersion)
         assert room.allows(event) is expected
 
 
-@every_version
+@in_every_version
 def test_a_third_party_invite_takes_the_invite_level_only(version: RoomVersion) -> None:
     room = chat(version, levels={"invite": 20, "users": {BOB: 20}, "events": {"m.room.third_party_invite": 90}})
     enough = room.allows(room.event("m.room.third_party_invite", {}, sender=BOB, state_key="token"))
@@ -429,7 +429,7 @@ CHANGES = [
 ]
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("key", LEVEL_KEYS)
 @pytest.mark.parametrize(("old", "new", "expected"), CHANGES)
 def test_nobody_changes_a_level_from_or_to_above_their_own(
@@ -442,7 +442,7 @@ def test_nobody_changes_a_level_from_or_to_above_their_own(
     assert change_is_allowed(version, old_content, new_content) is expected
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(("old", "new", "expected"), CHANGES)
 def test_nobody_changes_the_level_of_a_type_from_or_to_above_their_own(
     version: RoomVersion, old: dict[str, int], new: dict[str, int], *, expected: bool
@@ -450,7 +450,7 @@ def test_nobody_changes_the_level_of_a_type_from_or_to_above_their_own(
     assert change_is_allowed(version, {"events": old}, {"events": new}) is expected
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(("old", "new", "expected"), CHANGES)
 def test_notifications_are_guarded_from_version_6_on(
     version: RoomVersion, old: dict[str, int], new: dict[str, int], *, expected: bool
@@ -460,7 +460,7 @@ def test_notifications_are_guarded_from_version_6_on(
     assert allowed is (expected or not version.limits_notification_levels)
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -485,7 +485,7 @@ def test_nobody_changes_a_user_who_is_not_below_or_raises_one_above(
     assert change_is_allowed(version, {"users": old}, {"users": new}) is expected
 
 
-@every_version
+@in_every_version
 def test_users_may_take_their_own_entry_away(version: RoomVersion) -> None:
     room = chat(version)
     room.put_power_levels({"users": {BOB: 50}})
@@ -493,7 +493,7 @@ def test_users_may_take_their_own_entry_away(version: RoomVersion) -> None:
     assert room.allows(room.event("m.room.power_levels", {}, sender=BOB, state_key=""))
 
 
-@versions_where("integer_power_levels", holds=False)
+@in_versions_where("integer_power_levels", holds=False)
 def test_until_version_9_a_level_written_otherwise_is_no_change(version: RoomVersion) -> None:
     old = {"ban": 99, "events": {"m.x": 99}, "users": {CAROL: 99}}
     new = {"ban": "99", "events": {"m.x": " +099"}, "users": {CAROL: "0099"}}
@@ -501,7 +501,7 @@ def test_until_version_9_a_level_written_otherwise_is_no_change(version: RoomVer
     assert change_is_allowed(version, old, new)
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "users",
     [
@@ -531,7 +531,7 @@ def test_users_are_user_ids_with_levels(version: RoomVersion, users: Any, *, is_
     assert not room.allows(room.event("m.room.power_levels", {"users": users}, sender=sender, state_key=""))
 
 
-@every_version
+@in_every_version
 def test_a_user_id_in_power_levels_may_be_historical(version: RoomVersion) -> None:
     room = chat(version)
     content = {"users": {"@Ünicode and spaces:three.example:8448": 5}}
@@ -539,7 +539,7 @@ def test_a_user_id_in_power_levels_may_be_historical(version: RoomVersion) -> No
     assert room.allows(room.event("m.room.power_levels", content, state_key=""))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("level", ["50", " 50 ", 50.0, 50.9])
 @pytest.mark.parametrize("place", [*LEVEL_KEYS, "events", "notifications", "users"])
 def test_levels_that_are_not_integers_are_for_old_versions(version: RoomVersion, level: Any, place: str) -> None:
@@ -554,7 +554,7 @@ def test_levels_that_are_not_integers_are_for_old_versions(version: RoomVersion,
     assert room.allows(event) is readable
 
 
-@versions_where("integer_power_levels")
+@in_versions_where("integer_power_levels")
 @pytest.mark.parametrize("garbage", [None, True, "50", 50.0, [], {}])
 @pytest.mark.parametrize("key", LEVEL_KEYS)
 def test_from_version_10_levels_are_integers_in_the_first_event_too(
@@ -565,7 +565,7 @@ def test_from_version_10_levels_are_integers_in_the_first_event_too(
     assert not room.allows(room.event("m.room.power_levels", {key: garbage}, state_key=""))
 
 
-@versions_where("integer_power_levels")
+@in_versions_where("integer_power_levels")
 @pytest.mark.parametrize("garbage", [None, True, "50", 1, [], {"x": None}, {"x": "50"}, {"x": False}, {"x": 1.0}])
 @pytest.mark.parametrize("group", ["events", "notifications", "users"])
 def test_from_version_10_groups_are_objects_of_integers(version: RoomVersion, garbage: Any, group: str) -> None:
@@ -574,7 +574,7 @@ def test_from_version_10_groups_are_objects_of_integers(version: RoomVersion, ga
     assert not room.allows(room.event("m.room.power_levels", {group: garbage}, state_key=""))
 
 
-@versions_where("integer_power_levels", holds=False)
+@in_versions_where("integer_power_levels", holds=False)
 @pytest.mark.parametrize("garbage", [None, True, "fifty", [], {}])
 @pytest.mark.parametrize("key", LEVEL_KEYS)
 def test_until_version_9_garbage_is_refused_once_it_must_be_compared(
@@ -599,7 +599,7 @@ def test_notifications_that_are_garbage_are_refused_where_they_are_guarded(
     assert room.allows(room.event("m.room.power_levels", content, state_key="")) is expected
 
 
-@every_version
+@in_every_version
 def test_the_first_power_levels_may_give_any_level(version: RoomVersion) -> None:
     room = chat(version)
     content = {"ban": 1000, "events": {"m.room.name": 2000}, "users": {BOB: 3000}}
@@ -607,7 +607,7 @@ def test_the_first_power_levels_may_give_any_level(version: RoomVersion) -> None
     assert room.allows(room.event("m.room.power_levels", content, state_key=""))
 
 
-@versions_where("privileged_creators")
+@in_versions_where("privileged_creators")
 def test_creators_are_not_listed_from_version_12_on(version: RoomVersion) -> None:
     for is_first in (True, False):
         room = Room(version, {"additional_creators": [BOB]})
@@ -619,7 +619,7 @@ def test_creators_are_not_listed_from_version_12_on(version: RoomVersion) -> Non
             assert room.allows(event) is expected
 
 
-@versions_where("privileged_creators")
+@in_versions_where("privileged_creators")
 def test_creators_change_every_level_from_version_12_on(version: RoomVersion) -> None:
     room = Room(version, {"additional_creators": [BOB]})
     room.put_member(BOB, "join")
@@ -654,7 +654,7 @@ def test_until_version_2_redacting_takes_the_level_or_an_event_of_the_same_serve
     assert room.allows(room.event("m.room.redaction", {}, sender=BOB, redacts=target)) is expected
 
 
-@versions_where("event_ids_are_hashes")
+@in_versions_where("event_ids_are_hashes")
 def test_from_version_3_a_redaction_is_an_event_like_any_other(version: RoomVersion) -> None:
     room = chat(version)
     redaction = room.event("m.room.redaction", {}, sender=BOB, redacts=room.create.event_id)
@@ -673,7 +673,7 @@ def redaction_applies(version: RoomVersion, sender: str, target_sender: str, lev
     return may_redact(redaction, target, room.state)
 
 
-@every_version
+@in_every_version
 def test_a_redaction_applies_by_level_or_to_the_same_server(version: RoomVersion) -> None:
     assert redaction_applies(version, BOB, CAROL, level=50)
     assert not redaction_applies(version, BOB, CAROL, level=49)
@@ -681,7 +681,7 @@ def test_a_redaction_applies_by_level_or_to_the_same_server(version: RoomVersion
     assert redaction_applies(version, BOB, "@else:two.example", level=0)
 
 
-@every_version
+@in_every_version
 def test_a_redaction_applies_to_the_event_that_it_names_in_its_own_room(version: RoomVersion) -> None:
     room = chat(version)
     target = room.event("m.room.message", {}, sender=ALICE)
@@ -696,7 +696,7 @@ def test_a_redaction_applies_to_the_event_that_it_names_in_its_own_room(version:
     assert not may_redact(redaction, elsewhere(target), room.state)
 
 
-@every_version
+@in_every_version
 def test_a_create_event_is_never_redacted(version: RoomVersion) -> None:
     room = chat(version)
     redaction = room.event("m.room.redaction", {}, sender=ALICE, redacts=room.create.event_id)
@@ -704,7 +704,7 @@ def test_a_create_event_is_never_redacted(version: RoomVersion) -> None:
     assert not may_redact(redaction, room.create, room.state)
 
 
-@versions_where("event_ids_are_hashes", holds=False)
+@in_versions_where("event_ids_are_hashes", holds=False)
 def test_a_redaction_does_not_redact_itself(version: RoomVersion) -> None:
     room = chat(version)
     own_id = numbered_event_id(version, 500)

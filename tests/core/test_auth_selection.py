@@ -6,7 +6,7 @@ import pytest
 
 from homeserver.core.auth_selection import CREATE, JOIN_RULES, POWER_LEVELS, auth_types_for
 from homeserver.core.room_versions import RoomVersion
-from tests.core.rooms import ALICE, BOB, CAROL, every_version, versions_where
+from tests.core.rooms import ALICE, BOB, CAROL, in_every_version, in_versions_where
 
 MEMBER_ALICE = ("m.room.member", ALICE)
 MEMBER_BOB = ("m.room.member", BOB)
@@ -17,18 +17,18 @@ def ground(version: RoomVersion) -> list[tuple[str, str]]:
     return [POWER_LEVELS, MEMBER_ALICE] if version.name == "12" else [CREATE, POWER_LEVELS, MEMBER_ALICE]
 
 
-@every_version
+@in_every_version
 def test_a_create_event_has_no_auth_events(version: RoomVersion) -> None:
     assert auth_types_for("m.room.create", ALICE, "", {}, version) == ()
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("event_type", ["m.room.message", "m.room.name", "m.room.join_rules", "m.room.redaction"])
 def test_an_ordinary_event_needs_create_power_levels_and_sender(version: RoomVersion, event_type: str) -> None:
     assert sorted(auth_types_for(event_type, ALICE, None, {}, version)) == sorted(ground(version))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", ["join", "invite", "knock"])
 def test_who_comes_in_needs_target_and_join_rules(version: RoomVersion, membership: str) -> None:
     selected = auth_types_for("m.room.member", ALICE, BOB, {"membership": membership}, version)
@@ -36,7 +36,7 @@ def test_who_comes_in_needs_target_and_join_rules(version: RoomVersion, membersh
     assert sorted(selected) == sorted([*ground(version), MEMBER_BOB, JOIN_RULES])
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", ["leave", "ban", "unknown", None, ["join"], {"join": 1}])
 def test_who_goes_out_needs_the_target_only(version: RoomVersion, membership: Any) -> None:
     selected = auth_types_for("m.room.member", ALICE, BOB, {"membership": membership}, version)
@@ -44,7 +44,7 @@ def test_who_goes_out_needs_the_target_only(version: RoomVersion, membership: An
     assert sorted(selected) == sorted([*ground(version), MEMBER_BOB])
 
 
-@every_version
+@in_every_version
 def test_who_speaks_of_themselves_is_listed_once(version: RoomVersion) -> None:
     content = {"membership": "join", "join_authorised_via_users_server": ALICE}
 
@@ -53,7 +53,7 @@ def test_who_speaks_of_themselves_is_listed_once(version: RoomVersion) -> None:
     assert sorted(selected) == sorted([*ground(version), JOIN_RULES])
 
 
-@every_version
+@in_every_version
 def test_a_third_party_invite_needs_the_event_of_its_token(version: RoomVersion) -> None:
     content = {"membership": "invite", "third_party_invite": {"signed": {"token": "abc"}}}
 
@@ -64,7 +64,7 @@ def test_a_third_party_invite_needs_the_event_of_its_token(version: RoomVersion)
     assert ("m.room.third_party_invite", "abc") not in join
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 def test_a_restricted_join_needs_the_user_who_vouches(version: RoomVersion) -> None:
     content = {"membership": "join", "join_authorised_via_users_server": CAROL}
 
@@ -75,14 +75,14 @@ def test_a_restricted_join_needs_the_user_who_vouches(version: RoomVersion) -> N
     assert MEMBER_CAROL not in invite
 
 
-@versions_where("restricted_joins", holds=False)
+@in_versions_where("restricted_joins", holds=False)
 def test_before_version_8_nobody_vouches(version: RoomVersion) -> None:
     content = {"membership": "join", "join_authorised_via_users_server": CAROL}
 
     assert MEMBER_CAROL not in auth_types_for("m.room.member", BOB, BOB, content, version)
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("garbage", [None, 1, "text", [], ["signed"], {}, {"signed": []}, {"signed": {"token": [1]}}])
 def test_garbage_selects_nothing_more(version: RoomVersion, garbage: Any) -> None:
     invite = {"membership": "invite", "third_party_invite": garbage}
@@ -93,7 +93,7 @@ def test_garbage_selects_nothing_more(version: RoomVersion, garbage: Any) -> Non
     assert sorted(auth_types_for("m.room.member", ALICE, BOB, join, version)) == expected
 
 
-@every_version
+@in_every_version
 def test_a_member_event_without_state_key_has_no_target(version: RoomVersion) -> None:
     selected = auth_types_for("m.room.member", ALICE, None, {"membership": "leave"}, version)
 

@@ -15,7 +15,7 @@ from homeserver.core.redaction import redact
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import SigningKey
 from homeserver.core.state_map import EMPTY_ROOT
-from tests.core.rooms import DAVE, VERSIONS, every_version, numbered_event_id
+from tests.core.rooms import DAVE, VERSIONS, in_every_version, numbered_event_id
 
 KEY = SigningKey("test", bytes(32))
 
@@ -45,7 +45,7 @@ def is_sound(version: RoomVersion, encoded: EncodedEvent, pdu: bytes, *, is_whol
     return True
 
 
-@every_version
+@in_every_version
 def test_an_event_is_sound_whole_and_redacted_and_nothing_between(version: RoomVersion) -> None:
     encoded = message(version)
     redacted = encode_for(version, redact(encoded.event.pdu, version))

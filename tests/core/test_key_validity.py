@@ -23,7 +23,7 @@ from homeserver.core.key_validity import (
 )
 from homeserver.core.room_versions import V11, RoomVersion
 from homeserver.core.signing import SigningKey, VerifyKey, sign_json
-from tests.core.rooms import every_version, versions_where
+from tests.core.rooms import in_every_version, in_versions_where
 
 SERVER = ServerName("one.example")
 KEY = SigningKey("a", b"\x01" * 32)
@@ -50,7 +50,7 @@ def parsed(**changes: object) -> list[PublishedKey]:
     return parse_published_keys(sign_json(document(**changes), SERVER, KEY), SERVER, fetched_ms=NOW_MS)
 
 
-@versions_where("enforces_key_validity")
+@in_versions_where("enforces_key_validity")
 def test_a_key_signs_no_event_after_its_validity_from_version_5_on(version: RoomVersion) -> None:
     key = PublishedKey(KEY.verify_key, valid_until_ms=NOW_MS)
 
@@ -58,14 +58,14 @@ def test_a_key_signs_no_event_after_its_validity_from_version_5_on(version: Room
     assert not may_have_signed(key, version, NOW_MS + 1)
 
 
-@versions_where("enforces_key_validity", holds=False)
+@in_versions_where("enforces_key_validity", holds=False)
 def test_validity_is_not_looked_at_before_version_5(version: RoomVersion) -> None:
     key = PublishedKey(KEY.verify_key, valid_until_ms=NOW_MS)
 
     assert may_have_signed(key, version, NOW_MS + 1)
 
 
-@every_version
+@in_every_version
 def test_a_key_that_was_given_up_signs_earlier_events_alone(version: RoomVersion) -> None:
     key = PublishedKey(KEY.verify_key, valid_until_ms=NOW_MS + 1000, expired_ms=NOW_MS)
 
@@ -73,7 +73,7 @@ def test_a_key_that_was_given_up_signs_earlier_events_alone(version: RoomVersion
     assert not may_have_signed(key, version, NOW_MS + 1)
 
 
-@every_version
+@in_every_version
 def test_a_compromised_key_signs_nothing(version: RoomVersion) -> None:
     assert not may_have_signed(PublishedKey(COMPROMISED, valid_until_ms=NOW_MS), version, 0)
 

@@ -10,7 +10,7 @@ from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.event import Event
 from homeserver.core.membership_rules import join_rule_of, membership_of
 from homeserver.core.room_versions import V7, V8, V9, V10, V11, V12, RoomVersion
-from tests.core.rooms import ALICE, BOB, CAROL, DAVE, Room, chat, every_version, versions_where
+from tests.core.rooms import ALICE, BOB, CAROL, DAVE, Room, chat, in_every_version, in_versions_where
 
 OUTSIDE = (None, "leave")
 MEMBERSHIPS = (None, "leave", "invite", "join", "ban", "knock")
@@ -26,14 +26,14 @@ def room_with(version: RoomVersion, user: str, membership: str | None, **chat_ar
 # The event itself
 
 
-@every_version
+@in_every_version
 def test_a_member_event_needs_a_state_key(version: RoomVersion) -> None:
     room = chat(version)
 
     assert not room.allows(room.event("m.room.member", {"membership": "leave"}))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "content", [{}, {"membership": None}, {"membership": 1}, {"membership": "JOIN"}, {"membership": ["join"]}]
 )
@@ -50,7 +50,7 @@ def test_a_membership_that_is_missing_or_unknown_is_refused(
 # Join
 
 
-@every_version
+@in_every_version
 def test_the_creator_joins_right_after_the_create_event(version: RoomVersion) -> None:
     room = Room(version)
     content = {"membership": "join"}
@@ -64,7 +64,7 @@ def test_the_creator_joins_right_after_the_create_event(version: RoomVersion) ->
     assert not room.allows(merging)
 
 
-@every_version
+@in_every_version
 def test_nobody_else_joins_right_after_the_create_event(version: RoomVersion) -> None:
     room = Room(version, {"additional_creators": [BOB]})
     join = room.event("m.room.member", {"membership": "join"}, sender=BOB, state_key=BOB, prev=(room.create.event_id,))
@@ -85,7 +85,7 @@ def test_the_creator_named_in_the_content_joins_first_before_version_11_and_the_
         assert not room.allows(joins[other])
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("join_rule", ["public", "invite", "knock", "restricted", "knock_restricted"])
 def test_nobody_joins_for_somebody_else(version: RoomVersion, join_rule: str) -> None:
     room = room_with(version, CAROL, "invite", join_rule=join_rule)
@@ -93,7 +93,7 @@ def test_nobody_joins_for_somebody_else(version: RoomVersion, join_rule: str) ->
     assert not room.allows(room.member_event(CAROL, "join", sender=ALICE))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("join_rule", ["public", "invite", "knock", "restricted", "knock_restricted"])
 def test_a_banned_member_who_joins_is_refused(version: RoomVersion, join_rule: str) -> None:
     room = room_with(version, CAROL, "ban", join_rule=join_rule)
@@ -101,7 +101,7 @@ def test_a_banned_member_who_joins_is_refused(version: RoomVersion, join_rule: s
     assert not room.allows(room.member_event(CAROL, "join", join_authorised_via_users_server=ALICE))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", [*OUTSIDE, "knock", "invite", "join"])
 def test_a_public_room_is_open_to_all(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, CAROL, membership, join_rule="public")
@@ -109,7 +109,7 @@ def test_a_public_room_is_open_to_all(version: RoomVersion, membership: str | No
     assert room.allows(room.member_event(CAROL, "join"))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("membership", "expected"), [("invite", True), ("join", True), ("leave", False), (None, False)]
 )
@@ -119,7 +119,7 @@ def test_an_invite_room_is_open_to_the_invited(version: RoomVersion, membership:
     assert room.allows(room.member_event(CAROL, "join")) is expected
 
 
-@every_version
+@in_every_version
 def test_without_join_rules_the_rule_is_invite(version: RoomVersion) -> None:
     room = chat(version)
     del room.state["m.room.join_rules", ""]
@@ -130,7 +130,7 @@ def test_without_join_rules_the_rule_is_invite(version: RoomVersion) -> None:
     assert room.allows(room.member_event(CAROL, "join"))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("join_rule", ["private", "", "PUBLIC", None, 1, ["public"], {"public": 1}])
 def test_a_join_rule_that_is_unknown_lets_nobody_join(version: RoomVersion, join_rule: Any) -> None:
     room = room_with(version, CAROL, "invite", join_rule=join_rule)
@@ -142,7 +142,7 @@ def test_a_join_rule_that_is_unknown_lets_nobody_join(version: RoomVersion, join
     ("join_rule", "rule_name"),
     [("knock", "knocking"), ("restricted", "restricted_joins"), ("knock_restricted", "knock_restricted_joins")],
 )
-@every_version
+@in_every_version
 def test_an_invite_suffices_under_the_newer_join_rules_where_they_exist(
     version: RoomVersion, join_rule: str, rule_name: str
 ) -> None:
@@ -152,7 +152,7 @@ def test_an_invite_suffices_under_the_newer_join_rules_where_they_exist(
 
 
 @pytest.mark.parametrize("membership", [*OUTSIDE, "knock"])
-@versions_where("knocking")
+@in_versions_where("knocking")
 def test_a_knock_alone_opens_nothing(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, CAROL, membership, join_rule="knock")
 
@@ -180,14 +180,14 @@ def test_a_member_who_may_invite_vouches_for_a_join(version: RoomVersion, join_r
     assert not room.allows(room.member_event(CAROL, "join"))
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 def test_who_may_not_invite_does_not_vouch(version: RoomVersion) -> None:
     room = chat(version, join_rule="restricted", levels={"invite": 50, "users": {BOB: 49}})
 
     assert not room.allows(room.member_event(CAROL, "join", join_authorised_via_users_server=BOB))
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 @pytest.mark.parametrize("membership", [*OUTSIDE, "invite", "ban", "knock"])
 def test_who_is_not_in_the_room_does_not_vouch(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, DAVE, membership, join_rule="restricted")
@@ -195,7 +195,7 @@ def test_who_is_not_in_the_room_does_not_vouch(version: RoomVersion, membership:
     assert not room.allows(room.member_event(CAROL, "join", join_authorised_via_users_server=DAVE))
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 @pytest.mark.parametrize("garbage", [None, 1, "", "bob", "@bob", [], {}, [BOB]])
 def test_who_vouches_must_be_a_user_whatever_the_membership(version: RoomVersion, garbage: Any) -> None:
     room = chat(version, join_rule="public")
@@ -204,7 +204,7 @@ def test_who_vouches_must_be_a_user_whatever_the_membership(version: RoomVersion
     assert not room.allows(room.member_event(BOB, "leave", join_authorised_via_users_server=garbage))
 
 
-@versions_where("restricted_joins", holds=False)
+@in_versions_where("restricted_joins", holds=False)
 def test_before_version_8_nobody_looks_at_who_vouches(version: RoomVersion) -> None:
     room = chat(version, join_rule="public")
 
@@ -214,7 +214,7 @@ def test_before_version_8_nobody_looks_at_who_vouches(version: RoomVersion) -> N
 # Invite
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_an_invite_goes_to_those_who_are_neither_in_nor_banned(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, CAROL, membership)
@@ -222,7 +222,7 @@ def test_an_invite_goes_to_those_who_are_neither_in_nor_banned(version: RoomVers
     assert room.allows(room.member_event(CAROL, "invite", sender=ALICE)) is (membership not in ("join", "ban"))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_only_a_joined_member_invites(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, DAVE, membership)
@@ -230,7 +230,7 @@ def test_only_a_joined_member_invites(version: RoomVersion, membership: str | No
     assert room.allows(room.member_event(CAROL, "invite", sender=DAVE)) is (membership == "join")
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(("level", "expected"), [(49, False), (50, True), (51, True)])
 def test_inviting_takes_the_invite_level(version: RoomVersion, level: int, *, expected: bool) -> None:
     room = chat(version, levels={"invite": 50, "users": {BOB: level}})
@@ -265,7 +265,7 @@ def room_with_token(version: RoomVersion, **content: Any) -> Room:
     return room
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "content",
     [
@@ -284,7 +284,7 @@ def test_a_third_party_invite_is_redeemed_with_a_signature_of_one_of_its_keys(
     assert room.allows(redeeming(room, signed_by(KEY, mxid=CAROL, token="token")))
 
 
-@every_version
+@in_every_version
 def test_redeeming_takes_neither_membership_nor_level(version: RoomVersion) -> None:
     room = room_with_token(version)
     room.put_member(ALICE, "leave")
@@ -293,7 +293,7 @@ def test_redeeming_takes_neither_membership_nor_level(version: RoomVersion) -> N
     assert room.allows(redeeming(room, signed_by(KEY, mxid=CAROL, token="token")))
 
 
-@every_version
+@in_every_version
 def test_redeeming_does_not_lift_a_ban(version: RoomVersion) -> None:
     room = room_with_token(version)
     room.put_member(CAROL, "ban")
@@ -301,14 +301,14 @@ def test_redeeming_does_not_lift_a_ban(version: RoomVersion) -> None:
     assert not room.allows(redeeming(room, signed_by(KEY, mxid=CAROL, token="token")))
 
 
-@every_version
+@in_every_version
 def test_only_who_issued_a_third_party_invite_redeems_it(version: RoomVersion) -> None:
     room = room_with_token(version)
 
     assert not room.allows(redeeming(room, signed_by(KEY, mxid=CAROL, token="token"), sender=BOB))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "signed",
     [
@@ -333,7 +333,7 @@ def test_a_third_party_invite_that_is_not_signed_for_this_user_and_token_is_refu
     assert not room.allows(redeeming(room, signed))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "signatures",
     [
@@ -354,7 +354,7 @@ def test_a_third_party_invite_with_garbage_for_signatures_is_refused(version: Ro
     assert not room.allows(redeeming(room, {"mxid": CAROL, "token": "token", "signatures": signatures}))
 
 
-@every_version
+@in_every_version
 def test_among_many_keys_and_signatures_only_so_many_are_tried(version: RoomVersion) -> None:
     keys = [{"public_key": public(SigningKey(bytes([number]) * 32))} for number in range(40)]
     room = room_with_token(version, public_keys=keys)
@@ -364,7 +364,7 @@ def test_among_many_keys_and_signatures_only_so_many_are_tried(version: RoomVers
     assert not room.allows(redeeming(room, signed_by(last, mxid=CAROL, token="token")))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "content",
     [
@@ -385,7 +385,7 @@ def test_a_third_party_invite_without_a_fitting_key_cannot_be_redeemed(
     assert not room.allows(redeeming(room, signed_by(KEY, mxid=CAROL, token="token")))
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("garbage", [None, [], "text", 1, {}])
 def test_a_third_party_invite_that_is_garbage_is_refused_even_from_who_may_invite(
     version: RoomVersion, garbage: Any
@@ -398,7 +398,7 @@ def test_a_third_party_invite_that_is_garbage_is_refused_even_from_who_may_invit
 # Leave, kick, unban
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_who_is_in_or_invited_or_knocking_leaves(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, CAROL, membership)
@@ -407,7 +407,7 @@ def test_who_is_in_or_invited_or_knocking_leaves(version: RoomVersion, membershi
     assert room.allows(room.member_event(CAROL, "leave")) is (membership in leavable)
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_only_a_joined_member_kicks(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, DAVE, membership, levels={"users": {DAVE: 50}})
@@ -415,7 +415,7 @@ def test_only_a_joined_member_kicks(version: RoomVersion, membership: str | None
     assert room.allows(room.member_event(BOB, "leave", sender=DAVE)) is (membership == "join")
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("kicker", "target", "expected"),
     [(50, 0, True), (50, 49, True), (49, 0, False), (50, 50, False), (50, 51, False), (51, 50, True)],
@@ -429,7 +429,7 @@ def test_kicking_takes_the_kick_level_and_more_than_the_target(
     assert room.allows(room.member_event(CAROL, "leave", sender=BOB)) is expected
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("level", "ban", "kick", "expected"),
     [(60, 60, 50, True), (59, 60, 50, False), (60, 50, 60, True), (59, 50, 60, False)],
@@ -442,7 +442,7 @@ def test_lifting_a_ban_takes_the_ban_level_and_the_kick_level(
     assert room.allows(room.member_event(CAROL, "leave", sender=BOB)) is expected
 
 
-@versions_where("privileged_creators")
+@in_versions_where("privileged_creators")
 @pytest.mark.parametrize("membership", ["leave", "ban"])
 def test_nobody_removes_a_creator_not_even_another_one(version: RoomVersion, membership: str) -> None:
     room = Room(version, {"additional_creators": [BOB]})
@@ -459,7 +459,7 @@ def test_nobody_removes_a_creator_not_even_another_one(version: RoomVersion, mem
 # Ban
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_only_a_joined_member_bans(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, DAVE, membership, levels={"users": {DAVE: 50}})
@@ -467,7 +467,7 @@ def test_only_a_joined_member_bans(version: RoomVersion, membership: str | None)
     assert room.allows(room.member_event(BOB, "ban", sender=DAVE)) is (membership == "join")
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     ("banner", "target", "expected"),
     [(50, 0, True), (49, 0, False), (50, 50, False), (51, 50, True)],
@@ -481,7 +481,7 @@ def test_banning_takes_the_ban_level_and_more_than_the_target(
     assert room.allows(room.member_event(CAROL, "ban", sender=BOB)) is expected
 
 
-@every_version
+@in_every_version
 def test_nobody_bans_themselves(version: RoomVersion) -> None:
     room = chat(version)
 
@@ -491,7 +491,7 @@ def test_nobody_bans_themselves(version: RoomVersion) -> None:
 # Knock
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("join_rule", ["public", "invite", "restricted", "private", "knock", "knock_restricted", ["x"]])
 def test_knocking_takes_a_version_and_a_join_rule_that_know_it(version: RoomVersion, join_rule: Any) -> None:
     room = chat(version, join_rule=join_rule)
@@ -502,7 +502,7 @@ def test_knocking_takes_a_version_and_a_join_rule_that_know_it(version: RoomVers
     assert room.allows(room.member_event(CAROL, "knock")) is expected
 
 
-@versions_where("knocking")
+@in_versions_where("knocking")
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_who_is_in_or_invited_or_banned_does_not_knock(version: RoomVersion, membership: str | None) -> None:
     room = room_with(version, CAROL, membership, join_rule="knock")
@@ -510,7 +510,7 @@ def test_who_is_in_or_invited_or_banned_does_not_knock(version: RoomVersion, mem
     assert room.allows(room.member_event(CAROL, "knock")) is (membership not in ("join", "invite", "ban"))
 
 
-@versions_where("knocking")
+@in_versions_where("knocking")
 def test_nobody_knocks_for_somebody_else(version: RoomVersion) -> None:
     room = chat(version, join_rule="knock")
 

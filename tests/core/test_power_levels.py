@@ -13,7 +13,7 @@ from homeserver.core.power_levels import (
     read_power_levels,
 )
 from homeserver.core.room_versions import V1, V5, V6, V9, V10, V11, V12, RoomVersion
-from tests.core.rooms import ALICE, BOB, CAROL, JSON_VALUES, VERSIONS, Room, chat, every_version, versions_where
+from tests.core.rooms import ALICE, BOB, CAROL, JSON_VALUES, VERSIONS, Room, chat, in_every_version, in_versions_where
 
 
 @pytest.mark.parametrize(
@@ -67,18 +67,18 @@ def test_before_version_6_a_finite_float_counts_and_is_cut_off(written: float, l
     assert read_level(written, V10) is None
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("garbage", [None, True, False, [], [1], {}, {"50": 50}])
 def test_what_is_no_number_is_no_level(version: RoomVersion, garbage: object) -> None:
     assert read_level(garbage, version) is None
 
 
-@every_version
+@in_every_version
 def test_an_integer_is_a_level_in_every_version(version: RoomVersion) -> None:
     assert read_level(-7, version) == -7
 
 
-@versions_where("privileged_creators", holds=False)
+@in_versions_where("privileged_creators", holds=False)
 def test_without_power_levels_the_creator_has_100_and_everybody_else_0(version: RoomVersion) -> None:
     levels = read_power_levels(Room(version).create, None, version)
 
@@ -86,7 +86,7 @@ def test_without_power_levels_the_creator_has_100_and_everybody_else_0(version: 
     assert levels.user_level(BOB) == 0
 
 
-@every_version
+@in_every_version
 def test_without_power_levels_the_defaults_are_in_force(version: RoomVersion) -> None:
     levels = read_power_levels(Room(version).create, None, version)
 
@@ -97,7 +97,7 @@ def test_without_power_levels_the_defaults_are_in_force(version: RoomVersion) ->
     assert levels.notification_level("room") == 50
 
 
-@versions_where("privileged_creators", holds=False)
+@in_versions_where("privileged_creators", holds=False)
 def test_with_power_levels_a_creator_who_is_not_listed_has_the_default(version: RoomVersion) -> None:
     room = Room(version)
 
@@ -106,7 +106,7 @@ def test_with_power_levels_a_creator_who_is_not_listed_has_the_default(version: 
     assert levels.user_level(ALICE) == 5
 
 
-@every_version
+@in_every_version
 def test_each_level_is_the_one_that_the_event_gives(version: RoomVersion) -> None:
     room = Room(version)
     event = room.put_power_levels(
@@ -138,7 +138,7 @@ def test_each_level_is_the_one_that_the_event_gives(version: RoomVersion) -> Non
     assert not levels.may_send(BOB, "m.room.name", is_state=True)
 
 
-@every_version
+@in_every_version
 def test_a_level_that_is_just_enough_suffices(version: RoomVersion) -> None:
     room = Room(version)
     event = room.put_power_levels({"users": {BOB: 10}, "events": {"m.room.name": 10, "m.room.topic": 11}})
@@ -210,7 +210,7 @@ def test_garbage_power_levels_read_as_levels_all_the_same(
     assert ALICE in creators(room.create) or not version.implicit_creator
 
 
-@versions_where("integer_power_levels", holds=False)
+@in_versions_where("integer_power_levels", holds=False)
 def test_garbage_counts_as_absent(version: RoomVersion) -> None:
     room = chat(version)
     event = room.put_power_levels({"ban": "fifty", "events": {"m.room.name": None}, "state_default": "60", "users": 1})

@@ -19,7 +19,7 @@ from homeserver.core.state_conflicts import conflict_of_differences
 from homeserver.core.state_map import EMPTY_ROOT, StateKey
 from homeserver.core.state_nodes import Node
 from homeserver.core.state_resolution import resolve, resolve_states
-from tests.core.rooms import ALICE, every_version
+from tests.core.rooms import ALICE, in_every_version
 from tests.forked_rooms import ForkedRoom, Statistics, forked_rooms, grow_room
 from tests.oracles.naive_resolution import resolution
 from tests.replicas import Fork, History, Replica
@@ -173,7 +173,7 @@ def resolved_by_loading(room: ForkedRoom, fork: Fork) -> dict[StateKey, EventID]
         loaded |= {event_id: history.events[event_id] for event_id in new}
 
 
-@every_version
+@in_every_version
 def test_no_states_make_an_empty_state(version: RoomVersion) -> None:
     room = grow_room(Random(1), version, steps=0)
 

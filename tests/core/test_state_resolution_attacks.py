@@ -11,7 +11,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import ROOM_VERSIONS, V1, V2, V6, V11, V12, RoomVersion
 from homeserver.core.state_map import StateMap
 from homeserver.core.state_resolution import resolve_states
-from tests.core.rooms import Room, every_version
+from tests.core.rooms import Room, in_every_version
 from tests.forked_rooms import ALICE, BOB, CAROL, KEYS, LIAR, MALLORY, ONE, START_MS
 from tests.replicas import Replica, Verdict
 from tests.scenes import Scene, with_entry, without_entry
@@ -34,7 +34,7 @@ def scene(version: RoomVersion) -> Scene:
 # --- States that a malicious server claims ---
 
 
-@every_version
+@in_every_version
 def test_a_server_that_claims_a_part_of_the_state_takes_nothing_away(version: RoomVersion) -> None:
     room = scene(version)
     room.last = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
@@ -47,7 +47,7 @@ def test_a_server_that_claims_a_part_of_the_state_takes_nothing_away(version: Ro
         assert room.resolve(whole, part) == whole
 
 
-@every_version
+@in_every_version
 def test_a_state_without_power_levels_leaves_the_powers_as_they_were(version: RoomVersion) -> None:
     room = scene(version)
     claimed = without_entry(room.after(room.last), *LEVELS)
@@ -59,7 +59,7 @@ def test_a_state_without_power_levels_leaves_the_powers_as_they_were(version: Ro
     assert state == room.after(room.last)
 
 
-@every_version
+@in_every_version
 def test_a_branch_from_the_beginning_of_the_room_resets_nothing(version: RoomVersion) -> None:
     room = scene(version)
     room.last = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
@@ -70,7 +70,7 @@ def test_a_branch_from_the_beginning_of_the_room_resets_nothing(version: RoomVer
     assert room.after(room.last, on_root) == room.after(room.last)
 
 
-@every_version
+@in_every_version
 def test_a_rejected_event_in_a_claimed_state_is_not_taken(version: RoomVersion) -> None:
     room = scene(version)
     takeover = room.power_levels({BOB: 0, MALLORY: 100}, sender=MALLORY, after=[room.last], time=1)
@@ -82,7 +82,7 @@ def test_a_rejected_event_in_a_claimed_state_is_not_taken(version: RoomVersion) 
     assert state == honest
 
 
-@every_version
+@in_every_version
 def test_a_rejected_event_is_not_taken_even_where_the_rules_would_have_it(version: RoomVersion) -> None:
     room = scene(version)
     name = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
@@ -104,7 +104,7 @@ def test_a_rejected_event_authorises_nothing_that_lists_it(version: RoomVersion)
     assert room.resolve(without, with_entry(without, name)) == without
 
 
-@every_version
+@in_every_version
 def test_a_rejected_event_authorises_nothing_even_if_all_states_have_it(version: RoomVersion) -> None:
     room = scene(version)
     levels = room.power_levels({BOB: 50, MALLORY: 100}, after=[room.last])
@@ -118,7 +118,7 @@ def test_a_rejected_event_authorises_nothing_even_if_all_states_have_it(version:
     assert state[NAME] == honest.event_id
 
 
-@every_version
+@in_every_version
 def test_an_event_of_another_room_is_not_taken(version: RoomVersion) -> None:
     room = scene(version)
     name = room.send(ALICE, "m.room.name", {"name": "a"}, after=[room.last])
@@ -180,7 +180,7 @@ def test_a_second_create_event_founds_nothing_in_this_room() -> None:
 # --- Soft failures ---
 
 
-@every_version
+@in_every_version
 def test_a_soft_failed_event_is_in_no_current_state_and_nothing_is_built_on_it(version: RoomVersion) -> None:
     room = scene(version)
     ban = room.member(MALLORY, "ban", sender=ALICE, after=[room.last])

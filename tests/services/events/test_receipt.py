@@ -17,7 +17,7 @@ from homeserver.core.unpadded_base64 import encode_base64
 from homeserver.services.events.keyring import GivenKeys, KeyRing, OwnKeysAnd
 from homeserver.services.events.receipt import FEW, Receipt, Received, Refused
 from homeserver.storage.events import Form
-from tests.core.rooms import every_version, numbered_event_id, versions_where
+from tests.core.rooms import in_every_version, in_versions_where, numbered_event_id
 from tests.services.world import now
 
 # PDUs are JSON objects, so their values are `Any`.
@@ -104,7 +104,7 @@ class AskedKeys:
         return KEYS
 
 
-@every_version
+@in_every_version
 def test_an_event_that_its_server_has_signed_is_received_in_full(version: RoomVersion) -> None:
     pdu = signed(version)
 
@@ -115,7 +115,7 @@ def test_an_event_that_its_server_has_signed_is_received_in_full(version: RoomVe
     assert judged.encoded.event.pdu == decode_for(version, judged.encoded.pdu_json) == pdu
 
 
-@every_version
+@in_every_version
 def test_an_event_with_other_content_than_the_signed_is_received_redacted(version: RoomVersion) -> None:
     pdu = signed(version)
     event = check(pdu, version)
@@ -130,7 +130,7 @@ def test_an_event_with_other_content_than_the_signed_is_received_redacted(versio
     assert not has_valid_content_hash(judged.encoded.event.pdu, version)
 
 
-@every_version
+@in_every_version
 def test_an_event_that_came_redacted_is_received_redacted(version: RoomVersion) -> None:
     judged = check(redact(signed(version), version), version)
 
@@ -138,7 +138,7 @@ def test_an_event_that_came_redacted_is_received_redacted(version: RoomVersion) 
     assert judged.form is Form.WRONG_HASH
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "changes",
     [
@@ -173,7 +173,7 @@ def test_an_event_changed_where_redaction_does_not_reach_is_refused(
     assert judged.event_id is not None
 
 
-@every_version
+@in_every_version
 def test_an_event_signed_by_another_server_alone_is_refused(version: RoomVersion) -> None:
     for pdu in (
         signed(version, server=TWO, key=KEY_OF_TWO),
@@ -183,7 +183,7 @@ def test_an_event_signed_by_another_server_alone_is_refused(version: RoomVersion
         assert isinstance(check(pdu, version), Refused)
 
 
-@every_version
+@in_every_version
 def test_a_signature_moved_from_another_event_is_refused(version: RoomVersion) -> None:
     pdu = hashed(draft(version, depth=9), version) | {"signatures": signed(version)["signatures"]}
 
@@ -218,21 +218,21 @@ def test_the_signature_by_either_of_two_keys_of_one_id_will_do() -> None:
     assert isinstance(check(signed(V11), V11, known), Received)
 
 
-@versions_where("enforces_key_validity")
+@in_versions_where("enforces_key_validity")
 def test_a_key_whose_validity_had_run_out_is_refused_from_version_5_on(version: RoomVersion) -> None:
     judged = check(signed(version), version, keys(PublishedKey(KEY_OF_ONE.verify_key, TIME_MS - 1)))
 
     assert isinstance(judged, Refused)
 
 
-@versions_where("enforces_key_validity", holds=False)
+@in_versions_where("enforces_key_validity", holds=False)
 def test_a_key_whose_validity_had_run_out_will_do_before_version_5(version: RoomVersion) -> None:
     judged = check(signed(version), version, keys(PublishedKey(KEY_OF_ONE.verify_key, TIME_MS - 1)))
 
     assert isinstance(judged, Received)
 
 
-@every_version
+@in_every_version
 def test_a_key_that_had_been_given_up_is_refused(version: RoomVersion) -> None:
     judged = check(signed(version), version, keys(PublishedKey(KEY_OF_ONE.verify_key, TIME_MS, TIME_MS - 1)))
 
@@ -258,7 +258,7 @@ def test_a_key_that_anybody_could_sign_for_is_refused(public: bytes) -> None:
     assert isinstance(judged, Refused)
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 def test_a_restricted_join_needs_the_signature_of_the_authorising_server(version: RoomVersion) -> None:
     alone = signed(version, **restricted_join(BOB))
     together = sign_event(alone, version, TWO, KEY_OF_TWO)
@@ -267,18 +267,18 @@ def test_a_restricted_join_needs_the_signature_of_the_authorising_server(version
     assert isinstance(check(together, version), Received)
 
 
-@versions_where("restricted_joins")
+@in_versions_where("restricted_joins")
 @pytest.mark.parametrize("authorised_by", ["", "bob", 1, None, [BOB], {}], ids=repr)
 def test_a_restricted_join_authorised_by_nobody_is_refused(authorised_by: object, version: RoomVersion) -> None:
     assert isinstance(check(signed(version, **restricted_join(authorised_by)), version), Refused)
 
 
-@versions_where("restricted_joins", holds=False)
+@in_versions_where("restricted_joins", holds=False)
 def test_no_authorising_server_is_asked_for_where_there_are_no_restricted_joins(version: RoomVersion) -> None:
     assert isinstance(check(signed(version, **restricted_join(BOB)), version), Received)
 
 
-@versions_where("event_ids_are_hashes", holds=False)
+@in_versions_where("event_ids_are_hashes", holds=False)
 def test_the_server_that_an_event_id_names_must_have_signed(version: RoomVersion) -> None:
     alone = signed(version, event_id=f"$1:{TWO}")
     together = sign_event(alone, version, TWO, KEY_OF_TWO)
@@ -287,7 +287,7 @@ def test_the_server_that_an_event_id_names_must_have_signed(version: RoomVersion
     assert isinstance(check(together, version), Received)
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize("invite", [{}, {"signed": {}}, None, "x"], ids=repr)
 def test_a_third_party_invite_put_into_an_invite_does_not_excuse_its_missing_signature(
     invite: object, version: RoomVersion
@@ -303,7 +303,7 @@ def test_a_third_party_invite_put_into_an_invite_does_not_excuse_its_missing_sig
         assert "third_party_invite" in judged.encoded.event.content
 
 
-@versions_where("event_ids_are_hashes")
+@in_versions_where("event_ids_are_hashes")
 def test_a_third_party_invite_may_be_sent_on_by_anybody(version: RoomVersion) -> None:
     content = {"membership": "invite", "third_party_invite": {"signed": {}}}
     pdu = hashed(draft(version, type="m.room.member", state_key=BOB, content=content), version)
@@ -319,7 +319,7 @@ def nested(depth: int) -> object:
     return value
 
 
-@every_version
+@in_every_version
 @pytest.mark.parametrize(
     "changes",
     [
