@@ -13,7 +13,7 @@ from tests.users import PASSWORD, User
 # Any: JSON, throughout.
 
 # How long something may take to get about. Only a test that fails waits so long.
-PATIENCE_S: Final = 90.0
+PATIENCE_S: Final = 120.0
 POLL_MS: Final = 1000
 FILTER: Final = orjson.dumps({"room": {"timeline": {"limit": 200}}}).decode()
 

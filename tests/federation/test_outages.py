@@ -5,9 +5,22 @@ import asyncio
 import pytest
 
 from tests.federation.peers import Peer
+from tests.federation.people import Person
 from tests.federation.scenes import agree, people, shared_room
 
 pytestmark = pytest.mark.peers
+
+
+async def texts_read_back(person: Person, room_id: str) -> list[str]:
+    """What somebody reads in a room from the newest page back, as long as there is another; the oldest first."""
+    found: list[str] = []
+    query: dict[str, str | int] = {"dir": "b", "limit": 40}
+    while True:
+        page = await person.get("rooms", room_id, "messages", query=query)
+        found += [each["content"]["body"] for each in page["chunk"] if "body" in each["content"]]
+        if "end" not in page:
+            return found[::-1]
+        query["from"] = page["end"]
 
 
 async def test_what_was_said_while_the_other_server_was_down_arrives(host: Peer, guest: Peer) -> None:
@@ -26,8 +39,7 @@ async def test_what_was_said_while_the_other_server_was_down_arrives(host: Peer,
     await agree(room_id, alice, bob)
 
 
-async def test_what_was_said_arrives_without_anybody_speaking_again(sides: tuple[Peer, Peer]) -> None:
-    host, guest = sides  # Synapse looks only once a minute for whom it owes something
+async def test_what_was_said_arrives_without_anybody_speaking_again(host: Peer, guest: Peer) -> None:
     alice, bob = await people(host, guest)
     room_id = await shared_room(alice, bob)
 
@@ -35,7 +47,7 @@ async def test_what_was_said_arrives_without_anybody_speaking_again(sides: tuple
     await alice.say(room_id, "the last words")
     await guest.start()
 
-    await bob.hears(room_id, "the last words")
+    await bob.hears(room_id, "the last words")  # Synapse looks only once a minute for whom it owes something
 
 
 async def test_a_server_that_went_down_with_messages_to_send_sends_them(host: Peer, guest: Peer) -> None:
@@ -52,6 +64,22 @@ async def test_a_server_that_went_down_with_messages_to_send_sends_them(host: Pe
     await bob.hears(room_id, "before both were down")
 
 
+async def test_a_change_of_devices_is_learned_after_an_outage(sides: tuple[Peer, Peer]) -> None:
+    guest, host = sides
+    alice, bob = await people(host, guest)
+    room_id = await shared_room(alice, bob)
+    phone = await alice.another_device()
+    await bob.until(lambda: alice.user_id in bob.changed_devices)
+    bob.changed_devices.clear()
+
+    guest.stop()
+    await phone.post("logout")
+    await guest.start()
+    await bob.say(room_id, "I am here again")  # as above
+
+    await bob.until(lambda: alice.user_id in bob.changed_devices)
+
+
 async def test_a_message_to_a_device_waits_for_the_other_server(host: Peer, guest: Peer) -> None:
     alice, bob = await people(host, guest)
     await shared_room(alice, bob)
@@ -65,8 +93,7 @@ async def test_a_message_to_a_device_waits_for_the_other_server(host: Peer, gues
     assert [each["content"] for each in bob.messages_to_device] == [{"text": "kept for you"}]
 
 
-async def test_somebody_new_reads_what_was_said_before(sides: tuple[Peer, Peer]) -> None:
-    host, guest = sides
+async def test_somebody_new_reads_what_was_said_before(host: Peer, guest: Peer) -> None:
     alice, bob = await people(host, guest)
     room_id = await alice.create_room(preset="public_chat")
     wanted = [f"history {number}" for number in range(60)]
@@ -74,16 +101,49 @@ async def test_somebody_new_reads_what_was_said_before(sides: tuple[Peer, Peer])
         await alice.say(room_id, text)
 
     await bob.join(room_id, alice)
-    found: list[str] = []
-    query: dict[str, str | int] = {"dir": "b", "limit": 20}
-    while True:
-        page = await bob.get("rooms", room_id, "messages", query=query)
-        found += [each["content"]["body"] for each in page["chunk"] if "body" in each["content"]]
-        if "end" not in page:
-            break
-        query["from"] = page["end"]
 
-    assert found[::-1] == wanted
+    assert await texts_read_back(bob, room_id) == wanted
+    await agree(room_id, alice, bob)
+
+
+async def test_what_was_missed_for_long_is_read_back(sides: tuple[Peer, Peer]) -> None:
+    guest, host = sides  # what Synapse does about a gap is its own affair
+    alice, bob = await people(host, guest)
+    room_id = await shared_room(alice, bob)
+    await bob.say(room_id, "before")
+
+    guest.stop()
+    missed = [f"while you slept long {number}" for number in range(150)]
+    for text in missed:
+        await alice.say(room_id, text)
+    await alice.set_state(room_id, "m.room.topic", {"topic": "set meanwhile"})
+    await alice.say(room_id, "good night")
+    await guest.start()
+    await alice.say(room_id, "are you back?")
+    await bob.hears(room_id, "are you back?")
+
+    assert await texts_read_back(bob, room_id) == ["before", *missed, "good night", "are you back?"]
+    await agree(room_id, alice, bob)
+    await bob.sees_state(room_id, "m.room.topic", {"topic": "set meanwhile"})
+
+
+async def test_what_was_redacted_before_somebody_came_is_not_told_to_them(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    room_id = await alice.create_room(preset="public_chat")
+    secret = await alice.say(room_id, "a secret")
+    await alice.redact(room_id, secret)
+    late = await alice.say(room_id, "another secret")
+
+    await bob.join(room_id, alice)
+    await alice.redact(room_id, late)
+    await bob.until(
+        lambda: any(
+            event.get("redacts") == late or event["content"].get("redacts") == late
+            for event in bob.rooms[room_id].events.values()
+        )
+    )
+
+    assert await texts_read_back(bob, room_id) == []
 
 
 async def test_history_that_newcomers_may_not_read_is_not_told(host: Peer, guest: Peer) -> None:
