@@ -125,10 +125,10 @@ class Readers:
     def that_count(self, tx: Transaction | None, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
         """The events without redactions of what is not redacted here, because it may not be, or has not come yet.
 
-        Clients would redact it all the same. Raises MissingNodes without `tx` when that is not in memory.
-        Spec: rooms/v3/#handling-redactions
+        Clients would redact it all the same. Before version 3 the authorisation rules let none of those pass.
+        Raises MissingNodes without `tx` when that is not in memory. Spec: rooms/v3/#handling-redactions
         """
-        target_ids = [stored.event.redacts for stored in events if stored.event.redacts is not None]
+        target_ids = [target_id for stored in events if (target_id := _judged_target(stored.event)) is not None]
         if not target_ids:
             return events
         targets = self._states.load(tx, target_ids)
@@ -138,7 +138,7 @@ class Readers:
         return [
             stored
             for stored in events
-            if stored.event.redacts is None or (stored.event.room_id, stored.event.redacts) in redacted
+            if (target_id := _judged_target(stored.event)) is None or (stored.event.room_id, target_id) in redacted
         ]
 
     def find_visible(self, tx: Transaction, room_id: RoomID, user_id: UserID, event_id: EventID) -> StoredEvent | None:
@@ -222,6 +222,11 @@ class Readers:
         opened = event if (event.type, event.state_key) == VISIBILITY else None
         visibilities = {self._visibility(tx, event.room_id, stored.root_before), read_visibility(opened)}
         return Visibility.WORLD_READABLE in visibilities
+
+
+def _judged_target(event: Event) -> EventID | None:
+    """What an event redacts, if whether it may was not decided when it was let into the room."""
+    return event.redacts if event.version.event_ids_are_hashes else None
 
 
 def is_member_event_of(event: Event, user_id: UserID) -> bool:

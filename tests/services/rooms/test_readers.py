@@ -5,7 +5,9 @@ import pytest
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.events.creation import Draft
 from homeserver.services.rooms.creation import InitialState
+from homeserver.storage.database import Transaction
 from tests.services.federation.others import FAR, FAY, join_remotely, remote_event, take
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, PHONE, World, now, shown
@@ -203,6 +205,22 @@ def test_a_redaction_that_does_not_count_is_shown_to_nobody(world: World) -> Non
     for redaction in unfounded:
         with pytest.raises(NotFound):
             now(world.timeline.event(Viewer(BOB, PHONE), room_id, redaction))
+
+
+def test_in_old_rooms_the_rules_have_judged_a_redaction_before_it_is_shown(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", room_version="2")
+
+    def redact(tx: Transaction) -> EventID:
+        write = world.writer.open(tx, room_id)
+        assert write is not None
+        draft = Draft("m.room.redaction", ALICE, {}, redacts=EventID("$unknown:far.example"))
+        stored = world.event_creation.add(write, draft)
+        write.finish()
+        return stored.event.event_id
+
+    redaction = now(world.event_creation.write(redact))
+
+    assert redaction in {event["event_id"] for event in world.history(ALICE, room_id)}
 
 
 def test_a_redaction_is_shown_from_when_it_counts(world: World) -> None:
