@@ -209,6 +209,7 @@ from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
@@ -262,6 +263,7 @@ class Assembled:
     backfill: Backfill
     partial_rooms: PartialRooms
     room_completion: RoomCompletion
+    lost_time: LostTime
     long_poll: LongPoll
     agent: FederationAgent
     federation_client: FederationClient
@@ -384,7 +386,8 @@ def assemble(made: Mechanics) -> Assembled:
     assembling = SyncAssembling(
         sync_rooms, room_lists, DeviceParts(memory), memory, typing, partial_rooms, database.epoch
     )
-    long_poll = LongPoll(database, assembling, memory, news, bell, clock)
+    lost_time = LostTime(database, device_keys, clock)
+    long_poll = LongPoll(database, assembling, memory, lost_time, news, bell, clock)
 
     # Federation
     own_document = OwnKeyDocument(made.own_keys, server_name, clock)
@@ -517,6 +520,7 @@ def assemble(made: Mechanics) -> Assembled:
         backfill,
         partial_rooms,
         room_completion,
+        lost_time,
         long_poll,
         agent,
         federation_client,
@@ -557,6 +561,7 @@ class Columba:
     async def start(self) -> None:
         """Open the database, begin to listen, begin the background work. Raises StartRefused."""
         database, assembled, door = self._open()
+        await assembled.lost_time.start()
         await assembled.own_keys.note(database, self._clock)
         await assembled.destinations.load()
         await assembled.partial_rooms.load()
@@ -589,6 +594,7 @@ class Columba:
     async def start_offline(self) -> None:
         """Open the database for `administer` alone. Raises StartRefused."""
         database, assembled, _ = self._open()
+        await assembled.lost_time.start()
         await assembled.own_keys.note(database, self._clock)
         await assembled.destinations.load()
 

@@ -117,6 +117,15 @@ def forget_claimed_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, k
         tx.run(FORGET_CLAIMED, user_id=user_id, device_id=device_id, key_ids=list(key_ids))
 
 
+FORGET_UNCLAIMED = """
+    DELETE FROM one_time_keys WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL"""
+
+
+def forget_unclaimed_keys(tx: Transaction, user_id: UserID, device_id: DeviceID) -> int:
+    """Forget the one-time keys of a device that were not handed out; return how many there were."""
+    return tx.run(FORGET_UNCLAIMED, user_id=user_id, device_id=device_id)
+
+
 FALLBACK_OF_DEVICE = """
     SELECT algorithm, key_id, key FROM fallback_keys WHERE user_id = :user_id AND device_id = :device_id"""
 

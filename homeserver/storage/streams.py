@@ -10,7 +10,7 @@ from typing import NewType
 from homeserver.storage.database import Transaction
 
 LogPosition = NewType("LogPosition", int)
-"""A place in the one change log: 0 is before the first change; there are no gaps."""
+"""A place in the one change log: 0 is before the first change. What lies between two is there, or was left out."""
 
 EventNid = NewType("EventNid", int)
 """The local number of an event: an identity, never given twice, and no order."""

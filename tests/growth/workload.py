@@ -92,6 +92,7 @@ class Workload:
         self._sign()
         self._administer()
         self._receive()
+        now(self.world.lost_time.start())  # as after an end of the server
         self.world.clock.advance(3600)
         now(self.world.device_activity.flush())
         now(self.world.long_poll.flush_acknowledged())

@@ -85,6 +85,7 @@ from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
@@ -226,7 +227,10 @@ class World:
             self.partial_rooms,
             self.database.epoch,
         )
-        self.long_poll = LongPoll(self.database, self.assembling, self.sync_memory, self.news, self.bell, self.clock)
+        self.lost_time = LostTime(self.database, self.device_keys, self.clock)
+        self.long_poll = LongPoll(
+            self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
+        )
 
     def _open_personal(self) -> None:
         self.receipts = Receipts(self.database, self.readers, self.states, self.notifying, self.news, self.clock)

@@ -44,6 +44,7 @@ from homeserver.storage.device_keys import (
     find_device_keys,
     find_one_time_keys,
     forget_claimed_keys,
+    forget_unclaimed_keys,
     insert_one_time_keys,
     key_counts,
     store_device_keys,
@@ -170,6 +171,14 @@ class DeviceKeys:
             of_device = keys.setdefault(one.claim.user_id, {}).setdefault(one.claim.device_id, {})
             of_device[one.full_id] = orjson.Fragment(one.key)
         return ClaimedKeys(keys)
+
+    async def forget_one_time_keys(self, user_id: UserID, device_id: DeviceID) -> None:
+        """Hand out none of the one-time keys that a device has here."""
+        await self._database.write(self._forget, user_id, device_id)
+
+    def _forget(self, tx: Transaction, user_id: UserID, device_id: DeviceID) -> None:
+        if forget_unclaimed_keys(tx, user_id, device_id):
+            self._tell_counts(tx, {(user_id, device_id)})
 
     def _is_local(self, user_id: UserID) -> bool:
         return server_name_of_user(user_id) == self._server_name

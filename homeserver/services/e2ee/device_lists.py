@@ -22,6 +22,7 @@ from homeserver.storage.device_lists import (
     note_device_update,
     sharing_among,
 )
+from homeserver.storage.log_leaps import is_left_out
 from homeserver.storage.memberships import (
     MembershipChange,
     changes_of_rooms,
@@ -102,7 +103,7 @@ def changes(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> tuple
 
 def _changes_since(tx: Transaction, user_id: UserID, position: int) -> tuple[set[UserID], set[UserID]]:
     span = span_since(tx, LogPosition(position))
-    if span.after < sync_horizon(tx):
+    if span.after < sync_horizon(tx) or is_left_out(tx, position):
         return users_sharing_rooms(tx, user_id) | {user_id}, set()
     return changes(tx, user_id, after=span.after, upto=span.upto)
 

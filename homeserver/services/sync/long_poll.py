@@ -12,6 +12,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.events.news import Change, News
 from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.request import Answer, NotInMemory, SyncRequest
 from homeserver.storage.database import Database
@@ -28,6 +29,7 @@ class LongPoll:
         database: Database,
         assembling: SyncAssembling,
         memory: SyncMemory,
+        lost_time: LostTime,
         news: News,
         bell: Bell,
         clock: Clock,
@@ -35,12 +37,16 @@ class LongPoll:
         self._database = database
         self._assembling = assembling
         self._memory = memory
+        self._lost_time = lost_time
         self._news = news
         self._bell = bell
         self._clock = clock
 
     async def sync(self, request: SyncRequest) -> Answer:
         """What happened since the request's token; waits while that is nothing, as long as the request allows."""
+        if request.since is not None and self._lost_time.holds(request.since.position):
+            await self._lost_time.end_for(request.viewer)
+            request = replace(request, since=None)
         self._note_token(request)
         until_s = self._clock.seconds() + min(request.timeout_ms / 1000, LONGEST_S)
         while True:

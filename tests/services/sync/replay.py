@@ -354,7 +354,9 @@ class Stage:
             return world.long_poll
         database = cast(Database, self.late)  # it has what long polls use of one
         world.news.listen(self._between_commit_and_news)
-        return LongPoll(database, world.assembling, world.sync_memory, world.news, world.bell, world.clock)
+        return LongPoll(
+            database, world.assembling, world.sync_memory, world.lost_time, world.news, world.bell, world.clock
+        )
 
     def _between_commit_and_news(self, change: object) -> None:
         if self.late is not None and self.is_open and self.count % 2:
