@@ -9,7 +9,8 @@ Spec: server-server-api/#policy-servers. Events of other servers: services/feder
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -32,6 +33,7 @@ T = TypeVar("T")
 MOST_ASKED: Final = 10  # times for the events of one room in one write: as often as it may move on meanwhile, and more
 SILENCE_MS: Final = 10_000  # for which a server that did not answer is not asked again: others wait behind it
 MOST_SILENT: Final = 1_000
+MOST_WAITING: Final = 100  # for answers about one room, each behind the other
 GIVEN_AT_WILL: Final = frozenset({"origin_server_ts", "event_id", "hashes", "signatures"})
 
 
@@ -75,6 +77,7 @@ class PolicyApproval:
         self._silent_until_ms: dict[ServerName, int] = {}
         # Those who wait for an answer about one room would otherwise make each other's events outdated.
         self._locks: KeyedLocks[RoomID] = KeyedLocks()
+        self._waiting: Counter[RoomID] = Counter()
 
     async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`Database.write` for a function that builds events; `fn` may run more than once.
@@ -97,7 +100,7 @@ class PolicyApproval:
         while True:
             room_id = wanted.room_id
             is_outdated = self._locks.is_held(room_id)
-            async with self._locks(room_id):
+            async with self._turn(room_id):
                 while wanted.room_id == room_id:
                     if not is_outdated:
                         await self._answer(wanted, answers)
@@ -106,6 +109,20 @@ class PolicyApproval:
                         return await self._database.write(run)
                     except _Unapproved as unapproved:
                         wanted = unapproved
+
+    @asynccontextmanager
+    async def _turn(self, room_id: RoomID) -> AsyncIterator[None]:
+        """Wait until nobody else asks about a room. Raises PolicyServerFailed when too many wait already."""
+        if self._waiting[room_id] >= MOST_WAITING:
+            raise PolicyServerFailed("Too many wait for the room's policy server to answer")
+        self._waiting[room_id] += 1
+        try:
+            async with self._locks(room_id):
+                yield
+        finally:
+            self._waiting[room_id] -= 1
+            if not self._waiting[room_id]:
+                del self._waiting[room_id]
 
     def approved(self, write: RoomWrite, built: EncodedEvent) -> EncodedEvent:
         """An event as it may be added to a room: as it was built, or as its policy server has signed it.

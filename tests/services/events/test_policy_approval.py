@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from homeserver.core.event import Event
 from homeserver.core.event_format import parse_and_encode
@@ -16,7 +17,7 @@ from homeserver.outbound.errors import RemoteRefused
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.errors import NotRecommended, PolicyServerFailed, RefusedByPolicyServer
 from homeserver.services.events.creation import Draft
-from homeserver.services.events.policy_approval import MOST_ASKED, SILENCE_MS
+from homeserver.services.events.policy_approval import MOST_ASKED, MOST_WAITING, SILENCE_MS
 from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
 from tests.fakes.policy_source import KEY
@@ -245,6 +246,24 @@ def test_two_who_send_at_once_are_asked_about_one_after_the_other(guarded: Guard
     assert all(one.called for one in sending)
     assert len(guarded.source.asked) == 3
     assert [event["content"]["body"] for event in guarded.newest()[:3]] == ["third", "second", "first"]
+
+
+def test_not_all_the_world_waits_for_one_policy_server(guarded: Guarded) -> None:
+    held: Deferred[None] = Deferred()
+    guarded.source.held = held
+    message = guarded.world.sending.send_message
+    sending = [
+        Deferred.fromCoroutine(message(ALICE, guarded.room_id, "m.room.message", {"body": str(number)}, None))
+        for number in range(MOST_WAITING + 1)
+    ]
+    failures: list[Failure] = []
+    sending[-1].addErrback(failures.append)
+
+    assert [one.called for one in sending] == [*[False] * MOST_WAITING, True]
+    assert isinstance(failures[0].value, PolicyServerFailed)
+    guarded.source.held = None
+    held.callback(None)
+    assert all(one.called for one in sending)
 
 
 def test_a_changed_profile_is_brought_into_those_rooms_that_let_it(guarded: Guarded) -> None:
