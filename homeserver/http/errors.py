@@ -72,6 +72,7 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.Unavailable: _Shape(503, "M_UNKNOWN"),
     # Not a 502: proxies put pages of their own in its place, and this server is well.
     services.RemoteFailed: _Shape(424, "M_UNKNOWN"),
+    services.RefusedElsewhere: _Shape(400, "M_UNKNOWN", lambda e: {"errcode": e.errcode}),
     services.NotRecommended: _Shape(403, "M_FORBIDDEN"),
     services.PolicyServerFailed: _Shape(424, "M_UNKNOWN"),
     # Authentication and accounts

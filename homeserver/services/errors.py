@@ -122,6 +122,14 @@ class RemoteFailed(ServiceError):
     default_reason = "The other server did not answer"
 
 
+class RefusedElsewhere(ServiceError):
+    """Another server had to agree and did not, for reasons of its own, which `errcode` names."""
+
+    def __init__(self, errcode: str, reason: str) -> None:
+        super().__init__(reason)
+        self.errcode = errcode
+
+
 class NotRecommended(ServiceError):
     """The room's policy server has not signed the event, so that it is not sent."""
 

@@ -1,5 +1,6 @@
 """Asking one server after the other for what any of them can give, and what it comes to when none of them does."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
@@ -10,6 +11,7 @@ from homeserver.services.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     NotFound,
+    RefusedElsewhere,
     RemoteFailed,
     ServiceError,
     UnableToAuthoriseJoin,
@@ -19,6 +21,26 @@ from homeserver.services.errors import (
 T = TypeVar("T")
 MOST_SERVERS: Final = 10  # a user waits meanwhile
 LONGEST_REASON: Final = 200
+ERRCODE: Final = re.compile(r"[A-Z][A-Z0-9_.]{1,99}")
+# What the other server thinks of this one's request, or what a client would take for news of its own session.
+OF_THE_REQUEST: Final = frozenset(
+    f"M_{name}"
+    for name in (
+        "BAD_JSON",
+        "INVALID_PARAM",
+        "LIMIT_EXCEEDED",
+        "MISSING_PARAM",
+        "MISSING_TOKEN",
+        "NOT_JSON",
+        "UNAUTHORIZED",
+        "UNKNOWN",
+        "UNKNOWN_TOKEN",
+        "UNRECOGNIZED",
+        "USER_DEACTIVATED",
+        "USER_LOCKED",
+        "USER_SUSPENDED",
+    )
+)
 
 
 async def first_answer(servers: Sequence[ServerName], ask: Callable[[ServerName], Awaitable[T]]) -> T:
@@ -54,7 +76,18 @@ def failure_of(failures: Sequence[RemoteError]) -> ServiceError:
             return Forbidden(_said(forbidden[0]))
         if all(refusal.status == 404 for refusal in refusals):
             return NotFound(_said(refusals[0]))
+        for refusal in refusals:
+            if refusal.status == 400 and refusal.errcode is not None and _is_telling(refusal.errcode):
+                return RefusedElsewhere(refusal.errcode, _said(refusal))
     return RemoteFailed(failures[-1].reason)
+
+
+def _is_telling(errcode: str) -> bool:
+    """Whether an errcode tells the client something, and could not be taken for one of this server about the request.
+
+    Spec: server-server-api/#get_matrixfederationv1make_joinroomiduserid
+    """
+    return errcode not in OF_THE_REQUEST and ERRCODE.fullmatch(errcode) is not None
 
 
 def candidates(own: ServerName, *groups: Iterable[str]) -> list[ServerName]:

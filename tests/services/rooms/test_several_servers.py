@@ -8,6 +8,7 @@ from homeserver.services.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     NotFound,
+    RefusedElsewhere,
     RemoteFailed,
     ServiceError,
     UnableToAuthoriseJoin,
@@ -21,6 +22,7 @@ UNKNOWN = RemoteRefused(404, "M_NOT_FOUND", "404", {"error": "no such room"})
 OTHER_VERSION = RemoteRefused(400, "M_INCOMPATIBLE_ROOM_VERSION", "400", {"room_version": "99"})
 CANNOT_TELL = RemoteRefused(400, "M_UNABLE_TO_AUTHORISE_JOIN", "400", {})
 CANNOT_GRANT = RemoteRefused(400, "M_UNABLE_TO_GRANT_JOIN", "400")
+FULL = RemoteRefused(400, "ORG.EXAMPLE_FULL", "400", {"error": "the room is full"})
 AWAY = Unreachable("no answer")
 
 
@@ -38,6 +40,14 @@ AWAY = Unreachable("no answer")
         ([CANNOT_TELL, FORBIDDEN], UnableToAuthoriseJoin),
         ([CANNOT_GRANT, CANNOT_TELL], UnableToGrantJoin),
         ([RemoteRefused(500, None, "500")], RemoteFailed),
+        ([FULL], RefusedElsewhere),
+        ([FORBIDDEN, FULL], RefusedElsewhere),
+        ([FULL, AWAY], RemoteFailed),
+        ([RemoteRefused(500, "ORG.EXAMPLE_FULL", "500")], RemoteFailed),
+        ([RemoteRefused(400, None, "400")], RemoteFailed),
+        ([RemoteRefused(400, "no errcode", "400")], RemoteFailed),
+        ([RemoteRefused(400, "M_UNKNOWN_TOKEN", "400")], RemoteFailed),
+        ([RemoteRefused(400, "M_INVALID_PARAM", "400")], RemoteFailed),
     ],
 )
 def test_the_failures_of_servers_amount_to_one(failures: list[RemoteError], kind: type[ServiceError]) -> None:
@@ -45,6 +55,9 @@ def test_the_failures_of_servers_amount_to_one(failures: list[RemoteError], kind
 
 
 def test_what_a_server_says_is_passed_on_in_part() -> None:
+    full = failure_of([FULL])
+    assert isinstance(full, RefusedElsewhere)
+    assert (full.errcode, full.reason) == ("ORG.EXAMPLE_FULL", "the room is full")
     assert failure_of([FORBIDDEN]).reason == "you are banned"
     assert len(failure_of([RemoteRefused(404, None, "404", {"error": "x" * 10_000})]).reason) == 200
     assert failure_of([RemoteRefused(404, None, "404", {"error": ["x"]})]).reason == "404"
