@@ -185,6 +185,18 @@ def events_by_id(tx: Transaction, event_ids: Sequence[str]) -> dict[EventID, Sto
     return {one.event.event_id: one for one in stored}
 
 
+KNOWN = """
+    SELECT event_id, root_before IS NOT NULL FROM events WHERE room_id = :room_id AND event_id IN :event_ids[text]"""
+
+
+def known_events(tx: Transaction, room_id: RoomID, event_ids: Sequence[str]) -> dict[EventID, bool]:
+    """Those of the events that are here and of the room, each with whether the state around it is known."""
+    if not event_ids:
+        return {}
+    rows = tx.all(KNOWN, room_id=room_id, event_ids=list(event_ids))
+    return {EventID(row[0]): bool(row[1]) for row in rows}
+
+
 ROOM_NEWS = (
     SELECT_EVENT
     + """

@@ -20,7 +20,7 @@ from homeserver.core.hashing import create_event_id_of, reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, server_name_of_user
 from homeserver.core.policy_servers import POLICY, is_recommended, read_policy
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.state_map import StateKey
+from homeserver.core.state_map import EMPTY_ROOT, StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import RoomIsPartial
@@ -386,6 +386,7 @@ class Intake:
             return nothing
         step = _Step()
         gaps: dict[EventID, list[EventID]] = {}
+        states = _GivenStates(write, given, write.state_over_gap(event_ids))
         for one, place in zip(received, places, strict=True):
             event = one.encoded.event
             known = write.load([event.event_id]).get(event.event_id)
@@ -396,7 +397,7 @@ class Intake:
                 continue
             missing = missing_ancestors(write, event)
             try:
-                stored = None if missing is None else _judge_history(write, one, bool(missing), given, place)
+                stored = None if missing is None else _judge_history(write, one, bool(missing), states, place)
             except NotMerged as not_merged:
                 return _Step(left=received, not_merged=not_merged)
             except RoomIsPartial:  # as in `_take`
@@ -554,8 +555,46 @@ def _judge(
     )
 
 
+class _GivenStates:
+    """The states that were given with events from the past, made out of one that is here and much like them."""
+
+    def __init__(self, write: RoomWrite, given: Mapping[EventID, GivenState], near: bytes) -> None:
+        """`near` is the root of that state."""
+        self._write = write
+        self._given = given
+        self._near = near
+        self._known: dict[EventID, StateKey] | None = None  # what is in it
+        self._roots: dict[int, bytes | None] = {}  # several events may have the same
+        self.servers = {one.given_by for one in given.values()}
+
+    def find(self, event_id: EventID) -> tuple[bytes, ServerName] | None:
+        """The root of the state before an event, and who gave it; None if there is none, or it cannot be one."""
+        given = self._given.get(event_id)
+        if given is None:
+            return None
+        if id(given) not in self._roots:
+            self._roots[id(given)] = self._make(given)
+        root = self._roots[id(given)]
+        return None if root is None else (root, given.given_by)
+
+    def _make(self, given: GivenState) -> bytes | None:
+        """Only what differs from the state that is here is loaded, and made."""
+        if self._known is None:
+            whole = self._write.whole_state(self._near)
+            self._near = EMPTY_ROOT if whole is None else self._near
+            self._known = {} if whole is None else {event_id: key for key, event_id in whole.items()}
+        known = self._known
+        others = [event_id for event_id in given.event_ids if event_id not in known]
+        entries = given_entries(self._write, GivenState(others, given.given_by))
+        kept = {known[event_id] for event_id in given.event_ids if event_id in known}
+        if entries is None or not kept.isdisjoint(entries):
+            return None
+        changes: dict[StateKey, EventID | HashedEventID | None] = dict.fromkeys(set(known.values()) - kept)
+        return self._write.change_state(self._near, {**changes, **entries})
+
+
 def _judge_history(
-    write: RoomWrite, received: Received, lacks_ancestors: bool, given: Mapping[EventID, GivenState], place: int
+    write: RoomWrite, received: Received, lacks_ancestors: bool, given: _GivenStates, place: int
 ) -> StoredEvent | None:
     """Ask the rules twice, and put the event into the past; None if it cannot be judged.
 
@@ -567,16 +606,16 @@ def _judge_history(
     given_root: bytes | None = None
     given_by: ServerName | None = None
     if lacks_ancestors:
-        state = given_entries(write, given[event.event_id]) if event.event_id in given else None
-        if state is None:
+        found = given.find(event.event_id)
+        if found is None:
             return None
-        given_root, given_by = write.add_state(state), given[event.event_id].given_by
+        given_root, given_by = found
     root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
     create = _create_of(write, event)
     refusal = _refusal_by_auth_events(write, event, create)
     if refusal is None:
         refusal = _refusal_by_state(write, event, root_before, create)
-        others = {one.given_by for one in given.values()} - {server_name_of_user(event.sender)}
+        others = given.servers - {server_name_of_user(event.sender)}
         if refusal is not None and others and not _holds_auth_events(write, event, root_before):
             return None
     verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED

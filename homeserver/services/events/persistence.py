@@ -278,6 +278,14 @@ class RoomWrite:
             upper, step = first_place(self.tx, self.room_id), PLACE_STEP
         return [upper - step * (count - index) for index in range(count)]
 
+    def state_over_gap(self, event_ids: Sequence[EventID]) -> bytes:
+        """The state before something that is built on one of these, which are missing; else the current state."""
+        for event_id in reversed(event_ids):
+            for follower in self._followers_over_gap(event_id):
+                if follower.root_before is not None:
+                    return follower.root_before
+        return self.root
+
     def place_in_history(
         self,
         encoded: EncodedEvent,
@@ -334,7 +342,20 @@ class RoomWrite:
 
     def add_state(self, entries: Mapping[StateKey, EventID | HashedEventID]) -> bytes:
         """Keep a whole state that another server tells of; its root."""
-        return self._keep_nodes(lambda nodes: state_map.update(nodes, state_map.EMPTY_ROOT, entries))
+        return self.change_state(state_map.EMPTY_ROOT, entries)
+
+    def change_state(self, root: bytes, changes: Mapping[StateKey, EventID | HashedEventID | None]) -> bytes:
+        """Keep a state that another server tells of by what is different from one that is here; its root."""
+        return self._keep_nodes(lambda nodes: state_map.update(nodes, root, changes))
+
+    def whole_state(self, root: bytes) -> dict[StateKey, EventID] | None:
+        """All entries of a state; None if some are not known here."""
+        states = self._writer.states
+        if not self.is_whole(root):
+            return None
+        return states.with_nodes(
+            self.tx, self.room_id, lambda nodes: dict(state_map.items(nodes, root)), self._parsed_nodes
+        )
 
     def add_partial_state(self, entries: Mapping[StateKey, EventID | HashedEventID | None]) -> bytes:
         """Keep a state of which members may be missing; its root. None: there is no such entry."""

@@ -43,6 +43,7 @@ from homeserver.storage.waiting_events import OpenGap, open_gaps, rooms_with_ope
 LOOP: Final = "history"
 EVERY_S: Final = 30.0
 BETWEEN_BATCHES_S: Final = 1.0
+SEEN_TO_S: Final = 600.0  # a room that lacks nothing is looked at again
 KEPT_WHOLE: Final = 300  # of the newest events of a room no gap is left without having been asked for
 ROOMS_PER_READ: Final = 100
 MOST_ROOMS_AT_ONCE: Final = 16
@@ -113,6 +114,7 @@ class Backfill:
         self._server_name = server_name
         self._pauses: Pauses[tuple[RoomID, EventID]] = Pauses(clock)
         self._room_pauses: Pauses[RoomID] = Pauses(clock)
+        self._seen_to: dict[RoomID, float] = {}  # until when nothing more is to be done for a room
         self._flights: Flights[RoomID] | None = None
         self._is_stopping = False
 
@@ -153,6 +155,8 @@ class Backfill:
 
     async def _run(self) -> None:
         """See to the newest events of each room, one room at a time."""
+        now_s = self._clock.seconds()
+        self._seen_to = {room_id: until_s for room_id, until_s in self._seen_to.items() if until_s > now_s}
         after = ""
         while not self._is_stopping:
             rooms = await self._database.read(rooms_with_open_gaps, after=after, limit=ROOMS_PER_READ)
@@ -163,10 +167,13 @@ class Backfill:
             after = rooms[-1]
 
     async def _see_to(self, room_id: RoomID) -> None:
+        if self._seen_to.get(room_id, 0.0) > self._clock.seconds():
+            return
         while not self._is_stopping and not self._room_pauses.rests(room_id):
             lowest = await self._database.read(place_below_newest, room_id, number=KEPT_WHOLE)
             down_to = -ALL_PLACES if lowest is None else lowest
             if await self._find(room_id, ALL_PLACES, down_to) is None:
+                self._seen_to[room_id] = self._clock.seconds() + SEEN_TO_S
                 return
             if not await self.fill(room_id, upto=ALL_PLACES, down_to=down_to, timeout_s=ATTEMPT_S):
                 self._room_pauses.put_off(room_id)

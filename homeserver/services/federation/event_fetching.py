@@ -24,7 +24,7 @@ from homeserver.runtime.parallel import in_parallel
 from homeserver.services.events.intake import GivenState, Intake
 from homeserver.services.events.receipt import Receipt, Received, Refused
 from homeserver.storage.database import Database
-from homeserver.storage.events import events_by_id
+from homeserver.storage.events import known_events
 from homeserver.storage.rooms import RoomHead
 
 MOST_REQUESTS: Final = 300  # of one attempt
@@ -37,6 +37,7 @@ MOST_STATE: Final = 200_000  # events
 FEW_EVENTS: Final = 100  # up to so many of a state are asked for one by one
 AT_ONCE: Final = 5
 BATCH: Final = 200  # events that are checked at once
+IDS_PER_READ: Final = 1_000
 
 log = get_logger(__name__)
 
@@ -217,13 +218,9 @@ class EventFetching:
     async def here(self, room: RoomHead, event_ids: Sequence[EventID], *, needs_state: bool = False) -> set[EventID]:
         """Those of the events that are here, with (`needs_state`) the state around them."""
         here: set[EventID] = set()
-        for start in range(0, len(event_ids), BATCH):
-            stored = await self._database.read(events_by_id, event_ids[start : start + BATCH])
-            here.update(
-                event_id
-                for event_id, one in stored.items()
-                if one.event.room_id == room.room_id and (one.root is not None or not needs_state)
-            )
+        for start in range(0, len(event_ids), IDS_PER_READ):
+            known = await self._database.read(known_events, room.room_id, event_ids[start : start + IDS_PER_READ])
+            here.update(event_id for event_id, has_state in known.items() if has_state or not needs_state)
         return here
 
 
