@@ -1,12 +1,13 @@
 """Events by their place. What is written of them is tested where it is written, in tests/services/events/."""
 
-from homeserver.core.identifiers import RoomID
+from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import place_below_newest
+from homeserver.storage.events import known_events, place_below_newest
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import insert_bare_event
 
 ROOM, OTHER = RoomID("!room:example.org"), RoomID("!other:example.org")
+STATE = "UPDATE events SET root_before = :root WHERE event_nid = :nid"
 PLACE = "UPDATE events SET place = :place, verdict = :verdict WHERE event_nid = :nid"
 
 
@@ -21,3 +22,17 @@ def test_the_place_below_the_newest_events_is_that_of_one_that_is_shown(db: Sync
 
     assert [db.read(place_below_newest, ROOM, number=number) for number in range(5)] == [30, 20, 10, -5, None]
     assert db.read(place_below_newest, OTHER, number=0) is None
+
+
+def test_what_is_known_of_a_room_is_told_with_whether_its_state_is(db: SyncDatabase) -> None:
+    def fill(tx: Transaction) -> None:
+        insert_bare_event(tx, 1, "$outlier", ROOM)
+        insert_bare_event(tx, 2, "$judged", ROOM)
+        insert_bare_event(tx, 3, "$elsewhere", OTHER)
+        tx.run(STATE, nid=2, root=b"root")
+
+    db.write(fill)
+
+    asked = [EventID(name) for name in ("$outlier", "$judged", "$elsewhere", "$nowhere")]
+    assert db.read(known_events, ROOM, asked) == {"$outlier": False, "$judged": True}
+    assert db.read(known_events, ROOM, []) == {}
