@@ -14,16 +14,19 @@ FIND_PYTHON = for candidate in $(PYTHON) python3.11 python3.12 python3.13 python
 	if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
 	then echo "$$candidate"; exit 0; fi; done
 
+# Every process of the tests would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-all soak bench lint format clean install install-dev
 
 run: $(VENV)/installed  ## start the server; ARGS="-c homeserver.yaml" for another configuration
 	@exec $(BIN)/homeserver run $(ARGS)
 
 test: $(VENV)/installed-dev  ## the everyday suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 --durations-min=5 -m "$(EVERYDAY)" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=5 -m "$(EVERYDAY)" $(ARGS)
 
 test-all: $(VENV)/installed-dev $(NPM_PACKAGES)  ## what `make test` leaves out, the large runs as a sample
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(THE_REST)" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "$(THE_REST)" $(ARGS)
 
 soak: $(VENV)/installed-dev  ## the large runs with their whole counts
 	$(BIN)/python -m pytest -m large --large=whole $(ARGS)

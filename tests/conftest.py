@@ -1,4 +1,4 @@
-"""What holds for every test: skips that count as failures, no judging by time, the size and seed of the large runs."""
+"""What holds for every test: what comes first, no skips, no judging by time, the size and seed of the large runs."""
 
 import os
 import random
@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # A busy machine is slow, and that is no bug.
 settings.register_profile("columba", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("columba")
 
+LONG_FIRST = {
+    f"tests/{folder}": place
+    for place, folder in enumerate(
+        ("federation", "clients", "durability", "api", "docs", "hostile", "cli", "bench", "convergence", "services")
+    )
+}
 NO_SKIPS = os.environ.get("COLUMBA_NO_SKIPS") == "1"
 
 
@@ -31,7 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed once, before any worker starts."""
+    """Choose the seed once, before any worker starts, and how the log tells of exceptions."""
+    # With the variables of every frame, as structlog would have it here, each costs a second.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
     if config.option.large_seed is None:
         config.option.large_seed = random.randrange(2**32)
 
@@ -39,6 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Print what repeats this run."""
     return f"large runs: --large={config.option.large} --large-seed={config.option.large_seed}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose files take long, so that at the end no process waits long for another."""
+    items.sort(key=lambda item: LONG_FIRST.get("/".join(item.nodeid.split("/")[:2]), len(LONG_FIRST)))
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,10 @@ class Stream(io.BytesIO):
 @pytest.fixture
 def stream() -> Any:
     """The stream of a JSON log at level info, for loggers made in the test."""
-    stream = Stream()
+    stream, before = Stream(), structlog.get_config()
     configure("info", "json", stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def test_an_entry_is_one_line_of_json_with_level_module_and_time(stream: Stream) -> None:
@@ -126,7 +126,7 @@ def test_problems_that_twisted_reports_are_in_the_log(stream: Stream) -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_nobody_writes_entries_of_their_own_or_moves_the_cursor(form: str) -> None:
-    stream = io.BytesIO()
+    stream, before = io.BytesIO(), structlog.get_config()
     configure("info", form, stream)
     hostile = "@a\r\n2026-01-01T00:00:00Z [error] forged\x1b[2J\x9b\u2028:example.org"
 
@@ -135,7 +135,7 @@ def test_nobody_writes_entries_of_their_own_or_moves_the_cursor(form: str) -> No
         raise ValueError("\x1b[2J\x08")
     except ValueError:
         get_logger("x").exception("failed")
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
     written = stream.getvalue().decode()
     first, rest = written.split("\n", 1)
