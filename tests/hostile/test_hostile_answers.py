@@ -33,6 +33,7 @@ from tests.tls import CertificateAuthority
 # Any: JSON, throughout.
 
 OTHER_KEY = SigningKey("other", b"\x13" * 32)
+NAMESAKE = SigningKey("evil", b"\x13" * 32)  # of the key that the hostile server publishes
 FIELDS = {
     "auth_events",
     "content",
@@ -315,7 +316,8 @@ def test_what_is_given_beside_a_room_is_left_out(victim: Victim, evil: HostileSe
     stranger = room.build("m.room.avatar", {"url": "x"}, "", sender="@x:elsewhere.example")
     foreign = other.build("m.room.topic", {"topic": "x"}, "")
     unauthorised = room.build("m.room.encryption", {"algorithm": "x"}, "", auth=["$" + "A" * 43])
-    beside = [forged, unsigned, stranger, foreign, unauthorised]
+    namesake = room.build("m.room.guest_access", {"guest_access": "x"}, "", key=NAMESAKE)
+    beside = [forged, unsigned, stranger, foreign, unauthorised, namesake]
     evil.lies["send_join"] = lambda asked: {
         **asked.honest,
         "state": [*asked.honest["state"], *beside],
@@ -367,6 +369,8 @@ def lies_about_ancestors(evil: HostileServer, room: Room, alice: Client) -> dict
         room.say("as Alice", sender=alice.user_id),
         room.say("unsigned", signs=False),
         room.say("by another key", key=OTHER_KEY),
+        room.say("by a namesake", key=NAMESAKE),
+        room.say("as Alice, by a namesake", sender=alice.user_id, signed_by=alice.server_name, key=NAMESAKE),
         room.build("m.room.power_levels", {"users": {evil.user: 100}}, "", sender=alice.user_id),
         other.say("of another room"),
         room.say("of a room that is nowhere", room_id="!x:elsewhere.example"),
@@ -397,7 +401,8 @@ def test_no_lie_about_missing_events_gets_into_a_room(victim: Victim, evil: Host
         victim.settle()
         assert state_of(alice, room) == before, name
         shown = [event["content"].get("body") for event in alice.messages(room.room_id, limit=100)["chunk"]]
-        assert not {"as Alice", "unsigned", "by another key", "of another room"} & set(shown), name
+        assert not {"as Alice", "unsigned", "by another key", "by a namesake", "of another room"} & set(shown), name
+        assert "as Alice, by a namesake" not in shown, name
         assert evil.times_asked("get_missing_events") <= 3, name
         # What was told of is told of again, so that the room goes on from there.
         evil.lies.clear()
@@ -506,7 +511,7 @@ def test_an_event_that_was_not_asked_for_is_not_taken_for_the_one_that_was(
         evil.send_all([room.events[one] for one in list(room.before)[-60:]])
         victim.settle()
 
-    assert not victim.keeps(room.id_of(forged))
+    assert not any(victim.keeps(room.id_of(pdu)) for pdu in (takeover, forged))
     check_goes_on(room, victim, alice)
 
 
