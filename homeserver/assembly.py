@@ -493,7 +493,7 @@ def assemble(made: Mechanics) -> Assembled:
             RoomAuditEndpoints(audits),
             RoomCreationEndpoints(rooms),
             RoomDirectoryEndpoints(aliases, directory, RemoteDirectory(federation_client)),
-            RoomEventsEndpoints(timeline, RoomHistory(timeline, backfill, clock)),
+            RoomEventsEndpoints(timeline, RoomHistory(timeline, backfill, partial_rooms, clock)),
             RoomMembershipEndpoints(membership, anywhere, successors, inviting),
             RoomSummaryEndpoints(RoomSummaries(database, spaces, remote_spaces, aliases, server_name)),
             RoomUpgradeEndpoints(upgrades),

@@ -207,11 +207,13 @@ def place_over_gaps(tx: Transaction, room_id: RoomID, missing: Sequence[EventID]
 
 ROOMS_WITH_OPEN_GAPS = """
     SELECT DISTINCT g.room_id FROM event_gaps g JOIN events e ON e.event_id = g.event_id
-     WHERE e.place IS NOT NULL AND g.room_id > :after ORDER BY g.room_id LIMIT :limit"""
+     WHERE e.place IS NOT NULL AND g.room_id > :after
+       AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.room_id = g.room_id AND r.is_partial)
+     ORDER BY g.room_id LIMIT :limit"""
 
 
 def rooms_with_open_gaps(tx: Transaction, *, after: str, limit: int) -> list[RoomID]:
-    """The rooms whose history breaks off somewhere, in the order of their IDs, a page at a time."""
+    """The rooms whose history breaks off somewhere, in the order of their IDs, a page at a time: whole ones alone."""
     return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_OPEN_GAPS, after=after, limit=limit)]
 
 

@@ -35,7 +35,7 @@ from homeserver.storage.waiting_events import (
     waiting_ids,
 )
 from tests.databases import SyncDatabase
-from tests.storage.bare_rows import empty, insert_bare_event
+from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
 
 ROOMS: Final = (RoomID("!room:example.org"), RoomID("!other:example.org"))
 # Capitals, small letters and signs sort otherwise by a language's rules than by their bytes.
@@ -324,3 +324,7 @@ def test_where_history_breaks_off_is_told_from_the_newest_gap_on(db: SyncDatabas
     assert db.read(place_over_gaps, room_id, []) is None
     assert db.read(lambda tx: rooms_with_open_gaps(tx, after="", limit=10)) == [room_id]
     assert db.read(lambda tx: rooms_with_open_gaps(tx, after=room_id, limit=10)) == []
+    db.write(insert_bare_room, room_id, root=b"root")
+    assert db.read(lambda tx: rooms_with_open_gaps(tx, after="", limit=10)) == [room_id]
+    db.write(lambda tx: tx.run("UPDATE rooms SET is_partial = :yes", yes=True))
+    assert db.read(lambda tx: rooms_with_open_gaps(tx, after="", limit=10)) == []

@@ -66,6 +66,10 @@ class PartialRooms:
         self._ended += 1
         self._bell.ring([room_id])
 
+    async def wait(self, room_id: RoomID, timeout_s: float) -> bool:
+        """Wait as long as the rest of a room is being looked for; False if that takes longer than `timeout_s`."""
+        return room_id not in self._rooms or await self._bell.wait(room_id, timeout_s)
+
     async def once_known(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` returns; when it needs what is not known of a room yet, it is made again once that is known.
 

@@ -11,6 +11,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.rooms.timeline import Break, Context, Page, Timeline
 
 LONGEST_WAIT_S: Final = 10.0
@@ -27,9 +28,10 @@ class HistoryFilling(Protocol):
 class RoomHistory:
     """Reads rooms' histories for their readers, further back than they are known here."""
 
-    def __init__(self, timeline: Timeline, filling: HistoryFilling, clock: Clock) -> None:
+    def __init__(self, timeline: Timeline, filling: HistoryFilling, partial_rooms: PartialRooms, clock: Clock) -> None:
         self._timeline = timeline
         self._filling = filling
+        self._partial_rooms = partial_rooms
         self._clock = clock
 
     async def messages(
@@ -68,7 +70,9 @@ class RoomHistory:
 
     async def _fills(self, room_id: RoomID, missing: Break | None, until_s: float) -> bool:
         """Whether there is more to be read now than before."""
+        if missing is None or not await self._partial_rooms.wait(room_id, until_s - self._clock.seconds()):
+            return False
         timeout_s = until_s - self._clock.seconds()
-        if missing is None or timeout_s <= 0:
+        if timeout_s <= 0:
             return False
         return await self._filling.fill(room_id, upto=missing.upto, down_to=missing.down_to, timeout_s=timeout_s)

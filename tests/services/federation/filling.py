@@ -41,7 +41,7 @@ class Filling:
             self.source.holders[server] = Holder(self.scene.history)
         self.loops = Loops(world.clock)
         self.backfill = Backfill(world.database, self.source, world.receipt, world.intake, world.clock, SERVER)
-        self.history = RoomHistory(world.timeline, self.backfill, world.clock)
+        self.history = RoomHistory(world.timeline, self.backfill, world.partial_rooms, world.clock)
 
     def context(self, event: Event, limit: int) -> Context:
         """An event with what is around it."""

@@ -141,6 +141,21 @@ def test_a_reader_waits_no_longer_than_some_seconds_and_comes_back(filling: Fill
     assert [len(page.chunk) for page in third] == [20]
 
 
+def test_of_a_room_that_is_not_whole_yet_history_is_asked_for_once_it_is(filling: Filling) -> None:
+    end = filling.page(limit=1).end
+    filling.world.partial_rooms.begin(filling.room_id)
+    early = filling.ask(end)
+    filling.world.clock.advance(LONGEST_WAIT_S + 1)
+    assert [(page.chunk, page.end) for page in early] == [([], end)]
+    late = filling.ask(end)
+    assert (late, filling.source.asked) == ([], [])
+
+    filling.world.partial_rooms.end(filling.room_id)
+    filling.world.clock.advance(0)
+
+    assert [len(page.chunk) for page in late] == [20]
+
+
 def test_without_being_asked_the_newest_events_are_brought(filling: Filling, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "KEPT_WHOLE", 15)
 

@@ -41,9 +41,9 @@ def test_who_joins_is_in_the_room_before_its_members_are_known_and_can_speak(wor
     assert room_members(world, room) == {OUR_ALICE}
     assert world.sync_database.read(servers_in_room, room.room_id) == {ONE, TWO, SERVER}
     known = room.state()
-    assert known == {
-        key: event_id for key, event_id in room.scene.after(join).items() if key[0] != "m.room.member"
-    } | {("m.room.member", OUR_ALICE): join.event_id}
+    assert known == {key: event_id for key, event_id in room.scene.after(join).items() if key[0] != "m.room.member"} | {
+        ("m.room.member", OUR_ALICE): join.event_id
+    }
     sent = room.find(world.send(OUR_ALICE, room.room_id))
     assert sent.event.prev_event_ids == (join.event_id,)
     assert "state" not in [operation for _, operation in world.others.asked]
