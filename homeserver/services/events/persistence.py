@@ -906,7 +906,9 @@ class RoomWrite:
             position=events[-1].log_position or 0,
             room_id=self.room_id,
             events=events,
-            notified=tuple(one.notified for one in self._added if one.stored.verdict is Verdict.ACCEPTED),
+            notified=tuple(
+                one.notified for one in self._added if one.is_news and one.stored.verdict is Verdict.ACCEPTED
+            ),
             root_before=self._head.current_root,
             root_after=self.root,
             memberships=changes,

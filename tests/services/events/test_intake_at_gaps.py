@@ -12,6 +12,7 @@ from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.state_map import StateMap
 from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.news import RoomWritten
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import next_events
@@ -440,3 +441,22 @@ def test_an_event_that_is_rejected_leaves_the_heads_where_they_are(world: World)
 
     assert taken[back.event_id] is Outcome.REJECTED
     assert (taking.head.heads, taking.head.current_root) == (before.heads, before.current_root)
+
+
+def test_what_comes_together_with_something_old_is_told_by_itself(taking: Taking) -> None:
+    scene = taking.scene
+    taking.take(scene.create, scene.joined, scene.levels, scene.join_rules)
+    known = scene.say(ALICE, after=[scene.last])
+    missed = scene.say(ALICE, after=[scene.last])
+    later = scene.say(ALICE, after=[missed])
+    taking.take(known)
+    taking.at_gap(later, list(scene.after(missed).values()))
+    told: list[RoomWritten] = []
+    taking.world.news.listen(lambda change: told.append(change) if isinstance(change, RoomWritten) else None)
+
+    newest = scene.say(ALICE, after=[known, later])
+    taking.take(missed, newest)
+
+    assert [[one.event.event_id for one in written.events] for written in told] == [[newest.event_id]]
+    assert [len(written.notified) for written in told] == [1]
+    assert set(taking.shown()) >= {missed.event_id, newest.event_id}
