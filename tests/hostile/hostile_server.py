@@ -416,7 +416,7 @@ class Room:
             case "get_missing_events":
                 return {"events": self._between(content["earliest_events"], content["latest_events"], content["limit"])}
             case "backfill":
-                return {"origin": self.server.name, "pdus": self._between([], query["v"], int(query["limit"][0]))}
+                return {"origin": self.server.name, "pdus": self._back(query["v"], [], int(query["limit"][0]))}
             case "state_ids" | "state":
                 return self._state(operation, query["event_id"][0])
             case "event_auth":
@@ -441,15 +441,20 @@ class Room:
         }
 
     def _between(self, earliest: Sequence[str], latest: Sequence[str], limit: int) -> list[Pdu]:
+        before = [one for event_id in latest if event_id in self.events for one in self._previous(event_id)]
+        return list(reversed(self._back(before, earliest, limit)))
+
+    def _back(self, start: Sequence[str], end: Sequence[str], limit: int) -> list[Pdu]:
+        """Events from these on backwards, newest first."""
         found: dict[str, Pdu] = {}
-        left = [one for event_id in latest if event_id in self.events for one in self._previous(event_id)]
+        left = list(start)
         while left and len(found) < limit:
             one = left.pop(0)
-            if one in found or one in earliest or one not in self.events:
+            if one in found or one in end or one not in self.events:
                 continue
             found[one] = self.events[one]
             left += self._previous(one)
-        return list(reversed(found.values()))
+        return list(found.values())
 
     def _previous(self, event_id: str) -> list[EventID]:
         return self.named(self.events[event_id], "prev_events")

@@ -63,6 +63,11 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{GRAPH}::test_a_given_state_that_is_a_part_of_the_true_one_takes_nothing_from_the_room",
         f"{RESOLUTION}::test_a_state_without_power_levels_leaves_the_powers_as_they_were",
     ),
+    "what is told of the past is forged, or invented, or changes the present": (
+        f"{ANSWERS}::test_no_lie_about_the_past_is_read_or_changes_the_present",
+        f"{ANSWERS}::test_no_lie_about_a_state_of_the_past_changes_the_present",
+        f"{ANSWERS}::test_what_was_said_before_is_read_from_another_server",
+    ),
     "resolution goes back to what was before": (
         f"{RESOLUTION}::test_a_branch_from_the_beginning_of_the_room_resets_nothing",
         f"{GRAPH}::test_a_demoted_admin_gets_no_power_back_by_building_on_the_past",

@@ -14,6 +14,7 @@ import pytest
 from homeserver.core.remote_keys import MOST_DEVICES
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import SigningKey
+from homeserver.services.federation.backfill import MOST_REQUESTS as MOST_OF_ATTEMPT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from tests.api.client import Client, Response, new_user
 from tests.hostile.hostile_server import (
@@ -913,3 +914,105 @@ def test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure(
         if answer.status == 200:
             check_goes_on(room, victim, somebody)
     assert victim.rows("failing_destinations") <= 20_000
+
+
+# --- What was said before one came ---
+
+
+def room_with_past(evil: HostileServer, alice: Client, length: int = 12) -> Room:
+    """A room in which much was said before Alice joined it."""
+    room = evil.found(ROOM_VERSIONS["11"])
+    room.chain(length)
+    assert come(alice, "join", room).status == 200
+    return room
+
+
+def past_of(alice: Client, room: Room) -> list[str]:
+    """What Alice reads, backwards, page by page."""
+    page, read = alice.messages(room.room_id, limit=50), []
+    for _ in range(5):
+        read += [event["content"].get("body", "") for event in page["chunk"]]
+        if "end" not in page:
+            break
+        page = alice.messages(room.room_id, limit=50, begin=page["end"])
+    return read
+
+
+def lies_about_the_past(evil: HostileServer, alice: Client, other: Room) -> dict[str, Callable[[Room], Lie]]:
+    """What may be answered instead of a room's history."""
+
+    def forged(room: Room) -> Lie:
+        return always(
+            {
+                "pdus": [
+                    room.say("forged", sender=alice.user_id),
+                    room.say("forged", signs=False),
+                    room.say("forged", key=NAMESAKE),
+                    room.say("forged", sender=alice.user_id, signed_by=alice.server_name, key=NAMESAKE),
+                    room.build("m.room.power_levels", {"users": {evil.user: 100, evil.other: 100}}, ""),
+                    other.say("forged"),
+                    {**room.say("forged"), "room_id": other.room_id},
+                ]
+            }
+        )
+
+    def invented(room: Room) -> Lie:
+        return lambda _: {
+            "pdus": [room.say("forged", after=["$" + f"{len(evil.asked) * 100 + each:043d}"]) for each in range(100)]
+        }
+
+    return {
+        "forgeries": forged,
+        "what nothing stands on": invented,
+        "nothing": lambda _: always({"pdus": []}),
+        "too much": lambda room: always({"pdus": [*room.events.values()] * 200}),
+        "garbage": lambda _: always({"pdus": [None, 1, "x", [], {}, {"room_id": other.room_id}] * 100}),
+        "no list": lambda _: always({"pdus": {}}),
+        "no object": lambda _: always([]),
+        "an error": lambda _: always(Refusal(403, "M_FORBIDDEN")),
+        "a bomb": lambda _: always(_packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}")),
+    }
+
+
+def test_what_was_said_before_is_read_from_another_server(evil: HostileServer, alice: Client) -> None:
+    room = room_with_past(evil, alice)
+
+    assert {str(number) for number in range(12)} <= set(past_of(alice, room))
+
+
+def test_no_lie_about_the_past_is_read_or_changes_the_present(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    for name, lie in lies_about_the_past(evil, alice, other).items():
+        room = room_with_past(evil, alice)
+        before, rows = state_of(alice, room), victim.rows("events", room_id=room.room_id)
+        evil.asked.clear()
+        evil.lies["backfill"] = lie(room)
+
+        read = past_of(alice, room)
+
+        assert "forged" not in read, name
+        assert state_of(alice, room) == before, name
+        assert evil.times_asked() <= MOST_OF_ATTEMPT, name
+        # Whatever came, it is no more than what the true history has, and the states in it.
+        assert victim.rows("events", room_id=room.room_id) <= rows + len(room.events), name
+        check_goes_on(room, victim, alice)
+
+
+def test_no_lie_about_a_state_of_the_past_changes_the_present(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    for number in range(len(lies_about_states(evil, other, other))):
+        room = room_with_past(evil, alice)
+        name, lie = list(lies_about_states(evil, room, other).items())[number]
+        before = state_of(alice, room)
+        evil.asked.clear()
+        evil.lies = {"state_ids": lie, "state": lie, "event_auth": always({"auth_chain": [None, {}] * 100})}
+
+        past_of(alice, room)
+
+        assert state_of(alice, room) == before, name
+        assert evil.times_asked() <= MOST_OF_ATTEMPT, name
+        check_goes_on(room, victim, alice)
