@@ -167,6 +167,7 @@ from homeserver.services.federation.membership_templates import MembershipTempla
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.receiver import Receiver
+from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.room_completion import RoomCompletion
@@ -182,8 +183,8 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
-from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.ended_knocks import EndedKnocks
+from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
@@ -406,7 +407,8 @@ def assemble(made: Mechanics) -> Assembled:
     policies = PolicyServers(database, states, federation_client)
     missing_events = MissingEvents(database, federation_client, receipt, intake, policies, clock, server_name)
     missing_events.export(made.metrics)
-    room_completion = RoomCompletion(database, federation_client, given_rooms, completion, clock, server_name)
+    removals = Removals(states, outside, clock, server_name)
+    room_completion = RoomCompletion(database, federation_client, given_rooms, completion, removals, clock, server_name)
     room_completion.export(made.metrics)
     partial_rooms.tell_of_rooms(room_completion.wake)
     intake.tell_of_waiting(missing_events.wake)

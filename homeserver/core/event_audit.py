@@ -220,11 +220,12 @@ def _noted(kept: Kept) -> str:
 
 
 def check_references(
-    kept: Kept, find: Find, gaps: AbstractSet[EventID], is_elsewhere: Callable[[EventID], bool]
+    kept: Kept, find: Find, nodes: Nodes, gaps: AbstractSet[EventID], is_elsewhere: Callable[[EventID], bool]
 ) -> None:
     """Raise Unsound unless what an event is authorised by and built on is here, or it is noted what is not.
 
-    `gaps` are the events that it is said to lack. Another room's event authorises nothing: what names one is rejected.
+    `gaps` are the events that it is said to lack. A state may be given, too, after one that was known in part. Another
+    room's event authorises nothing: what names one is rejected.
     """
     for other in kept.event.auth_event_ids:
         if find(other) is None and not (kept.is_rejected and is_elsewhere(other)):
@@ -244,8 +245,16 @@ def check_references(
         raise Unsound(f"it is said to lack {min(needless)}, which it does not")
     if lacking and kept.given_by is None:
         raise Unsound("the state before it is nobody's word, and it lacks some of what it is built on")
-    if kept.given_by is not None and not lacking and not _may_have_lacked(kept, find):
+    if kept.given_by is None or lacking or _may_have_lacked(kept, find):
+        return
+    if all(state_map.is_whole(nodes, root) for root in _roots_below(kept, find)):
         raise Unsound(f"the state before it is said to be given by {kept.given_by}, and it lacked nothing")
+
+
+def _roots_below(kept: Kept, find: Find) -> list[bytes]:
+    """The states after what an event is built on, as far as it is here."""
+    found = [find(other) for other in kept.event.prev_event_ids]
+    return [one.root for one in found if one is not None and one.root is not None]
 
 
 def _stands_after(other: Kept, kept: Kept) -> bool:

@@ -318,7 +318,7 @@ REPLACE_ROOT_AFTER = """
 def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes], *, from_position: int) -> None:
     """Note what the states around events were that were known in part: by each root, the root of the whole state.
 
-    From a log position on; the states of older events have nothing to do with it.
+    From a log position on: an older state of which the same is known need not be the same.
     """
     rows = [
         {"room_id": room_id, "known": known, "right": root, "from_position": from_position}
@@ -328,9 +328,15 @@ def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes]
     tx.run_many(REPLACE_ROOT_AFTER, rows)
 
 
-def with_right_roots(stored: StoredEvent, right: Mapping[bytes, bytes]) -> StoredEvent:
-    """The event as `replace_roots` leaves it."""
-    before, after = (right.get(root or b"", root) for root in (stored.root_before, stored.root_after))
+def with_right_roots(stored: StoredEvent, right: Mapping[bytes, tuple[bytes, int]]) -> StoredEvent:
+    """The event as `replace_roots` leaves it; with each root is told from which position on it is right."""
+    position = stored.log_position
+    if position is None:
+        return stored
+    before, after = (
+        root if root is None or root not in right or position < right[root][1] else right[root][0]
+        for root in (stored.root_before, stored.root_after)
+    )
     is_right = before == stored.root_before and after == stored.root_after
     return stored if is_right else replace(stored, root_before=before, root_after=after)
 

@@ -26,12 +26,13 @@ class PartialRoom:
 STORE = """
     INSERT INTO partial_rooms (room_id, join_event_id, given_by, whole_position, whole_ms)
     VALUES (:room_id, :join_event_id, :given_by, NULL, NULL)
-    ON CONFLICT (room_id) DO UPDATE SET
-        join_event_id = excluded.join_event_id, given_by = excluded.given_by, whole_position = NULL, whole_ms = NULL"""
+    ON CONFLICT (room_id, join_event_id) DO UPDATE SET
+        given_by = excluded.given_by, whole_position = NULL, whole_ms = NULL"""
 
 
 def store_partial_room(tx: Transaction, room: PartialRoom) -> None:
     """Have the rest of a room's state looked for, and of no earlier stay in it."""
+    forget_partial_room(tx, room.room_id)
     tx.run(STORE, room_id=room.room_id, join_event_id=room.join_event_id, given_by=room.given_by)
 
 
@@ -63,7 +64,7 @@ def note_whole(tx: Transaction, room_id: RoomID, join_event_id: EventID, *, posi
     tx.run(BECAME_WHOLE, room_id=room_id, join_event_id=join_event_id, position=position, now_ms=now_ms)
 
 
-FORGET = "DELETE FROM partial_rooms WHERE room_id = :room_id"
+FORGET = "DELETE FROM partial_rooms WHERE room_id = :room_id AND whole_position IS NULL"
 
 
 def forget_partial_room(tx: Transaction, room_id: RoomID) -> None:
@@ -73,23 +74,31 @@ def forget_partial_room(tx: Transaction, room_id: RoomID) -> None:
 
 AMONG = """
     SELECT room_id, whole_position FROM partial_rooms
-     WHERE room_id IN :room_ids[text] AND (whole_position IS NULL OR whole_position > :after)"""
+     WHERE room_id IN :room_ids[text] AND (whole_position IS NULL OR whole_position > :after)
+     ORDER BY CASE WHEN whole_position IS NULL THEN 1 ELSE 0 END, whole_position"""
 
 
 def partial_among(tx: Transaction, room_ids: Collection[RoomID], *, after: int) -> Mapping[RoomID, int | None]:
-    """Those of the rooms that were not whole at a log position, each with where it became so; None: it did not yet."""
+    """Those of the rooms that were not whole at a log position, each with where it became so; None: it did not yet.
+
+    Where that happened twice, because the users left and came back, the newer time counts.
+    """
     if not room_ids:
         return {}
     return {RoomID(row[0]): row[1] for row in tx.all(AMONG, room_ids=list(room_ids), after=after)}
 
 
 SWEEP = """
-    DELETE FROM partial_rooms WHERE room_id IN (
-        SELECT room_id FROM partial_rooms WHERE whole_ms < :before LIMIT :limit)"""
+    DELETE FROM partial_rooms WHERE (room_id, join_event_id) IN (
+        SELECT p.room_id, p.join_event_id FROM partial_rooms p
+         WHERE p.whole_ms < :before
+           AND NOT EXISTS (SELECT 1 FROM room_roots r
+                            WHERE r.room_id = p.room_id AND r.log_position = p.whole_position)
+         LIMIT :limit)"""
 
 
 def sweep_partial_rooms(tx: Transaction, now_ms: int, limit: int) -> int:
-    """Forget which rooms were not whole long ago: no sync asks for it any more."""
+    """Forget which rooms were not whole long ago: no sync asks for it any more, and no state of that moment is kept."""
     return tx.run(SWEEP, before=now_ms - SYNC_HORIZON_MS, limit=limit)
 
 

@@ -161,12 +161,21 @@ def insert_root(tx: Transaction, room_id: RoomID, *, log_position: int, root: by
     tx.insert_many(INSERT_ROOT, [row])
 
 
-REPLACE_ROOT = "UPDATE room_roots SET root = :right WHERE room_id = :room_id AND root = :known"
+REPLACE_ROOT = """
+    UPDATE room_roots SET root = :right
+     WHERE room_id = :room_id AND log_position >= :from_position AND root = :known"""
 
 
-def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes]) -> None:
-    """Note what the room's current states were that were known in part: by each root, the root of the whole state."""
-    tx.run_many(REPLACE_ROOT, [{"room_id": room_id, "known": known, "right": root} for known, root in right.items()])
+def replace_roots(tx: Transaction, room_id: RoomID, right: Mapping[bytes, bytes], *, from_position: int) -> None:
+    """Note what the room's current states were that were known in part: by each root, the root of the whole state.
+
+    From a log position on: an older state of which the same is known need not be the same.
+    """
+    rows = [
+        {"room_id": room_id, "known": known, "right": root, "from_position": from_position}
+        for known, root in right.items()
+    ]
+    tx.run_many(REPLACE_ROOT, rows)
 
 
 ROOTS_AT = """

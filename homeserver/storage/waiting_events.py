@@ -236,6 +236,19 @@ def find_waiting(tx: Transaction, room_id: RoomID, event_id: EventID) -> Waiting
     return None if row is None else WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
 
 
+ALL = """
+    SELECT event_id, pdu, form, received_from, received_ms FROM waiting_events
+     WHERE room_id = :room_id ORDER BY received_ms, event_id"""
+
+
+def all_waiting(tx: Transaction, room_id: RoomID) -> list[WaitingEvent]:
+    """Every event that waits in a room, the oldest first."""
+    return [
+        WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
+        for row in tx.all(ALL, room_id=room_id)
+    ]
+
+
 LACK_STORED = """
     SELECT DISTINCT w.event_id, w.pdu, w.form, w.received_from, w.received_ms
       FROM waiting_events w JOIN event_gaps g ON g.room_id = w.room_id AND g.event_id = w.event_id

@@ -54,13 +54,14 @@ from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
-from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.ended_knocks import EndedKnocks
+from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
@@ -170,11 +171,12 @@ class World:
         self.remote_joins = RemoteJoins(
             client, creation, self.receipt, self.intake, self.given_rooms, self.clock, omits_members=True
         )
+        self.outside = OutsideMemberships(self.news, self.clock)
+        removals = Removals(self.states, self.outside, self.clock, SERVER)
         self.room_completion = RoomCompletion(
-            self.database, client, self.given_rooms, self.completion, self.clock, SERVER
+            self.database, client, self.given_rooms, self.completion, removals, self.clock, SERVER
         )
         self.partial_rooms.tell_of_rooms(self.room_completion.wake)
-        self.outside = OutsideMemberships(self.news, self.clock)
         leaves = RemoteLeaves(self.database, client, creation, self.outside, self.clock)
         knocks = RemoteKnocks(self.database, client, creation, self.outside, self.clock)
         self.remote_directory = RemoteDirectory(client)

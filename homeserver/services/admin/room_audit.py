@@ -199,7 +199,7 @@ class RoomAudit:
         kept = reading.keep(event_row)
         unverified = check_signatures(kept, lambda server: self._keys.of_server(reading.tx, server))
         check_standing(kept)
-        check_references(kept, reading.find, gaps, reading.is_elsewhere)
+        check_references(kept, reading.find, reading.node, gaps, reading.is_elsewhere)
         check_edges_of(reading, kept, gaps)
         for root, when in ((kept.root_before, "before"), (kept.root_after, "after")):
             if root is not None:

@@ -5,15 +5,20 @@ judged again, and their states are put on the ground of the whole one. Who fetch
 services/federation/room_completion.py.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Final
 
+from homeserver.core.identifiers import EventID
 from homeserver.services.events.intake import GivenState, Intake, given_entries, missing_ancestors, received_of
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.events import StoredEvent, Verdict, accepted_from
+from homeserver.storage.events import StoredEvent, Verdict, accepted_from, events_by_id
 from homeserver.storage.partial_rooms import PartialRoom, find_partial_room, forget_partial_room
 from homeserver.storage.waiting_events import lacks_not, waiting_for_stored
+
+EVENTS_PER_READ: Final = 500
 
 
 class Completed(Enum):
@@ -35,7 +40,12 @@ class Completion:
 
     async def complete(self, room: PartialRoom, given: GivenState) -> Completed:
         """Take the whole state before the join into a room, and judge what waited for it."""
-        completed = await self._database.write(self._complete, room, given)
+        loaded: dict[EventID, StoredEvent] = {}
+        for begin in range(0, len(given.event_ids), EVENTS_PER_READ):
+            # Before the write, which others wait for.
+            some = given.event_ids[begin : begin + EVENTS_PER_READ]
+            loaded.update(await self._database.read(events_by_id, some))
+        completed = await self._database.write(self._complete, room, given, loaded)
         if completed is Completed.WHOLE:
             await self._intake.take_released(room.room_id)
         return completed
@@ -49,10 +59,13 @@ class Completion:
             forget_partial_room(tx, room.room_id)
             tx.after_commit(lambda: self._partial_rooms.end(room.room_id))
 
-    def _complete(self, tx: Transaction, room: PartialRoom, given: GivenState) -> Completed:
+    def _complete(
+        self, tx: Transaction, room: PartialRoom, given: GivenState, loaded: Mapping[EventID, StoredEvent]
+    ) -> Completed:
         write = self._writer.open(tx, room.room_id)
         if write is None or find_partial_room(tx, room.room_id) != room:
             return Completed.ENDED
+        write.expect({event_id: one for event_id, one in loaded.items() if one.root is None})
         join = write.load([room.join_event_id])[room.join_event_id]
         entries = given_entries(write, given)
         known = join.root_before

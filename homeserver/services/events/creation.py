@@ -19,8 +19,8 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.events.partial_rooms import PartialRooms
-from homeserver.services.events.persistence import RoomWrite, RoomWriter
+from homeserver.services.events.partial_rooms import PartialRooms, known_membership
+from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
@@ -96,6 +96,8 @@ class EventCreation:
             raise AuthRejected("a room has begun once and for all")
         if "\0" in draft.type or "\0" in (draft.state_key or ""):
             raise BadJson("a type or state key with NUL could be stored by few servers")
+        if write.is_partial and not _may_act(write, draft):
+            raise AuthRejected("you are not in this room any more")  # of which its state may not know: removals.py
         state = write.rules_state(
             (*auth_types_for(draft.type, draft.sender, draft.state_key, draft.content, write.version), CREATE)
         )
@@ -162,6 +164,14 @@ class EventCreation:
         if version.event_ids_are_hashes:
             return None
         return EventID(f"${self._randomness.token(18)}:{self._server_name}")
+
+
+def _may_act(write: RoomWrite, draft: Draft) -> bool:
+    """Whether the sender is in the room, or about to come in. Raises RoomIsPartial if that is not known."""
+    if (draft.type, draft.state_key) == (MEMBER, draft.sender):
+        return True
+    membership = known_membership(write.tx, write.room_id, draft.sender)
+    return membership is not None and membership.membership == "join"
 
 
 def _reference(event: Event) -> tuple[EventID, bytes]:

@@ -314,6 +314,9 @@ class Intake:
     ) -> dict[EventID, Outcome]:
         outcomes: dict[EventID, Outcome] = {}
         write = self._writer.open(tx, room_id)
+        if write is not None:  # all that is asked about at once
+            events = [one.encoded.event for one in received]
+            write.load({event_id for event in events for event_id in (event.event_id, *event.auth_event_ids)})
         for one in received:
             event = one.encoded.event
             if write is None and _may_begin(event):

@@ -4,6 +4,7 @@ Everything that an event leaves behind is written here: the event, the state tha
 now, what it relates to, what it does to unread counts. Who may send what is decided before (authorisation.py).
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,6 +116,7 @@ class RoomWrite:
         self._place = head.last_place
         self._added: list[_Added] = []
         self._new_events: dict[EventID, StoredEvent] = {}
+        self._found: dict[EventID, StoredEvent] = {}
         self._absent: set[EventID] = set()  # what was looked for and is not here
         self._given_servers: Collection[ServerName] | None = None
         self._new_nodes: dict[bytes, bytes] = {}
@@ -166,10 +168,16 @@ class RoomWrite:
 
     def load(self, event_ids: Iterable[EventID]) -> dict[EventID, StoredEvent]:
         """These events of any room, those that were just added too."""
+        known = ChainMap(self._new_events, self._found)
         asked = [event_id for event_id in event_ids if event_id not in self._absent]
-        found = self._writer.states.load(self.tx, asked, self._new_events)
+        found = self._writer.states.load(self.tx, asked, known)
+        self._found.update((event_id, one) for event_id, one in found.items() if event_id not in self._new_events)
         self._absent.update(event_id for event_id in asked if event_id not in found)
         return found
+
+    def expect(self, events: Mapping[EventID, StoredEvent]) -> None:
+        """Need not load these: they were read before, and have nothing around them that could change."""
+        self._found.update(events)
 
     def add(
         self, encoded: EncodedEvent, *, transaction: tuple[str, str] | None = None, notifies: bool = True
@@ -411,6 +419,7 @@ class RoomWrite:
         if known.event.type in READ_WHEN_JUDGED or content_for_rules(received.event) != known.event.content:
             return
         full = event_rows.store_full(self.tx, known, received)
+        self._found[known.event.event_id] = full
         self.tx.after_commit(lambda: self._writer.states.events.replace(full))
 
     def merged_root(
@@ -597,9 +606,9 @@ class RoomWrite:
         store_nodes(tx, self.room_id, self._new_nodes)
         note_collectable(tx, self.room_id, now_ms)
         room_rows.swap_head(tx, replace(self._head, current_root=self.root, is_partial=False))
-        room_rows.replace_roots(tx, self.room_id, right)
+        room_rows.replace_roots(tx, self.room_id, right, from_position=from_position)
         event_rows.replace_roots(tx, self.room_id, right, from_position=from_position)
-        tx.after_commit(lambda: writer.states.events.replace_roots(right))
+        tx.after_commit(lambda: writer.states.events.replace_roots(right, from_position))
         audience = frozenset(writer.notifying.audience(tx, self.room_id, before).members)
         changed = self._changed_members()
 
@@ -715,6 +724,7 @@ class RoomWrite:
         event = redacted_event(target.event)
         encoded = EncodedEvent(event, encode_for(self.version, event.pdu))
         redacted = event_rows.store_redacted(self.tx, target, redacted=encoded, by=redaction.event_id)
+        self._found[target_id] = redacted
         self._replace_added(redacted, encoded.pdu_json)
         remove_relation(self.tx, target.nid)
         if target.place is not None:

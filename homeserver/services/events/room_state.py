@@ -36,7 +36,7 @@ class EventCache:
         self._events: BoundedCache[EventID, StoredEvent] = BoundedCache("events", budget, _event_size)
         # A reader whose snapshot is older than a change must not bring the old form back.
         self._changed: dict[EventID, int] = {}
-        self._right: dict[bytes, bytes] = {}
+        self._right: dict[bytes, tuple[bytes, int]] = {}
 
     def get(self, event_id: EventID) -> StoredEvent | None:
         """The event, if it is at hand."""
@@ -58,9 +58,9 @@ class EventCache:
             del self._changed[next(iter(self._changed))]
         self._events.put(event_id, stored)
 
-    def replace_roots(self, right: Mapping[bytes, bytes]) -> None:
-        """Show other roots around events: by each that named a state known in part, that of the whole state."""
-        self._right.update(right)
+    def replace_roots(self, right: Mapping[bytes, bytes], from_position: int) -> None:
+        """Show other roots around events from a position on: by each of a state known in part, that of the whole."""
+        self._right.update({known: (root, from_position) for known, root in right.items()})
         while len(self._right) > RECENTLY_CHANGED:
             del self._right[next(iter(self._right))]
 

@@ -10,17 +10,19 @@ Spec: server-server-api/#get_matrixfederationv1stateroomid
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final, Protocol
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
-from homeserver.outbound.errors import RemoteError
+from homeserver.outbound.errors import RemoteError, RemoteRefused
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.events.completion import Completed, Completion
 from homeserver.services.events.intake import GivenState
+from homeserver.services.federation.removals import Removals
 from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import local_members
@@ -64,6 +66,14 @@ class _Room:
     has_members: bool  # of this server
 
 
+class _Answer(Enum):
+    """What came of asking a server."""
+
+    TAKEN = "nothing is left to be fetched"
+    REFUSED = "it says that this server may not know"
+    NONE = "it is of no use"
+
+
 @dataclass(slots=True)
 class _Pause:
     """When a room is looked at again."""
@@ -81,6 +91,7 @@ class RoomCompletion:
         source: StateSource,
         given_rooms: GivenRooms,
         completion: Completion,
+        removals: Removals,
         clock: Clock,
         server_name: ServerName,
     ) -> None:
@@ -89,6 +100,7 @@ class RoomCompletion:
         self._source = source
         self._given_rooms = given_rooms
         self._completion = completion
+        self._removals = removals
         self._clock = clock
         self._server_name = server_name
         self._loops: Loops | None = None
@@ -156,16 +168,22 @@ class RoomCompletion:
         # Before anything is asked: should the attempt fail here, the next one is not at once.
         pause_s = min(FIRST_PAUSE_S * PAUSE_FACTOR ** min(attempts, 16), LONGEST_PAUSE_S)
         self._pauses[room_id] = _Pause(attempts + 1, self._clock.seconds() + pause_s)
+        answers: set[_Answer] = set()
         for server in _servers_to_ask(room, attempts):
             if self._is_stopping:
                 return
-            if await self._fetch(room, server):
+            answers.add(await self._fetch(room, server))
+            if _Answer.TAKEN in answers:
                 self._pauses.pop(room_id, None)
                 return
+        if _Answer.REFUSED in answers and await self._database.write(self._removals.take, room.partial):
+            self.counts["removed"] += 1
+            self.wake(room_id)  # which ends the search
+            return
         log.warning("the members of a room cannot be had yet", room_id=room_id, attempts=attempts + 1)
 
-    async def _fetch(self, room: _Room, server: ServerName) -> bool:
-        """Whether nothing is left to be fetched once this server was asked."""
+    async def _fetch(self, room: _Room, server: ServerName) -> "_Answer":
+        """Ask a server, and believe it if it can be believed."""
         partial = room.partial
         given = self._given_rooms.begin()
         try:
@@ -176,12 +194,14 @@ class RoomCompletion:
         except RemoteError as error:
             self.counts["failed"] += 1
             log.info("a server does not give the state", server=server, room_id=partial.room_id, reason=error.reason)
-            return False
+            is_refusal = isinstance(error, RemoteRefused) and error.status == 403
+            return _Answer.REFUSED if is_refusal else _Answer.NONE
         completed = await self._completion.complete(partial, GivenState(state_ids, server))
         self.counts[completed.name.lower()] += 1
         if completed is Completed.CONTRADICTED:
             log.warning("a server contradicts what is known of the room", server=server, room_id=partial.room_id)
-        return completed is not Completed.CONTRADICTED
+            return _Answer.NONE
+        return _Answer.TAKEN
 
 
 def _look(tx: Transaction, room_id: RoomID, server_name: ServerName) -> _Room | None:

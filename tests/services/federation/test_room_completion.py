@@ -6,9 +6,11 @@ from typing import Any, Final
 import pytest
 from twisted.internet.defer import Deferred
 
+from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
+from homeserver.services.admin.room_audit import Fault, OwnKeys, RoomAudit
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.intake import Outcome
 from homeserver.storage.memberships import find_membership, members_of_room, users_sharing_rooms
@@ -18,6 +20,7 @@ from tests.fakes.remote_servers import Refusal
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, MALLORY, ONE, TWO
 from tests.scenes import Scene
 from tests.services.federation.large_rooms import LargeRoom
+from tests.services.sync.asking import LAZY, bodies, request, sync
 from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import BOB as OUR_BOB
 from tests.services.world import SERVER, World, now, shown
@@ -331,3 +334,191 @@ def test_a_member_whom_a_server_leaves_out_is_believed_not_to_be_there(world: Wo
 
     assert not room.head.is_partial
     assert room_members(world, room) == {ALICE, BOB, OUR_ALICE}
+
+
+def test_a_client_that_loads_members_lazily_is_shown_the_room_at_once_and_how_many_are_in_it_later(
+    world: World,
+) -> None:
+    room = LargeRoom(world)
+    before = sync(world, OUR_ALICE, None, LAZY)
+    room.join()
+    world.send(OUR_ALICE, room.room_id, "first")
+
+    first = sync(world, OUR_ALICE, before["next_batch"], LAZY)
+    world.send(OUR_ALICE, room.room_id, "second")
+    second = sync(world, OUR_ALICE, first["next_batch"], LAZY)
+    room.fetch()
+    third = sync(world, OUR_ALICE, second["next_batch"], LAZY)
+    fourth = sync(world, OUR_ALICE, third["next_batch"], LAZY)
+
+    shown_first = first["rooms"]["join"][room.room_id]
+    assert bodies(shown_first) == ["first"]
+    assert shown_first["summary"] == {"m.heroes": []}
+    assert {event["type"] for event in shown_first["state"]["events"]} >= {"m.room.create", "m.room.join_rules"}
+    assert bodies(second["rooms"]["join"][room.room_id]) == ["second"]
+    shown_third = third["rooms"]["join"][room.room_id]
+    assert shown_third["summary"]["m.joined_member_count"] == 4
+    assert shown_third["summary"]["m.heroes"]
+    # Those who stand for the room, and nobody else: a client that wants all members asks for them.
+    assert {event["state_key"] for event in shown_third["state"]["events"]} == set(shown_third["summary"]["m.heroes"])
+    assert "rooms" not in fourth
+
+
+def test_a_client_that_wants_all_members_is_shown_the_room_when_they_are_known(world: World) -> None:
+    room = LargeRoom(world)
+    before = sync(world, OUR_ALICE)
+    room.join()
+    world.send(OUR_ALICE, room.room_id, "first")
+
+    first = sync(world, OUR_ALICE, before["next_batch"])
+    world.send(OUR_ALICE, room.room_id, "second")
+    second = sync(world, OUR_ALICE, first["next_batch"])
+    fresh = sync(world, OUR_ALICE)
+    room.fetch()
+    third = sync(world, OUR_ALICE, second["next_batch"])
+
+    assert "rooms" not in first
+    assert "rooms" not in second
+    assert "rooms" not in fresh
+    whole = third["rooms"]["join"][room.room_id]
+    assert bodies(whole) == ["first", "second"]
+    known = [*whole["state"]["events"], *whole["timeline"]["events"]]
+    assert {event["state_key"] for event in known if event["type"] == "m.room.member"} == {
+        ALICE,
+        BOB,
+        CAROL,
+        OUR_ALICE,
+    }
+    assert whole["summary"]["m.joined_member_count"] == 4
+    assert third["rooms"] == sync(world, OUR_ALICE)["rooms"]
+
+
+def test_a_lazy_client_is_told_of_what_changed_while_the_room_became_whole(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    since = sync(world, OUR_ALICE, None, LAZY)["next_batch"]
+    kicked = room.scene.member(CAROL, "leave", sender=BOB, after=[join])
+    topic = room.scene.send(BOB, "m.room.topic", {"topic": "New"}, after=[kicked])
+    room.hear(kicked, topic)
+
+    room.fetch()
+    told = sync(world, OUR_ALICE, since, LAZY)["rooms"]["join"][room.room_id]
+
+    assert [event["type"] for event in told["timeline"]["events"]] == ["m.room.member", "m.room.topic"]
+    assert told["summary"]["m.joined_member_count"] == 3
+    assert BOB in {event["state_key"] for event in told["state"]["events"]}
+
+
+def test_a_waiting_sync_hears_that_a_room_became_whole(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    since = sync(world, OUR_ALICE)["next_batch"]
+
+    waits = waiting(world.long_poll.sync(request(OUR_ALICE, since, timeout_ms=30_000)))
+    room.fetch()
+    world.clock.advance(0)
+
+    assert room.room_id in shown(result(waits).body)["rooms"]["join"]
+
+
+def test_whose_devices_matter_is_told_when_the_members_are_known(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    since = sync(world, OUR_ALICE, None, LAZY)["next_batch"]
+
+    room.fetch()
+
+    assert set(sync(world, OUR_ALICE, since, LAZY)["device_lists"]["changed"]) >= {ALICE, BOB, CAROL}
+
+
+def fault(world: World, room: LargeRoom) -> Fault | None:
+    """What an audit finds."""
+    audit = RoomAudit(room.room_id, OwnKeys(SERVER, world.key), SERVER)
+    while world.sync_database.read(audit.go_on):
+        pass
+    return audit.fault
+
+
+def test_an_audit_finds_no_fault_with_a_room_whose_members_are_not_known_nor_when_they_are(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    world.send(OUR_ALICE, room.room_id)
+    now(world.sending.set_state(OUR_ALICE, room.room_id, "m.room.topic", "", {"topic": "Ours"}))
+    room.hear(room.scene.say(BOB, after=[join]))
+
+    assert fault(world, room) is None
+    room.fetch()
+    assert fault(world, room) is None
+
+
+def test_an_audit_finds_no_fault_with_a_room_that_was_left_before_its_members_were_known(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    now(world.anywhere.leave(OUR_ALICE, room.room_id, None))
+    room.add(room.head.heads[0])
+    room.fetch()
+
+    assert fault(world, room) is None
+    room.join()
+    world.clock.advance(LONG_S)
+    assert fault(world, room) is None
+
+
+@pytest.mark.parametrize("membership", ["leave", "ban"])
+def test_who_is_removed_before_the_members_are_known_is_out_when_nobody_tells_them_any_more(
+    world: World, membership: str
+) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    since = sync(world, OUR_ALICE, None, LAZY)["next_batch"]
+    levels = room.scene.power_levels({BOB: 50, OUR_ALICE: 0}, after=[join])
+    removal = room.scene.member(OUR_ALICE, membership, sender=ALICE, after=[levels])
+    room.scene.last = removal
+    room.hear(removal)
+    for server in (ONE, TWO):
+        world.others.failures[server] = Refusal(403, "M_FORBIDDEN")
+
+    room.fetch()
+
+    found = world.sync_database.read(find_membership, room.room_id, OUR_ALICE)
+    assert found is not None
+    assert found.membership == membership
+    assert not room.is_looked_for
+    assert SERVER not in world.sync_database.read(servers_in_room, room.room_id)
+    left = sync(world, OUR_ALICE, since, LAZY)["rooms"]["leave"][room.room_id]
+    assert [event["content"]["membership"] for event in left["timeline"]["events"]] == [membership]
+    with pytest.raises(AuthRejected):
+        world.send(OUR_ALICE, room.room_id)
+    assert fault(world, room) is None
+
+
+def test_a_removal_by_somebody_who_may_not_is_not_believed(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    room.hear(room.scene.member(OUR_ALICE, "leave", sender=CAROL, after=[join]))
+    for server in (ONE, TWO):
+        world.others.failures[server] = Refusal(403, "M_FORBIDDEN")
+
+    room.fetch()
+
+    assert room.is_looked_for
+    world.send(OUR_ALICE, room.room_id)
+
+
+def test_who_was_removed_comes_back_by_a_join_elsewhere(world: World) -> None:
+    room = LargeRoom(world)
+    join = room.join()
+    removal = room.scene.member(OUR_ALICE, "leave", sender=ALICE, after=[join])
+    room.hear(removal)
+    room.scene.last = removal
+    for server in (ONE, TWO):
+        world.others.failures[server] = Refusal(403, "M_FORBIDDEN")
+    room.fetch()
+    world.others.failures.clear()
+
+    again = room.join()
+    world.clock.advance(LONG_S)
+
+    assert room.state() == dict(room.scene.after(again))
+    assert fault(world, room) is None
+    world.send(OUR_ALICE, room.room_id)
