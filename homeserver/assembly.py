@@ -412,6 +412,7 @@ def assemble(made: Mechanics) -> Assembled:
     room_completion.export(made.metrics)
     partial_rooms.tell_of_rooms(room_completion.wake)
     intake.tell_of_waiting(missing_events.wake)
+    destinations.listen(missing_events.note_reachable)
     backfill = Backfill(database, federation_client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
     timeline = Timeline(database, readers, states, formats, partial_rooms)

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
-from homeserver.outbound.errors import RemoteError
+from homeserver.outbound.errors import RemoteError, Unreachable
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
@@ -58,6 +58,7 @@ EVENTS_PER_ROUND: Final = 20
 MOST_GAPS: Final = 1_000  # that are looked at
 MOST_LATEST: Final = 20  # events whose ancestors are asked for at once
 MOST_EARLIEST: Final = 20
+MOST_UNREACHED: Final = 1_000  # servers that are remembered, and rooms of each
 MOST_AT_GAP: Final = 10  # events of an attempt for which a state is asked for
 MOST_SERVERS: Final = 4
 
@@ -127,6 +128,8 @@ class MissingEvents:
         self._busy: dict[RoomID, bool] = {}  # rooms that are worked on; whether more came for them meanwhile
         self._later: dict[RoomID, float] = {}  # when to look again
         self._pauses: Pauses[tuple[RoomID, EventID]] = Pauses(clock)
+        # Which rooms would have asked a server that could not be reached.
+        self._unreached: OrderedDict[ServerName, set[RoomID]] = OrderedDict()
 
     # From outside
 
@@ -151,6 +154,14 @@ class MissingEvents:
         if self._loops is not None and not self._is_stopping:
             for lane in range(LANES):
                 self._loops.hurry(f"{LOOP} {lane + 1}")
+
+    def note_reachable(self, server: ServerName | None) -> None:
+        """A server that could not be reached may be asked again: so it is, by all rooms that would have."""
+        rooms = self._unreached.pop(server, set()) if server is not None else set()
+        for key in [key for key, _ in self._pauses.resting() if key[0] in rooms]:
+            self._pauses.cut_short(key)
+        for room_id in rooms:
+            self.wake(room_id)
 
     def export(self, metrics: Metrics) -> None:
         """Show what goes on."""
@@ -201,6 +212,14 @@ class MissingEvents:
         except Exhausted:
             self.counts["exhausted"] += 1
         self._look_later(room_id)
+
+    def _note_failure(self, room_id: RoomID, server: ServerName, error: RemoteError) -> None:
+        if isinstance(error, Unreachable):
+            rooms = self._unreached.setdefault(server, set())
+            if len(rooms) < MOST_UNREACHED:
+                rooms.add(room_id)
+            if len(self._unreached) > MOST_UNREACHED:
+                self._unreached.popitem(last=False)
 
     def _look_later(self, room_id: RoomID) -> None:
         due = [until_s for (room, _), until_s in self._pauses.resting() if room == room_id]
@@ -262,6 +281,7 @@ class MissingEvents:
             )
         except RemoteError as error:
             log.debug("a server has no missing events", server=server, room_id=room.room_id, reason=error.reason)
+            self._note_failure(room.room_id, server, error)
             return False
         fetched = await self._fetching.check(room.head, pdus[:EVENTS_PER_ROUND])
         new = await self._unknown(room, fetched.received)
@@ -296,6 +316,7 @@ class MissingEvents:
                     is_done = await self._stand_at_gap(room, received, server, budget)
                 except RemoteError as error:
                     log.debug("a server gives no state", server=server, room_id=room.room_id, reason=error.reason)
+                    self._note_failure(room.room_id, server, error)
                     continue
                 if is_done:
                     self.counts["closed"] += 1

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from homeserver.runtime.clock import Clock
@@ -51,6 +51,12 @@ class Pauses(Generic[K]):
         self._pauses[key] = _Pause(attempts + 1, self._clock.seconds() + pause_s)
         while len(self._pauses) > self._most_remembered:
             self._pauses.popitem(last=False)
+
+    def cut_short(self, key: K) -> None:
+        """Let it rest no longer; should that be too early, it rests the longer afterwards."""
+        pause = self._pauses.get(key)
+        if pause is not None:
+            self._pauses[key] = replace(pause, until_s=self._clock.seconds())
 
     def forget(self, key: K) -> None:
         """It went well."""

@@ -400,3 +400,32 @@ def test_a_server_cannot_have_the_event_of_another_one_rejected_by_lying_about_t
     looking.holder(ONE).is_away = False
     looking.world.clock.advance(200)
     assert looking.verdict(event) is Verdict.ACCEPTED
+
+
+def test_a_server_that_could_not_be_reached_is_asked_when_it_can_be_again(looking: Looking) -> None:
+    events = looking.receiving.chain(3)
+    looking.holder(ONE).is_away = looking.holder(TWO).is_away = True
+    looking.send(events[-1])
+    looking.world.clock.advance(3600)  # for so long that the next attempt is far away
+    assert looking.verdict(events[-1]) is None
+
+    looking.holder(ONE).is_away = False
+    looking.missing.note_reachable(ONE)
+    looking.receiving.settle()
+
+    assert [looking.verdict(event) for event in events] == [Verdict.ACCEPTED] * 3
+    assert looking.gaps == 0
+
+
+def test_that_a_server_can_be_reached_changes_nothing_where_it_was_not_missed(looking: Looking) -> None:
+    events = looking.receiving.chain(3)
+    for server in (ONE, TWO):
+        looking.holder(server).lacks = {event.event_id for event in events}
+    looking.send(events[-1])
+    asked = len(looking.source.asked)
+
+    looking.missing.note_reachable(ONE)
+    looking.missing.note_reachable(None)
+    looking.receiving.settle()
+
+    assert len(looking.source.asked) == asked

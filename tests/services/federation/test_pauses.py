@@ -29,3 +29,18 @@ def test_what_went_well_is_forgotten_and_so_are_the_first_of_very_many() -> None
 
     assert [number for number in range(5) if pauses.rests(number)] == [2, 3]
     assert len(pauses) == 2
+
+
+def test_a_rest_that_is_cut_short_is_followed_by_a_longer_one() -> None:
+    clock = ManualClock()
+    pauses: Pauses[str] = Pauses(clock)
+    pauses.put_off("a")
+
+    pauses.cut_short("a")
+    pauses.cut_short("b")
+
+    assert not pauses.rests("a")
+    assert not pauses.rests("b")
+    pauses.put_off("a")
+    clock.advance(FIRST_PAUSE_S)
+    assert pauses.rests("a")
