@@ -737,7 +737,8 @@ class RoomWrite:
         """Redact what was redacted before it came."""
         redactions = take_early_redactions(self.tx, self.room_id, target_id)
         for redaction in self.load(redactions).values():
-            self._redact(redaction, target_id)
+            # One that has been redacted itself meanwhile does not say any more what it redacts: it still does.
+            self._redact(replace(redaction, event=replace(redaction.event, redacts=target_id)), target_id)
 
     def _replace_added(self, redacted: StoredEvent, pdu: bytes) -> None:
         """Redact an event that this very transaction adds, before it is written."""
