@@ -9,6 +9,7 @@ import pytest
 
 from homeserver.storage.events import Verdict
 from tests.federation.apart.backups import back_up, restore
+from tests.federation.apart.devices import names_of_devices
 from tests.federation.apart.islands import Islands
 from tests.federation.apart.links import Passage
 from tests.federation.apart.stories import begin
@@ -200,15 +201,3 @@ async def claim(person: Person, owner: Person) -> str:
     answer: Any = await person.post("keys", "claim", body=body)
     (name,) = answer["one_time_keys"][owner.user_id][owner.user.device_id]
     return str(name)
-
-
-async def names_of_devices(owner: Person, asking: Person, *wanted: tuple[Person, str | None]) -> None:
-    """Wait until somebody is told that these are the devices of the owner, and these their names."""
-    by_id = {device.user.device_id: name for device, name in wanted}
-    while True:
-        asking.changed_devices.discard(owner.user_id)
-        answer = await asking.post("keys", "query", body={"device_keys": {owner.user_id: []}})
-        found = answer["device_keys"].get(owner.user_id, {})
-        if {key: keys.get("unsigned", {}).get("device_display_name") for key, keys in found.items()} == by_id:
-            return
-        await asking.until(lambda: owner.user_id in asking.changed_devices)
