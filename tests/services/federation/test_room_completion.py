@@ -1,21 +1,31 @@
 """Rooms that our users join before all of their members are known: what they can do there, and how the rest comes."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from homeserver.core.errors import AuthRejected
+from homeserver.core.event import Event
 from homeserver.core.identifiers import UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
 from homeserver.services.admin.room_audit import Fault, OwnKeys, RoomAudit
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.intake import Outcome
+from homeserver.services.events.joining_heads import MOST_HEADS
+from homeserver.storage.events import Verdict
 from homeserver.storage.memberships import find_membership, members_of_room, users_sharing_rooms
 from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.waiting_events import rooms_with_ready, rooms_with_waiting
+from tests.databases import fresh_sqlite
 from tests.fakes.remote_servers import Refusal
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, MALLORY, ONE, TWO
 from tests.scenes import Scene
@@ -522,3 +532,81 @@ def test_who_was_removed_comes_back_by_a_join_elsewhere(world: World) -> None:
     assert room.state() == dict(room.scene.after(again))
     assert fault(world, room) is None
     world.send(OUR_ALICE, room.room_id)
+
+
+def others_do(room: LargeRoom, random: Random) -> Event:
+    """Somebody of another server does something, upon one or two of the events since the join."""
+    scene, history = room.scene, room.scene.history
+    known = list(history.events.values())
+    since = known[known.index(history.events[room.world.others.sent[0].event_id]) :]
+    after = random.sample(since, min(len(since), random.choice((1, 1, 2))))
+    sender, target = random.choice((ALICE, BOB, CAROL, DAVE)), random.choice((BOB, CAROL, DAVE, OUR_ALICE))
+    match random.choice(("say", "say", "topic", "kick", "ban", "join", "levels")):
+        case "say":
+            return scene.say(sender, after=after)
+        case "topic":
+            return scene.send(sender, "m.room.topic", {"topic": str(len(known))}, after=after)
+        case "kick":
+            return scene.member(target, "leave", sender=sender, after=after)
+        case "ban":
+            return scene.member(target, "ban", sender=sender, after=after)
+        case "join":
+            return scene.member(sender, "join", after=after)
+        case _:
+            return scene.power_levels({BOB: random.choice((0, 50)), OUR_ALICE: 50}, sender=sender, after=after)
+
+
+def we_do(room: LargeRoom, random: Random) -> None:
+    """Our Alice does something, if she still may."""
+    world, history = room.world, room.scene.history
+    with suppress(AuthRejected):
+        if random.random() < 0.5:
+            event_id = world.send(OUR_ALICE, room.room_id)
+        else:
+            topic = {"topic": f"ours {len(history.events)}"}
+            event_id = now(world.sending.set_state(OUR_ALICE, room.room_id, "m.room.topic", "", topic))
+        history.add(room.find(event_id).event)
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False), st.sampled_from(("1", "6", "10", "11", "12")))
+def test_whenever_the_members_come_the_states_and_verdicts_are_those_that_follow_from_the_graph(
+    random: Random, version: str
+) -> None:
+    scene = Scene(ROOM_VERSIONS[version], users={BOB: 50, OUR_ALICE: 50})
+    scene.join_in_turn(BOB, CAROL, DAVE)
+    with TemporaryDirectory() as folder:
+        world = World(fresh_sqlite(Path(folder) / "homeserver.db"))
+        room = LargeRoom(world, scene=scene)
+        room.join()
+        history = scene.history
+        made = 0
+        undelivered: list[Event] = []
+        whole_after = random.randrange(20)
+        for number in range(20):
+            if number == whole_after:
+                room.fetch()
+            step = random.random()
+            if step < 0.4 and made < MOST_HEADS - 1:  # of more heads an event of ours would be made
+                made += 1
+                undelivered.append(others_do(room, random))
+            elif step < 0.75 and undelivered:
+                room.hear(undelivered.pop(random.randrange(len(undelivered))))
+            else:
+                we_do(room, random)
+        room.hear(*undelivered)
+
+        assert not room.head.is_partial
+        assert world.sync_database.read(rooms_with_waiting) == []
+        for event_id in history.events:
+            stored = room.find(event_id)
+            if stored.root_before is not None:
+                assert room.state(stored.root_before) == dict(history.before[event_id])
+                assert room.is_whole(stored.root_before)
+                assert (stored.verdict is Verdict.REJECTED) == (event_id in history.rejected)
+        assert room.state() == dict(history.state_after(room.head.heads))
+        current = {UserID(key): event_id for (kind, key), event_id in room.state().items() if kind == "m.room.member"}
+        rows = world.sync_database.read(members_of_room, room.room_id)
+        assert {one.user_id: one.event_id for one in rows} == current
+        assert fault(world, room) is None
+        world.close()
