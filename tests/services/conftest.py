@@ -6,9 +6,9 @@ import pytest
 
 from homeserver.storage.database import Backend
 from tests.services.world import World
-from tests.storage.conftest import backend, postgres
+from tests.storage.conftest import backend, fresh_backend, postgres
 
-__all__ = ["backend", "postgres", "world"]
+__all__ = ["backend", "postgres", "shared_world", "world"]
 
 
 @pytest.fixture
@@ -17,3 +17,12 @@ def world(backend: Backend) -> Iterator[World]:
     made = World(backend)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server's services on one database for the tests of a file that leave it as they find it."""
+    for opened in fresh_backend(request, tmp_path_factory.mktemp("shared")):
+        made = World(opened)
+        yield made
+        made.close()

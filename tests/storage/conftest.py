@@ -21,8 +21,13 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """A fresh migrated database of either kind."""
+    yield from fresh_backend(request, tmp_path)
+
+
+def fresh_backend(request: pytest.FixtureRequest, folder: Path) -> Iterator[Backend]:
+    """A fresh migrated database of the kind that is the fixture's parameter, for as long as the iteration lasts."""
     if request.param == "sqlite":
-        yield fresh_sqlite(tmp_path / "homeserver.db")
+        yield fresh_sqlite(folder / "homeserver.db")
         return
     server: Postgres = request.getfixturevalue("postgres")
     url = server.url_of_new_database()
