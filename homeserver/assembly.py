@@ -31,6 +31,7 @@ from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
+from homeserver.http.client.event_times import EventTimeEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.hierarchy import HierarchyEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
@@ -184,6 +185,7 @@ from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.ended_knocks import EndedKnocks
+from homeserver.services.rooms.event_times import EventTimes
 from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
@@ -460,6 +462,7 @@ def assemble(made: Mechanics) -> Assembled:
             CrossSigningEndpoints(cross_signing, interactive_auth),
             DeviceEndpoints(Devices(database, removal, device_lists, interactive_auth, clock)),
             DeviceKeysEndpoints(device_keys, device_lists),
+            EventTimeEndpoints(EventTimes(database, readers, states, backfill, clock)),
             FederationAdminEndpoints(DestinationStatuses(database, destinations, sender, agent), destinations),
             FederationDeviceEndpoints(DeviceServing(database, device_keys, server_name)),
             FederationEventEndpoints(event_serving),

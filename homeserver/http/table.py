@@ -16,6 +16,7 @@ from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
+from homeserver.http.client.event_times import EventTimeEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.hierarchy import HierarchyEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
@@ -108,6 +109,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationVersionEndpoints,
     TransactionEndpoints,
     # this server's own
+    EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,
     KeyAdminEndpoints,

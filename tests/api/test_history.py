@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import V1, Client
 
 
 def ids(events: list[Any]) -> list[str]:  # Any: JSON, throughout
@@ -195,3 +195,21 @@ def test_a_query_of_the_wrong_shape_is_refused(alice: Client, query: dict[str, s
     room_id = alice.create_room()
 
     assert alice.get("rooms", room_id, "messages", query=query, status=400)["errcode"].startswith("M_")
+
+
+def test_the_event_closest_to_a_time_is_told_with_its_time(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room()
+    alice.say(room_id, "before")
+    wanted = alice.messages(room_id, "b", limit=1)["chunk"][0]
+    at_ms = wanted["origin_server_ts"]
+    path = (V1, "rooms", room_id, "timestamp_to_event")
+
+    told = [alice.get(*path, query={"ts": at_ms, "dir": direction}) for direction in "fb"]
+
+    assert {event["origin_server_ts"] for event in told} == {at_ms}
+    assert wanted["event_id"] in {event["event_id"] for event in told}
+    alice.get(*path, query={"ts": at_ms + 1, "dir": "f"}, status=404, errcode="M_NOT_FOUND")
+    alice.get(*path, query={"ts": 0, "dir": "b"}, status=404, errcode="M_NOT_FOUND")
+    alice.get(*path, query={"ts": 0, "dir": "up"}, status=400, errcode="M_INVALID_PARAM")
+    alice.get(*path, query={"ts": 2**70, "dir": "b"}, status=400, errcode="M_INVALID_PARAM")
+    bob.get(*path, query={"ts": 0, "dir": "f"}, status=403, errcode="M_FORBIDDEN")
