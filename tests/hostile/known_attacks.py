@@ -68,6 +68,11 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ANSWERS}::test_no_lie_about_a_state_of_the_past_changes_the_present",
         f"{ANSWERS}::test_what_was_said_before_is_read_from_another_server",
     ),
+    "members that are told later are forged, or make it another room": (
+        f"{ANSWERS}::test_no_lie_about_members_makes_a_room_unusable_or_another_one",
+        "tests/services/federation/test_room_completion.py"
+        "::test_a_server_that_contradicts_what_is_known_is_not_believed_and_another_is",
+    ),
     "resolution goes back to what was before": (
         f"{RESOLUTION}::test_a_branch_from_the_beginning_of_the_room_resets_nothing",
         f"{GRAPH}::test_a_demoted_admin_gets_no_power_back_by_building_on_the_past",

@@ -1016,3 +1016,62 @@ def test_no_lie_about_a_state_of_the_past_changes_the_present(
         assert state_of(alice, room) == before, name
         assert evil.times_asked() <= MOST_OF_ATTEMPT, name
         check_goes_on(room, victim, alice)
+
+
+# --- Members that are told later ---
+
+
+def without_members(asked: Asked) -> Any:
+    """The answer to a join with no members."""
+    state = [event for event in asked.honest["state"] if event["type"] != "m.room.member"]
+    return {**asked.honest, "state": state, "members_omitted": True, "servers_in_room": [asked.honest["origin"]]}
+
+
+def lies_about_members(evil: HostileServer, alice: Client, room: Room) -> dict[str, Lie]:
+    """What may be answered to whoever asks for the state with all members."""
+    honest = [room.events[one] for one in room.state.values()]
+    powers = room.build("m.room.power_levels", {"users": {evil.user: 100, evil.other: 100}}, "")
+    others = [event for event in honest if event["type"] != "m.room.power_levels"]
+    forged = [
+        room.member("@x:elsewhere.example", "join"),
+        room.member("@y:elsewhere.example", "join", signs=False),
+        room.member(evil.other, "join", key=NAMESAKE),
+    ]
+    other = evil.found(room.version)
+    chain = room.auth_chain(room.state.values())
+    answers: dict[str, Any] = {
+        "nothing": {"pdus": [], "auth_chain": []},
+        "another state": {"pdus": [*others, powers], "auth_chain": chain},
+        "that of another room": {"pdus": [other.events[one] for one in other.state.values()], "auth_chain": []},
+        "garbage": {"pdus": [None, 1, "x", {}] * 100, "auth_chain": [[]] * 100},
+        "two of one kind": {"pdus": [*honest, powers], "auth_chain": chain},
+        "no lists": {"pdus": 1},
+        "no object": [],
+        "forged members": {"pdus": [*honest, *forged], "auth_chain": chain},
+        "an error": Refusal(500, "M_UNKNOWN"),
+        "a refusal": Refusal(403, "M_FORBIDDEN"),
+        "a bomb": _packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}"),
+    }
+    return {name: always(answer) for name, answer in answers.items()}
+
+
+def test_no_lie_about_members_makes_a_room_unusable_or_another_one(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    for number in range(len(lies_about_members(evil, alice, evil.found(ROOM_VERSIONS["11"])))):
+        room = evil.found(ROOM_VERSIONS["11"])
+        name, lie = list(lies_about_members(evil, alice, room).items())[number]
+        levels = room.events[room.state["m.room.power_levels", ""]]["content"]
+        evil.asked.clear()
+        evil.lies = {"send_join": without_members, "state": lie}
+
+        assert come(alice, "join", room).status == 200, name
+        evil.wait_for(lambda: evil.times_asked("state") > 0)
+        said_there = alice.say(room.room_id, "here I am")
+        evil.hears(said_there)
+
+        assert is_in(alice, room), name
+        assert alice.state(room.room_id, "m.room.power_levels") == levels, name
+        assert evil.times_asked("state") <= 2, name
+        members = victim.rows("memberships", room_id=room.room_id, membership="join")
+        assert members <= 2, name  # Mallory, if she was believed to be there, and Alice
