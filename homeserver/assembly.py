@@ -389,7 +389,7 @@ def assemble(made: Mechanics) -> Assembled:
     assembling = SyncAssembling(
         sync_rooms, room_lists, DeviceParts(memory), memory, typing, partial_rooms, database.epoch
     )
-    lost_time = LostTime(database, device_keys, clock)
+    lost_time = LostTime(database, device_keys, remote_users, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, news, bell, clock)
 
     # Federation

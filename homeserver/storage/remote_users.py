@@ -128,6 +128,16 @@ def bring_forward(tx: Transaction, servers: Iterable[ServerName], *, now_ms: int
         tx.run(BRING_FORWARD, now_ms=now_ms, of_server=f"%:{server}")
 
 
+DOUBT = """
+    UPDATE remote_device_lists SET is_stale = :is_stale, marks = marks + 1, failures = 0, next_attempt_ms = :now_ms
+     WHERE NOT is_stale"""
+
+
+def doubt_lists(tx: Transaction, *, now_ms: int) -> int:
+    """All lists are stale now, and to be asked for; return how many were not."""
+    return tx.run(DOUBT, is_stale=True, now_ms=now_ms)
+
+
 DEVICES = "SELECT user_id, device_id, display_name, keys FROM remote_devices WHERE user_id IN :user_ids[text]"
 
 

@@ -229,7 +229,7 @@ class World:
             self.partial_rooms,
             self.database.epoch,
         )
-        self.lost_time = LostTime(self.database, self.device_keys, self.clock)
+        self.lost_time = LostTime(self.database, self.device_keys, self.remote_users, self.clock)
         self.long_poll = LongPoll(
             self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
         )

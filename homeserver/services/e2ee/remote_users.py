@@ -48,6 +48,7 @@ from homeserver.storage.remote_users import (
     RemoteDeviceList,
     bring_forward,
     delete_remote_devices,
+    doubt_lists,
     due_lists,
     find_list,
     lists_of,
@@ -139,6 +140,15 @@ class RemoteUsers:
         if server is not None and len(self._contacts) < MOST_REMEMBERED:
             wait_ms = int(CONTACT_S * 1000 * self._randomness.fraction())
             self._contacts.setdefault(server, self._clock.now_ms() + wait_ms)
+
+    async def doubt_all(self) -> None:
+        """Any number of changes may have been heard of and forgotten: ask for every list once more."""
+        await self._database.write(self._doubt)
+
+    def _doubt(self, tx: Transaction) -> None:
+        now_ms = self._clock.now_ms()
+        if doubt_lists(tx, now_ms=now_ms):
+            tx.after_commit(partial(self._hurry, now_ms))
 
     def note_told(
         self, tx: Transaction, told: Mapping[UserID, RemoteKeysOfUser], before: Mapping[UserID, RemoteDeviceList]

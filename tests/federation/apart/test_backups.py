@@ -27,10 +27,11 @@ RESTORED: Final = 0
 LOG_POSITION: Final = "SELECT value FROM log_position"
 STREAM_ID: Final = "SELECT stream_id FROM remote_device_lists WHERE user_id = ?"
 IS_KEPT: Final = "SELECT COUNT(*) FROM remote_device_lists WHERE user_id = ? AND NOT is_stale"
-NOT_IN_A_SAMPLE: Final = (  # of the last two, tests/services/sync/test_lost_time.py has the everyday part
+NOT_IN_A_SAMPLE: Final = (  # of the last three, tests/services/sync/test_lost_time.py has the everyday part
     "test_what_waited_for_others_when_the_backup_was_made_comes_to_them_once",
     "test_a_device_of_after_the_restore_is_seen_by_others_who_saw_devices_that_are_forgotten",
     "test_a_client_that_saw_more_than_is_there_begins_anew_however_much_has_come_since",
+    "test_devices_of_others_that_are_forgotten_are_learned_again_once_a_client_comes_back",
     "test_one_time_keys_that_were_claimed_since_are_not_given_again_to_a_client_that_comes_back",
 )
 
@@ -183,6 +184,27 @@ async def test_one_time_keys_that_were_claimed_since_are_not_given_again_to_a_cl
 
         assert used == "signed_curve25519:A"
         assert await claim(bob, alice) == "signed_curve25519:C"
+
+
+async def test_devices_of_others_that_are_forgotten_are_learned_again_once_a_client_comes_back(
+    three: Islands, tmp_path: Path
+) -> None:
+    async with three.connected():
+        alice, bob = await people(*three.peers[:2])
+        await shared_room(alice, bob)
+        await upload_device_keys(bob)
+        await names_of_devices(bob, alice, (bob, None))
+        await until(lambda: count_rows(three.server(0).sqlite_file, IS_KEPT, bob.user_id) == 1)
+        backup = await back_up(three, 0, tmp_path / "backup")
+        tablet = await bob.another_device()
+        await upload_device_keys(tablet)
+        await names_of_devices(bob, alice, (bob, None), (tablet, None))
+        await alice.look()
+
+        await restore(three, 0, backup)
+        await alice.look()
+
+        await names_of_devices(bob, alice, (bob, None), (tablet, None))
 
 
 async def send_to_device(sender: Person, recipient: Person, text: str) -> None:

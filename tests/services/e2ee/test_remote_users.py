@@ -564,3 +564,18 @@ def test_a_user_can_verify_a_user_of_another_server_and_alone_sees_it(neighbours
     assert neighbours.query(BOB).cross_signing[MASTER][FAY]["signatures"] == {}
     neighbours.hear(neighbours.update(PHONE, prev_id=[]))
     assert neighbours.query(ALICE).cross_signing[MASTER][FAY]["signatures"] == verified["signatures"]
+
+
+def test_when_lists_are_in_doubt_each_is_asked_for_once_more(neighbours: Neighbours) -> None:
+    neighbours.settle()
+    neighbours.add(LAPTOP)  # which is told of, and then forgotten here
+    before = neighbours.position
+
+    now(neighbours.users.doubt_all())
+    neighbours.run()
+
+    assert neighbours.asked() == ["devices"]
+    assert neighbours.changed(before)
+    assert neighbours.devices() == {PHONE, LAPTOP}
+    neighbours.run()
+    assert neighbours.asked() == []

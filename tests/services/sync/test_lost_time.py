@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+from homeserver.core.identifiers import UserID
 from homeserver.core.sync_tokens import parse_sync_token
+from homeserver.storage.remote_users import RemoteDeviceList, find_list, store_list
 from tests.services.e2ee.signed_keys import LAPTOP, add_device, one_time_key, publish_device
 from tests.services.sync.asking import bodies, sync
 from tests.services.world import ALICE, BOB, PHONE, World, now
 
+FAY = UserID("@fay:far.example")
 KEYS = {f"signed_curve25519:{name}": one_time_key(ALICE) for name in "AB"}
 
 
@@ -78,3 +81,19 @@ def test_whoever_asks_for_changes_of_devices_since_that_time_hears_that_all_may_
 
     assert changed == {ALICE, BOB}
     assert left == set()
+
+
+def test_the_first_client_that_comes_from_that_time_shows_that_lists_of_devices_may_be_old(world: World) -> None:
+    world.create_room(ALICE, preset="public_chat")
+    token = sync(world, ALICE)["next_batch"]
+    fresh = RemoteDeviceList(FAY, 7, 0, is_stale=False, marks=0, failures=0, next_attempt_ms=0)
+    now(world.lost_time.start())
+    doubted: list[bool] = []
+
+    for since in (token, lost(token), lost(token)):
+        world.sync_database.write(store_list, fresh, now_ms=world.clock.now_ms())
+        sync(world, ALICE, since)
+        kept = world.sync_database.read(find_list, FAY)
+        doubted.append(kept is not None and kept.is_stale)
+
+    assert doubted == [False, True, False]
