@@ -116,6 +116,14 @@ def sampled(damages: list[Damage], random: Random) -> list[Damage]:
     return [damage for rows in by_column.values() for damage in random.choice(list(rows.values()))]
 
 
+def one_of_each_table(damages: list[Damage], random: Random) -> list[Damage]:
+    """Of each table one damage."""
+    by_table: dict[str, list[Damage]] = {}
+    for damage in damages:
+        by_table.setdefault(damage.table, []).append(damage)
+    return [random.choice(of_table) for of_table in by_table.values()]
+
+
 def _plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 

@@ -38,7 +38,7 @@ from tests.poured_rooms import PouredRoom, fresh_server
 from tests.scenes import Scene
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damaged import audit_of_damaged, fault_of_damaged
-from tests.services.admin.damages import BLIND, UNIQUE, Damage, damages_of, sampled
+from tests.services.admin.damages import BLIND, UNIQUE, Damage, damages_of, one_of_each_table, sampled
 from tests.services.rooms.test_remote_invites import receive
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
 
@@ -813,7 +813,7 @@ def test_no_damage_passes_unnoticed(world: World) -> None:
 
     damages = sampled(damages, Random(1))
     if world.sync_database.read(lambda tx: tx.dialect.name) == "postgresql":
-        damages = Random(1).sample(damages, len(damages) // 3)
+        damages = one_of_each_table(damages, Random(1))
     unnoticed = unnoticed_of(world, room, damages)
 
     assert [str(damage) for damage in unnoticed if not any(blind.excuses(damage) for blind in BLIND)] == []
