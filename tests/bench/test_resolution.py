@@ -26,6 +26,6 @@ def test_a_room_has_the_shape_that_was_asked_for() -> None:
 
 
 def test_a_change_in_a_larger_room_stores_more_but_not_in_proportion() -> None:
-    small, large = state_storage([50, 5000], changes=20)
+    small, large = state_storage([50, 1000], changes=20)
 
     assert 0 < small.value < large.value < 10 * small.value
