@@ -81,6 +81,8 @@ def _told(answer: Any) -> str:
     told = f"{answer['room_id']}: sound: {checked['events']} events, {checked['members']} members"
     if checked["unverified"]:
         told += f"; {checked['unverified']} signatures by keys that this server does not have"
+    if answer["partial"]:
+        told += "; not all members are known here yet"
     return told
 
 

@@ -28,15 +28,16 @@ class RoomRow:
     heads: bytes
     depth: int
     last_place: int
+    is_partial: bool
 
 
-ROOM = "SELECT version, current_root, heads, depth, last_place FROM rooms WHERE room_id = :room_id"
+ROOM = "SELECT version, current_root, heads, depth, last_place, is_partial FROM rooms WHERE room_id = :room_id"
 
 
 def room_row(tx: Transaction, room_id: RoomID) -> RoomRow | None:
     """The row of a room."""
     row = tx.one(ROOM, room_id=room_id)
-    return None if row is None else RoomRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4])
+    return None if row is None else RoomRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4], bool(row[5]))
 
 
 @dataclass(frozen=True, slots=True)

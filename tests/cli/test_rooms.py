@@ -17,7 +17,7 @@ from tests.cli.commands import AdminServer, homeserver
 
 ROOM = "!a:b.example"
 CHECKED = {"events": 5, "nodes": 9, "members": 2, "unverified": 0}
-SOUND = {"room_id": ROOM, "finished": True, "fault": None, "checked": CHECKED, "audit": None}
+SOUND = {"room_id": ROOM, "finished": True, "fault": None, "checked": CHECKED, "partial": False, "audit": None}
 EVENT = {
     "event_id": "$b",
     "type": "m.room.message",
@@ -53,6 +53,12 @@ def test_a_sound_room_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     run(ScriptedDoor({"/rooms/%21a%3Ab.example/verify": SOUND}), "verify", ROOM)
 
     assert capsys.readouterr().out == "!a:b.example: sound: 5 events, 2 members\n"
+
+
+def test_a_room_whose_members_are_not_all_known_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run(ScriptedDoor({"/rooms/%21a%3Ab.example/verify": {**SOUND, "partial": True}}), "verify", ROOM)
+
+    assert capsys.readouterr().out == "!a:b.example: sound: 5 events, 2 members; not all members are known here yet\n"
 
 
 def test_an_audit_is_gone_on_with_until_it_is_finished(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ class RoomAuditEndpoints:
                 "finished": report.continued is None,
                 "fault": None if report.fault is None else asdict(report.fault),
                 "checked": asdict(report.counts),
+                "partial": report.is_partial,
                 "audit": report.continued,
             }
         )

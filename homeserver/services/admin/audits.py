@@ -49,6 +49,7 @@ class AuditReport:
     counts: Counts
     fault: Fault | None
     continued: str | None
+    is_partial: bool  # not all members of the room are known here yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class RoomAudits:
         until = self._clock.seconds() + ANSWER_AFTER_S
         while await self._database.read(audit.go_on):
             if self._clock.seconds() >= until:
-                return AuditReport(room_id, audit.counts, None, self._put_aside(audit))
-        return AuditReport(room_id, audit.counts, audit.fault, None)
+                return AuditReport(room_id, audit.counts, None, self._put_aside(audit), audit.is_partial)
+        return AuditReport(room_id, audit.counts, audit.fault, None, audit.is_partial)
 
     async def rooms(self, after: str) -> list[RoomID]:
         """The rooms that can be audited, in the order of their IDs, a page at a time."""

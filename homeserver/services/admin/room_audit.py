@@ -101,6 +101,7 @@ class RoomAudit:
         self.room_id: Final = room_id
         self.counts: Final = Counts()
         self.fault: Fault | None = None
+        self.is_partial = False  # not all members of the room are known here, so that they cannot be audited
         self._keys = keys
         self._server_name = server_name
         self._memory = Memory()
@@ -130,6 +131,7 @@ class RoomAudit:
             row = rows.room_row(tx, self.room_id)
             if row is None:
                 raise NotFound("This server knows no such room")
+            self.is_partial = row.is_partial
             self._go_on(Reading(tx, self.room_id, _version(row), self._memory, self.counts), row)
         except Pause:
             return True
