@@ -139,8 +139,8 @@ def test_sync_tells_who_came_and_who_went(alice: Client, bob: Client) -> None:
     bob.post("rooms", room_id, "leave")
     left = alice.sync(joined["next_batch"])
 
-    assert joined["device_lists"].get("changed") == [bob.user_id]
-    assert left["device_lists"].get("left") == [bob.user_id]
+    assert joined["device_lists"] == {"changed": [bob.user_id]}
+    assert left["device_lists"] == {"left": [bob.user_id]}
 
 
 def test_logging_out_takes_the_keys_along_and_is_told(alice: Client, bob: Client) -> None:

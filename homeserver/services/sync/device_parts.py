@@ -100,7 +100,7 @@ class DeviceParts:
             left: set[UserID] = set()
         else:
             changed, left = device_list_changes(tx, request.viewer.user_id, after=window.after, upto=window.upto)
-        return {"changed": sorted(changed), "left": sorted(left)} if changed or left else None
+        return {name: sorted(users) for name, users in (("changed", changed), ("left", left)) if users} or None
 
 
 def _shown(counts: KeyCounts) -> dict[str, Any]:
