@@ -1,21 +1,28 @@
 """Events from the past: judged and shown where they belong, and nothing of the present is any different."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
+from homeserver.services.admin.room_audit import RoomAudit
 from homeserver.services.events.intake import GivenState, Outcome
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.rooms import PLACE_STEP
-from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, TWO
+from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, TWO, ForkedRoom, forked_rooms
+from tests.poured_rooms import PouredRoom, fresh_server
 from tests.scenes import Scene
-from tests.services.admin.damageable_room import TakenScene
+from tests.services.admin.damageable_room import KeysOfAll, TakenScene
 from tests.services.events.test_intake_at_gaps import OTHER, VERSIONS, Taking, received
-from tests.services.world import World, now
+from tests.services.world import SERVER, World, now
 
 
 class Past(Taking):
@@ -251,3 +258,59 @@ def test_a_given_state_with_two_events_of_one_key_is_refused(past: Past) -> None
     state = [*scene.history.before[said.event_id].values(), came.event_id]
 
     assert past.history(said, given={said.event_id: state}) == [Outcome.DROPPED]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis.given(forked_rooms(), st.integers(1, 12))
+def test_the_past_of_a_forked_room_is_what_its_history_says_however_it_comes(room: ForkedRoom, size: int) -> None:
+    history = room.history
+    events = {event.event_id: event for event in room.events if event.event_id not in history.rejected}
+    newest = list(events.values())[-1]
+    below = [event_id for event_id in events if event_id in history.preceding[newest.event_id]]
+    with TemporaryDirectory() as folder:
+        world = fresh_server(Path(folder), "late")
+        try:
+            poured = PouredRoom(world, room)
+            states = [received(event) for event in room.events if event.state_key is not None]
+            now(world.intake.take_outliers(room.room_id, room.version, states))
+            given = GivenState(list(history.before[newest.event_id].values()), OTHER)
+            now(world.intake.take_at_gap(room.room_id, room.version, received(newest), given))
+            head = poured.head
+            is_certain = True  # a state that was merged before it was given may be another one once it is merged again
+            while below:
+                below, batch_ids = below[:-size], below[-size:]
+                batch = [events[event_id] for event_id in batch_ids]
+                lacking = {event.event_id: set(event.prev_event_ids) - events.keys() for event in batch}
+                for event in batch:
+                    lacking[event.event_id] |= set(below).intersection(event.prev_event_ids)
+                    is_certain = is_certain and lacking[event.event_id] in (set(), set(event.prev_event_ids))
+                states_before = {
+                    event_id: GivenState(list(history.before[event_id].values()), OTHER)
+                    for event_id in batch_ids
+                    if lacking[event_id]
+                }
+                outcomes = now(
+                    world.intake.take_history(
+                        room.room_id, room.version, [received(event) for event in batch], states_before
+                    )
+                )
+                assert not is_certain or set(outcomes.values()) == {Outcome.ACCEPTED}
+
+            stored = poured.stored(history.preceding[newest.event_id])
+            placed = {event_id: one.place for event_id, one in stored.items() if one.place is not None}
+            assert (poured.head.heads, poured.head.current_root) == (head.heads, head.current_root)
+            assert all(one.log_position is None for one in stored.values())
+            for event_id, place in placed.items():
+                assert all(placed[prev] < place for prev in events[event_id].prev_event_ids if prev in placed)
+            if is_certain:
+                assert placed.keys() == events.keys() & stored.keys()
+                for event_id in placed:
+                    root = stored[event_id].root_before
+                    assert root is not None
+                    assert poured.state(root) == history.before[event_id]
+            audit = RoomAudit(room.room_id, KeysOfAll(), SERVER)
+            while world.sync_database.read(audit.go_on):
+                pass
+            assert audit.fault is None
+        finally:
+            world.close()
