@@ -38,13 +38,13 @@ class HierarchyServing:
     def _hierarchy(
         self, tx: Transaction, server: ServerName, room_id: RoomID, *, suggested_only: bool
     ) -> dict[str, Any]:
-        head = self._access.find_here(tx, room_id)
+        head = self._find(tx, room_id)
         if head is None or not self._is_accessible(tx, head, server):
             raise NotFound(NO_ROOM)
         listed = self._spaces.children(tx, head, suggested_only=suggested_only)
         children, inaccessible = [], []
         for child_id in dict.fromkeys(_child_id(event) for event in listed):
-            child = None if child_id is None else self._access.find_here(tx, child_id)
+            child = None if child_id is None else self._find(tx, child_id)
             if child is None:
                 continue  # of it, others know more
             if self._is_accessible(tx, child, server):
@@ -56,6 +56,11 @@ class HierarchyServing:
             "children": children,
             "inaccessible_children": inaccessible,
         }
+
+    def _find(self, tx: Transaction, room_id: RoomID) -> RoomHead | None:
+        """The room, if this server is in it and knows how many others are."""
+        head = self._access.find_here(tx, room_id)
+        return None if head is None or head.is_partial else head
 
     def _is_accessible(self, tx: Transaction, head: RoomHead, server: ServerName) -> bool:
         """Whether somebody of the server could get into the room, or read it."""

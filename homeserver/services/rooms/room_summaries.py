@@ -12,6 +12,7 @@ from homeserver.services.rooms.several_servers import candidates
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership
+from homeserver.storage.partial_rooms import find_partial_room
 from homeserver.storage.remote_memberships import find_remote_membership
 from homeserver.storage.rooms import find_head
 
@@ -73,7 +74,9 @@ class RoomSummaries:
         here = self._spaces.find_here(tx, room_id)
         if here is None:
             invite = None if user_id is None else find_remote_membership(tx, room_id, user_id)
-            return _Known(None, is_here=False, inviting=() if invite is None else (invite.told_by,))
+            inviting = () if invite is None else (invite.told_by,)
+            partial = find_partial_room(tx, room_id)
+            return _Known(None, is_here=False, inviting=inviting if partial is None else (partial.given_by,))
         if not self._spaces.entrance(tx, here).lets_in(tx, room_id, user_id):
             return _Known(None, is_here=True, inviting=())
         summary = self._spaces.summary(tx, here, suggested_only=False)

@@ -71,9 +71,11 @@ class Spaces:
         self._server_name = server_name
 
     def find_here(self, tx: Transaction, room_id: RoomID) -> RoomHead | None:
-        """The room, if this server is in it; what it knows of others is old."""
+        """The room, if this server is in it and knows how many others are; what it knows of other rooms is old."""
         head = find_head(tx, room_id)
-        return head if head is not None and is_server_in_room(tx, room_id, self._server_name) else None
+        if head is None or head.is_partial:
+            return None
+        return head if is_server_in_room(tx, room_id, self._server_name) else None
 
     def entrance(self, tx: Transaction, head: RoomHead) -> Entrance:
         """Who gets into a room."""

@@ -24,6 +24,7 @@ from homeserver.services.events.joining_heads import MOST_HEADS
 from homeserver.storage.events import Verdict
 from homeserver.storage.memberships import find_membership, members_of_room, users_sharing_rooms
 from homeserver.storage.room_servers import servers_in_room
+from homeserver.storage.rooms import set_published
 from homeserver.storage.waiting_events import rooms_with_ready, rooms_with_waiting
 from tests.databases import fresh_sqlite
 from tests.fakes.remote_servers import Refusal
@@ -614,3 +615,17 @@ def test_whenever_the_members_come_the_states_and_verdicts_are_those_that_follow
         assert {one.user_id: one.event_id for one in rows} == current
         assert fault(world, room) is None
         world.close()
+
+
+def test_how_many_are_in_the_room_is_not_told_to_strangers_before_it_is_known(world: World) -> None:
+    room = LargeRoom(world)
+    room.join()
+    world.sync_database.write(set_published, room.room_id, is_published=True)
+
+    assert world.sync_database.read(world.spaces.find_here, room.room_id) is None
+    assert now(world.directory.search()).chunk == []
+    room.fetch()
+
+    assert world.sync_database.read(world.spaces.find_here, room.room_id) == room.head
+    [entry] = now(world.directory.search()).chunk
+    assert entry["num_joined_members"] == 4
