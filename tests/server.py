@@ -1,9 +1,10 @@
-"""The whole server as a process of its own, started as an operator would: `homeserver run -c FILE`.
+"""The whole server as a process of its own, started much as an operator would: `homeserver run -c FILE`.
 
 What speaks with it over HTTP is in tests/api/client.py.
 """
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from tests.nursery import Copied, Nursery
 
 START_S: Final = 60.0
 STOP_S: Final = 10.0
@@ -75,9 +78,9 @@ class Server:
     port: Port
     server_name: str
     settings: dict[str, Any]  # Any: YAML
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Copied | None = None
     has_expected_errors: bool = False  # a test that provokes errors in the log says so
-    program: tuple[str, ...] = ("-m", "homeserver")  # what the interpreter is told to run
+    program: tuple[str, ...] | None = None  # what an interpreter is told to run; None: `homeserver`, out of the nursery
     _stdout: bytearray = field(default_factory=bytearray)
 
     @property
@@ -130,12 +133,16 @@ class Server:
         assert self.process is None, "it runs already"
         self.configuration.write_text(yaml.safe_dump(self.settings))
         self._stdout.clear()
-        with self.log_file.open("ab") as log:
+        arguments = ("run", "-c", str(self.configuration))
+        with self.log_file.open("ab") as log, open(os.devnull, "rb") as nothing:
+            if self.program is None:
+                self.process = nursery().start(arguments, self.folder, nothing, log)
+                return
             self.process = subprocess.Popen(
-                [sys.executable, *self.program, "run", "-c", str(self.configuration)],
+                [sys.executable, *self.program, *arguments],
                 cwd=self.folder,
                 env=environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=nothing,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
@@ -161,6 +168,7 @@ class Server:
             process.kill()
             process.communicate()
             raise ServerProblem(f"the server did not end in {limit_s} s:\n{self.log[-10_000:]}") from late
+        assert process.returncode is not None
         stdout = (bytes(self._stdout) + rest).decode(errors="replace")
         return Ended(process.returncode, stdout, self.log, time.monotonic() - began)
 
@@ -203,17 +211,15 @@ class Server:
     def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run `homeserver ARGUMENTS -c FILE`, with `text` on its standard input."""
         self.configuration.write_text(yaml.safe_dump(self.settings))
-        return subprocess.run(
-            [sys.executable, "-m", "homeserver", *arguments, "-c", str(self.configuration)],
-            cwd=self.folder,
-            env=environment(),
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=START_S,
-            check=False,
-        )
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+            stdin.write((text or "").encode())
+            stdin.seek(0)
+            words = [*arguments, "-c", str(self.configuration)]
+            process = nursery().start(words, self.folder, stdin, stderr)
+            stdout, _ = process.communicate(timeout=START_S)
+            assert process.returncode is not None
+            stderr.seek(0)
+            return subprocess.CompletedProcess(words, process.returncode, stdout.decode(), stderr.read().decode())
 
 
 def _is_complaint(line: str) -> bool:
@@ -222,6 +228,12 @@ def _is_complaint(line: str) -> bool:
     except ValueError:
         return "Traceback" in line or "Warning: " in line
     return isinstance(entry, dict) and entry.get("level") in ("error", "critical")
+
+
+@functools.cache
+def nursery() -> Nursery:
+    """The one of this process."""
+    return Nursery(environment(), REPOSITORY)
 
 
 def environment() -> dict[str, str]:

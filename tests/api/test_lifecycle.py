@@ -274,7 +274,7 @@ def test_init_makes_a_server_that_is_in_order_and_starts(fresh: Server) -> None:
     assert made.returncode == 0, made.stderr
     settings = yaml.safe_load((folder / "homeserver.yaml").read_text())
     settings["listeners"][0]["port"] = fresh.port.number
-    server = Server(folder, fresh.port, "example.org", settings)
+    server = Server(folder, fresh.port, "example.org", settings, program=("-m", "homeserver"))
 
     checked = server.command("check")
     server.start()
