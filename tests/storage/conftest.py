@@ -1,6 +1,7 @@
 """A fresh, migrated database of either kind for every storage test, used without a reactor."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,16 @@ from tests.databases import SyncDatabase, fresh_sqlite
 from tests.postgres import Postgres, start_postgres
 
 
+@cache
+def one_postgres() -> Postgres:
+    """The PostgreSQL server of this process, without waiting for the disk; it ends with the process."""
+    return start_postgres(fsync=False)
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server for the whole run, without waiting for the disk."""
-    server = start_postgres(fsync=False)
-    yield server
-    server.stop()
+def postgres() -> Postgres:
+    """A PostgreSQL server for the whole run: one for all folders that have this fixture."""
+    return one_postgres()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
