@@ -48,6 +48,7 @@ class DeliveryCounts:
     edus: int = 0
     left_out: int = 0  # PDUs and EDUs that a server refused to take
     under_way: int = 0  # transactions, now
+    to_strangers: int = 0  # those of them that may never be answered: see Outboxes.is_stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +82,35 @@ class Delivery:
         """Send one transaction. Its outbox is marked as sending; it is not any more, and ready, in the end."""
         outbox = leaving.outbox
         outbox.has_stored = leaving.stored is not None  # whatever happens, until it is known to have arrived
+        to_stranger = self._outboxes.is_stranger(outbox.destination)
         self.counts.under_way += 1
+        self.counts.to_strangers += to_stranger
         is_understood = False
         try:
             answer = await self._client.send_transaction(outbox.destination, leaving.transaction_id, leaving.content)
         except RemoteRefused as refused:
             is_understood = True
+            self._outboxes.note_answer(outbox.destination, has_answered=True)
             if 400 <= refused.status < 500 and refused.status not in NOT_OF_THE_CONTENT:
                 self._was_refused(leaving, refused)
             else:
                 self._was_lost(leaving, refused)
         except RemoteError as error:
             is_understood = True
+            self._outboxes.note_answer(outbox.destination, has_answered=False)
             self._was_lost(leaving, error)
         except CancelledError:
             is_understood = True  # this server stops
             raise
         else:
             is_understood = True
+            self._outboxes.note_answer(outbox.destination, has_answered=True)
             self._has_arrived(leaving, answer)
         finally:
             if not is_understood:
                 self._destinations.failed(outbox.destination)  # a fault of ours must not be repeated without end
             self.counts.under_way -= 1
+            self.counts.to_strangers -= to_stranger
             outbox.is_sending = False
             self._outboxes.make_ready(outbox)
 

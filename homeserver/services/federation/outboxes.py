@@ -24,6 +24,7 @@ from homeserver.storage.to_device_outbox import OutboxPlace, delete_delivered, d
 
 FLUSH_S: Final = 1.0  # later than that nobody writes down what was delivered
 ALL: Final = 1 << 62
+MOST_ANSWERING: Final = 20_000  # remembered
 
 
 class Outboxes:
@@ -36,6 +37,8 @@ class Outboxes:
         self._wake = wake
         self._outboxes: dict[ServerName, Outbox] = {}
         self._ready: OrderedDict[ServerName, None] = OrderedDict()  # those that may have work, the longest first
+        self._ready_strangers: OrderedDict[ServerName, None] = OrderedDict()  # the same of those that are strangers
+        self._answering: OrderedDict[ServerName, None] = OrderedDict()  # the one that answered last is the last
         self._unwritten: dict[ServerName, Outbox] = {}  # which have got further than the database knows
         self._unmarked: dict[ServerName, Outbox] = {}  # for which there may be more than the database knows
         self._acknowledged: dict[ServerName, OutboxPlace] = {}
@@ -62,19 +65,40 @@ class Outboxes:
 
     def make_ready(self, outbox: Outbox) -> None:
         """Have an outbox looked at in the next round."""
-        self._ready[outbox.destination] = None
+        queue, other = self._ready, self._ready_strangers
+        if self.is_stranger(outbox.destination):
+            queue, other = other, queue
+        other.pop(outbox.destination, None)
+        queue[outbox.destination] = None
 
-    def take_ready(self) -> Outbox | None:
-        """The next outbox to look at; None when there is no more."""
-        while self._ready:
-            server, _ = self._ready.popitem(last=False)
-            outbox = self._outboxes.get(server)
-            if outbox is None or outbox.is_sending:
-                continue
-            if outbox.has_work:
-                return outbox
-            self._drop_if_idle(outbox)
+    def take_ready(self, *, with_strangers: bool) -> Outbox | None:
+        """The next outbox to look at, that of a stranger (if wanted) first; None when there is no more."""
+        for queue in (self._ready_strangers, self._ready) if with_strangers else (self._ready,):
+            while queue:
+                server, _ = queue.popitem(last=False)
+                outbox = self._outboxes.get(server)
+                if outbox is None or outbox.is_sending:
+                    continue
+                if outbox.has_work:
+                    return outbox
+                self._drop_if_idle(outbox)
         return None
+
+    # Whoever can name servers can name ones that do not exist
+
+    def is_stranger(self, server: ServerName) -> bool:
+        """Whether a server has not answered lately, so that it may be one that never does."""
+        return server not in self._answering
+
+    def note_answer(self, server: ServerName, *, has_answered: bool) -> None:
+        """A server answered, whatever it said, or did not."""
+        if not has_answered:
+            self._answering.pop(server, None)
+            return
+        self._answering[server] = None
+        self._answering.move_to_end(server)
+        if len(self._answering) > MOST_ANSWERING:
+            self._answering.popitem(last=False)
 
     # What the database is to know
 

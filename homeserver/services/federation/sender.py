@@ -46,6 +46,7 @@ LOOP: Final = "federation sender"
 IDLE_S: Final = 60.0
 PATIENCE_S: Final = 1.0  # for how long receipts wait for others, or for an event
 MOST_SENDING: Final = 100
+KEPT_SHARE: Final = 4  # one in so many of these is for servers that have answered before
 MOST_READ_APART: Final = 10  # servers in a round of which the database is asked what is for them
 MOST_READ: Final = 500  # positions in a round
 MOST_JOINS: Final = 1_000
@@ -314,16 +315,19 @@ class FederationSender:
         """The servers that get a transaction now, and what is needed for it that is not in memory."""
         chosen: list[Outbox] = []
         wanted = _Wanted()
+        kept = self._most_sending // KEPT_SHARE
+        strangers_left = self._most_sending - kept - self.delivery.counts.to_strangers
         while self.delivery.counts.under_way + len(chosen) < self._most_sending:
             if wanted.is_much:
                 self._is_wanted = True
                 break
-            outbox = self.outboxes.take_ready()
+            outbox = self.outboxes.take_ready(with_strangers=strangers_left > 0)
             if outbox is None:
                 break
             if not self._may_send(outbox):
                 continue
             chosen.append(outbox)
+            strangers_left -= self.outboxes.is_stranger(outbox.destination)
             server = outbox.destination
             if outbox.has_stored:
                 wanted.stored.append(server)

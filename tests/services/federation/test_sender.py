@@ -202,7 +202,7 @@ def test_a_transaction_has_no_more_events_than_it_may(sending: Sending, room_id:
 
 
 def test_no_more_transactions_are_under_way_than_may_be(world: World) -> None:
-    sending = Sending(world, most_sending=3)
+    sending = Sending(world, most_sending=4)  # one of them for servers that have answered before
     room_id = world.create_room(ALICE, preset="public_chat")
     servers = [ServerName(f"s{number}.example") for number in range(10)]
     for server in servers:
@@ -219,6 +219,38 @@ def test_no_more_transactions_are_under_way_than_may_be(world: World) -> None:
 
     assert sending.client.most_under_way == 3
     assert {sent.destination for sent in sending.client.taken} == set(servers)
+
+
+def test_servers_that_keep_silent_leave_room_for_those_that_answer(world: World) -> None:
+    sending = Sending(world, most_sending=4)
+    room_id = world.create_room(ALICE, preset="public_chat")
+    join_remotely(world, FAY, room_id)
+    say(sending, room_id, "are you there?")
+    silent = [ServerName(f"s{number}.example") for number in range(10)]
+    for server in silent:
+        join_remotely(world, UserID(f"@user:{server}"), room_id)
+        sending.client.peer(server).is_held = True
+
+    for text in ("one", "two", "three"):
+        say(sending, room_id, text)
+
+    assert sum(sending.client.under_way[server] for server in silent if server in sending.client.under_way) == 3
+    assert sending.client.said_to(FAR)[-3:] == ["one", "two", "three"]
+
+
+def test_a_server_that_has_ceased_to_answer_is_a_stranger_again(world: World) -> None:
+    sending = Sending(world, most_sending=4)
+    room_id = world.create_room(ALICE, preset="public_chat")
+    join_remotely(world, FAY, room_id)
+    outboxes = sending.sender.outboxes
+    assert outboxes.is_stranger(FAR)
+
+    say(sending, room_id, "one")
+    assert not outboxes.is_stranger(FAR)
+    sending.client.peer(FAR).error = Unreachable("no answer")
+    say(sending, room_id, "two")
+
+    assert outboxes.is_stranger(FAR)
 
 
 # What it costs
@@ -242,11 +274,11 @@ def test_two_hundred_servers_cost_hardly_more_reads_and_writes_than_one(sending:
     servers = [ServerName(f"s{number}.example") for number in range(199)]
     for server in servers[:99]:
         join_remotely(world, UserID(f"@user:{server}"), room_id)
-    sending.settle()
+    cost_of_a_message(sending, room_id, "to strangers")
     to_hundred = cost_of_a_message(sending, room_id, "to a hundred")
     for server in servers[99:]:
         join_remotely(world, UserID(f"@user:{server}"), room_id)
-    sending.settle()
+    cost_of_a_message(sending, room_id, "to strangers")
     to_all = cost_of_a_message(sending, room_id, "to all")
 
     assert to_one == to_hundred == (1, 3)  # the message itself, what leaves, what has arrived
