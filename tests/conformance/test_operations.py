@@ -52,7 +52,8 @@ def test_an_endpoint_asks_for_a_token_where_the_specification_does() -> None:
     open_doors = [
         f"{mark.method} {mark.path} ({mark.name})"
         for mark in declared()
-        if wants_token.get(shape(mark.method, mark.path)) and mark.auth.name in ("NONE", "OPTIONAL_TOKEN")
+        if wants_token.get(shape(mark.method, mark.path))
+        and mark.auth.name in ("NONE", "OPTIONAL_TOKEN")
         # Its prose allows what its declaration does not: asking without a token about rooms that are open to all.
         and mark.path != "/_matrix/client/v1/room_summary/{roomIdOrAlias}"
     ]

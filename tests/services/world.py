@@ -201,9 +201,7 @@ class World:
     def _open_e2ee(self) -> None:
         self.device_lists = DeviceLists(self.database, self.news, self.clock)
         client = self.federation_client
-        self.remote_users = RemoteUsers(
-            self.database, self.device_lists, client, self.clock, self.randomness, SERVER
-        )
+        self.remote_users = RemoteUsers(self.database, self.device_lists, client, self.clock, self.randomness, SERVER)
         asking = RemoteDeviceKeys(client, self.clock)
         elsewhere = RemoteUserKeys(self.database, asking, self.remote_users, SERVER)
         self.device_keys = DeviceKeys(self.database, self.device_lists, elsewhere, self.news, self.clock, SERVER)
