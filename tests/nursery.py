@@ -137,6 +137,10 @@ def become_server(arguments: list[str], folder: str, standard: list[int], tells:
         for file in standard:
             os.close(file)
         os.write(tells, pid.to_bytes(4, "big", signed=True))
+        readable, _, _ = select.select([tells, os.pidfd_open(pid)], [], [])
+        if tells in readable:  # whoever asked for the server is gone
+            os.kill(pid, signal.SIGKILL)
+            os._exit(0)
         _, status = os.waitpid(pid, 0)
         os.write(tells, os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
         os._exit(0)
