@@ -16,7 +16,6 @@ import pytest
 
 from homeserver.core.identifiers import ServerName
 from homeserver.core.signing import SigningKey
-from homeserver.services.admin.room_audit import OwnKeys
 from homeserver.storage.database import Backend
 from homeserver.storage.postgresql import open_postgresql
 from homeserver.storage.sqlite import open_sqlite
@@ -26,6 +25,7 @@ from tests.durability.audit import audit
 from tests.durability.load import NOTES, PROGRESS, Load
 from tests.postgres import Postgres, start_postgres
 from tests.server import Server, new_server
+from tests.services.admin.own_keys import OwnKeys
 from tests.users import User
 
 SAMPLE: Final = 3

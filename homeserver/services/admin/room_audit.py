@@ -26,7 +26,7 @@ from homeserver.core.event_audit import (
 )
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion, room_version
-from homeserver.core.signing import SigningKey, VerifyKey
+from homeserver.core.signing import VerifyKey
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.admin.audit_reading import Counts, Memory, Pause, Reading
 from homeserver.services.admin.graph_audit import (
@@ -57,18 +57,6 @@ class KnownKeys(Protocol):
 
     def of_server(self, tx: Transaction, server_name: ServerName) -> Iterable[VerifyKey]:
         """All keys of a server that are known here, the old ones too."""
-
-
-class OwnKeys:
-    """This server's own key, and nobody else's."""
-
-    def __init__(self, server_name: ServerName, signing_key: SigningKey) -> None:
-        self._server_name = server_name
-        self._key = signing_key.verify_key
-
-    def of_server(self, _tx: Transaction, server_name: ServerName) -> Iterable[VerifyKey]:
-        """See KnownKeys."""
-        return (self._key,) if server_name == self._server_name else ()
 
 
 @dataclass(frozen=True, slots=True)

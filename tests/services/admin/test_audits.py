@@ -10,11 +10,11 @@ from homeserver.core.identifiers import RoomID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import VerifyKey
 from homeserver.services.admin.audits import ANSWER_AFTER_S, EVENTS_PER_PAGE, MOST_UNFINISHED, RoomAudits
-from homeserver.services.admin.room_audit import OwnKeys
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.storage.database import Transaction
 from homeserver.storage.rooms import find_head
 from tests.services.admin.damageable_room import DamageableRoom
+from tests.services.admin.own_keys import OwnKeys
 from tests.services.world import ALICE, BOB, SERVER, World, now
 
 

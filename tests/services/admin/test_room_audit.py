@@ -21,7 +21,7 @@ from homeserver.core.redaction import redact
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import SigningKey, VerifyKey
 from homeserver.core.state_map import EMPTY_ROOT
-from homeserver.services.admin.room_audit import Fault, KnownKeys, OwnKeys, RoomAudit
+from homeserver.services.admin.room_audit import Fault, KnownKeys, RoomAudit
 from homeserver.services.errors import NotFound
 from homeserver.services.events.intake import GivenState
 from homeserver.services.events.receipt import Received
@@ -39,6 +39,7 @@ from tests.scenes import Scene
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damaged import audit_of_damaged, fault_of_damaged
 from tests.services.admin.damages import BLIND, UNIQUE, Damage, damages_of, one_of_each_table, sampled
+from tests.services.admin.own_keys import OwnKeys
 from tests.services.rooms.test_remote_invites import receive
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
 

@@ -17,7 +17,7 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
-from homeserver.services.admin.room_audit import Fault, OwnKeys, RoomAudit
+from homeserver.services.admin.room_audit import Fault, RoomAudit
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.intake import Outcome
 from homeserver.services.events.joining_heads import MOST_HEADS
@@ -30,6 +30,7 @@ from tests.databases import fresh_sqlite
 from tests.fakes.remote_servers import Refusal
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, MALLORY, ONE, TWO
 from tests.scenes import Scene
+from tests.services.admin.own_keys import OwnKeys
 from tests.services.federation.large_rooms import LargeRoom
 from tests.services.sync.asking import LAZY, bodies, request, sync
 from tests.services.world import ALICE as OUR_ALICE
