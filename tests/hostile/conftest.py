@@ -68,13 +68,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def victim(authority: CertificateAuthority) -> Iterator[Victim]:
-    """A server that speaks with others on the loopback interface."""
+    """A server that speaks with others on the loopback interface; it goes on trying to reach those that are gone."""
     federation = {
         "ca_file": str(authority.file),
         "allow_private_addresses": True,
-        "retry": {"first_s": 0.2, "factor": 2, "max_s": 2},
+        "retry": {"first_s": 0.2, "factor": 2, "max_s": 10},
     }
     with running(settings={"federation": federation}) as server:
         made = Victim(server)
