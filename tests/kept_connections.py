@@ -60,6 +60,10 @@ class KeptBackend(PostgreSQLBackend):
     writers: list[KeptWriter] = field(default_factory=list)
     readers: list[KeptReader] = field(default_factory=list)
 
+    def __reduce__(self) -> tuple[type[PostgreSQLBackend], tuple[str]]:
+        """What another process gets of it, as of any backend: it has connections of its own."""
+        return PostgreSQLBackend, (self.dsn,)
+
     def open_writer(self) -> KeptWriter:
         """One that an earlier test has closed, or a new one."""
         for writer in self.writers:
