@@ -19,8 +19,8 @@ from homeserver.storage.schema import TABLES
 NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {
     "devices": frozenset({"last_seen_ms", "last_seen_ip", "last_seen_user_agent"})
 }
-# That another server cannot be reached is noted when that is found out: after the answer to whoever named it.
-NOT_LOOKED_AT: Final = frozenset({"failing_destinations"})
+# What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it.
+NOT_LOOKED_AT: Final = frozenset({"failing_destinations", "outboxes", "outgoing_position"})
 SHOWN_ROWS: Final = 3
 
 Rows = Counter[tuple[object, ...]]
