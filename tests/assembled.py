@@ -1,4 +1,4 @@
-"""The whole server as assembly.py builds it, in the process of the test: no sockets, no time that passes.
+"""The whole server as assembly/ builds it, in the process of the test: no sockets, no time that passes.
 
 Its database has its real threads. The server as a process of its own is in server.py.
 """
@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.web.http import HTTPChannel
 
-from homeserver.assembly import Columba, build
+from homeserver.assembly.server import Columba, build
 from homeserver.cli.setup import make_signing_key
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.settings.sections import Listener, Passwords, RateLimits, Registration, Settings

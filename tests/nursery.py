@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 # All but the reactor, of which each process makes its own: it holds open files.
-IMPORTED: Final = ("homeserver.cli.main", "homeserver.assembly", "twisted.internet.epollreactor")
+IMPORTED: Final = ("homeserver.cli.main", "homeserver.assembly.server", "twisted.internet.epollreactor")
 REQUEST_BYTES: Final = 65_536
 PIPE_BYTES: Final = 65_536
 

@@ -1,6 +1,6 @@
 """`homeserver run`: starts the server, and stops it well. The only file that imports the reactor.
 
-What the server consists of is in assembly.py.
+What the server consists of is in assembly/.
 """
 
 import os
@@ -17,7 +17,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from homeserver.assembly import build
+from homeserver.assembly.server import build
 from homeserver.cli.admin_client import AdminDoor, local_door
 from homeserver.cli.configuration import (
     BROKEN,

@@ -1,6 +1,6 @@
 """Every class of endpoints. What is not in this table is not served.
 
-The objects are made in assembly.py, one of each class, and bound by endpoint.collect; the router is router.py.
+The objects are made in assembly/endpoints.py, one of each class, and bound by endpoint.collect; the router is router.py.
 """
 
 from typing import Final

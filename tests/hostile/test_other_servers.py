@@ -18,7 +18,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.web.http import HTTPChannel
 
-from homeserver.assembly import build
+from homeserver.assembly.server import build
 from homeserver.cli.setup import make_signing_key
 from homeserver.core.identifiers import ServerName
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
@@ -131,7 +131,7 @@ def time_that_passes(server: AssembledServer) -> Iterator[None]:
 
 def know(server: AssembledServer, name: ServerName) -> None:
     """Let the server have the key of another one."""
-    database = server.columba._database
+    database = server.columba.database
     assert database is not None
     published = PublishedKey(KEY.verify_key, FOR_EVER_MS)
     stored = StoredKey(published, is_for_events=True, fetched_ms=0, fetched_from=name, document_digest=b"")

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 
-from homeserver.assembly import Columba
+from homeserver.assembly.server import Columba
 from homeserver.cli.configuration import read_settings
 from homeserver.cli.run import Life
 from homeserver.cli.setup import make_signing_key

@@ -1,0 +1,202 @@
+"""Every endpoint, bound to the services that it calls."""
+
+import homeserver
+from homeserver.assembly.mechanics import Mechanics
+from homeserver.assembly.parts import Parts
+from homeserver.core.identifiers import ServerName
+from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.keys import KeyAdminEndpoints
+from homeserver.http.admin.registration import RegistrationAdminEndpoints
+from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.client.account import AccountEndpoints
+from homeserver.http.client.account_data import AccountDataEndpoints
+from homeserver.http.client.account_management import AccountManagementEndpoints
+from homeserver.http.client.capabilities import CapabilitiesEndpoints
+from homeserver.http.client.cross_signing import CrossSigningEndpoints
+from homeserver.http.client.device_keys import DeviceKeysEndpoints
+from homeserver.http.client.devices import DeviceEndpoints
+from homeserver.http.client.event_times import EventTimeEndpoints
+from homeserver.http.client.filters import FilterEndpoints
+from homeserver.http.client.hierarchy import HierarchyEndpoints
+from homeserver.http.client.key_backups import KeyBackupsEndpoints
+from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.openid import OpenIDEndpoints
+from homeserver.http.client.profiles import ProfileEndpoints
+from homeserver.http.client.push_rules import PushRuleEndpoints
+from homeserver.http.client.receipts import ReceiptEndpoints
+from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.room_creation import RoomCreationEndpoints
+from homeserver.http.client.room_directory import RoomDirectoryEndpoints
+from homeserver.http.client.room_events import RoomEventsEndpoints
+from homeserver.http.client.room_membership import RoomMembershipEndpoints
+from homeserver.http.client.room_summaries import RoomSummaryEndpoints
+from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
+from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.sync import SyncEndpoints
+from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.to_device import ToDeviceEndpoints
+from homeserver.http.client.typing import TypingEndpoints
+from homeserver.http.client.versions import VersionsEndpoints
+from homeserver.http.client.well_known import WellKnownEndpoints
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.http.federation.devices import FederationDeviceEndpoints
+from homeserver.http.federation.events import FederationEventEndpoints
+from homeserver.http.federation.hierarchy import FederationHierarchyEndpoints
+from homeserver.http.federation.history import FederationHistoryEndpoints
+from homeserver.http.federation.invites import FederationInviteEndpoints
+from homeserver.http.federation.joins import FederationJoinEndpoints
+from homeserver.http.federation.keys import FederationKeyEndpoints
+from homeserver.http.federation.knocks import FederationKnockEndpoints
+from homeserver.http.federation.leaves import FederationLeaveEndpoints
+from homeserver.http.federation.openid import FederationOpenIDEndpoints
+from homeserver.http.federation.public_rooms import FederationPublicRoomsEndpoints
+from homeserver.http.federation.queries import FederationQueryEndpoints
+from homeserver.http.federation.state import FederationStateEndpoints
+from homeserver.http.federation.third_party_invites import FederationThirdPartyInviteEndpoints
+from homeserver.http.federation.timestamps import FederationTimestampEndpoints
+from homeserver.http.federation.transactions import TransactionEndpoints
+from homeserver.http.federation.version import FederationVersionEndpoints
+from homeserver.http.landing import LandingEndpoints
+from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
+from homeserver.services.accounts.devices import Devices
+from homeserver.services.accounts.filters import Filters
+from homeserver.services.admin.audits import RoomAudits
+from homeserver.services.admin.key_rotation import KeyRotation
+from homeserver.services.admin.known_keys import StoredKeys
+from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.federation.destination_status import DestinationStatuses
+from homeserver.services.federation.directory_queries import DirectoryQueries
+from homeserver.services.federation.serving_devices import DeviceServing
+from homeserver.services.rooms.event_times import EventTimes
+from homeserver.services.rooms.remote_directory import RemoteDirectory
+from homeserver.services.rooms.room_history import RoomHistory
+from homeserver.services.rooms.room_summaries import RoomSummaries
+from homeserver.services.rooms.sending import Sending
+from homeserver.services.sync.stored_filters import StoredFilters
+from homeserver.settings.sections import Settings
+
+
+def make_endpoints(made: Mechanics, parts: Parts) -> tuple[BoundEndpoint, ...]:
+    """One object of each class of http/table.py."""
+    return collect(
+        (
+            *_of_server(made, parts),
+            *_of_accounts(made, parts),
+            *_of_encryption(made, parts),
+            *_of_rooms(made, parts),
+            *_for_servers(made, parts),
+            *_for_administrators(made, parts),
+        )
+    )
+
+
+def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    settings, policy = made.settings, parts.accounts.registration_policy
+    return (
+        CapabilitiesEndpoints(
+            settings.default_room_version,
+            changes_passwords=True,
+            gives_login_tokens=True,
+            changes_threepids=False,
+            forgets_left_rooms=False,
+            moderates_accounts=False,
+        ),
+        HealthEndpoints(),
+        LandingEndpoints(
+            made.server_name, settings.base_url, homeserver.__version__, policy.is_open, policy.needs_token
+        ),
+        MetricsEndpoints(made.metrics),
+        VersionsEndpoints(),
+        WellKnownEndpoints(settings.public_base_url, _federation_address(settings)),
+    )
+
+
+def _of_accounts(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    accounts, database, clock = parts.accounts, made.database, made.clock
+    devices = Devices(database, accounts.removal, parts.encryption.device_lists, accounts.interactive_auth, clock)
+    return (
+        AccountDataEndpoints(accounts.account_data),
+        AccountEndpoints(),
+        AccountManagementEndpoints(accounts.password_change, accounts.deactivation),
+        DeviceEndpoints(devices),
+        FilterEndpoints(Filters(database, clock)),
+        LoginEndpoints(accounts.login, accounts.sessions, accounts.interactive_auth),
+        OpenIDEndpoints(accounts.openid_tokens, made.server_name),
+        ProfileEndpoints(accounts.profiles),
+        RegistrationEndpoints(accounts.registration),
+        TagEndpoints(accounts.account_data),
+    )
+
+
+def _of_encryption(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    encryption = parts.encryption
+    return (
+        CrossSigningEndpoints(encryption.cross_signing, parts.accounts.interactive_auth),
+        DeviceKeysEndpoints(encryption.device_keys, encryption.device_lists),
+        KeyBackupsEndpoints(KeyBackups(made.database)),
+        ToDeviceEndpoints(encryption.to_device),
+    )
+
+
+def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    events, rooms, database, clock = parts.events, parts.rooms, made.database, made.clock
+    history = RoomHistory(rooms.timeline, rooms.backfill, events.partial_rooms, clock)
+    summaries = RoomSummaries(database, rooms.spaces, rooms.remote_spaces, rooms.aliases, made.server_name)
+    remote_directory = RemoteDirectory(parts.outgoing.federation_client)
+    return (
+        EventTimeEndpoints(EventTimes(database, rooms.readers, events.states, rooms.backfill, clock)),
+        HierarchyEndpoints(rooms.hierarchy),
+        PushRuleEndpoints(rooms.push_rules),
+        ReceiptEndpoints(rooms.receipts),
+        RoomCreationEndpoints(rooms.creation),
+        RoomDirectoryEndpoints(rooms.aliases, rooms.directory, remote_directory),
+        RoomEventsEndpoints(rooms.timeline, history),
+        RoomMembershipEndpoints(rooms.membership, rooms.anywhere, rooms.successors, rooms.inviting),
+        RoomSummaryEndpoints(summaries),
+        RoomUpgradeEndpoints(rooms.upgrades),
+        SendingEndpoints(Sending(events.creation, clock, made.server_name)),
+        SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
+        TypingEndpoints(rooms.typing),
+    )
+
+
+def _for_servers(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    federation, rooms, accounts = parts.federation, parts.rooms, parts.accounts
+    return (
+        FederationDeviceEndpoints(DeviceServing(made.database, parts.encryption.device_keys, made.server_name)),
+        FederationEventEndpoints(federation.event_serving),
+        FederationHierarchyEndpoints(federation.hierarchy_serving),
+        FederationHistoryEndpoints(federation.event_serving),
+        FederationInviteEndpoints(federation.invite_serving),
+        FederationJoinEndpoints(federation.join_serving),
+        FederationKeyEndpoints(federation.own_document, federation.notary),
+        FederationKnockEndpoints(federation.knock_serving),
+        FederationLeaveEndpoints(federation.leave_serving),
+        FederationOpenIDEndpoints(accounts.openid_tokens),
+        FederationPublicRoomsEndpoints(rooms.directory),
+        FederationQueryEndpoints(DirectoryQueries(rooms.aliases, accounts.profiles, made.server_name)),
+        FederationStateEndpoints(federation.state_serving),
+        FederationThirdPartyInviteEndpoints(federation.third_party_invites),
+        FederationTimestampEndpoints(federation.timestamp_serving),
+        FederationVersionEndpoints(homeserver.__version__),
+        TransactionEndpoints(federation.inbound),
+    )
+
+
+def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    database, accounts, outgoing = made.database, parts.accounts, parts.outgoing
+    statuses = DestinationStatuses(database, outgoing.destinations, parts.federation.sender, outgoing.agent)
+    key_file = made.settings.signing_key_file
+    rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
+    stored_keys = StoredKeys(made.server_name, made.own_keys)
+    return (
+        FederationAdminEndpoints(statuses, outgoing.destinations),
+        KeyAdminEndpoints(rotation, made.server_name),
+        RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
+        RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
+    )
+
+
+def _federation_address(settings: Settings) -> ServerName | None:
+    address = settings.federation.address
+    return None if address is None or not settings.federation.enabled else ServerName(address)

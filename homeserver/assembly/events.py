@@ -1,0 +1,77 @@
+"""The ground: events, how they are judged, written and announced."""
+
+from dataclasses import dataclass
+
+from homeserver.assembly.mechanics import Mechanics
+from homeserver.assembly.outgoing import Outgoing
+from homeserver.core.identifiers import ServerName
+from homeserver.runtime.wakeups import Bell
+from homeserver.services.events.client_format import ClientFormat
+from homeserver.services.events.completion import Completion
+from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.intake import Intake
+from homeserver.services.events.joining_heads import HeadJoining
+from homeserver.services.events.keyring import OwnKeysAnd
+from homeserver.services.events.news import News
+from homeserver.services.events.notifying import Notifying
+from homeserver.services.events.partial_rooms import PartialRooms
+from homeserver.services.events.persistence import RoomWriter
+from homeserver.services.events.policy_approval import PolicyApproval
+from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.events.receipt import Receipt
+from homeserver.services.events.remote_keys import RemoteKeys
+from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.events.state_merging import StateMerging
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What everything else stands on."""
+
+    bell: Bell
+    news: News
+    states: RoomStates
+    partial_rooms: PartialRooms
+    push_classes: PushClasses
+    notifying: Notifying
+    writer: RoomWriter
+    creation: EventCreation
+    intake: Intake
+    completion: Completion
+    formats: ClientFormat
+    remote_keys: RemoteKeys
+    receipt: Receipt
+
+
+def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
+    """The one way in for events, of this server's users and of others."""
+    database, clock, budget, server_name = made.database, made.clock, made.budget, made.server_name
+    client = outgoing.federation_client
+    bell = Bell(clock)
+    news = News(bell)
+    states = RoomStates(budget, EventCache(budget))
+    partial_rooms = PartialRooms(database, clock)
+    push_classes = PushClasses(budget)
+    notifying = Notifying(states, push_classes, budget)
+    merging = StateMerging(database, states, budget, made.merging_process)
+    writer = RoomWriter(states, merging, notifying, news, clock, server_name)
+    approval = PolicyApproval(database, client, clock, server_name)
+    creation = EventCreation(writer, clock, made.randomness, server_name, made.own_keys, approval, partial_rooms)
+    intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)
+    notaries = [ServerName(name) for name in made.settings.federation.key_servers if name != server_name]
+    remote_keys = RemoteKeys(database, client, notaries, budget, clock)
+    return Events(
+        bell,
+        news,
+        states,
+        partial_rooms,
+        push_classes,
+        notifying,
+        writer,
+        creation,
+        intake,
+        Completion(database, writer, intake, partial_rooms),
+        ClientFormat(states, clock, budget),
+        remote_keys,
+        Receipt(OwnKeysAnd(server_name, made.own_keys, remote_keys), made.in_thread),
+    )

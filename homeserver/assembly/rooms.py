@@ -1,0 +1,116 @@
+"""Rooms: being in them, here and through other servers, and what happens in them."""
+
+from dataclasses import dataclass
+
+from homeserver.assembly.events import Events
+from homeserver.assembly.mechanics import Mechanics
+from homeserver.assembly.outgoing import Outgoing
+from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.federation.backfill import Backfill
+from homeserver.services.push.rules import PushRules
+from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.creation import RoomCreation
+from homeserver.services.rooms.directory import RoomDirectory
+from homeserver.services.rooms.ended_knocks import EndedKnocks
+from homeserver.services.rooms.given_rooms import GivenRooms
+from homeserver.services.rooms.hierarchy import Hierarchy
+from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.outside_memberships import OutsideMemberships
+from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
+from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_knocks import RemoteKnocks
+from homeserver.services.rooms.remote_leaves import RemoteLeaves
+from homeserver.services.rooms.remote_membership import RemoteMembership
+from homeserver.services.rooms.remote_spaces import RemoteSpaces
+from homeserver.services.rooms.room_settings import RoomSettings
+from homeserver.services.rooms.spaces import Spaces
+from homeserver.services.rooms.successors import Successors
+from homeserver.services.rooms.timeline import Timeline
+from homeserver.services.rooms.typing import Typing
+from homeserver.services.rooms.upgrades import RoomUpgrades
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What clients do in rooms, and what federation does for them."""
+
+    acls: ServerAcls
+    aliases: RoomAliases
+    anywhere: RemoteMembership
+    backfill: Backfill
+    creation: RoomCreation
+    directory: RoomDirectory
+    given_rooms: GivenRooms
+    hierarchy: Hierarchy
+    inviting: RemoteInviting
+    membership: RoomMembership
+    outside: OutsideMemberships
+    push_rules: PushRules
+    readers: Readers
+    receipts: Receipts
+    remote_invites: RemoteInvites
+    remote_spaces: RemoteSpaces
+    spaces: Spaces
+    successors: Successors
+    timeline: Timeline
+    typing: Typing
+    upgrades: RoomUpgrades
+
+
+def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
+    """Whoever asks for a room that is elsewhere is led there by the same services."""
+    settings, database, clock, server_name = made.settings, made.database, made.clock, made.server_name
+    client = outgoing.federation_client
+    news, states, creation, receipt, intake = (
+        events.news,
+        events.states,
+        events.creation,
+        events.receipt,
+        events.intake,
+    )
+    acls = ServerAcls(states, made.budget)
+    readers = Readers(states)
+    membership = RoomMembership(database, creation, server_name)
+    aliases = RoomAliases(database, creation, readers, client, clock, server_name)
+    given_rooms = GivenRooms(receipt, intake)
+    omits_members = settings.federation.partial_state_joins
+    joins = RemoteJoins(client, creation, receipt, intake, given_rooms, clock, omits_members=omits_members)
+    outside = OutsideMemberships(news, clock)
+    leaves = RemoteLeaves(database, client, creation, outside, clock)
+    knocks = RemoteKnocks(database, client, creation, outside, clock)
+    anywhere = RemoteMembership(database, membership, aliases, joins, leaves, knocks, server_name)
+    inviting = RemoteInviting(database, client, creation, receipt, intake, membership, server_name)
+    directory = RoomDirectory(database, states)
+    spaces = Spaces(states, directory, server_name)
+    remote_spaces = RemoteSpaces(client, made.budget, clock)
+    push_rules = PushRules(database, events.push_classes, news)
+    room_settings = RoomSettings(push_rules, news)
+    backfill = Backfill(database, client, receipt, intake, clock, server_name)
+    backfill.export(made.metrics)
+    return Rooms(
+        acls=acls,
+        aliases=aliases,
+        anywhere=anywhere,
+        backfill=backfill,
+        creation=RoomCreation(creation, clock, made.randomness, server_name, settings.default_room_version, inviting),
+        directory=directory,
+        given_rooms=given_rooms,
+        hierarchy=Hierarchy(database, spaces, remote_spaces, made.budget, clock, made.randomness, server_name),
+        inviting=inviting,
+        membership=membership,
+        outside=outside,
+        push_rules=push_rules,
+        readers=readers,
+        receipts=Receipts(database, readers, states, events.notifying, news, clock),
+        remote_invites=RemoteInvites(
+            database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
+        ),
+        remote_spaces=remote_spaces,
+        spaces=spaces,
+        successors=Successors(database, states, anywhere, room_settings),
+        timeline=Timeline(database, readers, states, events.formats, events.partial_rooms),
+        typing=Typing(database, events.notifying, news, events.bell, clock, server_name),
+        upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
+    )

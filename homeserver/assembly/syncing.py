@@ -1,0 +1,42 @@
+"""Sync, which follows all that is written."""
+
+from dataclasses import dataclass
+
+from homeserver.assembly.encryption import Encryption
+from homeserver.assembly.events import Events
+from homeserver.assembly.mechanics import Mechanics
+from homeserver.assembly.rooms import Rooms
+from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.long_poll import LongPoll
+from homeserver.services.sync.lost_time import LostTime
+from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.room_lists import RoomLists
+from homeserver.services.sync.rooms import SyncRooms
+from homeserver.services.sync.states import SyncStates
+from homeserver.services.sync.timelines import Timelines
+from homeserver.services.sync.unread import Unread
+
+
+@dataclass(frozen=True, slots=True)
+class Syncing:
+    """What a client hears of, and when."""
+
+    lost_time: LostTime
+    long_poll: LongPoll
+
+
+def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms: Rooms) -> Syncing:
+    """A reader of the log: nobody that writes knows of it."""
+    database, clock, states, readers = made.database, made.clock, events.states, rooms.readers
+    memory = SyncMemory()
+    unread = Unread(events.push_classes, memory)
+    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory.sent_members), unread, events.formats)
+    room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
+    parts = DeviceParts(memory)
+    assembling = SyncAssembling(
+        sync_rooms, room_lists, parts, memory, rooms.typing, events.partial_rooms, database.epoch
+    )
+    lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
+    long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
+    return Syncing(lost_time, long_poll)
