@@ -70,6 +70,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.KeptByServer: _Shape(405, "M_BAD_JSON"),
     services.TooLarge: _Shape(413, "M_TOO_LARGE"),
     services.Unavailable: _Shape(503, "M_UNKNOWN"),
+    # The proposal is not accepted yet; servers that do not know the code go by the status, and ask another one.
+    services.UnableDueToPartialState: _Shape(404, "ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE"),
     # Not a 502: proxies put pages of their own in its place, and this server is well.
     services.RemoteFailed: _Shape(424, "M_UNKNOWN"),
     services.RefusedElsewhere: _Shape(400, "M_UNKNOWN", lambda e: {"errcode": e.errcode}),

@@ -116,6 +116,12 @@ class RoomIsPartial(Unavailable, UnknownState):
         self.room_id = room_id
 
 
+class UnableDueToPartialState(NotFound):
+    """Another server asks for what depends on a part of a room's state that this server does not know yet."""
+
+    default_reason = "This server does not know all of the room yet; ask another one, or later"
+
+
 class RemoteFailed(ServiceError):
     """Another server was needed for this, and did not answer, or nothing usable."""
 

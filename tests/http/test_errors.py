@@ -35,6 +35,11 @@ def test_each_kind_or_what_it_is_a_kind_of_is_in_the_table(kind: type[Exception]
         (core.BadEvent("no"), 400, {"errcode": "M_BAD_JSON", "error": "no"}),
         (core.EventTooLarge("no"), 413, {"errcode": "M_TOO_LARGE", "error": "no"}),
         (core.AuthRejected("no"), 403, {"errcode": "M_FORBIDDEN", "error": "no"}),
+        (
+            services.UnableDueToPartialState("no"),
+            404,
+            {"errcode": "ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE", "error": "no"},
+        ),
         (services.NotFound(), 404, {"errcode": "M_NOT_FOUND", "error": "Not found"}),
         (
             services.UnknownToken(soft_logout=True),

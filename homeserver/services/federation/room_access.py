@@ -1,13 +1,13 @@
 """Whether another server may ask about a room at all: it takes part in it, and the room does not shut it out.
 
 What it may then see of the room's events is in visibility.py. A room of which the server is to know nothing is refused
-like one that does not exist.
+like one that does not exist. Of one that is known in part it is told that it may ask another server, or later (MSC3895).
 """
 
 from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName
-from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.errors import Forbidden, NotFound, UnableDueToPartialState
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.storage.database import Transaction
@@ -30,10 +30,15 @@ class RoomAccess:
         self._server_name = server_name
 
     def enter(self, tx: Transaction, room_id: RoomID, server: ServerName) -> RoomHead:
-        """The room, for a server that is in it together with this one. Raises Forbidden."""
-        head = self.find(tx, room_id, server)
+        """The room, for a server that is in it together with this one.
+
+        Raises Forbidden; UnableDueToPartialState when it is not known whether the server is in it.
+        """
+        head = self.find_here(tx, room_id)
         if head is None:
             raise Forbidden(NOT_IN_ROOM)
+        if not is_server_in_room(tx, room_id, server):
+            raise UnableDueToPartialState if head.is_partial else Forbidden(NOT_IN_ROOM)
         self.check_allows(tx, room_id, server)
         return head
 
@@ -52,11 +57,13 @@ class RoomAccess:
     def whole_room(self, tx: Transaction, room_id: RoomID, server: ServerName) -> RoomHead:
         """The room, for a server that wants into it or out of it; all of its state is known here.
 
-        Raises NotFound, Forbidden.
+        Raises NotFound, UnableDueToPartialState, Forbidden.
         """
         head = self.find_here(tx, room_id)
-        if head is None or head.is_partial:
+        if head is None:
             raise NotFound(NO_ROOM)
+        if head.is_partial:
+            raise UnableDueToPartialState
         self.check_allows(tx, room_id, server)
         return head
 

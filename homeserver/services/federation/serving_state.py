@@ -20,7 +20,7 @@ from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import UnknownState
 from homeserver.runtime.locks import KeyedLocks
-from homeserver.services.errors import NotFound
+from homeserver.services.errors import NotFound, UnableDueToPartialState
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.room_access import NO_EVENT, RoomAccess
 from homeserver.services.federation.visibility import ServerVisibility, pdu_json
@@ -128,12 +128,15 @@ class StateServing:
         self._reading = reading
 
     async def state(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
-        """The state before an event and its auth chain, as PDUs. Raises Forbidden, NotFound."""
+        """The state before an event and its auth chain, as PDUs.
+
+        Raises Forbidden, NotFound, UnableDueToPartialState.
+        """
         snapshot = await self._database.read(self._snapshot, server, room_id, event_id)
         return (await self._reading.read(snapshot)).as_json()
 
     async def state_ids(self, server: ServerName, room_id: RoomID, event_id: EventID) -> dict[str, object]:
-        """The state before an event and its auth chain, as IDs. Raises Forbidden, NotFound."""
+        """The state before an event and its auth chain, as IDs. Raises as `state` does."""
         snapshot = await self._database.read(self._snapshot, server, room_id, event_id)
         state, chain = await self._reading.ids(snapshot)
         return {"pdu_ids": state, "auth_chain_ids": chain}
@@ -148,7 +151,7 @@ class StateServing:
         head = self._access.enter(tx, room_id, server)
         stored, root = self._access.placed_event(tx, room_id, event_id)
         if head.is_partial:
-            raise NotFound(NO_EVENT)
+            raise UnableDueToPartialState
         ids = self._event_ids(tx, room_id, root)
         if self._visibility.seen_by(tx, head, server, [stored]):
             return StateSnapshot(room_id, head.version, ids, is_open=True)

@@ -19,6 +19,7 @@ from homeserver.services.errors import (
     NotFound,
     PolicyServerFailed,
     RefusedByPolicyServer,
+    UnableDueToPartialState,
     UnableToAuthoriseJoin,
     UnableToGrantJoin,
 )
@@ -352,9 +353,9 @@ def test_into_a_room_whose_state_is_not_all_here_nobody_is_let(serving: Serving)
 
     serving.make_partial(room_id)
 
-    with pytest.raises(NotFound):
+    with pytest.raises(UnableDueToPartialState):
         make(serving, room_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(UnableDueToPartialState):
         send(serving, room_id, encoded.event.event_id, encoded.event.pdu)
 
 

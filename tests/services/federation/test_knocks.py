@@ -10,7 +10,13 @@ from homeserver.core.errors import AuthRejected
 from homeserver.core.event_format import parse_event
 from homeserver.core.identifiers import RoomID
 from homeserver.core.room_versions import room_version
-from homeserver.services.errors import Forbidden, IncompatibleRoomVersion, InvalidParameter, NotFound
+from homeserver.services.errors import (
+    Forbidden,
+    IncompatibleRoomVersion,
+    InvalidParameter,
+    NotFound,
+    UnableDueToPartialState,
+)
 from homeserver.services.rooms.creation import InitialState
 from tests.services.federation.others import FAR, FAY
 from tests.services.federation.serving import Serving, finished, read
@@ -60,6 +66,19 @@ def test_where_one_may_not_knock_there_is_no_template(serving: Serving) -> None:
 def test_a_knock_upon_a_room_that_is_not_here_is_not_found(serving: Serving) -> None:
     with pytest.raises(NotFound):
         make(serving, RoomID("!nowhere:example.org"))
+
+
+def test_a_knock_upon_a_room_whose_state_is_not_all_here_is_for_another_server(serving: Serving) -> None:
+    room_id = doored(serving)
+    encoded = finished(make(serving, room_id), FAY, "knock")
+
+    serving.make_partial(room_id)
+
+    with pytest.raises(UnableDueToPartialState):
+        make(serving, room_id)
+    with pytest.raises(UnableDueToPartialState):
+        now(serving.knocks.send(FAR, room_id, encoded.event.event_id, encoded.event.pdu))
+    assert serving.member(room_id, FAY) is None
 
 
 def test_a_version_that_the_server_does_not_know_is_named(serving: Serving) -> None:

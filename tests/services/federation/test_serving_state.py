@@ -9,7 +9,7 @@ import pytest
 from homeserver.core.event_format import parse_event
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import room_version
-from homeserver.services.errors import Forbidden, NotFound
+from homeserver.services.errors import Forbidden, NotFound, UnableDueToPartialState
 from homeserver.services.federation.serving_state import EVENTS_PER_READ
 from tests.services.federation.others import FAR, FAY, NED, join_remotely
 from tests.services.federation.serving import Serving, read
@@ -171,6 +171,20 @@ def test_of_a_room_whose_state_is_not_all_here_there_is_none_to_give(serving: Se
     serving.make_partial(room_id)
 
     for asking in (serving.states.state, serving.states.state_ids):
-        with pytest.raises(NotFound):
+        with pytest.raises(UnableDueToPartialState):
             now(asking(FAR, room_id, event_id))
     assert auth_chain(serving, room_id, event_id) == before
+
+
+def test_whether_a_server_is_in_a_room_whose_members_are_not_all_known_is_not_said(serving: Serving) -> None:
+    room_id = serving.room()
+    event_id = serving.world.send(ALICE, room_id)
+
+    for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
+        with pytest.raises(Forbidden):
+            now(asking(FAR, room_id, event_id))
+    serving.make_partial(room_id)
+
+    for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
+        with pytest.raises(UnableDueToPartialState):
+            now(asking(FAR, room_id, event_id))
