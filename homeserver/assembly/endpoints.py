@@ -1,5 +1,7 @@
 """Every endpoint, bound to the services that it calls."""
 
+from dataclasses import asdict
+
 import homeserver
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.parts import Parts
@@ -11,6 +13,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
+from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
@@ -58,6 +61,7 @@ from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
+from homeserver.services.accounts.calls import Calls, Turn
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.admin.audits import RoomAudits
@@ -92,7 +96,9 @@ def make_endpoints(made: Mechanics, parts: Parts) -> tuple[BoundEndpoint, ...]:
 
 def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     settings, policy = made.settings, parts.accounts.registration_policy
+    livekit_urls = settings.calls.livekit_urls
     return (
+        CallEndpoints(Calls(_turn(settings), made.clock), livekit_urls),
         CapabilitiesEndpoints(
             settings.default_room_version,
             changes_passwords=True,
@@ -107,7 +113,13 @@ def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ),
         MetricsEndpoints(made.metrics),
         VersionsEndpoints(),
-        WellKnownEndpoints(settings.public_base_url, _federation_address(settings)),
+        WellKnownEndpoints(
+            settings.public_base_url,
+            _federation_address(settings),
+            _contacts(settings),
+            settings.support.page,
+            livekit_urls,
+        ),
     )
 
 
@@ -176,7 +188,7 @@ def _for_servers(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         FederationPublicRoomsEndpoints(rooms.directory),
         FederationQueryEndpoints(DirectoryQueries(rooms.aliases, accounts.profiles, made.server_name)),
         FederationStateEndpoints(federation.state_serving),
-        FederationThirdPartyInviteEndpoints(federation.third_party_invites),
+        FederationThirdPartyInviteEndpoints(federation.third_party_invites, federation.bound_addresses),
         FederationTimestampEndpoints(federation.timestamp_serving),
         FederationVersionEndpoints(homeserver.__version__),
         TransactionEndpoints(federation.inbound),
@@ -200,3 +212,16 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
 def _federation_address(settings: Settings) -> ServerName | None:
     address = settings.federation.address
     return None if address is None or not settings.federation.enabled else ServerName(address)
+
+
+def _turn(settings: Settings) -> Turn:
+    turn = settings.calls.turn
+    return Turn(turn.uris, turn.lifetime_s, turn.shared_secret, turn.username, turn.password, turn.allow_guests)
+
+
+def _contacts(settings: Settings) -> list[dict[str, str]]:
+    """Without what somebody left out, which is not null but absent."""
+    return [
+        {name: value for name, value in asdict(contact).items() if value is not None}
+        for contact in settings.support.contacts
+    ]

@@ -31,7 +31,7 @@ from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.federation.sender import FederationSender
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
-from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
+from homeserver.services.federation.third_party_invites import BoundAddresses, ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.federation.vouching import Vouching
@@ -56,6 +56,7 @@ class Federation:
     room_completion: RoomCompletion
     sender: FederationSender
     state_serving: StateServing
+    bound_addresses: BoundAddresses
     third_party_invites: ThirdPartyInviteServing
     timestamp_serving: TimestampServing
 
@@ -100,6 +101,7 @@ def make_federation(
     vouching = Vouching(events.writer, made.own_keys, server_name)
     memberships = MembershipIntake(database, access, vouching, receipt, policies, intake)
     return Federation(
+        bound_addresses=BoundAddresses(database, rooms.anywhere, server_name),
         event_serving=EventServing(database, access, visibility, states, clock, server_name),
         hierarchy_serving=HierarchyServing(database, access, acls, rooms.spaces),
         inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, clock),

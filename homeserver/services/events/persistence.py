@@ -53,6 +53,7 @@ from homeserver.storage.notifications import insert_notifications, note_sent, re
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.partial_rooms import PartialRoom, note_whole
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
+from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, forget_name, note_activity
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
 from homeserver.storage.waiting_events import gap_followers, place_over_gaps
@@ -64,8 +65,11 @@ WRITTEN_AT_POSITION: Final = (
     "membership_changes",
     "removal_notices",
     "room_servers",
+    "room_index",
 )
 MEMBER: Final = "m.room.member"
+NAME: Final[StateKey] = ("m.room.name", "")
+ENCRYPTION: Final[StateKey] = ("m.room.encryption", "")
 STRIPPED_TYPES: Final = (
     "m.room.create",
     "m.room.name",
@@ -617,6 +621,7 @@ class RoomWrite:
             changes = self._write_memberships(changed, position, now_ms)
             self._write_servers(position, now_ms)
             note_whole(tx, self.room_id, room.join_event_id, position=position, now_ms=now_ms)
+            note_activity(tx, self.room_id, position=position, bump_position=None, facts=self._facts())
             told = audience | {change.user_id for change in changes}
             tx.after_commit(lambda: writer.states.keep_nodes(self._parsed_nodes))
             tx.after_commit(lambda: writer.news.publish(RoomBecameWhole(position, self.room_id), told))
@@ -757,12 +762,19 @@ class RoomWrite:
             root = self._head.current_root
             members_root = self._writer.states.subtree_root(tx, self.room_id, root, "m.room.member")
             tx.after_commit(lambda: self._writer.notifying.forget_names(self.room_id, members_root))
+        if (before.type, before.state_key) == NAME and self._is_current(before):
+            forget_name(tx, self.room_id)
         shown, redacted = stripped_state_event(before), stripped_state_event(after)
         for user_id, stripped in membership_rows.stripped_states(tx, self.room_id):
             entries = orjson.loads(stripped)
             if shown in entries:
                 entries[entries.index(shown)] = redacted
                 membership_rows.replace_stripped_state(tx, self.room_id, user_id, orjson.dumps(entries))
+
+    def _is_current(self, event: Event) -> bool:
+        """Whether a state event is in the room's current state."""
+        root, key = self._head.current_root, event.state_key or ""
+        return self._writer.states.event_id(self.tx, self.room_id, root, event.type, key) == event.event_id
 
     def _write_at_position(
         self,
@@ -779,11 +791,11 @@ class RoomWrite:
         has_others: bool,
     ) -> None:
         stored = replace(one.stored, log_position=position)
-        removed_from = self._removed_from(one)
-        is_outgoing = one.is_ours_to_send and (has_others or removed_from is not None)
+        told_besides = self._told_besides(one)
+        is_outgoing = one.is_ours_to_send and (has_others or told_besides is not None)
         event_rows.insert_event(tx, stored, one.pdu, verdict_reason=one.verdict_reason, is_outgoing=is_outgoing)
-        if removed_from is not None:
-            insert_removal_notice(tx, removed_from, self.room_id, position=position, now_ms=now_ms)
+        if told_besides is not None:
+            insert_removal_notice(tx, told_besides, self.room_id, position=position, now_ms=now_ms)
         if is_outgoing:
             tx.after_commit(lambda: self._writer.news.publish(OutgoingWritten(position), ()))
         if stored.verdict is Verdict.ACCEPTED:
@@ -795,6 +807,7 @@ class RoomWrite:
         changes.extend(self._write_memberships(changed, position, now_ms))
         self._write_servers(position, now_ms)
         if published:
+            self._write_index(position, published)
             tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
         if not is_outgoing and self._brings_together(changes, has_others=has_others):
             tx.after_commit(lambda: self._writer.news.publish(OutgoingWritten(position), ()))
@@ -805,15 +818,25 @@ class RoomWrite:
         came = [server_name_of(change.user_id) for change in changes if change.membership == "join"]
         return own in came and (has_others or any(server != own for server in came))
 
-    def _removed_from(self, one: _Added) -> ServerName | None:
-        """The server of a user whom an event removes from the room, or whose invite or knock it ends."""
+    def _told_besides(self, one: _Added) -> ServerName | None:
+        """The server that must hear of a membership besides those that hear of every event of this server.
+
+        It is that of a user whom the event removes from the room, or whose invite or knock it ends; and that of the
+        sender, if this server has redeemed an invite of an address in the name of somebody there.
+        """
         event = one.stored.event
         if not one.is_ours_to_send or event.type != "m.room.member" or event.sender == event.state_key:
             return None
-        if event.content.get("membership") not in ("leave", "ban"):
+        membership = event.content.get("membership")
+        if membership not in ("leave", "ban", "invite"):
             return None
-        server = server_name_of(UserID(event.state_key or ""))
-        return None if server == self._writer.server_name else server
+        told = event.sender if membership == "invite" else UserID(event.state_key or "")
+        server = server_name_of(told)
+        if server == self._writer.server_name or server is None:
+            return None
+        if membership == "invite" and not server_rows.is_server_in_room(self.tx, self.room_id, server):
+            return None
+        return server
 
     def _changed_members(self) -> dict[UserID, StoredEvent | None]:
         """Whose member event differs between the room's state before and after, and what it is now."""
@@ -861,6 +884,7 @@ class RoomWrite:
                     is_forgotten=False,
                     stripped_state=self._stripped_state(stored.event) if shows_state else None,
                     joined_place=joined_place if membership == "join" else None,
+                    was_joined=known is not None and (was == "join" or known.was_joined),
                 )
             )
             changes.append(MembershipChange(user_id, position, self.room_id, was, membership, stored.event.event_id))
@@ -893,6 +917,24 @@ class RoomWrite:
             server_rows.give_servers(self.tx, self.room_id, self._given_servers, position=position)
         elif self._given_servers is not None:
             server_rows.settle_given_servers(self.tx, self.room_id, position=position, now_ms=now_ms)
+
+    def _write_index(self, position: int, published: Sequence[StoredEvent]) -> None:
+        """Keep up what lists of rooms are sorted and filtered by."""
+        bumps = [one.log_position or 0 for one in published if one.event.type in BUMP_TYPES]
+        has_changed = self.root != self._head.current_root or self._is_new
+        facts = self._facts() if has_changed else None
+        note_activity(
+            self.tx, self.room_id, position=position, bump_position=max(bumps, default=None), facts=facts
+        )
+
+    def _facts(self) -> RoomFacts:
+        state = self.state((CREATE, NAME, ENCRYPTION))
+        create, name = state.get(CREATE), state.get(NAME)
+        return RoomFacts(
+            room_type=None if create is None else _text(create.content.get("type")),
+            name=(None if name is None else _text(name.content.get("name"))) or None,
+            is_encrypted=ENCRYPTION in state,
+        )
 
     def shown_state(self, inviter: UserID) -> list[Event]:
         """The state by which somebody who is invited, or knocks, shall know the room."""

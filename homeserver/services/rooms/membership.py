@@ -15,7 +15,7 @@ from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
-from homeserver.services.rooms.third_party_invites import redeemed
+from homeserver.services.rooms.third_party_invites import Redeemed, check_may_be_redeemed, redeemed
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import forget_room, joined_room_ids
@@ -45,6 +45,13 @@ class RoomMembership:
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Invite a user."""
         await self._creation.write(self._invite, sender, room_id, target, reason)
+
+    async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:
+        """Invite a user whose address was invited; one who is invited or in the room already stays so.
+
+        Raises NotFound, AuthRejected, InviteBlocked.
+        """
+        await self._creation.write(self._redeem_alone, room_id, invite)
 
     async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
         """Leave a room, decline an invite, or take back a knock; leaving again changes nothing."""
@@ -79,7 +86,7 @@ class RoomMembership:
         if current is not None and current.content.get("membership") == "join":
             return room_id
         if signed is not None and (current is None or current.content.get("membership") != "invite"):
-            self._redeem(write, user_id, signed)
+            self._redeem(write, redeemed(signed.get("sender"), user_id, signed), notifies=False)
             current = _member(write, user_id)
         content: dict[str, Any] = {"membership": "join", **member_profile(tx, user_id)}
         authoriser = find_authoriser(write, user_id, current, self._server_name)
@@ -88,12 +95,24 @@ class RoomMembership:
         self._add(write, user_id, user_id, content, reason)
         return room_id
 
-    def _redeem(self, write: RoomWrite, user_id: UserID, signed: Mapping[str, Any]) -> None:
-        """Turn the invite of an address into one of the user, in the name of whoever sent it."""
-        invite = redeemed(signed.get("sender"), user_id, signed)
+    def _redeem_alone(self, tx: Transaction, room_id: RoomID, invite: Redeemed) -> None:
+        write = self._open(tx, room_id)
+        current = _member(write, invite.target)
+        if current is None or current.content.get("membership") not in ("invite", "join"):
+            check_accepts_invites(tx, invite.target)
+            self._redeem(write, invite, notifies=True)
+            write.finish()
+
+    def _redeem(self, write: RoomWrite, invite: Redeemed, *, notifies: bool) -> None:
+        """Turn the invite of an address into one of the user, in the name of whoever sent it, of any server.
+
+        Spec: server-server-api/#cases-where-an-association-doesnt-exist-for-a-third-party-identifier
+        """
         key = ("m.room.third_party_invite", invite.token)
-        content = invite.content(write.state((key,)).get(key))
-        self._creation.add(write, Draft("m.room.member", invite.sender, content, state_key=user_id), notifies=False)
+        inviter = _member(write, invite.sender)
+        check_may_be_redeemed(None if inviter is None else inviter.content.get("membership"))
+        draft = Draft("m.room.member", invite.sender, invite.content(write.state((key,)).get(key)), invite.target)
+        self._creation.add(write, draft, notifies=notifies)
 
     def _knock(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> RoomID:
         write = self._open(tx, room_id)

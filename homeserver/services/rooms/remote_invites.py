@@ -27,6 +27,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, OutsideMemberships, stripped_of
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.several_servers import failure_of
+from homeserver.services.rooms.third_party_invites import check_may_be_redeemed
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
@@ -235,9 +236,11 @@ class RemoteInviting:
         keys = (("m.room.member", sender), ("m.room.member", target))
         state = {} if write is None else write.state(keys)
         memberships = [None if key not in state else state[key].content.get("membership") for key in keys]
-        # The rules would let somebody who left redeem what they once gave out: this server speaks for members alone.
-        if write is None or memberships[0] != "join":
+        is_redeemed = "third_party_invite" in content
+        if write is None or (memberships[0] != "join" and not is_redeemed):
             raise Forbidden(NOT_IN_ROOM)
+        if is_redeemed:
+            check_may_be_redeemed(memberships[0])
         if write.is_partial:
             raise RoomIsPartial(room_id)  # the invite comes back as an event of another server, which would wait
         if memberships[1] == "join":

@@ -26,7 +26,7 @@ from homeserver.services.events.policy_signatures import adopted_signature
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.several_servers import candidates, first_answer
-from homeserver.services.rooms.third_party_invites import redeemed
+from homeserver.services.rooms.third_party_invites import Redeemed
 
 # JSON of other servers is `Any` in this file.
 
@@ -100,14 +100,13 @@ class RemoteJoins:
         if taken[join.encoded.event.event_id] is not Outcome.ACCEPTED:
             raise RemoteNonsense(f"{server} let the user in, against the state that it gives")
 
-    async def redeem(self, room_id: RoomID, user_id: UserID, signed: Mapping[str, Any]) -> None:
+    async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:
         """Have the invite of an address turned into one of the user, by the server of whoever sent it."""
-        invite = redeemed(signed.get("sender"), user_id, signed)
         event = {
             "type": "m.room.member",
             "room_id": room_id,
             "sender": invite.sender,
-            "state_key": user_id,
+            "state_key": invite.target,
             "content": invite.content(),
         }
 

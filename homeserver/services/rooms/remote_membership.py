@@ -20,6 +20,7 @@ from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.several_servers import candidates, first_answer
+from homeserver.services.rooms.third_party_invites import Redeemed, redeemed
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
@@ -95,7 +96,8 @@ class RemoteMembership:
                 return await self._membership.join(user_id, room_id, reason, third_party_signed)
             content = standing.said(reason)
             if third_party_signed is not None:
-                await self._joins.redeem(room_id, user_id, third_party_signed)
+                invite = redeemed(third_party_signed.get("sender"), user_id, third_party_signed)
+                await self._joins.redeem(room_id, invite)
 
             async def join_through(server: ServerName) -> None:
                 await self._joins.join_through(server, room_id, user_id, content, standing.version)
@@ -103,6 +105,20 @@ class RemoteMembership:
             others = candidates(self._server_name, standing.inviting, via, told, standing.servers)
             await first_answer(others, join_through)
         return room_id
+
+    async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:
+        """Turn the invite of an address, which is the user's, into one of the user, wherever the room is.
+
+        Raises as `join` does, and InviteBlocked.
+        """
+        async with self._locks(room_id):
+            standing = await self._database.read(self._standing, invite.target, room_id)
+            standing.check_is_open()
+            current = None if standing.current is None else standing.current.content.get("membership")
+            if standing.is_here:
+                await self._membership.redeem(room_id, invite)
+            elif current != "invite":
+                await self._joins.redeem(room_id, invite)
 
     async def knock(self, user_id: UserID, room: str, reason: str | None, *, via: Sequence[str] = ()) -> RoomID:
         """Ask to be let into the room of this ID or alias; knocking again changes nothing.

@@ -11,7 +11,7 @@ from typing import Any
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.event import Event
 from homeserver.core.identifiers import UserID, parse_user_id
-from homeserver.services.errors import InvalidParameter
+from homeserver.services.errors import Forbidden, InvalidParameter
 
 # JSON of others is `Any` in this file.
 
@@ -48,3 +48,15 @@ def redeemed(sender: object, target: UserID, signed: object) -> Redeemed:
     except BadIdentifier as bad:
         raise InvalidParameter(f"sender: {bad.reason}") from bad
     return Redeemed(inviter, target, signed)
+
+
+def check_may_be_redeemed(inviter_membership: object) -> None:
+    """Raise Forbidden for an invite by somebody who is banned by now.
+
+    By the rules an invite of an address holds until somebody takes away its m.room.third_party_invite, wherever the
+    inviter has gone: so it does here after they have left. But the rules would also have this server speak for one
+    whom the room wants to hear no more, and whose invites nobody may have thought of.
+    Spec: rooms/v11/#authorization-rules
+    """
+    if inviter_membership == "ban":
+        raise Forbidden("Whoever sent this invite is banned from the room")

@@ -27,7 +27,7 @@ from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.room_access import RoomAccess
 from homeserver.services.federation.serving_events import EventServing
 from homeserver.services.federation.serving_state import StateReading, StateServing
-from homeserver.services.federation.third_party_invites import ThirdPartyInviteServing
+from homeserver.services.federation.third_party_invites import BoundAddresses, ThirdPartyInviteServing
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.federation.vouching import Vouching
@@ -72,6 +72,7 @@ class Serving:
         self.third_party_invites = ThirdPartyInviteServing(
             world.database, self.access, world.states, world.inviting, SERVER
         )
+        self.addresses = BoundAddresses(world.database, world.anywhere, SERVER)
         self.timestamps = TimestampServing(world.database, self.access, self.visibility, world.states)
         self.queries = DirectoryQueries(world.aliases, world.profiles, SERVER)
 

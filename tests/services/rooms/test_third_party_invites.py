@@ -7,7 +7,7 @@ import pytest
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.signing import SigningKey, sign_json
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, NotFound
 from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import ALICE, ONE
@@ -74,6 +74,67 @@ def test_what_is_no_invite_of_the_user_lets_nobody_in(
 
     with pytest.raises(error):
         now(world.anywhere.join(OUR_BOB, room_id, None, bad))
+
+    assert membership(world, room_id, OUR_BOB) is None
+
+
+def test_an_invite_outlives_the_stay_of_whoever_sent_it(world: World) -> None:
+    room_id = room_with_invite(world)
+    now(world.membership.invite(OUR_ALICE, room_id, OUR_CAROL, None))
+    world.join(OUR_CAROL, room_id)
+    now(world.membership.leave(OUR_ALICE, room_id, None))
+
+    now(world.anywhere.join(OUR_BOB, room_id, None, signed(OUR_ALICE, OUR_BOB)))
+
+    assert membership(world, room_id, OUR_BOB) == "join"
+
+
+@pytest.mark.parametrize("loss", ["is taken back", "is by somebody who is banned"])
+def test_an_invite_lets_nobody_in_once_it(world: World, loss: str) -> None:
+    room_id = world.create_room(OUR_ALICE, power_levels={"state_default": 0})
+    now(world.membership.invite(OUR_ALICE, room_id, OUR_CAROL, None))
+    world.join(OUR_CAROL, room_id)
+    now(world.sending.set_state(OUR_CAROL, room_id, "m.room.third_party_invite", TOKEN, ISSUED))
+    if loss == "is taken back":
+        now(world.sending.set_state(OUR_ALICE, room_id, "m.room.third_party_invite", TOKEN, {}))
+    else:
+        now(world.membership.ban(OUR_ALICE, room_id, OUR_CAROL, None))
+
+    with pytest.raises((AuthRejected, Forbidden)):
+        now(world.anywhere.join(OUR_BOB, room_id, None, signed(OUR_CAROL, OUR_BOB)))
+
+    assert membership(world, room_id, OUR_BOB) is None
+
+
+def test_an_invite_can_be_redeemed_before_its_user_joins_and_once_is_enough(world: World) -> None:
+    room_id = room_with_invite(world)
+    invite = redeemed(OUR_ALICE, OUR_BOB, signed(OUR_ALICE, OUR_BOB))
+
+    now(world.anywhere.redeem(room_id, invite))
+    now(world.anywhere.redeem(room_id, invite))
+
+    assert membership(world, room_id, OUR_BOB) == "invite"
+    told = [event for event in world.history(OUR_ALICE, room_id) if event.get("state_key") == OUR_BOB]
+    assert len(told) == 1
+    world.join(OUR_BOB, room_id)
+    now(world.anywhere.redeem(room_id, invite))
+    assert membership(world, room_id, OUR_BOB) == "join"
+
+
+def test_an_invite_to_a_room_elsewhere_is_redeemed_by_the_server_of_whoever_sent_it(world: World) -> None:
+    room_id = world.others.open(invited_scene(), ONE)
+
+    now(world.anywhere.redeem(room_id, redeemed(ALICE, OUR_BOB, signed(ALICE, OUR_BOB))))
+
+    assert world.others.asked == [(ONE, "exchange_third_party_invite")]
+
+
+def test_whoever_wants_no_invites_gets_none_for_an_address_either(world: World) -> None:
+    room_id = room_with_invite(world)
+    now(world.account_data.put(OUR_BOB, OUR_BOB, None, "m.invite_permission_config", {"default_action": "block"}))
+
+    with pytest.raises(InviteBlocked):
+        now(world.anywhere.redeem(room_id, redeemed(OUR_ALICE, OUR_BOB, signed(OUR_ALICE, OUR_BOB))))
 
     assert membership(world, room_id, OUR_BOB) is None
 
