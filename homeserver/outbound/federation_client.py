@@ -12,7 +12,7 @@ from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.identifiers import EventID, KeyID, RoomAlias, RoomID, ServerName, UserID
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer
-from homeserver.outbound.errors import RemoteNonsense, RemoteRefused, Unreachable
+from homeserver.outbound.errors import NotAsked, RemoteNonsense, RemoteRefused, Unreachable
 from homeserver.outbound.exchange import Agent, Answer, Ask, within
 from homeserver.outbound.gate import Gate
 from homeserver.outbound.json_answers import a_list, an_object, decode_json, text_of
@@ -47,7 +47,8 @@ class Terms(TypedDict, total=False):
 class FederationClient:
     """Asks other servers in the name of this one.
 
-    Every method raises Unreachable (NotAsked when the gate is shut), RemoteRefused or RemoteNonsense.
+    Every method raises Unreachable (NotAsked when the gate is shut, or for this server itself, whoever says that it
+    should be asked), RemoteRefused or RemoteNonsense.
     """
 
     def __init__(self, agent: Agent, gate: Gate, server_name: ServerName, signer: Signer, clock: Clock) -> None:
@@ -419,6 +420,8 @@ class FederationClient:
         is_signed: bool = True,
     ) -> bytes:
         """The body of the answer, which is a success; empty when `take` had it."""
+        if destination == self._server_name:
+            raise NotAsked("This server does not ask itself")
         self._gate.check(destination, ignores_backoff=ignores_backoff)
         headers = {"Accept": "application/json"}
         body = content if content is None or isinstance(content, bytes) else encode_lenient(content)

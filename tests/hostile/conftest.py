@@ -1,11 +1,14 @@
 """Running servers of either kind of database, with a cast of people and rooms, and a judge of every answer."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeVar
 
 import pytest
 
 from tests.api.client import Client, new_user
+from tests.conftest import LargeRun
 from tests.hostile.cast import SHARED_SECRET, Cast
 from tests.hostile.hostile_server import HostileServer, Victim
 from tests.hostile.judgement import Judge
@@ -17,6 +20,9 @@ from tests.storage.conftest import postgres
 from tests.tls import CertificateAuthority
 
 __all__ = ["postgres"]
+
+T = TypeVar("T")
+SAMPLE: Final = 8  # of the variants of one attack, in a large run that is not whole
 
 SETTINGS: Final = {
     "registration": {"enabled": True, "require_token": False, "shared_secret": SHARED_SECRET},
@@ -94,3 +100,26 @@ def evil(authority: CertificateAuthority, victim: Victim) -> Iterator[HostileSer
 def alice(victim: Victim) -> Client:
     """Somebody on the server under attack."""
     return new_user(victim.server.url, "alice")
+
+
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """How many of the variants of an attack are tried: one of each kind every day, in a large run a sample or all."""
+
+    run: LargeRun | None
+    name: str
+
+    def of(self, variants: Mapping[str, T], *everyday: str) -> dict[str, T]:
+        """Those to be tried; `everyday` are the ones of which the others are variants."""
+        if self.run is None:
+            return {name: variants[name] for name in everyday}
+        if self.run.whole:
+            return dict(variants)
+        chance = Random(f"{self.run.seed} {self.name}")
+        return dict(chance.sample(sorted(variants.items(), key=lambda one: one[0]), min(SAMPLE, len(variants))))
+
+
+@pytest.fixture(params=["everyday", pytest.param("broad", marks=pytest.mark.large)])
+def breadth(request: pytest.FixtureRequest, large_run: LargeRun) -> Breadth:
+    """How broad an attack is."""
+    return Breadth(large_run if request.param == "broad" else None, request.node.name)

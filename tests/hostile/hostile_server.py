@@ -6,6 +6,7 @@ or whatever a test puts in its place.
 """
 
 import contextlib
+import gzip
 import hashlib
 import http.client
 import itertools
@@ -26,6 +27,7 @@ from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.errors import ProtocolError
 from homeserver.core.hashing import event_id_of, room_id_of_create
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.core.policy_servers import POLICY_KEY_ID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import ROOM_VERSIONS, V11, RoomVersion
 from homeserver.core.signing import SigningKey, sign_event
@@ -40,6 +42,7 @@ from tests.tls import CertificateAuthority
 
 PATIENCE_S: Final = 90.0
 WEEK_MS: Final = 7 * 24 * 3_600_000
+HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 METRIC: Final = re.compile(r"^(columba_federation_\w+?)(?:_total)?(?:\{(.*)\})? ([0-9.e+]+)$", re.MULTILINE)
 
 Pdu = dict[str, Any]
@@ -84,6 +87,7 @@ class HostileServer:
         self._https = HttpsServer(authority.issue(address), self._serve, address=address)
         self.name: Final = ServerName(f"{address}:{self._https.port}")
         self.key = SigningKey("evil", hashlib.sha256(self.name.encode()).digest())
+        self.policy_key: Final = SigningKey("policy_server", hashlib.sha256(b"policy " + self.name.encode()).digest())
         self.user: Final = UserID(f"@mallory:{self.name}")
         self.other: Final = UserID(f"@trent:{self.name}")
         self.rooms: dict[str, Room] = {}
@@ -248,6 +252,8 @@ class HostileServer:
             case "invite":
                 event = content["event"]
                 return {"event": sign_event(event, ROOM_VERSIONS[content["room_version"]], self.name, self.key)}
+            case "sign":
+                return self.policy_signature(content)
             case "event":
                 found = [known.events[segments[0]] for known in self.rooms.values() if segments[0] in known.events]
                 return {"pdus": found[:1]} if found else Refusal(404, "M_NOT_FOUND")
@@ -264,6 +270,15 @@ class HostileServer:
         }
         signature = self.key.sign(encode_lenient(document))
         return {**document, "signatures": {self.name: {self.key.key_id: signature}}}
+
+    def policy(self, via: str | None = None) -> dict[str, Any]:
+        """The content of an m.room.policy that makes it, or another server with its key, a room's policy server."""
+        return {"via": via or self.name, "public_keys": {"ed25519": self.policy_key.verify_key.to_base64()}}
+
+    def policy_signature(self, event: Pdu, key: SigningKey | None = None) -> dict[str, dict[str, str]]:
+        """Its signature of an event, as a policy server answers with it."""
+        signed = sign_event(event, self.rooms[event["room_id"]].version, self.name, key or self.policy_key)
+        return {self.name: {POLICY_KEY_ID: signed["signatures"][self.name][POLICY_KEY_ID]}}
 
     def _take(self, content: Any) -> None:
         self.edus += content["edus"]
@@ -551,6 +566,17 @@ def _answer(conversation: Conversation, answer: Any) -> None:
             conversation.hang_up()
         case _:
             conversation.send(json_answer(encode_lenient(answer)))
+
+
+def always(answer: Any) -> Lie:
+    """The same answer, whatever was asked."""
+    return lambda _: answer
+
+
+def packed(body: bytes) -> bytes:
+    """An answer that is compressed."""
+    zipped = gzip.compress(body)
+    return HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(zipped)}\r\n\r\n".encode() + zipped
 
 
 def without_end(head: bytes, piece: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Final
 
 REQUESTS: Final = "tests/hostile/test_hostile_requests.py"
 ANSWERS: Final = "tests/hostile/test_hostile_answers.py"
+POLICY: Final = "tests/hostile/test_hostile_policy_servers.py"
 NOTARY: Final = "tests/hostile/test_hostile_notary.py"
 GRAPH: Final = "tests/hostile/test_graph_attacks.py"
 OTHERS: Final = "tests/hostile/test_other_servers.py"
@@ -118,6 +119,21 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "signatures of policy servers are mixed up with those of senders": (
         "tests/services/federation/test_policy_servers.py::test_the_signature_that_the_server_made_as_the_sender_stays",
         "tests/services/federation/test_policy_servers.py::test_what_the_server_does_not_sign_is_soft_failed",
+    ),
+    "a policy server signs something else, or not rightly, or answers with what is no signature": (
+        f"{POLICY}::test_what_it_does_not_rightly_sign_is_not_sent",
+        f"{POLICY}::test_what_comes_without_its_right_signature_is_shown_to_nobody",
+        f"{POLICY}::test_nothing_of_its_answer_is_in_the_event_but_its_signature",
+        f"{POLICY}::test_who_joins_by_way_of_this_server_needs_its_signature",
+        f"{POLICY}::test_no_wrong_signature_comes_with_a_room_that_is_joined",
+    ),
+    "somebody else signs in the place of a policy server": (
+        f"{POLICY}::test_nobody_signs_in_the_place_of_a_policy_server",
+    ),
+    "a room calls this server its policy server, or one that is not in it": (
+        f"{POLICY}::test_a_room_that_names_this_server_has_no_events_until_it_names_none",
+        f"{POLICY}::test_a_room_that_names_a_server_which_is_not_in_it_asks_nobody",
+        "tests/outbound/test_federation_client.py::test_this_server_does_not_ask_itself",
     ),
     "several servers have the same key, which everybody knows": (
         "tests/core/test_key_validity.py::test_a_compromised_key_signs_nothing",
@@ -323,6 +339,14 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ANSWERS}::test_what_a_list_of_rooms_says_is_looked_at",
     ),
     "profiles are not what they should be": (f"{ANSWERS}::test_what_a_profile_says_is_looked_at",),
+    "a policy server is slow, or silent, or has the room change as it is asked": (
+        f"{POLICY}::test_while_it_keeps_somebody_waiting_everybody_else_goes_on",
+        f"{POLICY}::test_one_that_answers_slowly_or_without_end_is_waited_for_a_bounded_time",
+        f"{POLICY}::test_one_that_hangs_up_is_left_alone_for_a_while_and_other_rooms_do_not_notice",
+        f"{POLICY}::test_one_that_hangs_up_is_asked_a_few_times_for_very_many_events",
+        f"{POLICY}::test_a_room_that_changes_as_often_as_it_is_asked_is_given_up",
+        f"{POLICY}::test_a_policy_that_is_changed_while_it_is_asked_is_the_one_that_counts",
+    ),
     "servers that failed together are all asked together for ever after": (
         "tests/services/federation/test_destinations.py"
         "::test_servers_that_failed_together_are_asked_at_moments_all_over_the_interval",

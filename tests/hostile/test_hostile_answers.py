@@ -4,7 +4,6 @@ What it lies about is refused or contained, nothing is signed for it but what th
 a bounded number of times and read to a bounded length. What it sends by itself is in test_hostile_requests.py.
 """
 
-import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from homeserver.services.federation.backfill import MOST_REQUESTS as MOST_OF_ATT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from tests.api.client import Client, Response, new_user
 from tests.hostile.hostile_server import (
+    HEAD,
     Asked,
     HostileServer,
     Lie,
@@ -26,7 +26,9 @@ from tests.hostile.hostile_server import (
     Room,
     Stream,
     Victim,
+    always,
     check_goes_on,
+    packed,
     without_end,
 )
 from tests.tls import CertificateAuthority
@@ -48,7 +50,6 @@ FIELDS = {
     "state_key",
     "type",
 }
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 def come(client: Client, operation: str, room: Room) -> Response:
@@ -65,11 +66,6 @@ def is_in(client: Client, room: Room) -> bool:
 def state_of(alice: Client, room: Room) -> set[str]:
     """The events of a room's state, as its members see it."""
     return {event["event_id"] for event in alice.get("rooms", room.room_id, "state")}
-
-
-def always(answer: Any) -> Lie:
-    """The same answer, whatever was asked."""
-    return lambda _: answer
 
 
 def with_fields(fields: Mapping[str, Any]) -> Lie:
@@ -277,14 +273,9 @@ def wrong_rooms(evil: HostileServer, room: Room, alice: Client) -> dict[str, Lie
         "half an answer": lambda _: Stream([HEAD + b'Content-Length: 99\r\n\r\n{"state":[']),
         "an error": lambda _: Refusal(500, "M_UNKNOWN"),
         "somewhere else": lambda _: b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
-        "a bomb": lambda asked: _packed(json.dumps(asked.honest).encode()),
+        "a bomb": lambda asked: packed(json.dumps(asked.honest).encode()),
         "what it may not have": _state(lambda state: [*_without_type("m.room.create")(state), forged, no_auth]),
     }
-
-
-def _packed(body: bytes) -> bytes:
-    packed = gzip.compress(body)
-    return HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode() + packed
 
 
 @pytest.mark.parametrize("version", ["10", "12"])
@@ -386,7 +377,7 @@ def lies_about_ancestors(evil: HostileServer, room: Room, alice: Client) -> dict
         "no list": lambda _: {"events": {}},
         "no object": lambda _: [],
         "an error": lambda _: Refusal(403, "M_FORBIDDEN"),
-        "a bomb": lambda _: _packed(b'{"events":[' + b" " * 10_000_000 + b"]}"),
+        "a bomb": lambda _: packed(b'{"events":[' + b" " * 10_000_000 + b"]}"),
     }
 
 
@@ -581,7 +572,7 @@ def test_an_answer_that_is_packed_or_none_or_too_long_is_refused(
 ) -> None:
     nested = b"[" * 200_000 + b"]" * 200_000
     for answer in (
-        _packed(b'{"displayname":"' + b"a" * 30_000_000 + b'"}'),
+        packed(b'{"displayname":"' + b"a" * 30_000_000 + b'"}'),
         HEAD + b"Content-Length: 99999999999\r\n\r\n",
         HEAD + b"Content-Length: -1\r\n\r\n{}",
         HEAD + f"Content-Length: {len(nested)}\r\n\r\n".encode() + nested,
@@ -851,7 +842,7 @@ def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
         "nothing": always({}),
         "a list": always([]),
         "an error": always(Refusal(500, "M_UNKNOWN")),
-        "a bomb": always(_packed(b'{"room":{}' + b" " * 30_000_000 + b"}")),
+        "a bomb": always(packed(b'{"room":{}' + b" " * 30_000_000 + b"}")),
     }
 
 
@@ -971,7 +962,7 @@ def lies_about_the_past(evil: HostileServer, alice: Client, other: Room) -> dict
         "no list": lambda _: always({"pdus": {}}),
         "no object": lambda _: always([]),
         "an error": lambda _: always(Refusal(403, "M_FORBIDDEN")),
-        "a bomb": lambda _: always(_packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}")),
+        "a bomb": lambda _: always(packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}")),
     }
 
 
@@ -1051,7 +1042,7 @@ def lies_about_members(evil: HostileServer, alice: Client, room: Room) -> dict[s
         "forged members": {"pdus": [*honest, *forged], "auth_chain": chain},
         "an error": Refusal(500, "M_UNKNOWN"),
         "a refusal": Refusal(403, "M_FORBIDDEN"),
-        "a bomb": _packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}"),
+        "a bomb": packed(b'{"pdus":[' + b" " * 30_000_000 + b"]}"),
     }
     return {name: always(answer) for name, answer in answers.items()}
 

@@ -45,6 +45,6 @@ def test_no_attack_is_listed_twice() -> None:
 def test_what_a_hostile_server_does_is_in_the_list() -> None:
     listed = {one for named in KNOWN_ATTACKS.values() for one in named}
 
-    for name in ("test_hostile_requests", "test_hostile_answers"):
+    for name in ("test_hostile_requests", "test_hostile_answers", "test_hostile_policy_servers"):
         file = f"tests/hostile/{name}.py"
         assert {f"{file}::{test}" for test in names_in(file)} <= listed

@@ -514,6 +514,14 @@ def test_behind_a_shut_gate_nobody_is_asked_but_by_those_who_insist(world: World
     assert (insisted, len(world.peer.asks), world.gate.told) == ({"a": 1}, 1, ["succeeded"])
 
 
+def test_this_server_does_not_ask_itself(world: World) -> None:
+    with pytest.raises(NotAsked):
+        world.wait(world.client.sign_by_policy_server(US, PDU, ignores_backoff=True))
+
+    assert world.peer.asks == []
+    assert world.gate.told == []
+
+
 def test_an_answer_is_awaited_for_so_long_and_no_longer(world: World) -> None:
     world.peer.waits_for = Deferred()
     failures: list[Any] = []
