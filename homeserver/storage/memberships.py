@@ -35,20 +35,22 @@ class Membership:
     is_forgotten: bool
     stripped_state: bytes | None
     joined_place: int | None
+    was_joined: bool = False  # the user has been in the room before
 
 
 COLUMNS: Final = """room_id, user_id, membership, event_id, sender, place, log_position, display_name, avatar_url,
-           is_local, is_forgotten, stripped_state, joined_place"""
+           is_local, is_forgotten, stripped_state, joined_place, was_joined"""
 
 STORE = f"""
     INSERT INTO memberships ({COLUMNS})
     VALUES (:room_id, :user_id, :membership, :event_id, :sender, :place, :log_position, :display_name, :avatar_url,
-            :is_local, :is_forgotten, :stripped_state, :joined_place)
+            :is_local, :is_forgotten, :stripped_state, :joined_place, :was_joined)
     ON CONFLICT (room_id, user_id) DO UPDATE SET
         membership = excluded.membership, event_id = excluded.event_id, sender = excluded.sender,
         place = excluded.place, log_position = excluded.log_position, display_name = excluded.display_name,
         avatar_url = excluded.avatar_url, is_forgotten = excluded.is_forgotten,
-        stripped_state = excluded.stripped_state, joined_place = excluded.joined_place"""  # noqa: S608 - the columns are a constant
+        stripped_state = excluded.stripped_state, joined_place = excluded.joined_place,
+        was_joined = excluded.was_joined"""  # noqa: S608 - the columns are a constant
 
 
 def store_memberships(tx: Transaction, memberships: Sequence[Membership]) -> None:
@@ -70,6 +72,7 @@ def store_memberships(tx: Transaction, memberships: Sequence[Membership]) -> Non
                 "is_forgotten": one.is_forgotten,
                 "stripped_state": one.stripped_state,
                 "joined_place": one.joined_place,
+                "was_joined": one.was_joined,
             }
             for one in memberships
         ],
@@ -108,6 +111,18 @@ JOINED_ROOM_IDS = "SELECT room_id FROM memberships WHERE user_id = :user_id AND 
 def joined_room_ids(tx: Transaction, user_id: UserID) -> list[RoomID]:
     """The rooms in which the user is joined."""
     return [RoomID(row[0]) for row in tx.all(JOINED_ROOM_IDS, user_id=user_id)]
+
+
+OF_USER_IN = f"""
+    SELECT {COLUMNS} FROM memberships WHERE user_id = :user_id AND room_id IN :room_ids[text]"""  # noqa: S608
+
+
+def memberships_of_user(tx: Transaction, user_id: UserID, room_ids: Sequence[str]) -> dict[RoomID, Membership]:
+    """The user's memberships in these rooms, forgotten or not; rooms without one are left out."""
+    if not room_ids:
+        return {}
+    rows = tx.all(OF_USER_IN, user_id=user_id, room_ids=list(room_ids))
+    return {RoomID(row[0]): _membership(row) for row in rows}
 
 
 MEMBERS_OF_ROOM = f"SELECT {COLUMNS} FROM memberships WHERE room_id = :room_id"  # noqa: S608
@@ -204,6 +219,21 @@ def hero_candidates(
                 heroes.setdefault(RoomID(row[0]), []).append(UserID(row[1]))
         missing = [room_id for room_id in missing if room_id not in heroes]
     return heroes
+
+
+SHOWN = """
+    SELECT room_id, user_id, display_name, avatar_url FROM memberships
+     WHERE room_id IN :room_ids[text] AND user_id IN :user_ids[text]"""
+
+
+def shown_members(
+    tx: Transaction, room_ids: Sequence[str], user_ids: Sequence[str]
+) -> dict[tuple[RoomID, UserID], tuple[str | None, str | None]]:
+    """Under which name and avatar these users are shown in each of these rooms."""
+    if not room_ids or not user_ids:
+        return {}
+    rows = tx.all(SHOWN, room_ids=list(room_ids), user_ids=list(user_ids))
+    return {(RoomID(row[0]), UserID(row[1])): (row[2], row[3]) for row in rows}
 
 
 SHARED_ROOM_USERS = """
@@ -338,6 +368,7 @@ def _membership(row: tuple[Any, ...]) -> Membership:
         is_forgotten=bool(row[10]),
         stripped_state=None if row[11] is None else bytes(row[11]),
         joined_place=row[12],
+        was_joined=bool(row[13]),
     )
 
 

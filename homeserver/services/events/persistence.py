@@ -408,10 +408,8 @@ class RoomWrite:
         self._given_servers = servers if self.is_partial else ()
 
     def state_entry(self, event: Event) -> EventID | HashedEventID:
-        """What a state holds of an event: in room versions 1 and 2, where IDs are given at will, its hash too."""
-        if self.version.event_ids_are_hashes:
-            return event.event_id
-        return HashedEventID(event.event_id, reference_hash(event.pdu, self.version))
+        """What a state holds of an event of the room."""
+        return state_entry_of(event)
 
     def complete(self, known: StoredEvent, received: EncodedEvent, form: Form) -> None:
         """Replace an event that had come with a wrong hash by its full form, if this is it.
@@ -577,6 +575,7 @@ class RoomWrite:
                 event_rows.insert_event(tx, one.stored, one.pdu, verdict_reason=one.verdict_reason)
             if one.stored.nid in self._replaced_outliers:
                 tx.after_commit(partial(writer.states.events.replace, one.stored))
+        facts = self._facts() if self.root != before or self._is_new else None
         published: list[StoredEvent] = []
         changes: list[MembershipChange] = []
         news = [one for one in self._added if one.is_news]
@@ -589,6 +588,7 @@ class RoomWrite:
                     one=one,
                     changed=changed if is_last else {},
                     is_last=is_last,
+                    facts=facts,
                     now_ms=now_ms,
                     published=published,
                     changes=changes,
@@ -614,14 +614,14 @@ class RoomWrite:
         event_rows.replace_roots(tx, self.room_id, right, from_position=from_position)
         tx.after_commit(lambda: writer.states.events.replace_roots(right, from_position))
         audience = frozenset(writer.notifying.audience(tx, self.room_id, before).members)
-        changed = self._changed_members()
+        changed, facts = self._changed_members(), self._facts()
 
         def write(tx: Transaction, position: int) -> None:
             room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
             changes = self._write_memberships(changed, position, now_ms)
             self._write_servers(position, now_ms)
             note_whole(tx, self.room_id, room.join_event_id, position=position, now_ms=now_ms)
-            note_activity(tx, self.room_id, position=position, bump_position=None, facts=self._facts())
+            note_activity(tx, self.room_id, position=position, bump_position=None, facts=facts)
             told = audience | {change.user_id for change in changes}
             tx.after_commit(lambda: writer.states.keep_nodes(self._parsed_nodes))
             tx.after_commit(lambda: writer.news.publish(RoomBecameWhole(position, self.room_id), told))
@@ -784,6 +784,7 @@ class RoomWrite:
         one: _Added,
         changed: Mapping[UserID, StoredEvent | None],
         is_last: bool,
+        facts: RoomFacts | None,
         now_ms: int,
         published: list[StoredEvent],
         changes: list[MembershipChange],
@@ -807,7 +808,8 @@ class RoomWrite:
         changes.extend(self._write_memberships(changed, position, now_ms))
         self._write_servers(position, now_ms)
         if published:
-            self._write_index(position, published)
+            bumps = [one.log_position for one in published if one.event.type in BUMP_TYPES]
+            note_activity(tx, self.room_id, position=position, bump_position=bumps[-1] if bumps else None, facts=facts)
             tx.after_commit(partial(self._publish, tuple(published), tuple(changes), audience))
         if not is_outgoing and self._brings_together(changes, has_others=has_others):
             tx.after_commit(lambda: self._writer.news.publish(OutgoingWritten(position), ()))
@@ -918,16 +920,8 @@ class RoomWrite:
         elif self._given_servers is not None:
             server_rows.settle_given_servers(self.tx, self.room_id, position=position, now_ms=now_ms)
 
-    def _write_index(self, position: int, published: Sequence[StoredEvent]) -> None:
-        """Keep up what lists of rooms are sorted and filtered by."""
-        bumps = [one.log_position or 0 for one in published if one.event.type in BUMP_TYPES]
-        has_changed = self.root != self._head.current_root or self._is_new
-        facts = self._facts() if has_changed else None
-        note_activity(
-            self.tx, self.room_id, position=position, bump_position=max(bumps, default=None), facts=facts
-        )
-
     def _facts(self) -> RoomFacts:
+        """What lists of rooms ask about the room's current state."""
         state = self.state((CREATE, NAME, ENCRYPTION))
         create, name = state.get(CREATE), state.get(NAME)
         return RoomFacts(
@@ -1006,6 +1000,13 @@ class RoomWriter:
             is_blocked=False,
         )
         return RoomWrite(tx, head, self, is_new=True)
+
+
+def state_entry_of(event: Event) -> EventID | HashedEventID:
+    """What a state holds of an event: in room versions 1 and 2, where IDs are given at will, its hash too."""
+    if event.version.event_ids_are_hashes:
+        return event.event_id
+    return HashedEventID(event.event_id, reference_hash(event.pdu, event.version))
 
 
 def _auth_edges(stored: StoredEvent) -> tuple[EventID, ...]:

@@ -51,10 +51,9 @@ class OutsideMemberships:
         user_id = UserID(event.state_key or "")
         before = find_membership(tx, event.room_id, user_id)
         store_remote_membership(tx, user_id, RemoteMembership(encoded, told_by))
-        was = None if before is None else before.membership
         tx.at_position(
             WRITTEN_AT_POSITION,
-            lambda tx, position: self._write(tx, position, event, user_id, was, stripped_state),
+            lambda tx, position: self._write(tx, position, event, user_id, before, stripped_state),
         )
 
     def _write(
@@ -63,9 +62,10 @@ class OutsideMemberships:
         position: int,
         event: Event,
         user_id: UserID,
-        was: str | None,
+        before: Membership | None,
         stripped_state: Sequence[Mapping[str, Any]],
     ) -> None:
+        was = None if before is None else before.membership
         membership = str(event.content.get("membership"))
         shown = [*stripped_state, stripped_state_event(event)] if membership in ("invite", "knock") else None
         row = Membership(
@@ -82,6 +82,7 @@ class OutsideMemberships:
             is_forgotten=False,
             stripped_state=None if shown is None else orjson.dumps(shown),
             joined_place=None,
+            was_joined=before is not None and (was == "join" or before.was_joined),
         )
         change = MembershipChange(user_id, position, event.room_id, was, membership, event.event_id)
         store_memberships(tx, [row])

@@ -1,0 +1,134 @@
+"""What lists of a user's rooms are sorted and filtered by: one row per room, written with the room's events.
+
+A list is read in one statement, whatever the rooms hold. What each room shows is in services/sync/.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.storage.database import Transaction
+from homeserver.storage.tables import Owner, Retention, Table
+
+# Of these, and no others, a room counts as active for people: nobody looks into it because somebody came or went.
+BUMP_TYPES: Final = frozenset(
+    {
+        "m.room.create",
+        "m.room.message",
+        "m.room.encrypted",
+        "m.sticker",
+        "m.call.invite",
+        "m.poll.start",
+        "org.matrix.msc3381.poll.start",
+        "m.beacon_info",
+        "org.matrix.msc3672.beacon_info",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFacts:
+    """What lists ask about a room beside its activity: of its current state."""
+
+    room_type: str | None
+    name: str | None
+    is_encrypted: bool
+
+
+STORE = """
+    INSERT INTO room_index (room_id, active_position, bump_position, room_type, name, is_encrypted)
+    VALUES (:room_id, :active_position, :bump_position, :room_type, :name, :is_encrypted)
+    ON CONFLICT (room_id) DO UPDATE SET
+        active_position = excluded.active_position,
+        bump_position = COALESCE(excluded.bump_position, room_index.bump_position),
+        room_type = CASE WHEN excluded.is_encrypted IS NULL THEN room_index.room_type ELSE excluded.room_type END,
+        name = CASE WHEN excluded.is_encrypted IS NULL THEN room_index.name ELSE excluded.name END,
+        is_encrypted = COALESCE(excluded.is_encrypted, room_index.is_encrypted)"""
+
+
+def note_activity(
+    tx: Transaction, room_id: RoomID, *, position: int, bump_position: int | None, facts: RoomFacts | None
+) -> None:
+    """Note that something happened in a room: at the position, which is the newest of all.
+
+    `bump_position` is that of the newest event of BUMP_TYPES in it; `facts` are given when the state changed.
+    """
+    row = {
+        "room_id": room_id,
+        "active_position": position,
+        "bump_position": bump_position,
+        "room_type": None if facts is None else facts.room_type,
+        "name": None if facts is None else facts.name,
+        "is_encrypted": None if facts is None else facts.is_encrypted,
+    }
+    tx.insert_many(STORE, [row])
+
+
+FORGET_NAME = "UPDATE room_index SET name = NULL WHERE room_id = :room_id"
+
+
+def forget_name(tx: Transaction, room_id: RoomID) -> None:
+    """The event that named the room was redacted."""
+    tx.run(FORGET_NAME, room_id=room_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRoom:
+    """A room as lists of one user's rooms know it.
+
+    `facts` is None where they are not known, as of rooms that this server is not in; they are those of now, which
+    somebody who is out of the room must not learn.
+    """
+
+    room_id: RoomID
+    membership: str
+    event_id: EventID
+    sender: UserID
+    place: int
+    log_position: int  # of the membership
+    joined_place: int | None
+    was_joined: bool
+    active_position: int
+    bump_position: int | None
+    facts: RoomFacts | None
+
+
+LISTED_ROOMS = """
+    SELECT m.room_id, m.membership, m.event_id, m.sender, m.place, m.log_position, m.joined_place, m.was_joined,
+           x.active_position, x.bump_position, x.room_type, x.name, x.is_encrypted
+      FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id
+     WHERE m.user_id = :user_id AND NOT m.is_forgotten
+       AND (m.membership IN ('join', 'invite', 'knock') OR (m.was_joined AND m.sender <> m.user_id)
+            OR m.log_position > :after)"""
+
+
+def listed_rooms(tx: Transaction, user_id: UserID, *, after: int) -> list[ListedRoom]:
+    """The rooms that the user is in, invited to, knocks at or was removed from; and those left after a position."""
+    return [_listed(row) for row in tx.all(LISTED_ROOMS, user_id=user_id, after=after)]
+
+
+def by_room(rooms: Sequence[ListedRoom]) -> Mapping[RoomID, ListedRoom]:
+    """The rooms by their IDs."""
+    return {room.room_id: room for room in rooms}
+
+
+def _listed(row: tuple[Any, ...]) -> ListedRoom:
+    return ListedRoom(
+        room_id=RoomID(row[0]),
+        membership=row[1],
+        event_id=EventID(row[2]),
+        sender=UserID(row[3]),
+        place=row[4],
+        log_position=row[5],
+        joined_place=row[6],
+        was_joined=bool(row[7]),
+        active_position=row[5] if row[8] is None or row[1] != "join" else row[8],
+        bump_position=row[9] if row[1] == "join" else None,
+        facts=None if row[12] is None else RoomFacts(row[10], row[11], bool(row[12])),
+    )
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table("room_index", owners={Owner.ROOM: "room_id"}, retention=Retention.bounded("one row per room")),
+)
