@@ -1,6 +1,6 @@
 """Every class of endpoints. What is not in this table is not served.
 
-The objects are made in assembly/endpoints.py, one of each class, and bound by endpoint.collect; the router is router.py.
+The objects are made in assembly/endpoints.py, one of each class, and bound by endpoint.collect; router.py finds them.
 """
 
 from typing import Final
@@ -12,6 +12,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
+from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
@@ -64,6 +65,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     AccountDataEndpoints,
     AccountEndpoints,
     AccountManagementEndpoints,
+    CallEndpoints,
     CapabilitiesEndpoints,
     CrossSigningEndpoints,
     DeviceEndpoints,

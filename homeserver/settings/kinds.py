@@ -19,6 +19,7 @@ T = TypeVar("T")
 Kind = Callable[[Place], T]  # raises Refused
 
 _SIZE: Final = re.compile(r"(\d{1,15}) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_TURN: Final = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -241,6 +242,14 @@ def web_address(place: Place) -> str:
     if parts.query or parts.fragment or parts.username is not None:
         raise place.refuse("must be an URL without user, ? and #")
     return value.rstrip("/")
+
+
+def turn_uri(place: Place) -> str:
+    """The address of a TURN server (RFC 7065)."""
+    value = text(place)
+    if not _TURN.fullmatch(value):
+        raise place.refuse(f"{value!r} is no TURN server: write turn:turn.example.org:3478?transport=udp")
+    return value
 
 
 def web_folder(place: Place) -> str:

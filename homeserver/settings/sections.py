@@ -156,6 +156,58 @@ def _rate_limits(place: Place) -> RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """The TURN servers that carry calls of two, and how users get in."""
+
+    uris: tuple[str, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.turn_uri)))
+    shared_secret: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
+    username: str | None = field(default=None, metadata=reads(kinds.optional(kinds.text)))
+    password: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
+    lifetime_s: int = field(default=DAY_S, metadata=reads(kinds.whole_number(60, 30 * DAY_S)))
+    allow_guests: bool = field(default=False, metadata=reads(kinds.flag))
+
+
+def _turn(place: Place) -> Turn:
+    turn = kinds.section(Turn)(place)
+    has_user = turn.username is not None and turn.password is not None
+    if turn.uris and has_user == (turn.shared_secret is not None):
+        raise place.refuse("needs either shared_secret, or username and password")
+    return turn
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Where calls go through."""
+
+    turn: Turn = field(default_factory=Turn, metadata=reads(_turn))
+    livekit_urls: tuple[str, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.web_address)))
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Somebody who helps with this server. Spec: client-server-api/#getwell-knownmatrixsupport"""
+
+    role: str = field(metadata=reads(kinds.one_of("m.role.admin", "m.role.security", "m.role.moderator", "m.role.dpo")))
+    matrix_id: str | None = field(default=None, metadata=reads(kinds.optional(kinds.text)))
+    email_address: str | None = field(default=None, metadata=reads(kinds.optional(kinds.text)))
+
+
+def _contact(place: Place) -> Contact:
+    contact = kinds.section(Contact)(place)
+    if contact.matrix_id is None and contact.email_address is None:
+        raise place.refuse("needs a matrix_id or an email_address")
+    return contact
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Whom people may ask about this server."""
+
+    contacts: tuple[Contact, ...] = field(default=(), metadata=reads(kinds.list_of(_contact)))
+    page: str | None = field(default=None, metadata=reads(kinds.optional(kinds.web_address)))
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How large things may be."""
 
@@ -250,6 +302,8 @@ class Settings:
     rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))
     cache_size: int = field(default=64 * MIB, metadata=reads(kinds.size_bytes(MIB, 1 << 40)))
+    calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
+    support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))
     log: Log = field(default_factory=Log, metadata=reads(kinds.section(Log)))
 

@@ -79,7 +79,8 @@ def test_rate_limits_can_be_switched_off(tmp_path: Path) -> None:
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        "server_name: example.org\ndatabase: postgresql://u:s3cret@h/d\nregistration: {shared_secret: s3cret}\n",
+        "server_name: example.org\ndatabase: postgresql://u:s3cret@h/d\nregistration: {shared_secret: s3cret}\n"
+        "calls: {turn: {uris: ['turn:x'], username: u, password: s3cret}}\n",
     )
 
     assert "s3cret" not in repr(settings)
@@ -139,6 +140,22 @@ log: {level: loud, format: json}
 @pytest.mark.parametrize(
     ("line", "mistake"),
     [
+        (
+            "server_name: a.b\ncalls: {turn: {uris: ['turn:x'], password: p}}",
+            "calls.turn: needs either shared_secret, or username and password",
+        ),
+        (
+            "server_name: a.b\ncalls: {turn: {uris: ['turn:x'], shared_secret: s, username: u, password: p}}",
+            "calls.turn: needs either shared_secret, or username and password",
+        ),
+        (
+            "server_name: a.b\ncalls: {turn: {uris: ['stun:x']}}",
+            "calls.turn.uris[0]: 'stun:x' is no TURN server: write turn:turn.example.org:3478?transport=udp",
+        ),
+        (
+            "server_name: a.b\nsupport: {contacts: [{role: m.role.admin}]}",
+            "support.contacts[0]: needs a matrix_id or an email_address",
+        ),
         ("server_name: 12", 'server_name: must be text: write "12" with quotes'),
         ("server_name: null", "server_name: must be text"),
         ("server_name: ''", "server_name: must not be empty"),

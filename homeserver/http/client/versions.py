@@ -32,12 +32,15 @@ STABLE_BY_NOW: Final = (
     "uk.tcpip.msc4133.stable",  # further fields of profiles
 )
 
+# Served, and not in the specification yet.
+PROPOSALS: Final = ("org.matrix.msc4143",)  # where calls of many take place
+
 
 @dataclass(frozen=True)
 class VersionsEndpoints:
     """The same for everybody, with a token or without."""
 
-    proposals: Sequence[str] = ()  # served, and not yet in the specification: "org.matrix.simplified_msc3575"
+    proposals: Sequence[str] = PROPOSALS
 
     @endpoint(
         "GET",

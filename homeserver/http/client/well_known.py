@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from homeserver.core.identifiers import ServerName
+from homeserver.http.client.calls import livekit_transports
 from homeserver.http.endpoint import NONE, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import NotFound
@@ -19,6 +20,7 @@ class WellKnownEndpoints:
     federation_address: ServerName | None  # host and port at which other servers reach this one
     support_contacts: Sequence[Mapping[str, str]] = ()  # as in the specification: role, matrix_id, email_address
     support_page: str | None = None
+    livekit_urls: Sequence[str] = ()
 
     @endpoint(
         "GET",
@@ -31,7 +33,11 @@ class WellKnownEndpoints:
         """The base URL for clients."""
         if self.public_base_url is None:
             raise NotFound("This server's public address is not configured")
-        return Reply({"m.homeserver": {"base_url": self.public_base_url}}, headers=_CACHED)
+        told: dict[str, object] = {"m.homeserver": {"base_url": self.public_base_url}}
+        if self.livekit_urls:
+            # Clients looked for them here before MSC4143 gave them an endpoint.
+            told["org.matrix.msc4143.rtc_foci"] = livekit_transports(self.livekit_urls)
+        return Reply(told, headers=_CACHED)
 
     @endpoint(
         "GET",

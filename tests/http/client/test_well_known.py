@@ -28,3 +28,11 @@ def test_what_is_not_configured_is_not_found(serve: Serve) -> None:
 
     for name in ("client", "server", "support"):
         assert site.request("GET", f"/.well-known/matrix/{name}").status == 404
+
+
+def test_clients_that_look_for_calls_here_find_where_they_take_place(serve: Serve) -> None:
+    site = serve(WellKnownEndpoints("https://x.example.org/", None, livekit_urls=("https://livekit.example.org/jwt",)))
+
+    assert site.request("GET", "/.well-known/matrix/client").json["org.matrix.msc4143.rtc_foci"] == [
+        {"type": "livekit", "livekit_service_url": "https://livekit.example.org/jwt"}
+    ]
