@@ -5,6 +5,10 @@ with nothing written; the policy server is asked; and the write is run again, an
 moved on meanwhile, the event is another one, and is asked about anew. In a room without a policy server there is one
 write, as though all this were not.
 
+Nobody has to stay in a room because its policy server refuses the leave, or is away: it is asked, as servers must, but
+a leave that says nothing else is sent without its signature then. Servers should not do so, says the specification, and
+others may soft-fail the leave until something that is signed is built on it.
+
 Spec: server-server-api/#policy-servers. Events of other servers: services/federation/policy_servers.py.
 """
 
@@ -23,7 +27,7 @@ from homeserver.outbound.errors import RemoteError, RemoteRefused, Unreachable
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotRecommended, PolicyServerFailed, RefusedByPolicyServer
-from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.events.persistence import MEMBER, RoomWrite
 from homeserver.services.events.policy_signatures import PolicySource, policy_in_use, with_policy_signature
 from homeserver.storage.database import Database, Transaction
 
@@ -100,7 +104,7 @@ class PolicyApproval:
         while True:
             room_id = wanted.room_id
             is_outdated = self._locks.is_held(room_id)
-            async with self._turn(room_id):
+            async with self._turn(wanted.built.event):
                 while wanted.room_id == room_id:
                     if not is_outdated:
                         await self._answer(wanted, answers)
@@ -111,9 +115,13 @@ class PolicyApproval:
                         wanted = unapproved
 
     @asynccontextmanager
-    async def _turn(self, room_id: RoomID) -> AsyncIterator[None]:
-        """Wait until nobody else asks about a room. Raises PolicyServerFailed when too many wait already."""
-        if self._waiting[room_id] >= MOST_WAITING:
+    async def _turn(self, event: Event) -> AsyncIterator[None]:
+        """Wait until nobody else asks about a room. Raises PolicyServerFailed when too many wait already.
+
+        A leave is waited with all the same: of those there are no more than members.
+        """
+        room_id = event.room_id
+        if self._waiting[room_id] >= MOST_WAITING and not _is_leave(event):
             raise PolicyServerFailed("Too many wait for the room's policy server to answer")
         self._waiting[room_id] += 1
         try:
@@ -138,6 +146,8 @@ class PolicyApproval:
         if signed is not None and is_recommended(signed.event, policy):
             return signed
         refusal = answers.refused.get(key) or answers.given_up.get(write.room_id)
+        if refusal is not None and _is_leave(built.event) and built.event.content.keys() == {"membership"}:
+            return built
         if refusal is not None:
             raise refusal
         raise _Unapproved(key, built, policy)
@@ -188,6 +198,12 @@ def refusal_of(refused: RemoteRefused) -> RefusedByPolicyServer:
         error if isinstance(error, str) else refused.reason,
         retry_after_ms if type(retry_after_ms) is int else None,
     )
+
+
+def _is_leave(event: Event) -> bool:
+    """Whether somebody leaves the room of their own will, or declines an invite, or takes back a knock."""
+    is_own = event.type == MEMBER and event.state_key == event.sender
+    return is_own and event.content.get("membership") == "leave"
 
 
 def _key_of(event: Event) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of
-from homeserver.services.errors import BadState, Forbidden, NotFound, RemoteFailed, StillJoined
+from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecommended, RemoteFailed, StillJoined
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
@@ -138,7 +138,13 @@ class RoomMembership:
             raise NotFound(NO_SUCH_ROOM)
         if membership.membership == "leave":
             return
-        self._set(tx, user_id, room_id, user_id, "leave", reason)
+        try:
+            self._set(tx, user_id, room_id, user_id, "leave", reason)
+        except NotRecommended:
+            if reason is None:
+                raise
+            # Nobody has to stay for what they said; without a word the leave needs no recommendation.
+            self._set(tx, user_id, room_id, user_id, "leave", None)
 
     def _kick(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         membership = known_membership(tx, room_id, target)

@@ -23,7 +23,7 @@ from homeserver.storage.memberships import find_membership
 from tests.fakes.policy_source import KEY
 from tests.services.accounts.people import register
 from tests.services.federation.others import FAR, FAY, join_remotely, remote_event, take
-from tests.services.world import ALICE, BOB, PHONE, SERVER, World, now
+from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
 
 
 class Guarded:
@@ -249,6 +249,7 @@ def test_two_who_send_at_once_are_asked_about_one_after_the_other(guarded: Guard
 
 
 def test_not_all_the_world_waits_for_one_policy_server(guarded: Guarded) -> None:
+    guarded.world.join(BOB, guarded.room_id)
     held: Deferred[None] = Deferred()
     guarded.source.held = held
     message = guarded.world.sending.send_message
@@ -258,12 +259,54 @@ def test_not_all_the_world_waits_for_one_policy_server(guarded: Guarded) -> None
     ]
     failures: list[Failure] = []
     sending[-1].addErrback(failures.append)
+    leaving = Deferred.fromCoroutine(guarded.world.membership.leave(BOB, guarded.room_id, "too slow"))
 
     assert [one.called for one in sending] == [*[False] * MOST_WAITING, True]
     assert isinstance(failures[0].value, PolicyServerFailed)
     guarded.source.held = None
     held.callback(None)
     assert all(one.called for one in sending)
+    assert leaving.called
+    assert guarded.membership(BOB) == "leave"
+
+
+@pytest.mark.parametrize("how", ["is away", "refuses", "answers nonsense"])
+def test_everybody_may_leave_though_the_policy_server(guarded: Guarded, how: str) -> None:
+    world, source = guarded.world, guarded.source
+    world.join(BOB, guarded.room_id)
+    source.is_away, source.refuses = how == "is away", how == "refuses"
+    source.answer = {} if how == "answers nonsense" else None
+    source.asked.clear()
+
+    now(world.membership.leave(BOB, guarded.room_id, "buy spam!"))
+
+    left = guarded.newest()[0]
+    assert (left["state_key"], left["content"]) == (BOB, {"membership": "leave"})
+    assert guarded.membership(BOB) == "leave"
+    assert not guarded.is_signed(guarded.event(left["event_id"]))
+    assert source.asked[0]["content"] == {"membership": "leave", "reason": "buy spam!"}
+
+
+def test_a_leave_that_is_signed_says_why(guarded: Guarded) -> None:
+    guarded.world.join(BOB, guarded.room_id)
+
+    now(guarded.world.membership.leave(BOB, guarded.room_id, "tea time"))
+
+    left = guarded.newest()[0]
+    assert left["content"] == {"membership": "leave", "reason": "tea time"}
+    assert guarded.is_signed(guarded.event(left["event_id"]))
+
+
+def test_nobody_is_removed_without_the_policy_server(guarded: Guarded) -> None:
+    guarded.world.join(BOB, guarded.room_id)
+    guarded.source.is_away = True
+
+    with pytest.raises(PolicyServerFailed):
+        guarded.world.join(CAROL, guarded.room_id)
+    with pytest.raises(PolicyServerFailed):
+        now(guarded.world.membership.kick(ALICE, guarded.room_id, BOB, None))
+
+    assert guarded.membership(BOB) == "join"
 
 
 def test_a_changed_profile_is_brought_into_those_rooms_that_let_it(guarded: Guarded) -> None:
