@@ -121,14 +121,15 @@ NEWEST_FOR = """
     SELECT MAX(d.log_position) FROM device_updates d
       JOIN memberships m ON m.user_id = d.user_id AND m.membership = 'join'
       JOIN room_servers s ON s.room_id = m.room_id AND s.server = :destination AND s.until_position IS NULL
-     WHERE d.log_position > :after AND d.log_position <= :upto GROUP BY d.user_id
+     WHERE d.log_position > :after AND d.log_position <= :upto GROUP BY d.user_id, d.device_id = ''
     ORDER BY 1 LIMIT :limit"""
 
 
 def newest_positions_for(tx: Transaction, destination: ServerName, *, after: int, upto: int, limit: int) -> list[int]:
     """As positions_for, but of each room the newest event alone, and of each user the newest update.
 
-    What came before it the server can ask for, or will know that it lacks.
+    What came before it the server can ask for, or will know that it lacks. Not so by an update of cross-signing keys
+    (CROSS_SIGNING in device_lists.py), which names none before it: it comes beside the newest one of a device.
     """
     rows = tx.all(NEWEST_FOR, destination=destination, after=after, upto=upto, limit=limit)
     return [row[0] for row in rows]

@@ -7,6 +7,7 @@ import pytest
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
 from homeserver.outbound.errors import RemoteError, RemoteRefused, Unreachable
 from homeserver.services.accounts.requester import Requester
+from homeserver.services.federation import catch_up
 from homeserver.services.federation.outgoing_typing import REPEATED_S
 from homeserver.services.federation.sender import PATIENCE_S
 from homeserver.services.federation.transactions import MOST_EDUS
@@ -246,6 +247,32 @@ def test_a_server_that_missed_changes_gets_the_newest_of_each_device(sending: Se
     told = after.client.edus_to(FAR, DEVICES)
     assert [edu["device_display_name"] for edu in told] == ["Phone 0", "Phone 4"]
     assert told[1]["prev_id"] != [told[0]["stream_id"]]  # it must ask for what it lacks
+
+
+def test_a_server_that_missed_very_much_learns_of_devices_and_of_signing_keys(
+    sending: Sending, room_id: RoomID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told of signing keys has no ID: it does not show that something of devices came before it."""
+    monkeypatch.setattr(catch_up, "MOST_IN_FULL", 2)
+    world = sending.world
+    for device_id in (PHONE, LAPTOP):
+        publish_device(world, ALICE, device_id)
+    sending.settle()
+    sending.client.peer(FAR).error = SILENT
+    world.send(ALICE, room_id, "tried in vain")
+    sending.settle()
+    world.sync_database.write(world.device_removal.remove, ALICE, [LAPTOP])
+    publish_identity(world, ALICE)
+    for text in ("one", "two"):
+        world.send(ALICE, room_id, text)
+    sending.settle()
+
+    after = sending.crash()
+    after.settle()
+    after.wait(FAR)
+
+    assert after.client.edus_to(FAR, DEVICES)[-1]["deleted"] is True
+    assert len(after.client.edus_to(FAR, KEYS)) == 1
 
 
 def test_a_user_who_meets_new_servers_is_announced(sending: Sending, room_id: RoomID) -> None:
