@@ -31,7 +31,7 @@ LONGEST_NAME: Final = 256  # characters
 
 @dataclass(frozen=True, slots=True)
 class RemoteDevice:
-    """A device of another server's user. `keys` is what it publishes, with its owner's signatures alone."""
+    """A device of another server's user. `keys` is what it publishes, with its owner's signatures alone, if anything."""
 
     device_id: DeviceID
     keys: Mapping[str, Any] | None
@@ -52,16 +52,19 @@ class RemoteIdentity:
 
 
 def parse_remote_device(user_id: UserID, device_id: object, keys: object, name: object) -> RemoteDevice | None:
-    """One device; None for one whose keys are malformed, or those of another. `keys` may be None: it has none."""
+    """One device; None for one whose keys are malformed, or those of another.
+
+    It may have no keys: `keys` is None or empty then, or has none among all that surrounds them.
+    """
     try:
         checked_id = parse_device_id(device_id if isinstance(device_id, str) else "")
-        if keys is None:
+        if keys is None or keys == {}:
             return RemoteDevice(checked_id, None, _name(name))
         checked = checked_device_keys(keys, user_id=user_id, device_id=checked_id)
     except (BadIdentifier, ProtocolError):
         return None
     own = visible_to("", {field: value for field, value in checked.items() if field != "unsigned"})
-    return RemoteDevice(checked_id, own, _name(name))
+    return RemoteDevice(checked_id, own if own["keys"] else None, _name(name))
 
 
 def parse_queried_devices(user_id: UserID, devices: object) -> dict[DeviceID, RemoteDevice]:

@@ -66,6 +66,17 @@ def test_a_listed_device_may_have_no_keys() -> None:
     assert {device_id: device.keys for device_id, device in listed.items()} == {PHONE: None}
 
 
+@pytest.mark.parametrize("keys", [None, {}, {**device_keys(EVE), "keys": {}}])
+def test_a_device_of_which_no_key_is_told_is_one_without_keys(keys: Any) -> None:
+    listed = [{"device_id": PHONE, "keys": keys}, {"device_id": LAPTOP, "keys": device_keys(EVE, LAPTOP)}]
+
+    devices = parse_listed_devices(EVE, listed)
+
+    assert devices.keys() == {PHONE, LAPTOP}
+    assert devices[PHONE].keys is None
+    assert devices[LAPTOP].keys == device_keys(EVE, LAPTOP)
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [(None, None), (1, None), ({}, None), ("a\x00b", "ab"), ("x" * 1000, "x" * LONGEST_NAME), ("ä", "ä")],

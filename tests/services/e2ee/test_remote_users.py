@@ -245,6 +245,40 @@ def test_an_update_that_cannot_be_read_makes_the_list_stale(neighbours: Neighbou
     assert neighbours.devices() == {PHONE, LAPTOP}
 
 
+@pytest.mark.parametrize("keys", [{}, {"keys": {}}, {"keys": {**device_keys(FAY, LAPTOP), "keys": {}}}])
+def test_an_update_of_a_device_without_keys_is_taken_and_told_and_shown_to_nobody(
+    neighbours: Neighbours, keys: dict[str, Any]
+) -> None:
+    neighbours.settle()
+    before = neighbours.position
+
+    neighbours.hear({**neighbours.update(LAPTOP, device_display_name="new"), **keys})
+    neighbours.run()
+
+    assert neighbours.changed(before)
+    assert neighbours.devices() == {PHONE}
+    assert neighbours.query(ALICE, LAPTOP).devices[FAY] == {}
+    assert neighbours.asked() == []
+
+
+@pytest.mark.parametrize("keys", [None, {}, {"device_keys": {}}, {**device_keys(FAY, LAPTOP), "keys": {}}, [], "keys"])
+def test_a_device_without_usable_keys_keeps_nobody_from_the_rest_of_the_list(neighbours: Neighbours, keys: Any) -> None:
+    neighbours.settle()
+    neighbours.add("TABLET")
+    neighbours.servers.tampers["devices"] = lambda answer: {
+        **answer,
+        "devices": [{"device_id": LAPTOP, "keys": keys}, *answer["devices"]],
+    }
+    before = neighbours.position
+
+    neighbours.hear({**neighbours.update(LAPTOP), "keys": keys})
+    neighbours.run()
+
+    assert neighbours.changed(before)
+    assert neighbours.devices() == {PHONE, "TABLET"}
+    assert neighbours.asked() == ["devices"]
+
+
 @pytest.mark.parametrize("user", [None, 1, "fay", "@fay:elsewhere.example", ALICE, f"@bob:{SERVER}"])
 def test_a_server_has_no_say_in_users_of_others(neighbours: Neighbours, user: Any) -> None:
     neighbours.settle()
