@@ -31,7 +31,7 @@ LONGEST_NAME: Final = 256  # characters
 
 @dataclass(frozen=True, slots=True)
 class RemoteDevice:
-    """A device of another server's user. `keys` is what it publishes, with its owner's signatures alone, if anything."""
+    """A device of another server's user. `keys` is what it publishes, if anything, signed by its owner alone."""
 
     device_id: DeviceID
     keys: Mapping[str, Any] | None
