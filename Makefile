@@ -5,8 +5,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-EVERYDAY := not clients and not peers and not large
-THE_REST := clients or peers or large
+EVERYDAY := not clients and not peers and not large and not other_database
+THE_REST := clients or peers or large or other_database or hypothesis
 NPM_PACKAGES := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.installed)
 
 # The first interpreter that runs, is new enough and can make a virtual environment.
@@ -23,7 +23,8 @@ run: $(VENV)/installed  ## start the server; ARGS="-c homeserver.yaml" for anoth
 	@exec $(BIN)/homeserver run $(ARGS)
 
 test: $(VENV)/installed-dev  ## the everyday suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=5 -m "$(EVERYDAY)" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=5 \
+		--hypothesis-profile=everyday -m "$(EVERYDAY)" $(ARGS)
 
 test-all: $(VENV)/installed-dev $(NPM_PACKAGES)  ## what `make test` leaves out, the large runs as a sample
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "$(THE_REST)" $(ARGS)

@@ -1,4 +1,4 @@
-"""A world of services for every test, on either kind of database."""
+"""A world of services for every test, as those of services have it."""
 
 from tests.services.conftest import backend, postgres, world
 

@@ -1,14 +1,25 @@
-"""A world of services for every test, on either kind of database."""
+"""A world of services for every test: on SQLite, and once more on PostgreSQL where all tests are run."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from homeserver.storage.database import Backend
 from tests.services.world import World
-from tests.storage.conftest import backend, fresh_backend, postgres
+from tests.storage.conftest import fresh_backend, postgres
 
 __all__ = ["backend", "postgres", "shared_world", "world"]
+
+# What differs between databases is in storage, whose tests have both, as have those of the whole server (api): what
+# lies between is tried on the other one by `make test-all`.
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.other_database)]
+
+
+@pytest.fixture(params=DATABASES)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """A fresh migrated database."""
+    yield from fresh_backend(request, tmp_path)
 
 
 @pytest.fixture
@@ -19,7 +30,7 @@ def world(backend: Backend) -> Iterator[World]:
     made.close()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=DATABASES)
 def shared_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A server's services on one database for the tests of a file that leave it as they find it."""
     for opened in fresh_backend(request, tmp_path_factory.mktemp("shared")):
