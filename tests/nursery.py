@@ -1,7 +1,7 @@
 """Servers that start at once: each is a copy of a process that has imported all that a server consists of.
 
 To import it costs a second, and tests start many servers. Whoever wants `homeserver run` as an operator starts it gives
-`Server.program` in tests/server.py; the commands of README.md and docs/ are run so.
+`Server.program` in tests/server.py. The commands of README.md and docs/ are typed into a shell, where `ask_for` is run.
 """
 
 import atexit
@@ -33,13 +33,13 @@ class Copied:
         self.stdout = stdout
         self.returncode: int | None = None
         self._rest = bytearray()  # of what it says, as far as it was waited for
-        self.pid = self._next_number()
+        self.pid = _number_from(self._told)
 
     def poll(self) -> int | None:
         """How it ended, or None while it runs."""
         self._told.settimeout(0)
         try:
-            self.returncode = self._next_number() if self.returncode is None else self.returncode
+            self.returncode = _number_from(self._told) if self.returncode is None else self.returncode
         except BlockingIOError:
             return None
         return self.returncode
@@ -71,12 +71,6 @@ class Copied:
             raise subprocess.TimeoutExpired("homeserver", timeout or 0)
         return True
 
-    def _next_number(self) -> int:
-        number = self._told.recv(4)
-        if not number:
-            raise RuntimeError("whoever waited for the server is gone")
-        return int.from_bytes(number, "big", signed=True)
-
 
 class Nursery:
     """The process that is copied; it ends with this one."""
@@ -103,6 +97,11 @@ class Nursery:
             files = (stdin, stdout_file, stderr, tells)
             socket.send_fds(self._requests, [request], [file.fileno() for file in files])
         return Copied(told, os.fdopen(out, "rb"))
+
+    @property
+    def door(self) -> int:
+        """The file that a process has to inherit to call `ask_for`."""
+        return self._requests.fileno()
 
     def _end(self) -> None:
         self._requests.close()
@@ -153,6 +152,25 @@ def become_server(arguments: list[str], folder: str, standard: list[int], tells:
     sys.argv = ["homeserver", *arguments]
     main = importlib.import_module("homeserver.cli.main").main
     raise SystemExit(main(arguments))
+
+
+def ask_for(door: int, arguments: Sequence[str]) -> int:
+    """Be `homeserver ARGUMENTS` to whoever started this process: its folder, files, signals and exit code."""
+    told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with socket.socket(fileno=door) as requests, tells:
+        request = json.dumps({"arguments": list(arguments), "folder": str(Path.cwd())}).encode()
+        socket.send_fds(requests, [request], [0, 1, 2, tells.fileno()])
+    pid = _number_from(told)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(pid, number))
+    return _number_from(told)
+
+
+def _number_from(told: socket.socket) -> int:
+    number = told.recv(4)
+    if not number:
+        raise RuntimeError("whoever waited for the server is gone")
+    return int.from_bytes(number, "big", signed=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import pytest
 
 from homeserver.settings.template import render
 from tests.docs.pages import PAGES, ROOT, blocks_of
-from tests.server import LAST_LINE_OF_GREETING, Port, environment
+from tests.server import LAST_LINE_OF_GREETING, Port, environment, nursery
 
 PATIENCE_S = 60.0
 PASSWORD = "correct horse battery staple"
@@ -32,11 +32,12 @@ BEFORE = {
         "homeserver run -c /var/lib/columba/homeserver.yaml",
     ]
 }
-PROGRAM = """#!{python}
+# A copy of a process that has imported all: what a new interpreter does is tried in tests/cli.
+PROGRAM = """#!{python} -SE
 import sys
 sys.path.insert(0, {root!r})
-from homeserver.cli.main import main
-sys.exit(main())
+from tests.nursery import ask_for
+sys.exit(ask_for({door}, sys.argv[1:]))
 """
 # As the Makefile's own; a test below holds it to that.
 MAKE = """#!/bin/sh
@@ -54,7 +55,9 @@ class Story:
         self.server: subprocess.Popen[bytes] | None = None
         programs = folder / ".venv" / "bin"
         programs.mkdir(parents=True)
-        self._add_program(programs / "homeserver", PROGRAM.format(python=sys.executable, root=str(ROOT)))
+        self._add_program(
+            programs / "homeserver", PROGRAM.format(python=sys.executable, root=str(ROOT), door=nursery().door)
+        )
         self._add_program(programs / "make", MAKE.format(make=shutil.which("make"), root=ROOT))
         self._environment = {**environment(), "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(folder)}
         # What `run` makes on its first use, but for the port.
@@ -100,6 +103,7 @@ class Story:
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            pass_fds=[nursery().door],
             start_new_session=True,
         )
         assert self.server.stdout is not None
@@ -121,6 +125,7 @@ class Story:
             stdin=own_side,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=[nursery().door],
             start_new_session=True,
         ) as process:
             os.close(own_side)
