@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 # A busy machine is slow, and that is no bug.
 settings.register_profile("columba", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-# What `make test` tries of each property. `make test-all` tries it once more, with as many examples as Hypothesis likes.
+# What `make test` tries of each property; `make test-all` tries it with as many examples as Hypothesis likes.
 settings.register_profile("everyday", settings.get_profile("columba"), max_examples=30)
 settings.load_profile("columba")
 
