@@ -18,9 +18,11 @@ from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
+from homeserver.http.client.event_stream import EventStreamEndpoints
 from homeserver.http.client.event_times import EventTimeEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.hierarchy import HierarchyEndpoints
+from homeserver.http.client.initial_sync import InitialSyncEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
@@ -156,8 +158,10 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     summaries = RoomSummaries(database, rooms.spaces, rooms.remote_spaces, rooms.aliases, made.server_name)
     remote_directory = RemoteDirectory(parts.outgoing.federation_client)
     return (
+        EventStreamEndpoints(parts.syncing.event_stream),
         EventTimeEndpoints(EventTimes(database, rooms.readers, events.states, rooms.backfill, clock)),
         HierarchyEndpoints(rooms.hierarchy),
+        InitialSyncEndpoints(parts.syncing.initial_sync),
         PushRuleEndpoints(rooms.push_rules),
         ReceiptEndpoints(rooms.receipts),
         RoomCreationEndpoints(rooms.creation),

@@ -8,12 +8,16 @@ from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.rooms import Rooms
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.event_stream import EventStream
+from homeserver.services.sync.initial_sync import InitialSync
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.peeked_rooms import PeekedRooms
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
 from homeserver.services.sync.states import SyncStates
+from homeserver.services.sync.stream_chunks import StreamChunks
 from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import Unread
 
@@ -24,6 +28,8 @@ class Syncing:
 
     lost_time: LostTime
     long_poll: LongPoll
+    initial_sync: InitialSync
+    event_stream: EventStream
 
 
 def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms: Rooms) -> Syncing:
@@ -31,7 +37,8 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     database, clock, states, readers = made.database, made.clock, events.states, rooms.readers
     memory = SyncMemory()
     unread = Unread(events.push_classes, memory)
-    sync_rooms = SyncRooms(Timelines(readers), SyncStates(states, memory.sent_members), unread, events.formats)
+    timelines = Timelines(readers)
+    sync_rooms = SyncRooms(timelines, SyncStates(states, memory.sent_members), unread, events.formats)
     room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
     parts = DeviceParts(memory)
     assembling = SyncAssembling(
@@ -39,4 +46,9 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     )
     lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
-    return Syncing(lost_time, long_poll)
+    # What clients used before there was /sync
+    initial_sync = InitialSync(database, assembling, sync_rooms, readers, states, events.formats, events.partial_rooms)
+    chunks = StreamChunks(timelines, readers, states, events.formats, rooms.typing, database.epoch)
+    peeked = PeekedRooms(events.news, events.bell)
+    event_stream = EventStream(database, chunks, lost_time, peeked, events.news, events.bell, clock)
+    return Syncing(lost_time, long_poll, initial_sync, event_stream)

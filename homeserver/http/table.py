@@ -17,9 +17,11 @@ from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
+from homeserver.http.client.event_stream import EventStreamEndpoints
 from homeserver.http.client.event_times import EventTimeEndpoints
 from homeserver.http.client.filters import FilterEndpoints
 from homeserver.http.client.hierarchy import HierarchyEndpoints
+from homeserver.http.client.initial_sync import InitialSyncEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
@@ -70,8 +72,10 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     CrossSigningEndpoints,
     DeviceEndpoints,
     DeviceKeysEndpoints,
+    EventStreamEndpoints,
     FilterEndpoints,
     HierarchyEndpoints,
+    InitialSyncEndpoints,
     KeyBackupsEndpoints,
     LoginEndpoints,
     OpenIDEndpoints,

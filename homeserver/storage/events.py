@@ -210,6 +210,25 @@ def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit:
     return [_stored(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
 
 
+STREAM_NEWS = (
+    SELECT_EVENT  # noqa: S608 - constants
+    + """
+     WHERE e.event_nid IN (SELECT event_nid FROM events
+                            WHERE room_id IN :room_ids[text] AND log_position > :after AND log_position <= :upto
+                                  AND verdict = 0
+                            ORDER BY log_position LIMIT :limit)
+     ORDER BY e.log_position"""
+)
+
+
+def stream_news(tx: Transaction, room_ids: Sequence[str], *, after: int, upto: int, limit: int) -> list[StoredEvent]:
+    """The first accepted events of several rooms with log positions in (after, upto], in the order of the log."""
+    if not room_ids:
+        return []
+    rows = tx.all(STREAM_NEWS, room_ids=list(room_ids), after=after, upto=upto, limit=limit)
+    return [_stored(row) for row in rows]
+
+
 ACCEPTED_FROM = (
     SELECT_EVENT
     + """

@@ -127,6 +127,16 @@ def find_published(tx: Transaction, room_id: RoomID) -> bool | None:
     return None if row is None else bool(row[0])
 
 
+PUBLISHED_AMONG = "SELECT room_id FROM rooms WHERE room_id IN :room_ids[text] AND is_published"
+
+
+def published_among(tx: Transaction, room_ids: Sequence[str]) -> set[RoomID]:
+    """Those of the rooms that are in the public directory."""
+    if not room_ids:
+        return set()
+    return {RoomID(row[0]) for row in tx.all(PUBLISHED_AMONG, room_ids=list(room_ids))}
+
+
 PUBLISHED_ROOMS = """
     SELECT r.room_id, r.version, r.current_root,
            (SELECT COUNT(*) FROM memberships m WHERE m.room_id = r.room_id AND m.membership = 'join')

@@ -85,12 +85,16 @@ from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.event_stream import EventStream
+from homeserver.services.sync.initial_sync import InitialSync
 from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
+from homeserver.services.sync.peeked_rooms import PeekedRooms
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
 from homeserver.services.sync.states import SyncStates
+from homeserver.services.sync.stream_chunks import StreamChunks
 from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.database import Backend
@@ -230,6 +234,20 @@ class World:
         self.lost_time = LostTime(self.database, self.device_keys, self.remote_users, self.clock)
         self.long_poll = LongPoll(
             self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
+        )
+        chunks = StreamChunks(timelines, self.readers, self.states, self.formats, self.typing, self.database.epoch)
+        self.peeked = PeekedRooms(self.news, self.bell)
+        self.event_stream = EventStream(
+            self.database, chunks, self.lost_time, self.peeked, self.news, self.bell, self.clock
+        )
+        self.initial_sync = InitialSync(
+            self.database,
+            self.assembling,
+            sync_rooms,
+            self.readers,
+            self.states,
+            self.formats,
+            self.partial_rooms,
         )
 
     def _open_personal(self) -> None:

@@ -2,12 +2,17 @@
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import known_events, place_below_newest
+from homeserver.storage.events import known_events, place_below_newest, stream_news
 from tests.databases import SyncDatabase
-from tests.storage.bare_rows import insert_bare_event
+from tests.storage.bare_rows import insert_bare_event, insert_bare_room
 
 ROOM, OTHER = RoomID("!room:example.org"), RoomID("!other:example.org")
+PDU = (
+    b'{"auth_events":[],"content":{},"depth":1,"hashes":{"sha256":""},"origin_server_ts":0,"prev_events":[],'
+    b'"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"type":"m.test"}'
+)
 STATE = "UPDATE events SET root_before = :root WHERE event_nid = :nid"
+POSITION = "UPDATE events SET log_position = :position, verdict = :verdict WHERE event_nid = :nid"
 PLACE = "UPDATE events SET place = :place, verdict = :verdict WHERE event_nid = :nid"
 
 
@@ -36,3 +41,25 @@ def test_what_is_known_of_a_room_is_told_with_whether_its_state_is(db: SyncDatab
     asked = [EventID(name) for name in ("$outlier", "$judged", "$elsewhere", "$nowhere")]
     assert db.read(known_events, ROOM, asked) == {"$outlier": False, "$judged": True}
     assert db.read(known_events, ROOM, []) == {}
+
+
+def test_the_first_news_of_several_rooms_come_in_the_order_of_the_log(db: SyncDatabase) -> None:
+    def fill(tx: Transaction) -> None:
+        insert_bare_room(tx, ROOM, root=b"root")
+        insert_bare_room(tx, OTHER, root=b"root")
+        for nid, (room_id, position, verdict) in enumerate(
+            [(ROOM, 40, 0), (OTHER, 30, 0), (ROOM, 20, 0), (ROOM, 25, 1), ("!third:example.org", 22, 0)], start=1
+        ):
+            insert_bare_event(tx, nid, f"${nid}", room_id, pdu=PDU)
+            tx.run(POSITION, nid=nid, position=position, verdict=verdict)
+
+    db.write(fill)
+
+    def ids(*, after: int, upto: int, limit: int) -> list[str]:
+        found = db.read(stream_news, [ROOM, OTHER], after=after, upto=upto, limit=limit)
+        return [stored.event.event_id for stored in found]
+
+    assert ids(after=0, upto=100, limit=10) == ["$3", "$2", "$1"]
+    assert ids(after=0, upto=100, limit=2) == ["$3", "$2"]
+    assert ids(after=20, upto=39, limit=10) == ["$2"]
+    assert db.read(stream_news, [], after=0, upto=100, limit=10) == []

@@ -8,9 +8,17 @@ from hypothesis import strategies as st
 
 from homeserver.core.identifiers import RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.rooms import SYNC_HORIZON_MS, insert_root, roots_at, sweep_roots, sync_horizon
+from homeserver.storage.rooms import (
+    SYNC_HORIZON_MS,
+    insert_root,
+    published_among,
+    roots_at,
+    set_published,
+    sweep_roots,
+    sync_horizon,
+)
 from tests.databases import SyncDatabase
-from tests.storage.bare_rows import empty
+from tests.storage.bare_rows import empty, insert_bare_room
 
 ROOMS = (RoomID("!room:example.org"), RoomID("!other:example.org"), RoomID("!third:example.org"))
 FAR = 1_000  # further than any position here
@@ -84,3 +92,16 @@ def newest_roots(rows: Mapping[tuple[RoomID, int], Change], at: int) -> dict[Roo
 
 def all_rows(tx: Transaction) -> set[tuple[RoomID, int]]:
     return {(RoomID(row[0]), row[1]) for row in tx.all("SELECT room_id, log_position FROM room_roots")}
+
+
+def test_of_some_rooms_those_that_are_published_are_told(db: SyncDatabase) -> None:
+    def fill(tx: Transaction) -> None:
+        for room_id in ROOMS:
+            insert_bare_room(tx, room_id, root=b"root")
+        set_published(tx, ROOMS[0], is_published=True)
+        set_published(tx, ROOMS[2], is_published=True)
+
+    db.write(fill)
+
+    assert db.read(published_among, ROOMS[:2]) == {ROOMS[0]}
+    assert db.read(published_among, []) == set()

@@ -69,6 +69,18 @@ class RoomEventsEndpoints:
 
     @endpoint(
         "GET",
+        "/_matrix/client/v3/events/{eventId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3eventseventid",
+        guests=True,
+    )
+    async def event_of_any_room(self, request: PlainRequest) -> Reply:
+        """One event, whatever its room."""
+        return Reply(await self.timeline.event_of_any_room(_viewer(request), request.event_id))
+
+    @endpoint(
+        "GET",
         "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,

@@ -119,6 +119,10 @@ class Timeline:
         """One event. Raises NotFound, alike for one of another room and one that the viewer may not see."""
         return await self._read_known(self._event, viewer, room_id, event_id)
 
+    async def event_of_any_room(self, viewer: Viewer, event_id: EventID) -> orjson.Fragment:
+        """One event, for clients that do not say of which room it is. Raises NotFound as `event` does."""
+        return await self._read_known(self._event_of_any_room, viewer, event_id)
+
     async def state(self, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         """The room's state: now, or when the viewer left."""
         return await self._read_known(self._state, viewer, room_id)
@@ -337,6 +341,12 @@ class Timeline:
         sight = self._readers.sight(tx, room_id, viewer.user_id)
         memberships = {event_id: membership}
         return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships=memberships, sight=sight)[0]
+
+    def _event_of_any_room(self, tx: Transaction, viewer: Viewer, event_id: EventID) -> orjson.Fragment:
+        stored = self._states.load(tx, [event_id]).get(event_id)
+        if stored is None:
+            raise NotFound(NOT_FOUND)
+        return self._event(tx, viewer, stored.event.room_id, event_id)
 
     def _state(self, tx: Transaction, viewer: Viewer, room_id: RoomID) -> list[orjson.Fragment]:
         access = self._readers.access(tx, room_id, viewer.user_id)

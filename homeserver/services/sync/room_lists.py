@@ -162,7 +162,7 @@ class RoomLists:
                 before=EMPTY_ROOT if nothing_new else known,
                 after=EMPTY_ROOT if nothing_new else roots.after[room_id],
                 joined_from=membership.joined_place,
-                member_upto=_EVERYWHERE,
+                member_upto=EVERYWHERE,
                 has_gap=room_id in fresh and asked.was_there_before(room_id),
                 events=() if nothing_new else None,
                 receipts=receipts.get(room_id, ()),
@@ -218,9 +218,7 @@ class RoomLists:
         self, asked: _Question, membership: Membership, account_data: Sequence[AccountData]
     ) -> RoomPart | None:
         tx, room_id, after = asked.tx, membership.room_id, asked.window.after
-        newest = self._states.load(tx, [membership.event_id]).get(membership.event_id) or _from_elsewhere(
-            tx, membership
-        )
+        newest = self._states.load(tx, [membership.event_id]).get(membership.event_id) or from_elsewhere(tx, membership)
         if newest is None:
             return None
         upto = newest.log_position or asked.window.upto
@@ -250,10 +248,10 @@ class RoomLists:
         return ignored
 
 
-_EVERYWHERE: Final = 2**62  # after any place of any room
+EVERYWHERE: Final = 2**62  # after any place of any room
 
 
-def _from_elsewhere(tx: Transaction, membership: Membership) -> StoredEvent | None:
+def from_elsewhere(tx: Transaction, membership: Membership) -> StoredEvent | None:
     """The event by which somebody got out of a room that this server is not in: no room here has it."""
     found = find_remote_membership(tx, membership.room_id, membership.user_id)
     if found is None:

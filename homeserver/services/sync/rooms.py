@@ -196,7 +196,7 @@ class SyncRooms:
             tx,
             events,
             request.viewer,
-            with_room_id=False,
+            with_room_id=request.with_room_id,
             memberships=memberships,
             for_federation=request.filter.event_format is EventFormat.FEDERATION,
             sight=Sight(part.after, part.joined_from, part.member_upto),

@@ -94,6 +94,12 @@ class Timelines:
         limited = has_more or len(newest_first) > limit
         return Timeline(newest_first[:limit][::-1], limited=limited, hidden=hidden[::-1])
 
+    def shown(
+        self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]
+    ) -> list[tuple[StoredEvent, str]]:
+        """Those of some events of the room that belong into its timeline, in the same order."""
+        return self._visible(tx, question, self._wanted(tx, question, events))
+
     def _wanted(self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         children = {}
         if question.event_filter.needs_relations:

@@ -1,0 +1,70 @@
+"""Client-server API: everything at once, as before /sync; and one room at once, also for those who are not in it."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.errors import InvalidParameter
+from homeserver.services.events.client_format import Viewer
+from homeserver.services.sync.initial_sync import InitialSync
+
+
+class InitialSyncQuery(msgspec.Struct, frozen=True):
+    """How many messages of each room, and whether rooms that were left are wanted."""
+
+    limit: int | None = None
+    archived: bool = False
+
+
+class RoomInitialSyncQuery(msgspec.Struct, frozen=True):
+    """How many messages. Not in the specification, which speaks of a limit all the same."""
+
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class InitialSyncEndpoints:
+    """First answers."""
+
+    initial_sync: InitialSync
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/initialSync",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3initialsync",
+        query=InitialSyncQuery,
+    )
+    async def everything(self, request: Request[InitialSyncQuery, NoBody]) -> Reply:
+        """All rooms of the user, and what belongs to the account."""
+        query = request.query
+        return Reply(
+            await self.initial_sync.everything(_viewer(request), limit=_limit(query.limit), archived=query.archived)
+        )
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/rooms/{roomId}/initialSync",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3roomsroomidinitialsync",
+        query=RoomInitialSyncQuery,
+        guests=True,
+    )
+    async def room(self, request: Request[RoomInitialSyncQuery, NoBody]) -> Reply:
+        """One room with its newest messages."""
+        limit = _limit(request.query.limit)
+        return Reply(await self.initial_sync.room(_viewer(request), request.room_id, limit=limit))
+
+
+def _viewer(request: Request[InitialSyncQuery, NoBody] | Request[RoomInitialSyncQuery, NoBody]) -> Viewer:
+    return Viewer(request.requester.user_id, request.requester.device_id)
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and limit < 0:
+        raise InvalidParameter("A limit is not negative")
+    return limit
