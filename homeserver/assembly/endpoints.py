@@ -9,6 +9,7 @@ from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
+from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -30,6 +31,7 @@ from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.reports import ReportEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
@@ -164,6 +166,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         InitialSyncEndpoints(parts.syncing.initial_sync),
         PushRuleEndpoints(rooms.push_rules),
         ReceiptEndpoints(rooms.receipts),
+        ReportEndpoints(rooms.reports),
         RoomCreationEndpoints(rooms.creation),
         RoomDirectoryEndpoints(rooms.aliases, rooms.directory, remote_directory),
         RoomEventsEndpoints(rooms.timeline, history),
@@ -208,6 +211,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     return (
         FederationAdminEndpoints(statuses, outgoing.destinations),
         KeyAdminEndpoints(rotation, made.server_name),
+        ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
     )

@@ -24,6 +24,7 @@ from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.remote_spaces import RemoteSpaces
+from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
@@ -52,6 +53,7 @@ class Rooms:
     receipts: Receipts
     remote_invites: RemoteInvites
     remote_spaces: RemoteSpaces
+    reports: Reports
     spaces: Spaces
     successors: Successors
     timeline: Timeline
@@ -108,6 +110,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
         ),
         remote_spaces=remote_spaces,
+        reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,
         successors=Successors(database, states, anywhere, room_settings),
         timeline=Timeline(database, readers, states, events.formats, events.partial_rooms),

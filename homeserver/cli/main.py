@@ -23,6 +23,7 @@ from homeserver.cli.configuration import (
 )
 from homeserver.cli.federation import add_federation
 from homeserver.cli.keys import add_keys
+from homeserver.cli.reports import add_report
 from homeserver.cli.rooms import add_room
 from homeserver.cli.setup import add_init
 from homeserver.cli.users import add_user
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add_room(topics)
     add_federation(topics)
     add_keys(topics)
+    add_report(topics)
     _add_call(topics)
     admin.set_defaults(command=_admin)
     return parser

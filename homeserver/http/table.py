@@ -8,6 +8,7 @@ from typing import Final
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
+from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -29,6 +30,7 @@ from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.reports import ReportEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
 from homeserver.http.client.room_events import RoomEventsEndpoints
@@ -83,6 +85,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     PushRuleEndpoints,
     ReceiptEndpoints,
     RegistrationEndpoints,
+    ReportEndpoints,
     RoomCreationEndpoints,
     RoomDirectoryEndpoints,
     RoomEventsEndpoints,
@@ -122,5 +125,6 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     LandingEndpoints,
     MetricsEndpoints,
     RegistrationAdminEndpoints,
+    ReportAdminEndpoints,
     RoomAuditEndpoints,
 )

@@ -1,0 +1,108 @@
+"""Users who tell moderators of an event, a room or another user. Spec: client-server-api/#reporting-content
+
+What is told is kept for `homeserver admin report`; nobody in the rooms learns of it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.randomness import Randomness
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.rooms.readers import Readers
+from homeserver.storage.accounts import find_account
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import find_event
+from homeserver.storage.reports import Report, find_report, insert_report, newest_reports
+from homeserver.storage.rooms import find_head
+
+REASON_LIMIT_BYTES: Final = 4_096
+ID_LENGTH: Final = 12
+REPORTS_PER_PAGE: Final = 100
+NO_EVENT: Final = "There is no such event, or you are not in its room"
+
+
+class Reports:
+    """Keeps what users tell of, and reads it to administrators."""
+
+    def __init__(
+        self, database: Database, readers: Readers, clock: Clock, randomness: Randomness, server_name: ServerName
+    ) -> None:
+        self._database = database
+        self._readers = readers
+        self._clock = clock
+        self._randomness = randomness
+        self._server_name = server_name
+
+    async def report_event(self, reporter: UserID, room_id: RoomID, event_id: EventID, reason: str) -> None:
+        """Tell of an event. Raises NotFound, alike for one that the user may not see and where they are not joined."""
+        await self._database.write(self._report_event, self._report(reporter, reason, room_id, event_id))
+
+    async def report_room(self, reporter: UserID, room_id: RoomID, reason: str) -> None:
+        """Tell of a room, from inside or outside. Raises NotFound."""
+        await self._database.write(_report_room, self._report(reporter, reason, room_id))
+
+    async def report_user(self, reporter: UserID, user_id: UserID, reason: str) -> None:
+        """Tell of a user. Raises NotFound for one of this server who does not exist; others may, for all we know."""
+        report = self._report(reporter, reason, user_id=user_id)
+        await self._database.write(_report_user, report, is_here=server_name_of(user_id) == self._server_name)
+
+    async def page(self, before: str | None) -> Sequence[Report]:
+        """The newest reports, or those that came before the one with this ID. Raises NotFound."""
+        return await self._database.read(_page, before)
+
+    def _report(
+        self,
+        reporter: UserID,
+        reason: str,
+        room_id: RoomID | None = None,
+        event_id: EventID | None = None,
+        *,
+        user_id: UserID | None = None,
+    ) -> Report:
+        if len(reason.encode()) > REASON_LIMIT_BYTES:
+            raise InvalidParameter(f"A reason may have {REASON_LIMIT_BYTES} bytes")
+        report_id = self._randomness.opaque_id("", ID_LENGTH)
+        return Report(report_id, reporter, room_id, event_id, user_id, reason, self._clock.now_ms())
+
+    def _report_event(self, tx: Transaction, report: Report) -> None:
+        if report.room_id is None or report.event_id is None:
+            raise NotFound(NO_EVENT)
+        try:
+            access = self._readers.access(tx, report.room_id, report.reporter)
+        except Forbidden as refused:
+            raise NotFound(NO_EVENT) from refused
+        stored = find_event(tx, report.event_id)
+        if stored is None or stored.event.room_id != report.room_id or not access.is_joined:
+            raise NotFound(NO_EVENT)
+        sight = access.sight
+        if not self._readers.visible(
+            tx,
+            report.room_id,
+            report.reporter,
+            [stored],
+            joined_from=sight.joined_from,
+            member_upto=sight.member_upto,
+        ):
+            raise NotFound(NO_EVENT)
+        insert_report(tx, report)
+
+
+def _report_room(tx: Transaction, report: Report) -> None:
+    if report.room_id is None or find_head(tx, report.room_id) is None:
+        raise NotFound("There is no such room here")
+    insert_report(tx, report)
+
+
+def _report_user(tx: Transaction, report: Report, *, is_here: bool) -> None:
+    if report.user_id is None or (is_here and find_account(tx, report.user_id) is None):
+        raise NotFound("There is no such user here")
+    insert_report(tx, report)
+
+
+def _page(tx: Transaction, before: str | None) -> Sequence[Report]:
+    last = None if before is None else find_report(tx, before)
+    if before is not None and last is None:
+        raise NotFound("There is no such report")
+    return newest_reports(tx, before=last, limit=REPORTS_PER_PAGE)
