@@ -26,7 +26,7 @@ def statements_that_are_no_constants(tree: Tree) -> list[str]:
 
 def _lines_that_run_others(module: Module) -> Iterator[int]:
     constants = {name for node in module.tree.body for name in _assigned(node)}
-    for function in ast.walk(module.tree):
+    for function in module.nodes:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         known = constants | {

@@ -46,7 +46,7 @@ def sql_outside_storage(tree: Tree) -> list[str]:
         for module in tree.values()
         if module.package != "storage"
         for docstrings in [_docstrings(module.tree)]
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in docstrings
@@ -125,7 +125,7 @@ def type_checking_blocks(tree: Tree) -> list[str]:
 
 def _type_checking_lines(module: Module) -> Iterator[int]:
     yield from (each.line for each in imports_of(module) if each.name == "TYPE_CHECKING")
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and node.attr == "TYPE_CHECKING":
             yield node.lineno
 
@@ -136,7 +136,7 @@ def imports_below_the_top(tree: Tree) -> list[str]:
         f"{module.path}:{node.lineno}: imports stand at the top of the file, unconditionally. If that makes a circle, "
         "the arrow is wrong."
         for module in tree.values()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Import | ast.ImportFrom) and node not in module.tree.body
     ]
 
@@ -149,6 +149,6 @@ def async_where_none_may_be(tree: Tree) -> list[str]:
         "a database thread and returns."
         for module in tree.values()
         if module.package in ("core", "storage") and str(module.path) != BLOCKING_DOOR
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, kinds)
     ]

@@ -5,6 +5,7 @@ Each rule takes a tree and returns what breaks it, as sentences that say what to
 
 import ast
 import builtins
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
@@ -148,15 +149,18 @@ def mirrors_of_nothing(tree: Tree, tests: Tree) -> list[str]:
     homeserver/x/y.py is tested in tests/x/test_y.py; test_y_after_restart.py is a second file about the same.
     """
     found = []
+    subjects_of: defaultdict[PurePosixPath, set[str]] = defaultdict(set)
+    for module in tree.values():
+        folder = module.path.parent
+        subjects_of[folder].add(module.path.stem)
+        subjects_of[folder.parent].add(folder.name)
     for test in tests.values():
         parts = test.path.parts
         if len(parts) < 3 or parts[1] not in MIRRORED or not test.path.name.startswith("test_"):
             continue
         folder = PurePosixPath("homeserver", *parts[1:-1])
-        subjects = {module.path.stem for module in tree.values() if module.path.parent == folder}
-        subjects |= {module.path.parent.name for module in tree.values() if module.path.parent.parent == folder}
         stem = test.path.stem.removeprefix("test_")
-        if not any(stem == subject or stem.startswith(f"{subject}_") for subject in subjects):
+        if not any(stem == subject or stem.startswith(f"{subject}_") for subject in subjects_of[folder]):
             found.append(f"{test.path}: there is no {folder}/{stem}.py. Name a test file after the file that it tests.")
     return found
 

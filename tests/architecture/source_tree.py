@@ -6,18 +6,29 @@ The rules over them are in the *_rules.py files beside this one.
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
-    """One source file: its path from the root, its dotted name, its syntax tree."""
+    """One source file: its path from the root, its dotted name, its text."""
 
     path: PurePosixPath
     name: str
-    tree: ast.Module
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree, made for the first who asks: the rules only read it."""
+        return ast.parse(self.text, filename=str(self.path))
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree, as `ast.walk` comes to them."""
+        return tuple(ast.walk(self.tree))
 
     @property
     def is_package(self) -> bool:
@@ -35,21 +46,22 @@ Tree = Mapping[str, Module]  # by dotted name
 
 
 def parse(path: str, source: str) -> Module:
-    """Parse one file whose path is given from the root."""
+    """One file whose path is given from the root."""
     pure = PurePosixPath(path)
     parts = pure.with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-    return Module(path=pure, name=name, tree=ast.parse(source, filename=path))
+    return Module(pure, name, source)
 
 
 def made_up(sources: Mapping[str, str]) -> Tree:
-    """Parse sources that a test invents: path -> text."""
+    """Sources that a test invents: path -> text."""
     modules = [parse(path, source) for path, source in sources.items()]
     return {module.name: module for module in modules}
 
 
+@cache
 def read_tree(folder: str = "homeserver") -> Tree:
-    """Parse every Python file below a folder of the project."""
+    """Every Python file below a folder of the project, read once per run."""
     paths = sorted((ROOT / folder).rglob("*.py"))
     modules = [parse(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
     return {module.name: module for module in modules}
@@ -66,7 +78,7 @@ class Import:
 
 def imports_of(module: Module) -> Iterator[Import]:
     """Walk all imports of a module, wherever they stand."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, None, node.lineno)
