@@ -69,7 +69,9 @@ def make_accounts(
     remote_profiles = RemoteProfileQueries(outgoing.federation_client, made.budget, clock)
     return Accounts(
         account_data=AccountDataKeeping(database, events.news),
-        deactivation=Deactivation(database, interactive_auth, sessions, device_lists, tokens, rooms.anywhere),
+        deactivation=Deactivation(
+            database, interactive_auth, sessions, device_lists, tokens, rooms.anywhere, events.erased_users
+        ),
         interactive_auth=interactive_auth,
         login=Login(database, check, passwords, sessions, clock, randomness, server_name),
         openid_tokens=OpenIDTokens(database, clock, randomness),

@@ -9,6 +9,7 @@ from homeserver.runtime.wakeups import Bell
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import OwnKeysAnd
@@ -38,6 +39,7 @@ class Events:
     creation: EventCreation
     intake: Intake
     completion: Completion
+    erased_users: ErasedUsers
     formats: ClientFormat
     remote_keys: RemoteKeys
     receipt: Receipt
@@ -60,6 +62,7 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
     intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)
     notaries = [ServerName(name) for name in made.settings.federation.key_servers if name != server_name]
     remote_keys = RemoteKeys(database, client, notaries, budget, clock)
+    erased_users = ErasedUsers()
     return Events(
         bell,
         news,
@@ -71,7 +74,8 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
         creation,
         intake,
         Completion(database, writer, intake, partial_rooms),
-        ClientFormat(states, clock, budget),
+        erased_users,
+        ClientFormat(states, clock, budget, erased_users),
         remote_keys,
         Receipt(OwnKeysAnd(server_name, made.own_keys, remote_keys), made.in_thread),
     )

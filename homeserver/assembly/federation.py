@@ -95,8 +95,8 @@ def make_federation(
         one.export(made.metrics)
 
     access = RoomAccess(states, acls, server_name)
-    visibility = ServerVisibility(states)
-    state_reading = StateReading(database)
+    visibility = ServerVisibility(states, events.erased_users)
+    state_reading = StateReading(database, events.erased_users)
     templates = MembershipTemplates(database, access, events.writer, clock, server_name)
     vouching = Vouching(events.writer, made.own_keys, server_name)
     memberships = MembershipIntake(database, access, vouching, receipt, policies, intake)
@@ -106,7 +106,9 @@ def make_federation(
         hierarchy_serving=HierarchyServing(database, access, acls, rooms.spaces),
         inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, clock),
         invite_serving=InviteServing(database, acls, rooms.remote_invites),
-        join_serving=JoinServing(database, templates, memberships, states, state_reading, server_name),
+        join_serving=JoinServing(
+            database, templates, memberships, states, state_reading, visibility, server_name
+        ),
         knock_serving=KnockServing(database, templates, memberships, states),
         leave_serving=LeaveServing(templates, memberships),
         missing_events=missing_events,

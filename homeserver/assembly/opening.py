@@ -57,6 +57,7 @@ class Opened:
         await self.made.own_keys.note(self.made.database, self.made.clock)
         await self.parts.outgoing.destinations.load()
         await self.parts.events.partial_rooms.load()
+        await self.parts.events.erased_users.load(self.made.database)
 
     async def flush(self) -> None:
         """Write down what was kept in memory."""

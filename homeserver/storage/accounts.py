@@ -109,6 +109,14 @@ def departing_users(tx: Transaction) -> list[UserID]:
     return [UserID(row[0]) for row in tx.all(DEPARTING)]
 
 
+ERASED = "SELECT user_id FROM users WHERE is_erased"
+
+
+def erased_users(tx: Transaction) -> list[UserID]:
+    """The users who wanted to be erased."""
+    return [UserID(row[0]) for row in tx.all(ERASED)]
+
+
 def _values(account: Account) -> dict[str, Any]:  # Any: column values
     return {
         "user_id": account.user_id,

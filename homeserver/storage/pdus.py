@@ -16,9 +16,10 @@ from homeserver.storage.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Pdu:
-    """An event's PDU, and the auth events that it names."""
+    """An event's PDU, who sent it, and the auth events that it names."""
 
     pdu_json: bytes
+    sender: str
     auth_event_ids: tuple[EventID, ...]
 
 
@@ -31,6 +32,7 @@ class AuthEvents:
 
 class _Named(msgspec.Struct, frozen=True, gc=False):
     auth_events: list[str | tuple[str, dict[str, str]]]  # in room versions 1 and 2 an ID comes with its hashes
+    sender: str = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(_Named)
@@ -53,8 +55,9 @@ def auth_events_by_id(tx: Transaction, room_id: RoomID, event_ids: Sequence[Even
 
 
 def _pdu(pdu_json: bytes) -> Pdu:
-    named = _DECODER.decode(pdu_json).auth_events
-    return Pdu(pdu_json, tuple(EventID(each if isinstance(each, str) else each[0]) for each in named))
+    read = _DECODER.decode(pdu_json)
+    named = tuple(EventID(each if isinstance(each, str) else each[0]) for each in read.auth_events)
+    return Pdu(pdu_json, read.sender, named)
 
 
 def joined_json(pdus: Iterable[bytes]) -> bytes:

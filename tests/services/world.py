@@ -42,6 +42,7 @@ from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
+from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
@@ -153,7 +154,8 @@ class World:
         self.intake = Intake(self.database, self.writer, self.head_joining, self.partial_rooms, self.clock)
         self.completion = Completion(self.database, self.writer, self.intake, self.partial_rooms)
         self.readers = Readers(self.states)
-        self.formats = ClientFormat(self.states, self.clock, self.budget)
+        self.erased_users = ErasedUsers()
+        self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
         self.sending = Sending(self.event_creation, self.clock, SERVER)
         self.timeline = Timeline(self.database, self.readers, self.states, self.formats, self.partial_rooms)
@@ -285,7 +287,13 @@ class World:
         self.profiles = Profiles(self.database, MemberProfiles(self.event_creation), SERVER)
         self.password_change = PasswordChange(self.database, self.passwords, self.interactive_auth, self.sessions)
         self.deactivation = Deactivation(
-            self.database, self.interactive_auth, self.sessions, self.device_lists, self.tokens, self.anywhere
+            self.database,
+            self.interactive_auth,
+            self.sessions,
+            self.device_lists,
+            self.tokens,
+            self.anywhere,
+            self.erased_users,
         )
 
     def open_registration(self, policy: RegistrationPolicy) -> Registration:

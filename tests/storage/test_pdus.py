@@ -11,17 +11,19 @@ ROOM, OTHER = RoomID("!room:example.org"), RoomID("!other:example.org")
 
 
 @pytest.mark.parametrize(
-    ("pdu", "named"),
+    ("pdu", "sender", "named"),
     [
-        (b'{"auth_events":["$a","$b"],"content":{"deep":[1,{"x":null}]},"type":"m.test"}', ("$a", "$b")),
-        (b'{"auth_events":[["$a:x",{"sha256":"abc"}]],"content":{}}', ("$a:x",)),
-        (b'{"auth_events":[]}', ()),
+        (b'{"auth_events":["$a","$b"],"content":{"deep":[1,{"x":null}]},"sender":"@a:x"}', "@a:x", ("$a", "$b")),
+        (b'{"auth_events":[["$a:x",{"sha256":"abc"}]],"content":{}}', "", ("$a:x",)),
+        (b'{"auth_events":[]}', "", ()),
     ],
 )
-def test_a_pdu_comes_as_it_is_stored_with_what_it_names(db: SyncDatabase, pdu: bytes, named: tuple[str, ...]) -> None:
+def test_a_pdu_comes_as_it_is_stored_with_what_it_names(
+    db: SyncDatabase, pdu: bytes, sender: str, named: tuple[str, ...]
+) -> None:
     db.write(insert_bare_event, 1, "$one", ROOM, pdu=pdu)
 
-    assert db.read(pdus_by_id, ROOM, [EventID("$one")]) == {"$one": Pdu(pdu, tuple(map(EventID, named)))}
+    assert db.read(pdus_by_id, ROOM, [EventID("$one")]) == {"$one": Pdu(pdu, sender, tuple(map(EventID, named)))}
     assert db.read(auth_events_by_id, ROOM, [EventID("$one")]) == {"$one": AuthEvents(tuple(map(EventID, named)))}
 
 

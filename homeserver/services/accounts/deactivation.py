@@ -15,6 +15,7 @@ from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, ServiceError
+from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import departing_users, find_account, update_account
 from homeserver.storage.database import Database, Transaction
@@ -38,6 +39,7 @@ class Deactivation:
         device_lists: DeviceLists,
         tokens: AccessTokens,
         membership: RemoteMembership,
+        erased: ErasedUsers,
     ) -> None:
         self._database = database
         self._interactive_auth = interactive_auth
@@ -45,6 +47,7 @@ class Deactivation:
         self._device_lists = device_lists
         self._tokens = tokens
         self._membership = membership
+        self._erased = erased
 
     async def deactivate_own(self, requester: Requester, attempt: Attempt, *, erase: bool) -> None:
         """Close one's own account once the password was shown. Raises UserInteractionRequired."""
@@ -53,7 +56,8 @@ class Deactivation:
         await self.deactivate(requester.user_id, erase=erase)
 
     async def deactivate(self, user_id: UserID, *, erase: bool) -> None:
-        """Close an account; what is closed already is closed. With `erase`, the profile goes too.
+        """Close an account; what is closed already is closed. With `erase`, the profile goes too, and newcomers to the
+        user's rooms are not shown what the user said.
 
         Raises NotFound.
         """
@@ -77,6 +81,7 @@ class Deactivation:
         delete_private_rows(tx, user_id)
         if erase:
             delete_profile(tx, user_id)
+            tx.after_commit(lambda: self._erased.note(user_id))
         self._device_lists.note_change(tx, user_id)
         tx.after_commit(lambda: self._tokens.forget_user(user_id))
 

@@ -1,6 +1,7 @@
 """Events as clients are shown them: the shared part rendered once, what differs per reader added beside it.
 
-Spec: client-server-api/#room-event-format. Who may see an event is decided in services/rooms/readers.py.
+Spec: client-server-api/#room-event-format. Who may see an event is decided in services/rooms/readers.py; of what an
+erased user sent, that is the event at all, and here whether its content, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from homeserver.core.identifiers import DeviceID, EventID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
+from homeserver.services.events.erased_users import ErasedUsers, without_content
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent
@@ -49,9 +51,10 @@ class Sight:
 class ClientFormat:
     """Renders stored events as JSON for clients."""
 
-    def __init__(self, states: RoomStates, clock: Clock, budget: CacheBudget) -> None:
+    def __init__(self, states: RoomStates, clock: Clock, budget: CacheBudget, erased: ErasedUsers) -> None:
         self._states = states
         self._clock = clock
+        self._erased = erased
         self._bodies: BoundedCache[tuple[EventNid, Form], bytes] = BoundedCache("client events", budget, len)
 
     def render(
@@ -76,7 +79,8 @@ class ClientFormat:
         others = self._states.load(tx, beside) if beside else {}
         now_ms = self._clock.now_ms()
         rendered = []
-        for stored in events:
+        for one in events:
+            stored = self._as_seen(tx, one, viewer, sight, memberships or {})
             unsigned = self._unsigned(stored, viewer, others, now_ms)
             replaced = others.get(stored.replaces_state) if stored.replaces_state is not None else None
             if replaced is not None and sight is not None and self._may_see(tx, replaced, viewer, sight):
@@ -88,6 +92,37 @@ class ClientFormat:
                 orjson.Fragment(self._whole(stored, unsigned, with_room_id=with_room_id, for_federation=for_federation))
             )
         return rendered
+
+    def _as_seen(
+        self,
+        tx: Transaction | None,
+        stored: StoredEvent,
+        viewer: Viewer,
+        sight: Sight | None,
+        memberships: Mapping[EventID, str],
+    ) -> StoredEvent:
+        """The event, or what is left of it where an erased user sent it and the viewer was not in the room.
+
+        State that still holds is shown whole: it says what the room is, and not what somebody said in it.
+        """
+        event = stored.event
+        if event.sender not in self._erased or memberships.get(event.event_id) == "join":
+            return stored
+        if sight is not None and event.state_key is not None:
+            current = self._states.find(tx, event.room_id, sight.root, event.type, event.state_key)
+            if current is not None and current.event.event_id == event.event_id:
+                return stored
+        return stored if self._was_there(tx, stored, viewer, sight) else without_content(stored)
+
+    def _was_there(self, tx: Transaction | None, stored: StoredEvent, viewer: Viewer, sight: Sight | None) -> bool:
+        """Whether the viewer was in the room when an event came into it."""
+        if stored.place is None or stored.root_before is None:
+            return False
+        if sight is not None and sight.joined_from is not None and stored.place >= sight.joined_from:
+            return True
+        key = ("m.room.member", viewer.user_id)
+        state = self._states.select(tx, stored.event.room_id, stored.root_before, (key,))
+        return _membership(state.get(key)) == "join"
 
     def body(self, stored: StoredEvent) -> bytes:
         """The part that is the same for every reader: a JSON object without its closing brace."""
@@ -120,6 +155,8 @@ class ClientFormat:
             unsigned["replaces_state"] = stored.replaces_state
         if stored.redacted_by is not None:
             redaction = others.get(stored.redacted_by)
+            if redaction is not None and redaction.event.sender in self._erased:
+                redaction = without_content(redaction)  # the reason; the event beside it stays as it is
             if redaction is not None:
                 because = self._whole(
                     redaction,
@@ -136,6 +173,8 @@ class ClientFormat:
             return False
         if sight.joined_from is not None and stored.place >= sight.joined_from:
             return True
+        if stored.event.sender in self._erased and not self._was_there(tx, stored, viewer, sight):
+            return False
         room_id = stored.event.room_id
         is_member = sight.member_upto is not None and stored.place <= sight.member_upto
         if is_member:

@@ -1,6 +1,6 @@
 """Users of other servers who join rooms by way of this one. Spec: server-server-api/#joining-rooms"""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,8 +13,10 @@ from homeserver.services.federation.membership_intake import MembershipIntake, T
 from homeserver.services.federation.membership_templates import MEMBER, MembershipTemplates
 from homeserver.services.federation.room_access import NO_ROOM
 from homeserver.services.federation.serving_state import StateReading, StateSnapshot
+from homeserver.services.federation.visibility import ServerVisibility, Standing
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import hero_candidates
+from homeserver.storage.rooms import find_head
 
 MOST_HEROES: Final = 5
 NAMES: Final = (("m.room.name", ""), ("m.room.canonical_alias", ""))
@@ -30,6 +32,7 @@ class JoinServing:
         intake: MembershipIntake,
         states: RoomStates,
         reading: StateReading,
+        visibility: ServerVisibility,
         server_name: ServerName,
     ) -> None:
         self._database = database
@@ -37,6 +40,7 @@ class JoinServing:
         self._intake = intake
         self._states = states
         self._reading = reading
+        self._visibility = visibility
         self._server_name = server_name
 
     async def make(
@@ -60,8 +64,7 @@ class JoinServing:
         MembershipIntake.take does.
         """
         taken = await self._intake.take(server, room_id, event_id, pdu, "join")
-        ids = await self._database.read(self._state_before, taken, omits_members=omits_members)
-        snapshot = StateSnapshot(room_id, taken.version, ids, is_open=True)
+        snapshot = await self._database.read(self._state_before, server, taken, omits_members=omits_members)
         found = await self._reading.read(snapshot, beside=[event_id], repeats=not omits_members)
         answer: dict[str, object] = {
             "origin": self._server_name,
@@ -73,18 +76,25 @@ class JoinServing:
             answer["servers_in_room"] = sorted(taken.servers_before)
         return answer
 
-    def _state_before(self, tx: Transaction, taken: TakenMembership, *, omits_members: bool) -> Sequence[EventID]:
+    def _state_before(
+        self, tx: Transaction, server: ServerName, taken: TakenMembership, *, omits_members: bool
+    ) -> StateSnapshot:
         event = taken.encoded.event
         stored = self._states.load(tx, [event.event_id]).get(event.event_id)
-        root = None if stored is None else stored.root_before
-        if root is None:
+        head = find_head(tx, event.room_id)
+        if stored is None or stored.root_before is None or head is None:
             raise NotFound(NO_ROOM)
-        if not omits_members:
-            return self._states.with_nodes(
+        root = stored.root_before
+        if omits_members:
+            others = self._states.with_nodes(tx, event.room_id, lambda nodes: _without_members(nodes, root))
+            ids = [*others, *self._heroes(tx, event.room_id, root, event.sender)]
+        else:
+            ids = self._states.with_nodes(
                 tx, event.room_id, lambda nodes: [event_id for _, event_id in state_map.items(nodes, root)]
             )
-        others = self._states.with_nodes(tx, event.room_id, lambda nodes: _without_members(nodes, root))
-        return [*others, *self._heroes(tx, event.room_id, root, event.sender)]
+        # Of what only authorises it, a server that is new here need not know what erased users said in it.
+        standing = Standing(is_open=True, was_there=self._visibility.was_there_before(tx, head, server, stored))
+        return StateSnapshot(event.room_id, taken.version, ids, standing, current=frozenset(ids))
 
     def _heroes(self, tx: Transaction, room_id: RoomID, root: bytes, user_id: UserID) -> list[EventID]:
         """The member events of those by whom a room without a name is called."""

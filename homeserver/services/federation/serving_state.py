@@ -21,9 +21,10 @@ from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import UnknownState
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotFound, UnableDueToPartialState
+from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.room_access import NO_EVENT, RoomAccess
-from homeserver.services.federation.visibility import ServerVisibility, pdu_json
+from homeserver.services.federation.visibility import ServerVisibility, Standing, pdu_json
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.pdus import AuthEvents, Pdu, auth_events_by_id, joined_json, pdus_by_id
 from homeserver.storage.rooms import RoomHead
@@ -49,8 +50,14 @@ class StateSnapshot:
     room_id: RoomID
     version: RoomVersion
     event_ids: Sequence[EventID]
-    is_open: bool  # whatever is in it is shown whole
-    current: frozenset[EventID] = frozenset()  # otherwise these alone are
+    standing: Standing
+    current: frozenset[EventID] = frozenset()  # what is shown whole in any case
+
+    def hides(self, event_id: EventID, sender: str, erased: ErasedUsers) -> bool:
+        """Whether an event of it is shown redacted."""
+        if self.standing.is_open and (self.standing.was_there or sender not in erased):
+            return False
+        return event_id not in self.current
 
 
 @dataclass(slots=True)
@@ -71,8 +78,9 @@ class AuthorisedState:
 class StateReading:
     """Reads whole states and auth chains as bytes: one at a time, for each may fill much memory."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, erased: ErasedUsers) -> None:
         self._database = database
+        self._erased = erased
         self._turns: KeyedLocks[str] = KeyedLocks()
 
     async def read(
@@ -83,7 +91,7 @@ class StateReading:
         Without `repeats` what is in the state is not in the chain.
         """
         async with self._turns("whole state"):
-            load = partial(self._in_slices, partial(_shown_pdus, snapshot=snapshot))
+            load = partial(self._in_slices, partial(_shown_pdus, snapshot=snapshot, erased=self._erased))
             state = await load(snapshot.event_ids)
             found = AuthorisedState(state, await _chain_of(state, await load(beside), load))
             if not repeats:
@@ -153,21 +161,21 @@ class StateServing:
         if head.is_partial:
             raise UnableDueToPartialState
         ids = self._event_ids(tx, room_id, root)
-        if self._visibility.seen_by(tx, head, server, [stored]):
-            return StateSnapshot(room_id, head.version, ids, is_open=True)
-        return StateSnapshot(room_id, head.version, ids, is_open=False, current=self._current(tx, head))
+        standing = self._visibility.standing(tx, head, server, stored)
+        return StateSnapshot(room_id, head.version, ids, standing, self._current(tx, head, standing))
 
     def _event_alone(self, tx: Transaction, server: ServerName, room_id: RoomID, event_id: EventID) -> StateSnapshot:
         head = self._access.enter(tx, room_id, server)
         stored = self._access.find_event(tx, room_id, event_id)
         if stored is None:
             raise NotFound(NO_EVENT)
-        if self._visibility.seen_by(tx, head, server, [stored]):
-            return StateSnapshot(room_id, head.version, [event_id], is_open=True)
-        current = frozenset() if head.is_partial else self._current(tx, head)
-        return StateSnapshot(room_id, head.version, [event_id], is_open=False, current=current)
+        standing = self._visibility.standing(tx, head, server, stored)
+        return StateSnapshot(room_id, head.version, [event_id], standing, self._current(tx, head, standing))
 
-    def _current(self, tx: Transaction, head: RoomHead) -> frozenset[EventID]:
+    def _current(self, tx: Transaction, head: RoomHead, standing: Standing) -> frozenset[EventID]:
+        """The events of the current state, where it matters whether one is of it."""
+        if head.is_partial or (standing.is_open and standing.was_there):
+            return frozenset()
         return frozenset(self._event_ids(tx, head.room_id, head.current_root))
 
     def _event_ids(self, tx: Transaction, room_id: RoomID, root: bytes) -> list[EventID]:
@@ -202,16 +210,15 @@ def _auth_events(tx: Transaction, event_ids: Sequence[EventID], *, room_id: Room
     return auth_events_by_id(tx, room_id, event_ids)
 
 
-def _shown_pdus(tx: Transaction, event_ids: Sequence[EventID], *, snapshot: StateSnapshot) -> dict[EventID, Pdu]:
-    pdus = pdus_by_id(tx, snapshot.room_id, event_ids)
-    if snapshot.is_open:
-        return pdus
+def _shown_pdus(
+    tx: Transaction, event_ids: Sequence[EventID], *, snapshot: StateSnapshot, erased: ErasedUsers
+) -> dict[EventID, Pdu]:
     return {
-        event_id: pdu if event_id in snapshot.current else _redacted(snapshot.version, event_id, pdu)
-        for event_id, pdu in pdus.items()
+        event_id: _redacted(snapshot.version, event_id, pdu) if snapshot.hides(event_id, pdu.sender, erased) else pdu
+        for event_id, pdu in pdus_by_id(tx, snapshot.room_id, event_ids).items()
     }
 
 
 def _redacted(version: RoomVersion, event_id: EventID, pdu: Pdu) -> Pdu:
     event = view_event(decode_checked(version, pdu.pdu_json), version, event_id=event_id)
-    return Pdu(pdu_json(event, is_whole=False), pdu.auth_event_ids)
+    return Pdu(pdu_json(event, is_whole=False), pdu.sender, pdu.auth_event_ids)

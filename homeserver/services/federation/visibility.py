@@ -1,12 +1,14 @@
 """What other servers may see of a room's events: whole, or only what a redaction leaves.
 
 The graph is shown to every server that is in the room, for without it none could judge what is built on it; what was
-said is shown by the history visibility at the event and by who of the server was in the room then. The rule itself is
-in core/history_visibility.py; which server is in the room is asked before, in room_access.py.
+said is shown by the history visibility at the event and by who of the server was in the room then. What an erased user
+said is shown to those alone who were there, for they have it. The rule itself is in core/history_visibility.py; which
+server is in the room is asked before, in room_access.py.
 Spec: client-server-api/#room-history-visibility, server-server-api/#backfilling-and-retrieving-missing-events
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from homeserver.core.canonical_json import encode_for
@@ -15,6 +17,7 @@ from homeserver.core.history_visibility import Visibility, may_server_see, read_
 from homeserver.core.identifiers import EventID, ServerName, UserID, server_name_of
 from homeserver.core.redaction import redact
 from homeserver.core.state_map import UnknownState
+from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
@@ -28,18 +31,41 @@ MOST_MEMBERS_ASKED: Final = 200
 MEMBERS_PER_READ: Final = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a server stands to a point of a room's history."""
+
+    is_open: bool  # it may see what happened there, whoever did it
+    was_there: bool  # and was in the room then
+
+
 class ServerVisibility:
     """Decides what servers see."""
 
-    def __init__(self, states: RoomStates) -> None:
+    def __init__(self, states: RoomStates, erased: ErasedUsers) -> None:
         self._states = states
+        self._erased = erased
 
     def seen_by(
         self, tx: Transaction, head: RoomHead, server: ServerName, events: Sequence[StoredEvent]
     ) -> set[EventID]:
         """Those of the room's events that a server which is in the room may see whole."""
         asked = _Asked(self._states, tx, head, server)
-        return {stored.event.event_id for stored in events if asked.may_see(stored)}
+        return {
+            stored.event.event_id
+            for stored in events
+            if (asked.has(stored) if stored.event.sender in self._erased else asked.may_see(stored))
+        }
+
+    def standing(self, tx: Transaction, head: RoomHead, server: ServerName, stored: StoredEvent) -> Standing:
+        """How a server which is in the room now stands to an event of it; if nobody is erased, nobody asks for more."""
+        asked = _Asked(self._states, tx, head, server)
+        is_open = asked.may_see(stored)
+        return Standing(is_open, was_there=not is_open or not self._erased or asked.was_there(stored))
+
+    def was_there_before(self, tx: Transaction, head: RoomHead, server: ServerName, stored: StoredEvent) -> bool:
+        """Whether somebody of the server was in the room before an event, if it matters."""
+        return not self._erased or _Asked(self._states, tx, head, server).was_there_before(stored)
 
     def pdus_for(
         self, tx: Transaction, head: RoomHead, server: ServerName, events: Sequence[StoredEvent]
@@ -71,6 +97,14 @@ class _Asked:
         """Whether the server may see the event whole."""
         return any(self._knows(question, stored) for question in (self._was_visible, self._is_current_state))
 
+    def has(self, stored: StoredEvent) -> bool:
+        """Whether the server must have seen the event before, or knows it from the room's current state."""
+        return any(self._knows(question, stored) for question in (self._was_in_room, self._is_current_state))
+
+    def was_there(self, stored: StoredEvent) -> bool:
+        """Whether somebody of the server was in the room when the event came into it."""
+        return self._knows(self._was_in_room, stored)
+
     @staticmethod
     def _knows(question: Callable[[StoredEvent], bool], stored: StoredEvent) -> bool:
         """What a question comes to; False where it is about members of a partial room, who are not known here."""
@@ -87,6 +121,14 @@ class _Asked:
         root = self._head.current_root
         current = self._states.event_id(self._tx, self._head.room_id, root, event.type, event.state_key)
         return current == event.event_id
+
+    def was_there_before(self, stored: StoredEvent) -> bool:
+        """Whether somebody of the server was in the room before the event."""
+        root = stored.root_before
+        return root is not None and "join" in self._memberships_at(root)
+
+    def _was_in_room(self, stored: StoredEvent) -> bool:
+        return "join" in self._own_membership(stored.event) or self.was_there_before(stored)
 
     def _was_visible(self, stored: StoredEvent) -> bool:
         root, event = stored.root_before, stored.event

@@ -53,9 +53,9 @@ class Serving:
         world = self.world
         acls = ServerAcls(world.states, world.budget)
         self.access = RoomAccess(world.states, acls, SERVER)
-        self.visibility = ServerVisibility(world.states)
+        self.visibility = ServerVisibility(world.states, world.erased_users)
         self.events = EventServing(world.database, self.access, self.visibility, world.states, world.clock, SERVER)
-        self.reading = StateReading(world.database)
+        self.reading = StateReading(world.database, world.erased_users)
         self.states = StateServing(world.database, self.access, self.visibility, world.states, self.reading)
         keys = GivenKeys({server: [PublishedKey(KEY.verify_key, FOR_EVER_MS)] for server in (FAR, NEAR)})
         self.receipt = Receipt(OwnKeysAnd(SERVER, [world.key.verify_key], keys), call_now)
@@ -63,7 +63,9 @@ class Serving:
         vouching = Vouching(world.writer, world.key, SERVER)
         policies = PolicyServers(world.database, world.states, world.policy_source)
         self.intake = MembershipIntake(world.database, self.access, vouching, self.receipt, policies, world.intake)
-        self.joins = JoinServing(world.database, self.templates, self.intake, world.states, self.reading, SERVER)
+        self.joins = JoinServing(
+            world.database, self.templates, self.intake, world.states, self.reading, self.visibility, SERVER
+        )
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)

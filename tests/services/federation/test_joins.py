@@ -408,3 +408,19 @@ def test_while_the_policy_server_is_away_nobody_comes_in(serving: Serving) -> No
         join(serving, room_id)
 
     assert serving.member(room_id, FAY) is None
+
+
+def test_a_server_that_is_new_in_a_room_is_not_told_the_names_of_erased_users(serving: Serving) -> None:
+    world, user_id = serving.world, serving.named("dora", "Dora")
+    room_id = serving.room()
+    world.join(user_id, room_id)
+    now(world.deactivation.deactivate(user_id, erase=True))
+    encoded = finished(make(serving, room_id), FAY, "join")
+
+    answers = [send(serving, room_id, encoded.event.event_id, encoded.event.pdu) for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    of_dora = [
+        pdu["content"] for pdu in (*answers[0]["state"], *answers[0]["auth_chain"]) if pdu.get("state_key") == user_id
+    ]
+    assert of_dora == [{"membership": "leave"}, {"membership": "join"}]

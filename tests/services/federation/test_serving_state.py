@@ -11,7 +11,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import room_version
 from homeserver.services.errors import Forbidden, NotFound, UnableDueToPartialState
 from homeserver.services.federation.serving_state import EVENTS_PER_READ
-from tests.services.federation.others import FAR, FAY, NED, join_remotely
+from tests.services.federation.others import FAR, FAY, NEAR, NED, join_remotely
 from tests.services.federation.serving import Serving, read
 from tests.services.world import ALICE, BOB, now
 
@@ -188,3 +188,25 @@ def test_whether_a_server_is_in_a_room_whose_members_are_not_all_known_is_not_sa
     for asking in (serving.states.state, serving.states.state_ids, serving.states.auth_chain):
         with pytest.raises(UnableDueToPartialState):
             now(asking(FAR, room_id, event_id))
+
+
+def test_newcomers_get_no_more_of_what_erased_users_sent_than_they_need(serving: Serving) -> None:
+    world, user_id = serving.world, serving.named("dora", "Dora")
+    room_id = serving.room()
+    join_remotely(world, FAY, room_id)
+    world.join(user_id, room_id)
+    before = world.send(ALICE, room_id)
+    now(world.deactivation.deactivate(user_id, erase=True))
+    join_remotely(world, NED, room_id)
+
+    known, new = (read(now(serving.states.state(server, room_id, before))) for server in (FAR, NEAR))
+
+    [there] = [pdu for pdu in known["pdus"] if pdu.get("state_key") == user_id]
+    [here] = [pdu for pdu in new["pdus"] if pdu.get("state_key") == user_id]
+    assert (there["content"]["displayname"], here["content"]) == ("Dora", {"membership": "join"})
+    assert there["signatures"] == here["signatures"]
+    others = [[pdu for pdu in told["pdus"] if pdu["sender"] != user_id] for told in (known, new)]
+    assert others[0] == others[1]
+    left = EventID(serving.world.history(ALICE, room_id)[1]["event_id"])
+    assert "Dora" in str(read(now(serving.states.auth_chain(FAR, room_id, left))))
+    assert "Dora" not in str(read(now(serving.states.auth_chain(NEAR, room_id, left))))

@@ -16,7 +16,7 @@ from homeserver.storage.events import Form
 from homeserver.storage.rooms import find_head
 from tests.services.federation.others import FAR, FAY, NEAR, NED, invite, join_remotely, leave_remotely, remote_event
 from tests.services.federation.serving import Serving
-from tests.services.world import ALICE, now
+from tests.services.world import ALICE, SERVER, now
 
 
 @pytest.fixture
@@ -187,3 +187,50 @@ def test_an_event_that_is_known_without_its_room_shows_what_authorises(serving: 
     now(serving.world.intake.take_outliers(room_id, outlier.event.version, received))
 
     assert pdu(serving, FAR, room_id, outlier.event.event_id)["content"] == {"membership": "join"}
+
+
+# Users who were erased
+
+
+def said_by_an_erased_user(serving: Serving) -> tuple[RoomID, EventID]:
+    """Something that was said in an open room while Fay was there, by a user who was erased since."""
+    user_id = serving.named("dora", "Dora")
+    room_id = serving.room()
+    join_remotely(serving.world, FAY, room_id)
+    serving.world.join(user_id, room_id)
+    event_id = serving.world.send(user_id, room_id)
+    now(serving.world.deactivation.deactivate(user_id, erase=True))
+    return room_id, event_id
+
+
+def test_what_an_erased_user_said_is_whole_for_servers_that_were_there_alone(serving: Serving) -> None:
+    room_id, event_id = said_by_an_erased_user(serving)
+    join_remotely(serving.world, NED, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+    assert not is_whole(serving, NEAR, room_id, event_id)
+    assert pdu(serving, NEAR, room_id, event_id)["signatures"].keys() == {SERVER}
+
+
+def test_a_server_that_comes_back_has_what_was_said_before_it_went(serving: Serving) -> None:
+    room_id, event_id = said_by_an_erased_user(serving)
+    leave_remotely(serving.world, FAY, room_id)
+    join_remotely(serving.world, FAY, room_id)
+
+    assert is_whole(serving, FAR, room_id, event_id)
+
+
+def test_state_that_an_erased_user_left_is_whole_while_it_holds(serving: Serving) -> None:
+    user_id = serving.named("dora", "Dora")
+    room_id = serving.room(creator=user_id, power_levels={"state_default": 0})
+    serving.world.join(ALICE, room_id)
+    topics = [
+        now(serving.world.sending.set_state(user_id, room_id, "m.room.topic", "", {"topic": topic}))
+        for topic in ("old", "new")
+    ]
+    now(serving.world.deactivation.deactivate(user_id, erase=True))
+    join_remotely(serving.world, NED, room_id)
+
+    contents = [pdu(serving, NEAR, room_id, event_id)["content"] for event_id in topics]
+
+    assert contents == [{}, {"topic": "new"}]
