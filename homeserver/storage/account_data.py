@@ -3,6 +3,7 @@
 Push rules, which clients see as account data too, are in push_rules.py. Spec: client-server-api/#client-config
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,6 +107,27 @@ ALL = "SELECT room_id, type, content FROM account_data WHERE user_id = :user_id 
 def all_account_data(tx: Transaction, user_id: UserID) -> list[AccountData]:
     """All account data of the user, in all rooms and globally, what changed longest ago first."""
     return [_account_data(row) for row in tx.all(ALL, user_id=user_id)]
+
+
+OF_ROOMS = """
+    SELECT room_id, type, content FROM account_data
+     WHERE user_id = :user_id AND room_id IN :room_ids[text] ORDER BY log_position"""
+
+
+def account_data_of(tx: Transaction, user_id: UserID, room_ids: Sequence[RoomID | None]) -> list[AccountData]:
+    """All account data of the user in these rooms, None for what is global, what changed longest ago first."""
+    if not room_ids:
+        return []
+    rows = tx.all(OF_ROOMS, user_id=user_id, room_ids=[room_id or NO_ROOM for room_id in room_ids])
+    return [_account_data(row) for row in rows]
+
+
+OF_TYPE = "SELECT room_id, type, content FROM account_data WHERE user_id = :user_id AND type = :type"
+
+
+def account_data_of_type(tx: Transaction, user_id: UserID, data_type: str) -> list[AccountData]:
+    """The user's account data of one type, in all rooms and globally, in no order."""
+    return [_account_data(row) for row in tx.all(OF_TYPE, user_id=user_id, type=data_type)]
 
 
 @dataclass(frozen=True, slots=True)

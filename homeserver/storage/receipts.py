@@ -120,6 +120,23 @@ def receipts_of_rooms(tx: Transaction, room_ids: Sequence[str], *, upto: int) ->
     return [_receipt(row) for row in tx.all(OF_ROOMS, room_ids=list(room_ids), upto=upto)]
 
 
+FOR_EVENTS = f"""
+    SELECT {COLUMNS} FROM receipts
+     WHERE room_id IN :room_ids[text] AND log_position <= :upto
+       AND (user_id = :user_id OR event_id IN :event_ids[text])
+     ORDER BY log_position"""  # noqa: S608 - as above
+
+
+def receipts_for_events(
+    tx: Transaction, room_ids: Sequence[str], event_ids: Sequence[str], user_id: UserID, *, upto: int
+) -> list[Receipt]:
+    """The receipts in these rooms that are the user's, or for these events: private ones of all users too."""
+    if not room_ids:
+        return []
+    asked = {"room_ids": list(room_ids), "event_ids": list(event_ids), "user_id": user_id, "upto": upto}
+    return [_receipt(row) for row in tx.all(FOR_EVENTS, **asked)]
+
+
 READ_PLACES = """
     SELECT room_id, thread_id, MAX(place) FROM receipts
      WHERE room_id IN :room_ids[text] AND user_id = :user_id AND receipt_type IN ('m.read', 'm.read.private')

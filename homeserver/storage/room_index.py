@@ -3,7 +3,6 @@
 A list is read in one statement, whatever the rooms hold. What each room shows is in services/sync/.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,12 +91,14 @@ class ListedRoom:
     active_position: int
     bump_position: int | None
     facts: RoomFacts | None
+    is_partial: bool = False  # not all of its members are known here
 
 
 LISTED_ROOMS = """
     SELECT m.room_id, m.membership, m.event_id, m.sender, m.place, m.log_position, m.joined_place, m.was_joined,
-           x.active_position, x.bump_position, x.room_type, x.name, x.is_encrypted
-      FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id
+           x.active_position, x.bump_position, x.room_type, x.name, x.is_encrypted,
+           r.is_partial
+      FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id LEFT JOIN rooms r ON r.room_id = m.room_id
      WHERE m.user_id = :user_id AND NOT m.is_forgotten
        AND (m.membership IN ('join', 'invite', 'knock') OR (m.was_joined AND m.sender <> m.user_id)
             OR m.log_position > :after)"""
@@ -106,11 +107,6 @@ LISTED_ROOMS = """
 def listed_rooms(tx: Transaction, user_id: UserID, *, after: int) -> list[ListedRoom]:
     """The rooms that the user is in, invited to, knocks at or was removed from; and those left after a position."""
     return [_listed(row) for row in tx.all(LISTED_ROOMS, user_id=user_id, after=after)]
-
-
-def by_room(rooms: Sequence[ListedRoom]) -> Mapping[RoomID, ListedRoom]:
-    """The rooms by their IDs."""
-    return {room.room_id: room for room in rooms}
 
 
 def _listed(row: tuple[Any, ...]) -> ListedRoom:
@@ -126,6 +122,7 @@ def _listed(row: tuple[Any, ...]) -> ListedRoom:
         active_position=row[5] if row[8] is None or row[1] != "join" else row[8],
         bump_position=row[9] if row[1] == "join" else None,
         facts=None if row[12] is None else RoomFacts(row[10], row[11], bool(row[12])),
+        is_partial=bool(row[13]) and row[1] == "join",
     )
 
 

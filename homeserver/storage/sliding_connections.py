@@ -4,7 +4,7 @@ A client shows by the number that it comes with which answer it has. What the an
 newest until then, since an answer may be lost. What is told when is decided in services/sync/.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 

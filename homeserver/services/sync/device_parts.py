@@ -38,7 +38,12 @@ class DeviceParts:
         self._memory = memory
 
     def to_device(
-        self, tx: Transaction | None, request: SyncRequest, window: Window, changes: Iterable[Change] = ()
+        self,
+        tx: Transaction | None,
+        request: SyncRequest,
+        window: Window,
+        changes: Iterable[Change] = (),
+        page_size: int = PAGE,
     ) -> ToDevicePart:
         """The messages after the token's own position, at most a page of them."""
         viewer = request.viewer
@@ -55,9 +60,9 @@ class DeviceParts:
             self._memory.inboxes.put(device, Inbox(window.upto, inbox.highest))
             return ToDevicePart([], window.upto)
         messages = messages_for_device(
-            tx, viewer.user_id, viewer.device_id, after=after, upto=window.upto, limit=PAGE + 1
+            tx, viewer.user_id, viewer.device_id, after=after, upto=window.upto, limit=page_size + 1
         )
-        page, has_more = messages[:PAGE], len(messages) > PAGE
+        page, has_more = messages[:page_size], len(messages) > page_size
         highest = messages[-1].position if messages else 0
         tx.after_commit(lambda: self._keep_inbox(device, Inbox(window.upto, highest)))
         if page:

@@ -12,6 +12,7 @@ from typing import Final
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
 
 Device = tuple[UserID, DeviceID]
+Reader = tuple[str, ...]  # a device, or one connection of a device
 Member = tuple[RoomID, str]
 
 DEVICES: Final = 5_000
@@ -41,20 +42,20 @@ class SentMembers:
     """Remembers what was sent. Only the reactor thread writes; `has` may be asked on any."""
 
     def __init__(self) -> None:
-        self._devices: OrderedDict[Device, _Memory] = OrderedDict()
+        self._devices: OrderedDict[Reader, _Memory] = OrderedDict()
 
-    def has(self, device: Device, room_id: RoomID, member: str, event_id: EventID) -> bool:
+    def has(self, device: Reader, room_id: RoomID, member: str, event_id: EventID) -> bool:
         """Whether the device has this member event."""
         memory = self._devices.get(device)
         known = None if memory is None else memory.known.get((room_id, member))
         return known is not None and known[0] == event_id
 
-    def begin_anew(self, device: Device, position: int) -> None:
+    def begin_anew(self, device: Reader, position: int) -> None:
         """The answer with the token of `position` is an initial one: with it, the client knows nothing else."""
         self._answer(device, position).is_initial = True
 
     def note(
-        self, device: Device, room_id: RoomID, members: Mapping[str, EventID], position: int, *, is_new_room: bool
+        self, device: Reader, room_id: RoomID, members: Mapping[str, EventID], position: int, *, is_new_room: bool
     ) -> None:
         """The answer with the token of `position` tells of these members."""
         if members or is_new_room:
@@ -63,7 +64,7 @@ class SentMembers:
             if is_new_room:
                 answer.new_rooms.add(room_id)
 
-    def came_back(self, device: Device, position: int) -> None:
+    def came_back(self, device: Reader, position: int) -> None:
         """The client shows that it has the answer with the token of `position`, and none that is newer."""
         memory = self._devices.get(device)
         if memory is None:
@@ -89,7 +90,7 @@ class SentMembers:
         while len(memory.known) > MEMBERS_PER_DEVICE:
             memory.known.popitem(last=False)
 
-    def _answer(self, device: Device, position: int) -> _Answer:
+    def _answer(self, device: Reader, position: int) -> _Answer:
         memory = self._devices.get(device)
         if memory is None:
             memory = self._devices[device] = _Memory()
