@@ -1,4 +1,8 @@
-"""The keys of other servers: stored, or else fetched from the servers themselves or from notaries.
+"""The keys of other servers: stored, or fetched from the servers themselves, or from notaries if those keep silent.
+
+However many are wanted at once, a notary is believed of no server that could be asked itself. Many are asked at the
+same time, so that a room of a thousand servers takes little longer than its slowest ones; and where there are notaries,
+those that are still to be asked when that has gone on for a while are left to them.
 
 Which of them count for an event or a request, and which documents are believed, is in core/key_validity.py. This
 server's own keys are not here: see own_keys.py, and keyring.OwnKeysAnd.
@@ -57,8 +61,8 @@ DOCUMENT_LIMIT_BYTES: Final = 256 * 1024
 NOTARY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 SERVERS_PER_NOTARY_REQUEST: Final = 100
 DOCUMENTS_PER_SERVER: Final = 4  # of a notary: it may have the keys of a server in several
-# With more servers to ask than so many, notaries come first: one answer has the keys of many.
-FEW_SERVERS: Final = 20
+# After which notaries are asked for the keys of servers whose turn has not come.
+PATIENCE_BEFORE_NOTARIES_S: Final = 20.0
 
 log = get_logger(__name__)
 
@@ -102,7 +106,7 @@ class _Bounds:
 
 
 _BOUNDS: Final[Mapping[Purpose, _Bounds]] = {
-    Purpose.EVENTS: _Bounds(at_once=20, most_servers=1000, patience_s=60.0),
+    Purpose.EVENTS: _Bounds(at_once=50, most_servers=1000, patience_s=60.0),
     Purpose.REQUESTS: _Bounds(at_once=20, most_servers=1, patience_s=20.0, most_waiting=200),
     Purpose.NOTARY: _Bounds(at_once=5, most_servers=50, patience_s=10.0, most_waiting=100),
 }
@@ -264,17 +268,13 @@ class RemoteKeys:
     async def _fetch(self, lacking: Mapping[ServerName, Wish], purpose: Purpose) -> None:
         """Fetch what is lacking, as far as it can be had."""
         bounds = _BOUNDS[purpose]
-        deadline_s = self._clock.seconds() + bounds.patience_s
         # A server that is being asked is waited for, see _ask_origin.
         may_be_asked = ((s, w) for s, w in lacking.items() if self._may_ask(s) or self._locks.is_held(s))
         asked = dict(islice(may_be_asked, bounds.most_servers))
         # A notary does not ask other notaries: two that did might ask each other for ever.
         notaries = () if purpose is Purpose.NOTARY else self._notaries
-        if len(asked) > FEW_SERVERS:
-            for notary in notaries:
-                await self._ask_notary(notary, await self._still_lacking(asked), purpose)
-            notaries = ()
-            asked = await self._still_lacking(asked)
+        patience_s = min(bounds.patience_s, PATIENCE_BEFORE_NOTARIES_S) if notaries else bounds.patience_s
+        deadline_s = self._clock.seconds() + patience_s
         await _all(self._ask_origin(server, wish, purpose, deadline_s) for server, wish in asked.items())
         for notary in notaries:
             await self._ask_notary(notary, await self._still_lacking(asked), purpose)

@@ -16,10 +16,10 @@ from homeserver.runtime.caches import CacheBudget
 from homeserver.services.events.remote_keys import (
     _BOUNDS,
     ASKING,
-    FEW_SERVERS,
     MARGIN_MS,
     MOST_REMEMBERED,
     OWN_WORD_MS,
+    PATIENCE_BEFORE_NOTARIES_S,
     Purpose,
     RemoteKeys,
     Wish,
@@ -272,7 +272,7 @@ def test_those_who_wait_for_a_server_that_fails_do_not_ask_it_again_one_after_an
 
 
 def test_only_so_many_servers_are_asked_at_once(ring: Ring) -> None:
-    servers = [ServerName(f"s{number}.example") for number in range(50)]
+    servers = [ServerName(f"s{number}.example") for number in range(_BOUNDS[Purpose.EVENTS].at_once + 30)]
     for server in servers:
         ring.publisher(server)
         ring.source.held[server] = Deferred()
@@ -289,7 +289,7 @@ def test_only_so_many_servers_are_asked_at_once(ring: Ring) -> None:
 
 
 def test_whoever_sends_requests_does_not_wait_for_the_servers_of_a_large_batch(ring: Ring) -> None:
-    slow = [ServerName(f"s{number}.example") for number in range(50)]
+    slow = [ServerName(f"s{number}.example") for number in range(_BOUNDS[Purpose.EVENTS].at_once + 30)]
     ring.source.held = {server: Deferred() for server in slow}
     found = ring.start({server: {"ed25519:a"} for server in slow})
     publisher = ring.publisher()
@@ -302,7 +302,7 @@ def test_whoever_sends_requests_does_not_wait_for_the_servers_of_a_large_batch(r
 
 
 def test_after_a_while_no_further_server_of_a_batch_is_asked(ring: Ring) -> None:
-    servers = [ServerName(f"s{number}.example") for number in range(50)]
+    servers = [ServerName(f"s{number}.example") for number in range(_BOUNDS[Purpose.EVENTS].at_once + 30)]
     ring.source.held = {server: Deferred() for server in servers}
     found = ring.start({server: {"ed25519:a"} for server in servers})
     ring.pass_s(_BOUNDS[Purpose.EVENTS].patience_s + 1)
@@ -401,17 +401,36 @@ def test_a_notary_is_not_asked_for_what_the_server_tells_itself(world: World) ->
     assert ring.source.asked_notaries == []
 
 
-def test_for_many_servers_notaries_come_first(world: World) -> None:
+def test_however_many_servers_there_are_each_is_asked_before_a_notary_is(world: World) -> None:
     ring = Ring(world, NOTARY)
-    servers = [ServerName(f"s{number}.example") for number in range(FEW_SERVERS + 1)]
-    publishers = [ring.publisher(server) for server in servers]
-    ring.source.show(ring.publisher(NOTARY, key("n", 9)), *publishers[1:])
+    servers = [ServerName(f"s{number}.example") for number in range(100)]
+    publishers = [ring.publisher(server) for server in servers[1:]]
+    gone = Publisher(servers[0], key(), ring.now_ms + HOUR_MS)
+    false = [Publisher(server, key(seed=7), ring.now_ms + HOUR_MS) for server in servers[1:]]
+    ring.source.show(ring.publisher(NOTARY, key("n", 9)), gone, *false)
 
     found = now(ring.keys.keys_of({server: {KeyID("ed25519:a")} for server in servers}))
 
-    assert found == {each.name: [each.published] for each in publishers}
-    assert ring.source.asked == [NOTARY, servers[0]]
-    assert len(ring.source.asked_notaries) == 1
+    assert found == {each.name: [each.published] for each in (gone, *publishers)}
+    assert ring.source.asked == [*servers, NOTARY]
+    assert [set(wanted) for _, wanted in ring.source.asked_notaries] == [{servers[0]}]
+
+
+def test_servers_that_keep_silent_leave_those_behind_them_to_the_notaries(world: World) -> None:
+    ring = Ring(world, NOTARY)
+    at_once = _BOUNDS[Purpose.EVENTS].at_once
+    servers = [ServerName(f"s{number}.example") for number in range(at_once + 3)]
+    publishers = [Publisher(server, key(), ring.now_ms + HOUR_MS) for server in servers]
+    ring.source.show(ring.publisher(NOTARY, key("n", 9)), *publishers)
+    ring.source.held = {server: Deferred() for server in servers}
+
+    found = ring.start({server: {"ed25519:a"} for server in servers})
+    ring.pass_s(PATIENCE_BEFORE_NOTARIES_S + 1)
+    for held in ring.source.held.values():
+        held.callback(None)
+
+    assert ring.source.asked == [*servers[:at_once], NOTARY]
+    assert found.result == {each.name: [each.published] for each in publishers}
 
 
 def test_what_the_notary_has_not_signed_is_not_believed(world: World) -> None:
