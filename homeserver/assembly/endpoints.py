@@ -39,6 +39,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
@@ -68,6 +69,7 @@ from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 from homeserver.services.accounts.calls import Calls, Turn
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
+from homeserver.services.accounts.moderation import AccountModeration
 from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
@@ -109,7 +111,7 @@ def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             gives_login_tokens=True,
             changes_threepids=False,
             forgets_left_rooms=False,
-            moderates_accounts=False,
+            moderates_accounts=True,
         ),
         HealthEndpoints(),
         LandingEndpoints(
@@ -140,6 +142,7 @@ def _of_accounts(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         OpenIDEndpoints(accounts.openid_tokens, made.server_name),
         ProfileEndpoints(accounts.profiles),
         RegistrationEndpoints(accounts.registration),
+        ServerAdministrationEndpoints(AccountModeration(database, accounts.tokens, made.server_name), devices),
         TagEndpoints(accounts.account_data),
     )
 

@@ -38,6 +38,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
@@ -93,6 +94,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomSummaryEndpoints,
     RoomUpgradeEndpoints,
     SendingEndpoints,
+    ServerAdministrationEndpoints,
     SyncEndpoints,
     TagEndpoints,
     ToDeviceEndpoints,

@@ -34,7 +34,6 @@ class SendingEndpoints:
         spec="client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
         body=JsonObject,
         guests=True,
-        suspended=False,
         max_body_bytes=EVENT_BODY_BYTES,
     )
     async def send_message(self, request: Request[NoQuery, JsonObject]) -> Reply:
@@ -42,7 +41,12 @@ class SendingEndpoints:
         event_type = request.path["eventType"]
         transaction = _transaction(request, f"send/{request.room_id}/{event_type}")
         event_id = await self.sending.send_message(
-            request.requester.user_id, request.room_id, event_type, request.body, transaction
+            request.requester.user_id,
+            request.room_id,
+            event_type,
+            request.body,
+            transaction,
+            is_suspended=request.requester.is_suspended,
         )
         return Reply({"event_id": event_id})
 
@@ -59,7 +63,12 @@ class SendingEndpoints:
         transaction = _transaction(request, f"redact/{request.room_id}/{request.event_id}")
         content = {} if request.body.reason is None else {"reason": request.body.reason}
         event_id = await self.sending.redact(
-            request.requester.user_id, request.room_id, request.event_id, content, transaction
+            request.requester.user_id,
+            request.room_id,
+            request.event_id,
+            content,
+            transaction,
+            is_suspended=request.requester.is_suspended,
         )
         return Reply({"event_id": event_id})
 

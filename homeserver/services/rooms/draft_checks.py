@@ -28,6 +28,7 @@ from homeserver.services.errors import (
     NestedThread,
     NotFound,
     RemoteFailed,
+    UserSuspended,
 )
 from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
@@ -62,10 +63,11 @@ def named_redaction(draft: Draft) -> Draft:
     )
 
 
-def check_redaction(write: RoomWrite, draft: Draft) -> None:
+def check_redaction(write: RoomWrite, draft: Draft, *, is_suspended: bool = False) -> None:
     """A redaction, by whichever endpoint it comes, is of one's own event, or of one who has the power for it.
 
-    Room versions 3 and later let any user of the sender's server redact. Raises Forbidden, NotFound, InvalidParameter.
+    Who is suspended has no such power. Room versions 3 and later let any user of the sender's server redact.
+    Raises Forbidden, NotFound, InvalidParameter, UserSuspended.
     """
     if draft.type == REDACTION and draft.state_key is not None:
         raise Forbidden("A redaction is no state")
@@ -81,6 +83,8 @@ def check_redaction(write: RoomWrite, draft: Draft) -> None:
     if target is None or target.event.room_id != write.room_id or target.verdict:
         raise NotFound("There is no such event in this room")
     levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
+    if target.event.sender != draft.sender and is_suspended:
+        raise UserSuspended
     if target.event.sender != draft.sender and levels.user_level(draft.sender) < levels.redact:
         raise Forbidden("You may not redact this event")
     if target.event.type == "m.room.create":

@@ -9,7 +9,7 @@ from typing import Any
 
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import Forbidden
+from homeserver.services.errors import Forbidden, UserSuspended
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.draft_checks import (
@@ -49,10 +49,17 @@ class Sending:
         content: Mapping[str, Any],
         transaction: ClientTransaction | None,
         origin_server_ts: int | None = None,
+        *,
+        is_suspended: bool = False,
     ) -> EventID:
-        """Send a message event. Raises Forbidden, AuthRejected, EventTooLarge, BadJson, DuplicateAnnotation."""
+        """Send a message event: of those who are suspended, only redactions of what they sent themselves.
+
+        Raises Forbidden, AuthRejected, EventTooLarge, BadJson, DuplicateAnnotation, UserSuspended.
+        """
+        if is_suspended and event_type != "m.room.redaction":
+            raise UserSuspended
         draft = named_redaction(Draft(event_type, sender, content, origin_server_ts=origin_server_ts))
-        return await self._creation.write(self._send, room_id, draft, transaction)
+        return await self._creation.write(self._send, room_id, draft, transaction, is_suspended=is_suspended)
 
     async def redact(
         self,
@@ -61,10 +68,15 @@ class Sending:
         event_id: EventID,
         content: Mapping[str, Any],
         transaction: ClientTransaction | None,
+        *,
+        is_suspended: bool = False,
     ) -> EventID:
-        """Redact an event: one's own, or anybody's with the power level for it. Raises NotFound, Forbidden."""
+        """Redact an event: one's own, or anybody's with the power level for it, unless one is suspended.
+
+        Raises NotFound, Forbidden, UserSuspended.
+        """
         draft = Draft("m.room.redaction", sender, content, redacts=event_id)
-        return await self._creation.write(self._send, room_id, draft, transaction)
+        return await self._creation.write(self._send, room_id, draft, transaction, is_suspended=is_suspended)
 
     async def set_state(
         self, sender: UserID, room_id: RoomID, event_type: str, state_key: str, content: Mapping[str, Any]
@@ -73,7 +85,15 @@ class Sending:
         draft = Draft(event_type, sender, content, state_key=state_key)
         return await self._creation.write(self._set_state, room_id, draft)
 
-    def _send(self, tx: Transaction, room_id: RoomID, draft: Draft, transaction: ClientTransaction | None) -> EventID:
+    def _send(
+        self,
+        tx: Transaction,
+        room_id: RoomID,
+        draft: Draft,
+        transaction: ClientTransaction | None,
+        *,
+        is_suspended: bool,
+    ) -> EventID:
         if transaction is not None:
             outcome = find_outcome(
                 tx,
@@ -86,7 +106,7 @@ class Sending:
             if outcome is not None:
                 return EventID(outcome)
         write = self._open(tx, room_id)
-        check_redaction(write, draft)
+        check_redaction(write, draft, is_suspended=is_suspended)
         check_relation(write, draft)
         sent_as = None if transaction is None else (transaction.device_id, transaction.transaction_id)
         stored = self._creation.add(write, draft, sent_as=sent_as)

@@ -1,0 +1,107 @@
+"""Client-server API: what administrators do to accounts, and what is known of who uses one."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.http.endpoint import ACCESS_TOKEN, ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.accounts.devices import Devices
+from homeserver.services.accounts.moderation import AccountModeration
+from homeserver.services.errors import Forbidden
+from homeserver.storage.devices import Device
+
+
+class LockBody(msgspec.Struct, frozen=True):
+    """Whether the account is to be locked."""
+
+    locked: bool
+
+
+class SuspendBody(msgspec.Struct, frozen=True):
+    """Whether the account is to be suspended."""
+
+    suspended: bool
+
+
+@dataclass(frozen=True)
+class ServerAdministrationEndpoints:
+    """Accounts, as those see them who answer for the server."""
+
+    moderation: AccountModeration
+    devices: Devices
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v1/admin/lock/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv1adminlockuserid",
+    )
+    async def is_locked(self, request: PlainRequest) -> Reply:
+        """Whether an account is locked."""
+        return Reply({"locked": await self.moderation.is_locked(request.path_user_id)})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v1/admin/lock/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#put_matrixclientv1adminlockuserid",
+        body=LockBody,
+    )
+    async def set_locked(self, request: Request[NoQuery, LockBody]) -> Reply:
+        """Lock an account, or unlock it."""
+        await self.moderation.set_locked(request.path_user_id, is_locked=request.body.locked)
+        return Reply({"locked": request.body.locked})
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v1/admin/suspend/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv1adminsuspenduserid",
+    )
+    async def is_suspended(self, request: PlainRequest) -> Reply:
+        """Whether an account is suspended."""
+        return Reply({"suspended": await self.moderation.is_suspended(request.path_user_id)})
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v1/admin/suspend/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#put_matrixclientv1adminsuspenduserid",
+        body=SuspendBody,
+    )
+    async def set_suspended(self, request: Request[NoQuery, SuspendBody]) -> Reply:
+        """Suspend an account, or end that."""
+        await self.moderation.set_suspended(request.path_user_id, is_suspended=request.body.suspended)
+        return Reply({"suspended": request.body.suspended})
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/admin/whois/{userId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3adminwhoisuserid",
+    )
+    async def whois(self, request: PlainRequest) -> Reply:
+        """From where an account is used: for its user, and for administrators."""
+        user_id, requester = request.path_user_id, request.requester
+        if user_id != requester.user_id and not requester.is_admin:
+            raise Forbidden("Only administrators of this server may ask about others")
+        devices = await self.devices.of_user(user_id)
+        return Reply({"user_id": user_id, "devices": {device.device_id: _sessions(device) for device in devices}})
+
+
+def _sessions(device: Device) -> dict[str, object]:
+    """The one session of a device, with where it was last heard from, if it ever was."""
+    if device.last_seen_ms is None:
+        return {"sessions": [{"connections": []}]}
+    seen: dict[str, object] = {
+        "ip": device.last_seen_ip,
+        "last_seen": device.last_seen_ms,
+        "user_agent": device.last_seen_user_agent,
+    }
+    return {"sessions": [{"connections": [{name: value for name, value in seen.items() if value is not None}]}]}
