@@ -150,8 +150,32 @@ class FederationClient:
         wide: Terms = {"timeout_s": LONG_TIMEOUT_S, "most_bytes": MOST_BYTES_OF_A_JOIN, **terms}
         uri = _uri(path_of(V2, "send_join", room_id, event_id), {"omit_members": _flag(omit_members)})
         pieces = JsonPieces(("state", "auth_chain"), take)
-        await self._asked(destination, "PUT", uri, event, pieces.feed, **wide)
+        try:
+            await self._asked(destination, "PUT", uri, event, pieces.feed, **wide)
+        except RemoteRefused as refused:
+            if not _knows_v1_alone(refused):
+                raise
+            return await self._send_join_v1(destination, room_id, event_id, event, take, **wide)
         return an_object(pieces.finish(), lists=("state", "auth_chain"))
+
+    async def _send_join_v1(
+        self,
+        destination: ServerName,
+        room_id: RoomID,
+        event_id: EventID,
+        event: Json,
+        take: Callable[[str, Any], None],
+        **terms: Unpack[Terms],
+    ) -> dict[str, Any]:
+        """As the specification had it once: servers that are old know no other way. Their rooms are small."""
+        small: Terms = {**terms, "most_bytes": min(terms.get("most_bytes", MOST_BYTES), MOST_BYTES_OF_A_STATE)}
+        path = path_of(V1, "send_join", room_id, event_id)
+        answer = _unwrapped(await self.put(destination, path, content=event, **small))
+        an_object(answer, lists=("state", "auth_chain"))
+        for name in ("state", "auth_chain"):
+            for one in answer[name]:
+                take(name, one)
+        return {**answer, "state": [], "auth_chain": []}
 
     async def make_leave(
         self, destination: ServerName, room_id: RoomID, user_id: UserID, **terms: Unpack[Terms]
@@ -163,8 +187,13 @@ class FederationClient:
     async def send_leave(
         self, destination: ServerName, room_id: RoomID, event_id: EventID, event: Json, **terms: Unpack[Terms]
     ) -> None:
-        """Hand over a signed leave."""
-        await self.put(destination, path_of(V2, "send_leave", room_id, event_id), content=event, **terms)
+        """Hand over a signed leave; to an old server as the specification had it once."""
+        try:
+            await self.put(destination, path_of(V2, "send_leave", room_id, event_id), content=event, **terms)
+        except RemoteRefused as refused:
+            if not _knows_v1_alone(refused):
+                raise
+            await self.put(destination, path_of(V1, "send_leave", room_id, event_id), content=event, **terms)
 
     async def make_knock(
         self,
@@ -204,7 +233,7 @@ class FederationClient:
         try:
             answer = await self.put(destination, path_of(V2, "invite", room_id, event_id), content=content, **terms)
         except RemoteRefused as refused:
-            if version.event_ids_are_hashes or not (refused.status in (400, 404, 405) and refused.is_unrecognized):
+            if version.event_ids_are_hashes or not _knows_v1_alone(refused):
                 raise
             return await self._invite_v1(destination, room_id, event_id, event, room_state, **terms)
         return an_object(an_object(answer, objects=("event",))["event"])
@@ -221,10 +250,7 @@ class FederationClient:
         unsigned = {**event.get("unsigned", {}), "invite_room_state": list(room_state)}
         content = {**event, "unsigned": unsigned}
         answer = await self.put(destination, path_of(V1, "invite", room_id, event_id), content=content, **terms)
-        match answer:
-            case [200, {"event": event}]:
-                return an_object(event)
-        raise RemoteNonsense("the answer to the invite is not [200, {…}]")
+        return an_object(an_object(_unwrapped(answer), objects=("event",))["event"])
 
     async def exchange_third_party_invite(
         self, destination: ServerName, room_id: RoomID, event: Json, **terms: Unpack[Terms]
@@ -462,6 +488,19 @@ class FederationClient:
 def path_of(prefix: str, *segments: str) -> str:
     """A path below `prefix`, which is percent-encoded already; each segment is encoded whole, with its slashes."""
     return "/".join((prefix, *(quote(segment, safe="") for segment in segments)))
+
+
+def _knows_v1_alone(refused: RemoteRefused) -> bool:
+    """Whether a server may know the operation by its first version, since it does not know the second."""
+    return refused.status in (400, 404, 405) and refused.is_unrecognized
+
+
+def _unwrapped(answer: Any) -> dict[str, Any]:
+    """What an operation's first version answers: in a list, after the status. Raises RemoteNonsense."""
+    match answer:
+        case [200, dict() as told]:
+            return told
+    raise RemoteNonsense("the answer is not [200, {…}]")
 
 
 def _uri(path: str, query: Query | None) -> str:

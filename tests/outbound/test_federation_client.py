@@ -406,6 +406,44 @@ def test_the_events_of_a_join_are_handed_on_one_by_one(world: World) -> None:
     assert verify_signature(world, ask) == PDU
 
 
+@pytest.mark.parametrize("refusal", [error(404, "M_UNRECOGNIZED"), error(400, "M_UNRECOGNIZED"), error(404)])
+def test_joins_and_leaves_by_old_servers_go_the_old_way(world: World, refusal: Answer) -> None:
+    taken: list[tuple[str, Any]] = []
+    client = world.client
+    world.answers(refusal, [200, {"state": [{"a": 1}], "auth_chain": [{"b": 2}], "origin": OTHER}], refusal, [200, {}])
+
+    rest = world.wait(
+        client.send_join(OTHER, ROOM, EVENT, PDU, lambda name, event: taken.append((name, event)), omit_members=True)
+    )
+    world.wait(client.send_leave(OTHER, ROOM, EVENT, PDU))
+
+    assert rest == {"state": [], "auth_chain": [], "origin": OTHER}
+    assert taken == [("state", {"a": 1}), ("auth_chain", {"b": 2})]
+    _, join, _, leave = world.peer.asks
+    assert join.uri == f"{V1}/send_join/{ROOM_IN_PATH}/{EVENT_IN_PATH}"
+    assert leave.uri == f"{V1}/send_leave/{ROOM_IN_PATH}/{EVENT_IN_PATH}"
+    assert verify_signature(world, join) == verify_signature(world, leave) == PDU
+
+
+def test_any_other_refusal_of_a_join_or_a_leave_is_final(world: World) -> None:
+    world.answers(error(404, "M_NOT_FOUND"), error(403, "M_FORBIDDEN"))
+
+    with pytest.raises(RemoteRefused):
+        world.wait(world.client.send_join(OTHER, ROOM, EVENT, PDU, lambda *_: None, omit_members=False))
+    with pytest.raises(RemoteRefused):
+        world.wait(world.client.send_leave(OTHER, ROOM, EVENT, PDU))
+
+    assert len(world.peer.asks) == 2
+
+
+@pytest.mark.parametrize("answer", [{}, [200], [403, {}], [200, {"state": []}], [200, {"state": {}, "auth_chain": []}]])
+def test_an_old_answer_to_a_join_of_another_shape_is_nonsense(world: World, answer: Any) -> None:
+    world.answers(error(404), answer)
+
+    with pytest.raises(RemoteNonsense):
+        world.wait(world.client.send_join(OTHER, ROOM, EVENT, PDU, lambda *_: None, omit_members=False))
+
+
 def test_an_invite_comes_back_with_a_signature(world: World) -> None:
     world.answers({"event": {"signed": True}})
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from homeserver.http.endpoint import FEDERATION, JsonObject, NoBody, Reply, Request, endpoint
+from homeserver.http.endpoint import FEDERATION, JsonObject, NoBody, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.federation.joins import JoinServing
 
@@ -58,3 +58,16 @@ class FederationJoinEndpoints:
             omits_members=request.query.omit_members,
         )
         return Reply(answer)
+
+    @endpoint(
+        "PUT",
+        "/_matrix/federation/v1/send_join/{roomId}/{eventId}",
+        auth=FEDERATION,
+        limit=RateClass.FEDERATION,
+        spec="not in the specification any more: old servers know no other way to join",
+        body=JsonObject,
+    )
+    async def send_join_of_old(self, request: Request[NoQuery, JsonObject]) -> Reply:
+        """Take the join, from servers that are told the status twice."""
+        answer = await self.joins.send(request.peer, request.room_id, request.event_id, request.body)
+        return Reply([200, answer])

@@ -36,3 +36,16 @@ class FederationLeaveEndpoints:
         """Take the leave."""
         await self.leaves.send(request.peer, request.room_id, request.event_id, request.body)
         return EMPTY
+
+    @endpoint(
+        "PUT",
+        "/_matrix/federation/v1/send_leave/{roomId}/{eventId}",
+        auth=FEDERATION,
+        limit=RateClass.FEDERATION,
+        spec="not in the specification any more: old servers know no other way to leave",
+        body=JsonObject,
+    )
+    async def send_leave_of_old(self, request: Request[NoQuery, JsonObject]) -> Reply:
+        """Take the leave, from servers that are told the status twice."""
+        await self.leaves.send(request.peer, request.room_id, request.event_id, request.body)
+        return Reply([200, {}])

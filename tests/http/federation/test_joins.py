@@ -69,3 +69,16 @@ def test_what_is_no_event_is_refused(served: Served, room_id: RoomID, content: o
     answer = ask(served, "PUT", "send_join", room_id, NO_ID, content=content, version="v2")
 
     assert refusal(answer) == (400, "M_BAD_JSON")
+
+
+def test_an_old_server_is_told_the_status_twice(served: Served, serving: Serving, room_id: RoomID) -> None:
+    encoded = finished(ask(served, "GET", "make_join", room_id, FAY, query=VERSIONS).json, FAY, "join")
+
+    answer = ask(served, "PUT", "send_join", room_id, encoded.event.event_id, content=encoded.event.pdu)
+
+    status, told = answer.json
+    assert (answer.status, status) == (200, 200)
+    assert told["members_omitted"] is False
+    assert {"m.room.create", "m.room.member"} <= {pdu["type"] for pdu in told["state"]}
+    assert in_reactor(lambda: serving.member(room_id, FAY)) == "join"
+    assert refusal(ask(served, "PUT", "send_join", room_id, NO_ID, content={})) == (400, "M_BAD_JSON")

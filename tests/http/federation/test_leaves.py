@@ -38,3 +38,12 @@ def test_what_is_refused_is_told_by_its_code(served: Served, room_id: RoomID) ->
     assert refusal(ask(served, "GET", "make_leave", room_id, NED)) == (403, "M_FORBIDDEN")
     answer = ask(served, "PUT", "send_leave", room_id, "$" + "A" * 43, content={}, version="v2")
     assert refusal(answer) == (400, "M_BAD_JSON")
+
+
+def test_an_old_server_is_told_the_status_twice(served: Served, serving: Serving, room_id: RoomID) -> None:
+    encoded = finished(ask(served, "GET", "make_leave", room_id, FAY).json, FAY, "leave")
+
+    answer = ask(served, "PUT", "send_leave", room_id, encoded.event.event_id, content=encoded.event.pdu)
+
+    assert (answer.status, answer.json) == (200, [200, {}])
+    assert in_reactor(lambda: serving.member(room_id, FAY)) == "leave"
