@@ -8,7 +8,7 @@ Spec: server-server-api/#retrieving-events-and-state
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,7 @@ from homeserver.core.event import Event
 from homeserver.core.event_graph import topological_order
 from homeserver.core.identifiers import EventID, RoomID, ServerName, parse_event_id, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
-from homeserver.outbound.errors import RemoteError, RemoteNonsense
+from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.parallel import in_parallel
@@ -125,6 +125,40 @@ class EventFetching:
         await self._bring(room, event, state, server, budget)
         here = await self.here(room, state.event_ids)
         return GivenState([event_id for event_id in state.event_ids if event_id in here], server)
+
+    async def state_over_gap(
+        self, room: RoomHead, event: Event, lacking: Sequence[EventID], server: ServerName, budget: Budget
+    ) -> GivenState:
+        """The state before an event of whose previous events some are not here, as a server gives it.
+
+        The server may not know the event itself, but what came right before it: then it is asked for the state there.
+        Raises RemoteError, Exhausted.
+        """
+        try:
+            return await self.state_before(room, event, server, budget)
+        except RemoteRefused:
+            if len(lacking) != 1:
+                raise
+        return await self._state_after(room, lacking[0], event, server, budget)
+
+    async def _state_after(
+        self, room: RoomHead, previous_id: EventID, event: Event, server: ServerName, budget: Budget
+    ) -> GivenState:
+        """The state after an event that is not here, which is the one that `event` lacks. Raises RemoteError."""
+        fetched = await self.check(room, await self._events([previous_id], server, budget))
+        received = fetched.received.get(previous_id)
+        if received is None:
+            raise RemoteNonsense("what came before the event cannot be had either")
+        previous = received.encoded.event
+        given = await self.state_before(room, previous, server, budget)
+        if previous.state_key is None:
+            state, followed_by = given.event_ids, None
+        else:
+            await self._intake.take_outliers(room.room_id, room.version, [received])
+            state, followed_by = [*given.event_ids, previous_id], previous_id
+        if not _may_believe(_State(state), event, server):
+            raise RemoteNonsense("the state lacks what its own server found in it")
+        return replace(given, followed_by=followed_by)
 
     async def _state_ids(self, room: RoomHead, event: Event, server: ServerName, budget: Budget) -> _State:
         timeout_s = budget.spend(STATE_S)

@@ -327,8 +327,9 @@ class MissingEvents:
         event = received.encoded.event
         head, fetching = room.head, self._fetching
         given: GivenState | None = None
-        if await fetching.lacking(head, event.prev_event_ids, needs_state=True):
-            given = await fetching.state_before(head, event, server, budget)
+        lacking = await fetching.lacking(head, event.prev_event_ids, needs_state=True)
+        if lacking:
+            given = await fetching.state_over_gap(head, event, lacking, server, budget)
         if await fetching.lacking(head, event.auth_event_ids):
             await fetching.bring_auth_chain(head, event, server, budget)
             if await fetching.lacking(head, event.auth_event_ids):

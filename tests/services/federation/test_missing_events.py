@@ -13,6 +13,7 @@ from homeserver.outbound.errors import RemoteNonsense
 from homeserver.services.events.intake import Outcome
 from homeserver.services.federation import event_fetching, missing_events
 from homeserver.services.federation.missing_events import MissingEvents
+from homeserver.storage.database import Transaction
 from homeserver.storage.events import Verdict
 from homeserver.storage.waiting_events import gaps_of_waiting
 from tests.fakes.history_source import FakeHistorySource, Holder
@@ -379,7 +380,8 @@ def test_a_chain_that_another_server_invents_as_it_is_asked_costs_a_bounded_numb
     looking.send(assigned_event(looking.scene, "e0", "e1"))
 
     assert len(asked) == missing_events.ROUNDS
-    assert len(looking.source.asked) <= 2 * missing_events.ROUNDS
+    # Then each of two servers for the state, and for the event that would come before.
+    assert len(looking.source.asked) <= missing_events.ROUNDS + 4
 
 
 def test_a_server_cannot_have_the_event_of_another_one_rejected_by_lying_about_the_state(looking: Looking) -> None:
@@ -429,3 +431,75 @@ def test_that_a_server_can_be_reached_changes_nothing_where_it_was_not_missed(lo
     looking.receiving.settle()
 
     assert len(looking.source.asked) == asked
+
+
+def topic_before(looking: Looking, event: Event) -> EventID | None:
+    """Which topic the room had before an event that was judged."""
+    stored = looking.receiving.find(event)
+    assert stored is not None
+    root = stored.root_before
+    assert root is not None
+
+    def find(tx: Transaction) -> EventID | None:
+        found = looking.world.states.find(tx, looking.receiving.room_id, root, "m.room.topic", "")
+        return None if found is None else found.event.event_id
+
+    return looking.world.sync_database.read(find)
+
+
+def lose_what_came_before(looking: Looking, previous: Event) -> Event:
+    """An event after `previous`: its server has sent it and forgotten it, and does not say what came before it."""
+    looking.scene.last = previous
+    [event] = looking.receiving.chain(1)
+    for server in (ONE, TWO):
+        looking.holder(server).lacks.add(event.event_id)
+        looking.holder(server).lies["get_missing_events"] = lambda _: []
+    looking.send(event)
+    return event
+
+
+def test_servers_that_know_what_came_before_an_event_but_not_the_event_give_the_state_there(looking: Looking) -> None:
+    scene = looking.scene
+    before = scene.last = scene.send(ALICE, "m.room.topic", {"topic": "before"}, after=[scene.last])
+    topic = scene.send(ALICE, "m.room.topic", {"topic": "after"}, after=[before])
+
+    event = lose_what_came_before(looking, topic)
+
+    assert looking.verdict(event) is Verdict.ACCEPTED
+    assert topic_before(looking, event) == topic.event_id
+    assert looking.verdict(topic) is None
+    assert looking.gaps == 0
+
+
+def test_a_message_before_a_gap_leaves_the_state_as_it_was(looking: Looking) -> None:
+    scene = looking.scene
+    topic = scene.last = scene.send(ALICE, "m.room.topic", {"topic": "there"}, after=[scene.last])
+    message = scene.say(ALICE, after=[topic])
+
+    event = lose_what_came_before(looking, message)
+
+    assert looking.verdict(event) is Verdict.ACCEPTED
+    assert topic_before(looking, event) == topic.event_id
+    assert looking.receiving.kept(message) == set()
+
+
+def test_what_the_state_refuses_changes_it_for_nobody_who_comes_after_a_gap(looking: Looking) -> None:
+    scene = looking.scene
+    topic = scene.last = scene.send(ALICE, "m.room.topic", {"topic": "right"}, after=[scene.last])
+    refused = scene.send(CAROL, "m.room.topic", {"topic": "wrong"}, after=[topic])
+
+    event = lose_what_came_before(looking, refused)
+
+    assert looking.verdict(event) is Verdict.ACCEPTED
+    assert topic_before(looking, event) == topic.event_id
+
+
+def test_an_event_that_is_not_the_one_before_a_gap_is_not_taken_for_it(looking: Looking) -> None:
+    scene = looking.scene
+    topic = scene.send(ALICE, "m.room.topic", {"topic": "lost"}, after=[scene.last])
+    for server in (ONE, TWO):
+        looking.holder(server).lies["event"] = lambda _: dict(scene.create.pdu)
+
+    event = lose_what_came_before(looking, topic)
+
+    assert looking.verdict(event) is None
