@@ -85,7 +85,7 @@ class MembershipIntake:
             signed = self._vouching.signed(event)
         (received,) = await self._receipt.check([signed], room.version)
         if not isinstance(received, Received):
-            raise InvalidParameter(f"The event is not to be trusted: {received.reason}")
+            raise Forbidden(f"The event is not to be trusted: {received.reason}")
         if received.form is not Form.FULL:
             raise InvalidParameter("The event's content is not that of its hash")
         if room.policy is not None:

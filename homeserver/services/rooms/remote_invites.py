@@ -70,13 +70,15 @@ class RemoteInvites:
     ) -> dict[str, Any]:
         """An invite of a user of this server, with this server's signature beside that of `origin`, which brings it.
 
-        Raises ProtocolError for what is no event of the room version, InvalidParameter for one that is no such invite,
-        NotFound when there is no such user, InviteBlocked.
+        Raises ProtocolError for what is no event of the room version, Forbidden for one that is not rightly signed,
+        InvalidParameter for one that is no such invite, NotFound when there is no such user, InviteBlocked.
         """
         parse_event(pdu, version)  # which says what is wrong
         [checked] = await self._receipt.check([pdu], version)
-        if not isinstance(checked, Received) or checked.form is not Form.FULL:
-            raise InvalidParameter("The invite is damaged, or not rightly signed")
+        if not isinstance(checked, Received):
+            raise Forbidden(f"The invite is not to be trusted: {checked.reason}")
+        if checked.form is not Form.FULL:
+            raise InvalidParameter("The invite's content is not that of its hash")
         event = checked.encoded.event
         target = self._target(event)
         if (event.room_id, event.event_id) != (room_id, event_id) or server_name_of_user(event.sender) != origin:

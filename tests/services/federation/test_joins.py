@@ -269,7 +269,7 @@ def test_the_path_names_the_room_and_the_event(serving: Serving) -> None:
 def test_a_join_that_is_signed_by_another_key_or_changed_is_refused(serving: Serving) -> None:
     room_id = serving.room()
     event_id, pdu = forged(serving, room_id, SigningKey("test", b"\x09" * 32))
-    with pytest.raises(InvalidParameter):
+    with pytest.raises(Forbidden):
         send(serving, room_id, event_id, pdu)
 
     event_id, pdu = forged(serving, room_id)
