@@ -23,8 +23,8 @@ class BackfillQuery(msgspec.Struct, frozen=True):
 class MissingEvents(msgspec.Struct, frozen=True):
     """Between which events, and how many."""
 
-    earliest_events: list[str]
-    latest_events: list[str]
+    earliest_events: tuple[str, ...] = ()  # servers leave out what is empty, though the specification has them not
+    latest_events: tuple[str, ...] = ()
     limit: int = DEFAULT_MISSING
     min_depth: int = 0
 

@@ -58,12 +58,18 @@ def test_a_backfill_that_makes_no_sense_is_refused(served: Served, query: Any, e
 
 @pytest.mark.parametrize(
     "content",
-    [{}, [], {"earliest_events": "$a", "latest_events": []}, {"earliest_events": [], "latest_events": [1]}],
+    [[], {"earliest_events": "$a", "latest_events": []}, {"earliest_events": [], "latest_events": [1]}],
 )
 def test_a_question_for_missing_events_that_makes_no_sense_is_refused(served: Served, content: Any) -> None:
     answer = ask(served, "POST", "get_missing_events", "!a:b", content=content)
 
     assert refusal(answer) == (400, "M_BAD_JSON")
+
+
+def test_who_names_no_events_misses_none(served: Served, room: tuple[RoomID, list[EventID]]) -> None:
+    answer = ask(served, "POST", "get_missing_events", room[0], content={})
+
+    assert (answer.status, answer.json) == (200, {"events": []})
 
 
 def test_a_server_that_is_not_in_the_room_is_refused(served: Served, room: tuple[RoomID, list[EventID]]) -> None:
