@@ -14,6 +14,7 @@ from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import Forbidden, InvalidParameter
+from homeserver.services.rooms.announced_rooms import announced_room
 from homeserver.services.rooms.remote_spaces import RemoteSpaces, ToldRoom, ToldSpace
 from homeserver.services.rooms.several_servers import candidates
 from homeserver.services.rooms.spaces import Child, Spaces, children_of
@@ -212,7 +213,9 @@ class Hierarchy:
             is_shown = entrance.lets_in(tx, room_id, wish.user_id)
             return self._spaces.summary(tx, here, suggested_only=wish.suggested_only) if is_shown else None
         told = one.told if one.answer is None else one.answer.room
-        return told.summary if told is not None and told.entrance.lets_in(tx, room_id, wish.user_id) else None
+        if told is None:
+            return announced_room(tx, room_id, wish.user_id)
+        return told.summary if told.entrance.lets_in(tx, room_id, wish.user_id) else None
 
 
 def _below(one: _Ahead, summary: Mapping[str, Any]) -> list[_Ahead]:

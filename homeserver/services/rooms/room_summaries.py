@@ -7,6 +7,7 @@ from typing import Any, Final
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, parse_room_id
 from homeserver.services.errors import NotFound
 from homeserver.services.rooms.aliases import RoomAliases
+from homeserver.services.rooms.announced_rooms import announced_room
 from homeserver.services.rooms.remote_spaces import RemoteSpaces, ToldRoom
 from homeserver.services.rooms.several_servers import candidates
 from homeserver.services.rooms.spaces import Spaces
@@ -50,7 +51,8 @@ class RoomSummaries:
     async def summary(self, user_id: UserID | None, room: str, *, via: Sequence[str] = ()) -> Mapping[str, Any]:
         """The room of this ID or alias, and what the user is in it.
 
-        For nobody in particular (None) no other server is asked about the room. Raises NotFound, RemoteFailed.
+        For nobody in particular (None) no other server is asked about the room. Where none answers, what came with an
+        invite of the user's, or an answer to a knock, has to do. Raises NotFound, RemoteFailed.
         """
         room_id, told_of = (parse_room_id(room), ()) if not room.startswith("#") else await self._resolved(room)
         known = await self._database.read(self._here, room_id, user_id)
@@ -61,7 +63,7 @@ class RoomSummaries:
         servers = candidates(self._server_name, known.inviting, via, told_of, [room_id.partition(":")[2]])
         told = await self._remote.find(room_id, servers, suggested_only=False)
         if told is None:
-            raise NotFound(NO_ROOM)
+            return await self._database.read(self._announced, room_id, user_id)
         return await self._database.read(self._elsewhere, told.room, user_id)
 
     async def _resolved(self, alias: str) -> tuple[RoomID, Sequence[ServerName]]:
@@ -81,6 +83,12 @@ class RoomSummaries:
             return _Known(None, is_here=True, inviting=())
         summary = self._spaces.summary(tx, here, suggested_only=False)
         return _Known(_with_membership(tx, summary, user_id), is_here=True, inviting=())
+
+    def _announced(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> Mapping[str, Any]:
+        announced = announced_room(tx, room_id, user_id)
+        if announced is None:
+            raise NotFound(NO_ROOM)
+        return _with_membership(tx, announced, user_id)
 
     def _elsewhere(self, tx: Transaction, told: ToldRoom, user_id: UserID) -> Mapping[str, Any]:
         if not told.entrance.lets_in(tx, told.room_id, user_id):
