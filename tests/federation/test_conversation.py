@@ -118,6 +118,25 @@ async def test_an_edit_is_seen_on_the_other_server(host: Peer, guest: Peer) -> N
     assert (await bob.sees(room_id, edit))["content"]["m.new_content"]["body"] == "hello"
 
 
+async def test_reactions_and_threads_are_found_on_the_other_server(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    room_id = await shared_room(alice, bob)
+    said = await alice.say(room_id, "what do you think?")
+    await bob.hears(room_id, "what do you think?")
+
+    reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": said, "key": "👍"}}
+    reply = {"msgtype": "m.text", "body": "well", "m.relates_to": {"rel_type": "m.thread", "event_id": said}}
+    liked = await bob.send(room_id, "m.reaction", reaction)
+    replied = await bob.send(room_id, "m.room.message", reply)
+    await alice.sees(room_id, replied)
+
+    path = f"/_matrix/client/v1/rooms/{room_id}/relations/{said}"
+    related = await alice.user.connection.call("GET", path)
+    assert [each["event_id"] for each in related["chunk"]] == [replied, liked]
+    shown = await alice.get("rooms", room_id, "event", said)
+    assert shown["unsigned"]["m.relations"]["m.thread"]["latest_event"]["event_id"] == replied
+
+
 async def test_a_large_message_arrives(host: Peer, guest: Peer) -> None:
     alice, bob = await people(host, guest)
     room_id = await shared_room(alice, bob)

@@ -40,6 +40,11 @@ async def upload_device_keys(person: Person) -> dict[str, Any]:
 
 async def upload_cross_signing_keys(person: Person) -> dict[str, Any]:
     """Make a master and a self-signing key and upload them; the master key."""
+    return (await upload_identity(person))[0]
+
+
+async def upload_identity(person: Person) -> tuple[dict[str, Any], SigningKey]:
+    """Likewise; the master key, and what signs devices."""
     master, self_signing = (_named_after_itself(generate_signing_key("any")) for _ in range(2))
     master_key: dict[str, Any] = _cross_signing_key(person, "master", master)
     signed = sign_json(_cross_signing_key(person, "self_signing", self_signing), person.user_id, master)
@@ -54,7 +59,7 @@ async def upload_cross_signing_keys(person: Person) -> dict[str, Any]:
             "password": PASSWORD,
         }
         await person.post("keys", "device_signing", "upload", body={**body, "auth": auth})
-    return master_key
+    return master_key, self_signing
 
 
 def _cross_signing_key(person: Person, usage: str, key: SigningKey) -> dict[str, Any]:
@@ -178,6 +183,25 @@ async def test_cross_signing_keys_are_seen_on_the_other_server(host: Peer, guest
     assert found["master_keys"][alice.user_id]["keys"] == master["keys"]
     assert alice.user_id in found["self_signing_keys"]
     assert alice.user_id not in found.get("user_signing_keys", {})
+
+
+async def test_a_device_that_its_owner_signs_is_seen_as_signed_on_the_other_server(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    await shared_room(alice, bob)
+    keys = await upload_device_keys(alice)
+    _, self_signing = await upload_identity(alice)
+    query: dict[str, Any] = {"device_keys": {alice.user_id: []}}
+
+    signed = sign_json(keys, alice.user_id, self_signing)
+    failures = await alice.post("keys", "signatures", "upload", body={alice.user_id: {alice.user.device_id: signed}})
+
+    assert not failures.get("failures")
+    while True:
+        bob.changed_devices.clear()
+        device = (await bob.post("keys", "query", body=query))["device_keys"][alice.user_id][alice.user.device_id]
+        if f"ed25519:{self_signing.version}" in device["signatures"][alice.user_id]:
+            break
+        await bob.until(lambda: alice.user_id in bob.changed_devices)
 
 
 async def test_cross_signing_keys_of_a_stranger_are_queried(host: Peer, guest: Peer) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.connection import Refused
 from tests.federation.peers import Peer
-from tests.federation.scenes import people, shared_room
+from tests.federation.scenes import agree, people, shared_room
 
 pytestmark = pytest.mark.peers
 
@@ -87,6 +87,39 @@ async def test_a_server_that_the_acl_denies_is_heard_no_more(host: Peer, guest: 
     await alice.hears(other, "sent after it, and heard")
 
     assert "denied" not in alice.rooms[room_id].texts()
+
+
+async def test_a_server_that_was_denied_is_heard_when_the_acl_is_lifted(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    room_id = await shared_room(alice, bob)
+    denied = {"allow": ["*"], "deny": [guest.host, f"{guest.host}:*"], "allow_ip_literals": True}
+    await alice.set_state(room_id, "m.room.server_acl", denied)
+    await bob.sees_state(room_id, "m.room.server_acl", denied)
+    allowed = {"allow": ["*"], "deny": [], "allow_ip_literals": True}
+
+    await alice.set_state(room_id, "m.room.server_acl", allowed)
+    await bob.sees_state(room_id, "m.room.server_acl", allowed)
+    await bob.say(room_id, "allowed again")
+
+    await alice.hears(room_id, "allowed again")
+    await agree(room_id, alice, bob)
+
+
+async def test_an_event_of_a_time_before_somebody_came_is_found(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    room_id = await alice.create_room(preset="public_chat")
+    early = await alice.say(room_id, "early")
+    for number in range(30):
+        await alice.say(room_id, f"later {number}")
+    written = await alice.get("rooms", room_id, "event", early)
+
+    await bob.join(room_id, alice)
+    query = f"ts={written['origin_server_ts']}&dir=b"
+    path = f"/_matrix/client/v1/rooms/{room_id}/timestamp_to_event?{query}"
+    found = await bob.user.connection.call("GET", path)
+
+    assert found["origin_server_ts"] == written["origin_server_ts"]
+    assert (await bob.get("rooms", room_id, "event", found["event_id"]))["room_id"] == room_id
 
 
 async def test_a_server_that_the_acl_denies_is_not_let_in(host: Peer, guest: Peer) -> None:

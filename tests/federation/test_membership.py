@@ -76,13 +76,18 @@ async def test_a_second_user_of_a_server_that_is_in_the_room_joins_too(host: Pee
     await bob.sees_membership(room_id, carol, "join")
 
 
-async def test_a_member_of_the_other_room_joins_a_restricted_one(host: Peer, guest: Peer) -> None:
+@pytest.mark.parametrize(
+    ("version", "join_rule"), [("8", "restricted"), ("10", "knock_restricted"), ("12", "restricted")]
+)
+async def test_a_member_of_the_other_room_joins_a_restricted_one(
+    host: Peer, guest: Peer, version: str, join_rule: str
+) -> None:
     alice, bob = await people(host, guest)
     carol = await guest.person("carol")
     club = await alice.create_room(preset="public_chat")
-    rule = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": club}]}
+    rule = {"join_rule": join_rule, "allow": [{"type": "m.room_membership", "room_id": club}]}
     room_id = await alice.create_room(
-        initial_state=[{"type": "m.room.join_rules", "state_key": "", "content": rule}], room_version="10"
+        initial_state=[{"type": "m.room.join_rules", "state_key": "", "content": rule}], room_version=version
     )
     await bob.join(club, alice)
     await alice.sees_membership(club, bob, "join")
