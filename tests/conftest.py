@@ -15,6 +15,7 @@ settings.register_profile("columba", deadline=None, suppress_health_check=[Healt
 # What `make test` tries of each property; `make test-all` tries it with as many examples as Hypothesis likes.
 settings.register_profile("everyday", settings.get_profile("columba"), max_examples=30)
 settings.load_profile("columba")
+MANY = settings().max_examples
 
 LONG_FIRST = {
     f"tests/{folder}": place
@@ -22,7 +23,13 @@ LONG_FIRST = {
         ("federation", "clients", "durability", "api", "docs", "hostile", "cli", "bench", "convergence", "services")
     )
 }
+FEW = 8  # examples are the least
 NO_SKIPS = os.environ.get("COLUMBA_NO_SKIPS") == "1"
+
+
+def examples(count: int) -> int:
+    """How many examples there are of a property whose examples cost much: `count`, and every day a part of them."""
+    return min(count, max(FEW, count * settings().max_examples // MANY))
 
 
 @dataclass(frozen=True, slots=True)

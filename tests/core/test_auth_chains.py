@@ -12,6 +12,7 @@ from homeserver.core.errors import MissingEvents
 from homeserver.core.event_graph import auth_difference, auth_edges
 from homeserver.core.identifiers import EventID
 from homeserver.core.state_conflicts import conflict_of_states
+from tests.conftest import examples
 from tests.forked_rooms import ForkedRoom, forked_rooms
 
 Graph = Mapping[EventID, Sequence[EventID]]
@@ -45,7 +46,7 @@ class Searched:
             yield follower
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(GRAPHS, st.sets(NODES), st.lists(st.sets(NODES), min_size=1, max_size=3))
 def test_what_is_searched_is_what_is_walked(graph: Graph, agreed: set[EventID], sets: list[set[EventID]]) -> None:
     searched = Searched(graph, agreed).chains
@@ -55,7 +56,7 @@ def test_what_is_searched_is_what_is_walked(graph: Graph, agreed: set[EventID], 
     assert searched.paths_between(sets[0]) == walked.paths_between(sets[0])
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_the_difference_of_conflicted_events_is_that_of_the_whole_states(room: ForkedRoom) -> None:
     edges = auth_edges(room.history.events.get)

@@ -19,6 +19,7 @@ from homeserver.core.event_graph import (
     topological_order,
 )
 from homeserver.core.identifiers import EventID
+from tests.conftest import examples
 from tests.core.rooms import ALICE, Room
 from tests.forked_rooms import ForkedRoom, forked_rooms
 
@@ -159,7 +160,7 @@ def test_a_ladder_with_exponentially_many_paths_is_walked_once() -> None:
     assert len(asked) == len(set(asked))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_forward_extremities_are_the_events_that_nothing_follows(room: ForkedRoom) -> None:
     heads = forward_extremities(room.events)

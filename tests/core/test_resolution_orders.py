@@ -14,6 +14,7 @@ from homeserver.core.resolution_orders import (
     sender_level,
 )
 from homeserver.core.room_versions import V2, V11, V12
+from tests.conftest import examples
 from tests.core.rooms import ALICE, BOB, CAROL, Room
 from tests.forked_rooms import ForkedRoom, forked_rooms
 from tests.oracles.naive_resolution import chain_of
@@ -201,7 +202,7 @@ def test_what_the_orders_lack_is_asked_for() -> None:
     assert missing.value.event_ids == {room.line[1], room.room.create.event_id}
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_the_power_order_of_a_whole_room_puts_every_event_after_its_auth_chain(room: ForkedRoom) -> None:
     events = room.history.events

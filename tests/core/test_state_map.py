@@ -33,6 +33,7 @@ from homeserver.core.state_nodes import (
     encode_value,
 )
 from homeserver.core.state_verification import Fault, Position, verify
+from tests.conftest import examples
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -497,7 +498,7 @@ def test_a_known_path_of_a_map_that_came_in_part_can_be_changed() -> None:
 # --- Verification ---
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(SHAPES, MODELS, st.data())
 def test_a_flipped_bit_is_found_where_it_is(shape: Shape, model: Model, data: st.DataObject) -> None:
     store = Store(shape)

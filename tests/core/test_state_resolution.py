@@ -19,6 +19,7 @@ from homeserver.core.state_conflicts import conflict_of_differences
 from homeserver.core.state_map import EMPTY_ROOT, StateKey
 from homeserver.core.state_nodes import Node
 from homeserver.core.state_resolution import resolve, resolve_states
+from tests.conftest import examples
 from tests.core.rooms import ALICE, in_every_version
 from tests.forked_rooms import ForkedRoom, Statistics, forked_rooms, grow_room
 from tests.oracles.naive_resolution import resolution
@@ -34,7 +35,7 @@ def resolved(room: ForkedRoom, states: list[state_map.StateMap]) -> dict[StateKe
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(forked_rooms())
 def test_resolution_is_what_the_specification_words(room: ForkedRoom) -> None:
     for fork in room.forks:
@@ -55,7 +56,7 @@ def test_rooms_of_a_run_are_about_what_they_are_for_and_resolve_as_the_specifica
     statistics.check()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(forked_rooms(), st.randoms(use_true_random=False))
 def test_resolution_does_not_depend_on_the_order_of_states(room: ForkedRoom, random: Random) -> None:
     for fork in room.forks:
@@ -65,7 +66,7 @@ def test_resolution_does_not_depend_on_the_order_of_states(room: ForkedRoom, ran
         assert resolved(room, list(states)) == fork.resolved
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_resolving_the_same_state_several_times_over_changes_nothing(room: ForkedRoom) -> None:
     for fork in room.forks:
@@ -74,7 +75,7 @@ def test_resolving_the_same_state_several_times_over_changes_nothing(room: Forke
         assert resolved(room, [fork.resolved]) == fork.resolved
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(forked_rooms())
 def test_a_resolved_state_keeps_what_is_agreed_and_has_nothing_rejected_or_misplaced(room: ForkedRoom) -> None:
     for fork in room.forks:
@@ -86,7 +87,7 @@ def test_a_resolved_state_keeps_what_is_agreed_and_has_nothing_rejected_or_mispl
             assert key == (event.type, event.state_key)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(forked_rooms(), st.randoms(use_true_random=False))
 def test_servers_that_hear_of_events_in_any_order_agree_on_all_states_and_rejections(
     room: ForkedRoom, random: Random
@@ -115,7 +116,7 @@ def in_some_order(room: ForkedRoom, random: Random) -> list[Event]:
     return order
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_the_differences_of_roots_resolve_as_the_whole_states_do(room: ForkedRoom) -> None:
     history = room.history
@@ -151,7 +152,7 @@ def stored(state: state_map.StateMap, nodes: dict[bytes, Node]) -> bytes:
     return updated.root
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms())
 def test_a_caller_who_loads_what_is_missing_gets_the_same_answer(room: ForkedRoom) -> None:
     for fork in room.forks:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from homeserver.core.identifiers import RoomID
 from homeserver.storage.collectable_rooms import find_collectable, note_collectable, note_collected
 from homeserver.storage.rooms import SYNC_HORIZON_MS, insert_root, sweep_roots
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -13,7 +14,7 @@ ROOM_IDS = st.sampled_from([RoomID(f"!{name}:example.org") for name in "abc"])
 STEPS = st.lists(st.tuples(ROOM_IDS, st.booleans(), st.integers(0, 20)), max_size=30)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_a_room_has_its_turn_after_its_first_note_that_was_not_collected(
     db: SyncDatabase, steps: list[tuple[RoomID, bool, int]]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from homeserver.core.errors import BadJson
 from homeserver.storage import dialect
 from homeserver.storage.database import Transaction
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 
 CREATE_THINGS = "CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT, digest {bytes}, flag {boolean})"
@@ -160,7 +161,7 @@ def test_tables_are_made_in_each_databases_words() -> None:
         dialect.sqlite().ddl("CREATE TABLE t (a TEXT REFERENCES u (a))")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.text(st.characters(exclude_characters="'\"-", codec="utf-8")), max_size=4))
 def test_translating_any_text_keeps_what_is_no_parameter(pieces: list[str]) -> None:
     text = " ".join(piece.replace(":", "") for piece in pieces)

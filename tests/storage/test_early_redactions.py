@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -19,7 +20,7 @@ NOTES = st.tuples(ROOM_IDS, TARGETS, REDACTIONS)
 TAKES = st.tuples(ROOM_IDS, TARGETS, st.none())
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(NOTES, NOTES, TAKES), max_size=30))
 def test_an_event_takes_the_redactions_that_were_noted_since_it_last_did(
     db: SyncDatabase, steps: list[tuple[RoomID, EventID, EventID | None]]

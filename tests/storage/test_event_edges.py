@@ -18,13 +18,14 @@ from homeserver.storage.event_edges import (
     next_events,
 )
 from homeserver.storage.events import EventNid
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event
 
 ROOMS = (RoomID("!room:example.org"), RoomID("!other:example.org"))
 EVENTS = 12
 NIDS = st.integers(1, EVENTS).map(EventNid)
-WITH_DATABASE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_DATABASE = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def room_of(nid: int) -> RoomID:

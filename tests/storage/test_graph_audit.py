@@ -14,6 +14,7 @@ from homeserver.storage.event_edges import insert_edges, insert_shadows
 from homeserver.storage.events import EventNid, Form
 from homeserver.storage.graph_audit import EdgeRow, WaitingRow
 from homeserver.storage.waiting_events import WaitingEvent, insert_gaps, insert_waiting
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event
 
@@ -26,7 +27,7 @@ IDS = NIDS.map(lambda nid: EventID(f"${nid}"))
 ROOM_IDS = st.sampled_from(ROOMS)
 PAIRS = st.sets(st.tuples(ROOM_IDS, IDS, IDS), max_size=10)
 SIZES = st.integers(1, 4)
-WITH_DATABASE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_DATABASE = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 GIVE = """
     UPDATE events SET root_given_by = 'elsewhere.example', place = event_nid, verdict = :verdict
      WHERE event_nid = :nid"""

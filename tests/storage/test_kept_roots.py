@@ -9,6 +9,7 @@ from homeserver.core.identifiers import RoomID
 from homeserver.storage.database import Transaction
 from homeserver.storage.kept_roots import NamedRoots, all_kept_roots, count_stateless, kept_roots
 from homeserver.storage.rooms import insert_root
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
 
@@ -30,7 +31,7 @@ NAMED = st.builds(Named, ROOM_IDS, st.none() | ROOTS, st.none() | ROOTS)
 DELETE = "DELETE FROM events WHERE event_nid = :nid"
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(NAMED, max_size=10),
     deleted=st.sets(st.integers(1, 10), max_size=3),

@@ -36,6 +36,7 @@ from homeserver.storage.memberships import (
     users_sharing_rooms,
 )
 from homeserver.storage.rooms import SYNC_HORIZON_MS
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -182,7 +183,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Redact, ROOM_IDS, USER_IDS, st.sampled_from(EVENT_IDS)),
     st.builds(Strip, ROOM_IDS, USER_IDS, st.just(b"[1]")),
 )
-SETTINGS = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SETTINGS

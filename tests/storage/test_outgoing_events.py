@@ -18,6 +18,7 @@ from homeserver.storage.outgoing_events import (
 )
 from homeserver.storage.room_servers import Stay, count_members
 from homeserver.storage.rooms import SYNC_HORIZON_MS
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -101,7 +102,7 @@ def insert(
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=LOGS, after=st.integers(0, 10), length=st.integers(0, 25))
 def test_a_server_gets_what_is_written_while_it_is_there(
     db: SyncDatabase, log: list[Written], after: int, length: int

@@ -7,6 +7,7 @@ from homeserver.core.identifiers import KeyID
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.signing import VerifyKey
 from homeserver.storage.own_keys import own_keys, use_own_key
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -44,7 +45,7 @@ def test_old_keys_are_noted_with_their_own_times_once_and_for_all(db: SyncDataba
     assert db.read(own_keys) == [PublishedKey(A, 5, 5), PublishedKey(OTHER_A, 3, 3), PublishedKey(B, FOR_EVER_MS)]
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(used=st.lists(st.sampled_from([A, B, OTHER_A]), min_size=1, max_size=8))
 def test_the_last_one_used_is_the_only_one_in_use(db: SyncDatabase, used: list[VerifyKey]) -> None:
     db.write(empty, ("own_keys",))

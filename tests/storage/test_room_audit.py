@@ -10,11 +10,12 @@ from homeserver.storage.events import ACCEPTED_BEFORE, Form, Verdict
 from homeserver.storage.memberships import Membership, MembershipChange, insert_changes, store_memberships
 from homeserver.storage.room_servers import give_servers
 from homeserver.storage.rooms import insert_root
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
 
 ROOM, OTHER = RoomID("!room:example.org"), RoomID("!other:example.org")
-WITH_DATABASE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_DATABASE = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 SET = """
     UPDATE events SET place = :place, log_position = :position, verdict = :verdict, verdict_reason = :reason
      WHERE event_nid = :nid"""

@@ -27,6 +27,7 @@ from homeserver.storage.room_servers import (
     sweep_stays,
 )
 from homeserver.storage.rooms import SYNC_HORIZON_MS
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty
 
@@ -78,7 +79,7 @@ def joined(memberships: dict[UserID, str | None]) -> set[ServerName]:
     return {server_name_of_user(user) for user, membership in memberships.items() if membership == "join"}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=WRITES)
 def test_servers_are_those_of_the_joined_members_at_every_position(db: SyncDatabase, writes: list[Write]) -> None:
     now: dict[RoomID, dict[UserID, str | None]] = {room_id: {} for room_id in ROOMS}

@@ -17,6 +17,7 @@ from homeserver.storage.rooms import (
     sweep_roots,
     sync_horizon,
 )
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_room
 
@@ -51,7 +52,7 @@ SWEEPS = st.builds(Sweep, TIMES.map(lambda ms: ms + SYNC_HORIZON_MS), st.integer
 NEW_HORIZON = "UPDATE sync_horizon SET log_position = 0"
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(CHANGES, CHANGES, SWEEPS), max_size=25))
 def test_states_are_found_at_any_position_that_no_sweep_has_passed(
     db: SyncDatabase, steps: list[Change | Sweep]

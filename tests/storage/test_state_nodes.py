@@ -26,6 +26,7 @@ from homeserver.storage.state_nodes import (
     store_nodes,
     survey_nodes,
 )
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 
 ROOM = RoomID("!room:example.org")
@@ -216,7 +217,7 @@ CHANGES = st.dictionaries(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CHANGES, min_size=1, max_size=6), st.data())
 def test_kept_roots_survive_any_collection(
     db: SyncDatabase, batches: list[dict[StateKey, EventID | None]], data: st.DataObject

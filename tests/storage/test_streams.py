@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from homeserver.storage.database import Job, Transaction, WriteConnection
 from homeserver.storage.streams import LogPosition, Span, span_since, visible_position
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 
 ADD = "INSERT INTO counters (name, value) VALUES (:name, :value)"
@@ -106,7 +107,7 @@ def writers(db: SyncDatabase) -> Iterator[list[WriteConnection]]:
         connection.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_whatever_the_interleaving_what_was_seen_is_complete(
     db: SyncDatabase, writers: list[WriteConnection], steps: list[tuple[str, int, tuple[int, bool, bool]]]
@@ -124,7 +125,7 @@ def test_whatever_the_interleaving_what_was_seen_is_complete(
         interleaved.end(number, writers[number])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(jobs(), min_size=1, max_size=5), max_size=5))
 def test_whichever_jobs_fail_positions_have_no_gaps(
     db: SyncDatabase, batches: list[list[tuple[int, bool, bool]]]

@@ -34,6 +34,7 @@ from homeserver.storage.waiting_events import (
     trim_waiting,
     waiting_ids,
 )
+from tests.conftest import examples
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import empty, insert_bare_event, insert_bare_room
 
@@ -215,7 +216,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     begun=st.lists(WAITS, max_size=10),
     steps=st.lists(STEPS, max_size=12),

@@ -30,7 +30,7 @@ from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form, StoredEvent, Verdict, find_event
 from homeserver.storage.rooms import find_head
-from tests.conftest import LargeRun
+from tests.conftest import LargeRun, examples
 from tests.forked_rooms import ALICE as REMOTE_ALICE
 from tests.forked_rooms import ONE, ForkedRoom, forked_rooms
 from tests.partial_rooms import PartialRoom
@@ -755,7 +755,7 @@ def test_the_log_of_states_is_compared_with_the_heads_of_each_time(forge: Forge)
 # --- Rooms of several servers ---
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms(), st.randoms(use_true_random=False))
 def test_a_room_is_sound_in_whatever_order_its_events_come(room: ForkedRoom, random: Random) -> None:
     create, *others = room.events
@@ -775,7 +775,7 @@ def test_a_room_is_sound_in_whatever_order_its_events_come(room: ForkedRoom, ran
             world.close()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(forked_rooms(), st.randoms(use_true_random=False))
 def test_a_room_of_which_only_parts_came_is_sound(room: ForkedRoom, random: Random) -> None:
     with TemporaryDirectory() as folder:

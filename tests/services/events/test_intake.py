@@ -19,6 +19,7 @@ from homeserver.storage.event_edges import EdgeKind
 from homeserver.storage.events import StoredEvent, Verdict
 from homeserver.storage.memberships import changes_of_rooms, member_counts, members_of_room
 from homeserver.storage.rooms import roots_at
+from tests.conftest import examples
 from tests.forked_rooms import ForkedRoom, forked_rooms, grow_room
 from tests.poured_rooms import PouredRoom, check_against_history, check_current_state, fresh_server
 from tests.services.world import World
@@ -34,7 +35,7 @@ def test_a_room_poured_in_order_is_what_its_history_says(version: str, world: Wo
     check_against_history(poured)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(forked_rooms(), st.randoms(use_true_random=False))
 def test_any_order_of_arrival_leads_to_the_same_states(room: ForkedRoom, random: Random) -> None:
     create, *others = room.events
@@ -60,7 +61,7 @@ def test_any_order_of_arrival_leads_to_the_same_states(room: ForkedRoom, random:
 
 
 @settings(
-    max_examples=15,
+    max_examples=examples(15),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

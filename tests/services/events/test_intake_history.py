@@ -17,6 +17,7 @@ from homeserver.services.events.intake import GivenState, Outcome
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.rooms import PLACE_STEP
+from tests.conftest import examples
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, TWO, ForkedRoom, forked_rooms
 from tests.poured_rooms import PouredRoom, fresh_server
 from tests.scenes import Scene
@@ -260,7 +261,7 @@ def test_a_given_state_with_two_events_of_one_key_is_refused(past: Past) -> None
     assert past.history(said, given={said.event_id: state}) == [Outcome.DROPPED]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @hypothesis.given(forked_rooms(), st.integers(1, 12))
 def test_the_past_of_a_forked_room_is_what_its_history_says_however_it_comes(room: ForkedRoom, size: int) -> None:
     history = room.history

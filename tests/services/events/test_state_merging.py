@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.core.state_map import EMPTY_ROOT, StateMap
 from homeserver.services.events.state_merging import INLINE_LIMIT, Merged, MergeQuestion, NotMerged
+from tests.conftest import examples
 from tests.databases import SyncDatabase, fresh_sqlite
 from tests.forked_rooms import ForkedRoom, forked_rooms
 from tests.services.world import now
@@ -30,7 +31,7 @@ def staged(room: ForkedRoom, stored: int) -> Iterator[Stage]:
             database.close()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(forked_rooms(), st.floats(0, 1), st.randoms(use_true_random=False))
 def test_merging_roots_is_resolving_the_whole_states(room: ForkedRoom, share: float, random: Random) -> None:
     with staged(room, round(share * len(room.events))) as stage:

@@ -26,6 +26,7 @@ from homeserver.storage.memberships import find_membership, members_of_room, use
 from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.rooms import set_published
 from homeserver.storage.waiting_events import rooms_with_ready, rooms_with_waiting
+from tests.conftest import examples
 from tests.databases import fresh_sqlite
 from tests.fakes.remote_servers import Refusal
 from tests.forked_rooms import ALICE, BOB, CAROL, DAVE, MALLORY, ONE, TWO
@@ -574,7 +575,7 @@ def we_do(room: LargeRoom, random: Random) -> None:
         history.add(room.find(event_id).event)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.randoms(use_true_random=False), st.sampled_from(("1", "6", "10", "11", "12")))
 def test_whenever_the_members_come_the_states_and_verdicts_are_those_that_follow_from_the_graph(
     random: Random, version: str

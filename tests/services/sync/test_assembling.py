@@ -11,7 +11,7 @@ from tests.conftest import LargeRun
 from tests.services.sync.replay import WEIGHTED, Stage
 from tests.services.world import World
 
-EVERYDAY = 50
+EVERYDAY = 20
 SAMPLE = 300
 WHOLE = 5_000
 
