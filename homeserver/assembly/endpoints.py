@@ -17,6 +17,7 @@ from homeserver.http.client.account_management import AccountManagementEndpoints
 from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
+from homeserver.http.client.dehydrated_devices import DehydratedDeviceEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.event_stream import EventStreamEndpoints
@@ -67,6 +68,7 @@ from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
 from homeserver.services.accounts.calls import Calls, Turn
+from homeserver.services.accounts.dehydrated_devices import DehydratedDevices
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.moderation import AccountModeration
@@ -131,11 +133,13 @@ def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
 
 def _of_accounts(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     accounts, database, clock = parts.accounts, made.database, made.clock
+    dehydrated = DehydratedDevices(database, parts.encryption.device_keys, accounts.removal, clock)
     devices = Devices(database, accounts.removal, parts.encryption.device_lists, accounts.interactive_auth, clock)
     return (
         AccountDataEndpoints(accounts.account_data),
         AccountEndpoints(),
         AccountManagementEndpoints(accounts.password_change, accounts.deactivation),
+        DehydratedDeviceEndpoints(dehydrated),
         DeviceEndpoints(devices),
         FilterEndpoints(Filters(database, clock)),
         LoginEndpoints(accounts.login, accounts.sessions, accounts.interactive_auth),

@@ -16,6 +16,7 @@ from homeserver.http.client.account_management import AccountManagementEndpoints
 from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
+from homeserver.http.client.dehydrated_devices import DehydratedDeviceEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.event_stream import EventStreamEndpoints
@@ -73,6 +74,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     CallEndpoints,
     CapabilitiesEndpoints,
     CrossSigningEndpoints,
+    DehydratedDeviceEndpoints,
     DeviceEndpoints,
     DeviceKeysEndpoints,
     EventStreamEndpoints,

@@ -33,7 +33,10 @@ STABLE_BY_NOW: Final = (
 )
 
 # Served, and not in the specification yet.
-PROPOSALS: Final = ("org.matrix.msc4143",)  # where calls of many take place
+PROPOSALS: Final = (
+    "org.matrix.msc3814",  # dehydrated devices
+    "org.matrix.msc4143",  # where calls of many take place
+)
 
 
 @dataclass(frozen=True)

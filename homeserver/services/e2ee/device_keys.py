@@ -77,6 +77,15 @@ class ClaimedKeys:
     unreachable: set[ServerName] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyUpload:
+    """Keys that a device publishes, checked. No device keys: those that it has stay."""
+
+    device_keys: JsonObject | None
+    one_time_keys: Sequence[OneTimeKey]
+    fallback_keys: Sequence[OneTimeKey]
+
+
 class KeysElsewhere(Protocol):
     """Has the keys of users of other servers, or asks for them."""
 
@@ -121,12 +130,8 @@ class DeviceKeys:
         """
         if device_id is None:
             raise InvalidParameter("Keys belong to a device, and this access token belongs to none")
-        checked = None
-        if device_keys is not None:
-            checked = _own_part(checked_device_keys(device_keys, user_id=user_id, device_id=device_id))
-        one_time = () if one_time_keys is None else parse_one_time_keys(one_time_keys)
-        fallback = () if fallback_keys is None else parse_fallback_keys(fallback_keys)
-        return await self._database.write(self._upload, user_id, device_id, checked, one_time, fallback)
+        upload = parse_upload(user_id, device_id, device_keys, one_time_keys, fallback_keys)
+        return await self._database.write(self.publish, user_id, device_id, upload)
 
     async def query(self, viewer_id: UserID, device_keys: object, timeout_s: float = PATIENCE_S) -> QueriedKeys:
         """The keys of users' devices, with those that sign them; of other servers' users, unless it takes too long.
@@ -183,21 +188,14 @@ class DeviceKeys:
     def _is_local(self, user_id: UserID) -> bool:
         return server_name_of_user(user_id) == self._server_name
 
-    def _upload(
-        self,
-        tx: Transaction,
-        user_id: UserID,
-        device_id: DeviceID,
-        device_keys: JsonObject | None,
-        one_time_keys: Sequence[OneTimeKey],
-        fallback_keys: Sequence[OneTimeKey],
-    ) -> dict[str, int]:
+    def publish(self, tx: Transaction, user_id: UserID, device_id: DeviceID, upload: KeyUpload) -> dict[str, int]:
+        """As `upload`, within a write of the caller. Raises InvalidParameter, UnknownToken."""
         if find_device(tx, user_id, device_id) is None:
             raise UnknownToken("This device was logged out")
-        if device_keys is not None:
-            self._store_device_keys(tx, user_id, device_id, device_keys)
-        has_added = _add_one_time_keys(tx, user_id, device_id, one_time_keys)
-        has_replaced = _replace_fallback_keys(tx, user_id, device_id, fallback_keys)
+        if upload.device_keys is not None:
+            self._store_device_keys(tx, user_id, device_id, upload.device_keys)
+        has_added = _add_one_time_keys(tx, user_id, device_id, upload.one_time_keys)
+        has_replaced = _replace_fallback_keys(tx, user_id, device_id, upload.fallback_keys)
         counts = key_counts(tx, user_id, device_id).one_time
         if sum(counts.values()) > ONE_TIME_KEYS_PER_DEVICE:
             raise InvalidParameter(f"A device may have {ONE_TIME_KEYS_PER_DEVICE} one-time keys")
@@ -233,6 +231,18 @@ class DeviceKeys:
                 self._news.publish(KeyCountsWritten(position, user_id, device_id), (user_id,))
 
         tx.after_commit(publish)
+
+
+def parse_upload(
+    user_id: UserID, device_id: DeviceID, device_keys: object, one_time_keys: object, fallback_keys: object
+) -> KeyUpload:
+    """What a device wants to publish; what is None stays as it is. Raises BadJson."""
+    checked = None
+    if device_keys is not None:
+        checked = _own_part(checked_device_keys(device_keys, user_id=user_id, device_id=device_id))
+    one_time = () if one_time_keys is None else parse_one_time_keys(one_time_keys)
+    fallback = () if fallback_keys is None else parse_fallback_keys(fallback_keys)
+    return KeyUpload(checked, one_time, fallback)
 
 
 def _add_one_time_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, keys: Sequence[OneTimeKey]) -> bool:
