@@ -32,6 +32,7 @@ from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.relations import RelationsEndpoints
 from homeserver.http.client.reports import ReportEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
@@ -43,6 +44,7 @@ from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
@@ -173,6 +175,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         InitialSyncEndpoints(parts.syncing.initial_sync),
         PushRuleEndpoints(rooms.push_rules),
         ReceiptEndpoints(rooms.receipts),
+        RelationsEndpoints(rooms.relations),
         ReportEndpoints(rooms.reports),
         RoomCreationEndpoints(rooms.creation),
         RoomDirectoryEndpoints(rooms.aliases, rooms.directory, remote_directory),
@@ -182,6 +185,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomUpgradeEndpoints(rooms.upgrades),
         SendingEndpoints(Sending(events.creation, clock, made.server_name)),
         SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
+        ThreadEndpoints(rooms.threads),
         TypingEndpoints(rooms.typing),
     )
 

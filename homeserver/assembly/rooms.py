@@ -8,6 +8,7 @@ from homeserver.assembly.outgoing import Outgoing
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.backfill import Backfill
 from homeserver.services.push.rules import PushRules
+from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
 from homeserver.services.rooms.directory import RoomDirectory
@@ -18,6 +19,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.relations import Relations
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_knocks import RemoteKnocks
@@ -28,6 +30,7 @@ from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
+from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
@@ -38,6 +41,7 @@ class Rooms:
     """What clients do in rooms, and what federation does for them."""
 
     acls: ServerAcls
+    aggregations: Aggregations
     aliases: RoomAliases
     anywhere: RemoteMembership
     backfill: Backfill
@@ -51,11 +55,13 @@ class Rooms:
     push_rules: PushRules
     readers: Readers
     receipts: Receipts
+    relations: Relations
     remote_invites: RemoteInvites
     remote_spaces: RemoteSpaces
     reports: Reports
     spaces: Spaces
     successors: Successors
+    threads: Threads
     timeline: Timeline
     typing: Typing
     upgrades: RoomUpgrades
@@ -74,6 +80,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     )
     acls = ServerAcls(states, made.budget)
     readers = Readers(states)
+    aggregations = Aggregations(readers, states, events.formats)
     membership = RoomMembership(database, creation, server_name)
     aliases = RoomAliases(database, creation, readers, client, clock, server_name)
     given_rooms = GivenRooms(receipt, intake)
@@ -93,6 +100,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     backfill.export(made.metrics)
     return Rooms(
         acls=acls,
+        aggregations=aggregations,
         aliases=aliases,
         anywhere=anywhere,
         backfill=backfill,
@@ -106,6 +114,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         push_rules=push_rules,
         readers=readers,
         receipts=Receipts(database, readers, states, events.notifying, news, clock),
+        relations=Relations(database, readers, states, events.formats, aggregations, events.partial_rooms),
         remote_invites=RemoteInvites(
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
         ),
@@ -113,7 +122,8 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,
         successors=Successors(database, states, anywhere, room_settings),
-        timeline=Timeline(database, readers, states, events.formats, events.partial_rooms),
+        threads=Threads(database, readers, states, events.formats, aggregations, events.partial_rooms),
+        timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=Typing(database, events.notifying, news, events.bell, clock, server_name),
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
     )

@@ -38,7 +38,9 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     memory = SyncMemory()
     unread = Unread(events.push_classes, memory)
     timelines = Timelines(readers)
-    sync_rooms = SyncRooms(timelines, SyncStates(states, memory.sent_members), unread, events.formats)
+    sync_rooms = SyncRooms(
+        timelines, SyncStates(states, memory.sent_members), unread, events.formats, rooms.aggregations
+    )
     room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
     parts = DeviceParts(memory)
     assembling = SyncAssembling(

@@ -31,6 +31,7 @@ from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
 from homeserver.http.client.registration import RegistrationEndpoints
+from homeserver.http.client.relations import RelationsEndpoints
 from homeserver.http.client.reports import ReportEndpoints
 from homeserver.http.client.room_creation import RoomCreationEndpoints
 from homeserver.http.client.room_directory import RoomDirectoryEndpoints
@@ -42,6 +43,7 @@ from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
@@ -88,6 +90,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     PushRuleEndpoints,
     ReceiptEndpoints,
     RegistrationEndpoints,
+    RelationsEndpoints,
     ReportEndpoints,
     RoomCreationEndpoints,
     RoomDirectoryEndpoints,
@@ -99,6 +102,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     ServerAdministrationEndpoints,
     SyncEndpoints,
     TagEndpoints,
+    ThreadEndpoints,
     ToDeviceEndpoints,
     TypingEndpoints,
     VersionsEndpoints,

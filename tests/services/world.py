@@ -58,6 +58,7 @@ from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.push.rules import PushRules
+from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
 from homeserver.services.rooms.directory import RoomDirectory
@@ -69,6 +70,7 @@ from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
+from homeserver.services.rooms.relations import Relations
 from homeserver.services.rooms.remote_directory import RemoteDirectory
 from homeserver.services.rooms.remote_invites import RemoteInvites, RemoteInviting
 from homeserver.services.rooms.remote_joins import RemoteJoins
@@ -81,6 +83,7 @@ from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
+from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
@@ -158,7 +161,7 @@ class World:
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
         self.sending = Sending(self.event_creation, self.clock, SERVER)
-        self.timeline = Timeline(self.database, self.readers, self.states, self.formats, self.partial_rooms)
+        self._open_reading()
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)
         self._open_spaces()
@@ -166,6 +169,13 @@ class World:
         self._open_accounts()
         self._open_personal()
         self._open_sync()
+
+    def _open_reading(self) -> None:
+        self.aggregations = Aggregations(self.readers, self.states, self.formats)
+        read = self.readers, self.states, self.formats, self.aggregations, self.partial_rooms
+        self.timeline = Timeline(self.database, *read)
+        self.relations = Relations(self.database, *read)
+        self.threads = Threads(self.database, *read)
 
     def _open_federation(self) -> None:
         self.others = RemoteServers()
@@ -221,7 +231,7 @@ class World:
         timelines = Timelines(self.readers)
         sync_states = SyncStates(self.states, self.sync_memory.sent_members)
         unread = Unread(self.push_classes, self.sync_memory)
-        sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats)
+        sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats, self.aggregations)
         device_parts = DeviceParts(self.sync_memory)
         room_lists = RoomLists(sync_rooms, self.states, unread, self.readers, self.sync_memory)
         self.assembling = SyncAssembling(

@@ -24,6 +24,7 @@ from homeserver.storage.events import EventNid, Form, StoredEvent
 
 VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
 OUTSIDE: Final = EventNid(0)  # of an event that no room here has, but its own user is shown
+NOTHING_RELATES: Final[Mapping[EventID, Mapping[str, Any]]] = {}  # Any: JSON
 ALWAYS_OPEN: Final = (Visibility.SHARED, Visibility.WORLD_READABLE)  # to members, whenever they joined
 
 
@@ -67,13 +68,15 @@ class ClientFormat:
         memberships: Mapping[EventID, str] | None = None,
         for_federation: bool = False,
         sight: Sight | None = None,
+        relations: Mapping[EventID, Mapping[str, Any]] = NOTHING_RELATES,
     ) -> list[orjson.Fragment]:
         """Each event as a JSON object, in the same order.
 
         `memberships` gives the viewer's membership at an event, where it is known. `for_federation` is the event format
         that filters can ask for. `sight` says what the viewer sees of the room, all of whose events these are; without
-        it, nothing that an event replaced is shown. Without `tx` only what is in memory is used: raises MissingNodes
-        when that does not suffice.
+        it, nothing that an event replaced is shown. `relations` tells of events' children: see
+        services/rooms/aggregations.py. Without `tx` only what is in memory is used: raises MissingNodes when that does
+        not suffice.
         """
         beside = [event_id for stored in events for event_id in (stored.replaces_state, stored.redacted_by) if event_id]
         others = self._states.load(tx, beside) if beside else {}
@@ -88,6 +91,8 @@ class ClientFormat:
                 unsigned["prev_sender"] = replaced.event.sender
             if memberships is not None and stored.event.event_id in memberships:
                 unsigned["membership"] = memberships[stored.event.event_id]
+            if stored.event.event_id in relations:
+                unsigned["m.relations"] = relations[stored.event.event_id]
             rendered.append(
                 orjson.Fragment(self._whole(stored, unsigned, with_room_id=with_room_id, for_federation=for_federation))
             )

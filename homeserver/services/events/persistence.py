@@ -21,7 +21,7 @@ from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.core.redaction import content_for_rules, redacted_event
-from homeserver.core.relations import relation_of, thread_id_of
+from homeserver.core.relations import THREAD, relation_of, thread_id_of
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import Nodes, StateKey
 from homeserver.core.state_nodes import HashedEventID, Node
@@ -56,6 +56,7 @@ from homeserver.storage.relations import StoredRelation, insert_relation, remove
 from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, forget_name, note_activity
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.state_nodes import store_nodes
+from homeserver.storage.threads import note_thread_event, renew_thread
 from homeserver.storage.waiting_events import gap_followers, place_over_gaps
 
 WRITTEN_AT_POSITION: Final = (
@@ -422,6 +423,8 @@ class RoomWrite:
             return
         full = event_rows.store_full(self.tx, known, received)
         self._found[known.event.event_id] = full
+        if full.verdict is Verdict.ACCEPTED and full.place is not None:
+            self._relate(full)
         self.tx.after_commit(lambda: self._writer.states.events.replace(full))
 
     def merged_root(
@@ -565,9 +568,12 @@ class RoomWrite:
         self._write_graph()
         for nid in self._replaced_outliers:
             event_rows.remove_outlier(tx, nid)
-        for one in tuple(self._added):
+        for index, one in enumerate(tuple(self._added)):
             if one.stored.verdict is Verdict.ACCEPTED and one.stored.place is not None:
-                self._write_beside(one, now_ms)
+                # One of those before may have redacted it; a redaction that is redacted redacts all the same.
+                self._write_beside(self._added[index], now_ms)
+                if one.stored.event.redacts is not None:
+                    self._redact(one.stored, one.stored.event.redacts)
             if one.stored.event.event_id in self._placed:
                 self._redact_early(one.stored.event.event_id)
         for one in self._added:
@@ -659,20 +665,7 @@ class RoomWrite:
     def _write_beside(self, one: _Added, now_ms: int) -> None:
         """What an event leaves behind beside itself, in tables that know no log position."""
         stored, event = one.stored, one.stored.event
-        relation = relation_of(event.content)
-        if relation is not None:
-            insert_relation(
-                self.tx,
-                StoredRelation(
-                    stored.nid,
-                    self.room_id,
-                    relation.event_id,
-                    relation.rel_type,
-                    relation.key,
-                    event.type,
-                    event.sender,
-                ),
-            )
+        self._relate(stored)
         if one.notified.classes or one.notified.persons:
             insert_notifications(
                 self.tx,
@@ -686,8 +679,6 @@ class RoomWrite:
             )
         if event.state_key is None and server_name_of(event.sender) == self._writer.server_name:
             note_sent(self.tx, event.sender, self.room_id, stored.thread_id or "", stored.place or 0)
-        if event.redacts is not None:
-            self._redact(stored, event.redacts)
 
     def _write_graph(self) -> None:
         """What is built on what, and which heads there are no more."""
@@ -731,12 +722,41 @@ class RoomWrite:
         redacted = event_rows.store_redacted(self.tx, target, redacted=encoded, by=redaction.event_id)
         self._found[target_id] = redacted
         self._replace_added(redacted, encoded.pdu_json)
-        remove_relation(self.tx, target.nid)
+        self._part(target)
         if target.place is not None:
             remove_notifications(self.tx, self.room_id, target.place)
         self.tx.after_commit(lambda: self._writer.states.events.replace(redacted))
         if target.event.state_key is not None:
             self._redact_what_shows(target.event, event)
+
+    def _relate(self, stored: StoredEvent) -> None:
+        """Keep what an event that was accepted relates to."""
+        event, place = stored.event, stored.place or 0
+        relation = relation_of(event.content)
+        if relation is None:
+            return
+        insert_relation(
+            self.tx,
+            StoredRelation(
+                stored.nid,
+                self.room_id,
+                relation.event_id,
+                relation.rel_type,
+                relation.key,
+                event.type,
+                event.sender,
+                place,
+            ),
+        )
+        if relation.rel_type == THREAD:
+            note_thread_event(self.tx, self.room_id, relation.event_id, place)
+
+    def _part(self, target: StoredEvent) -> None:
+        """Let an event that is redacted relate to nothing any more."""
+        remove_relation(self.tx, target.nid)
+        relation = relation_of(target.event.content)
+        if relation is not None and relation.rel_type == THREAD:
+            renew_thread(self.tx, self.room_id, relation.event_id)
 
     def _redact_early(self, target_id: EventID) -> None:
         """Redact what was redacted before it came."""
@@ -752,7 +772,7 @@ class RoomWrite:
             self._new_events[event_id] = redacted
             for index, one in enumerate(self._added):
                 if one.stored.event.event_id == event_id:
-                    self._added[index] = replace(one, stored=redacted, pdu=pdu)
+                    self._added[index] = replace(one, stored=redacted, pdu=pdu, notified=NOT_NOTIFIED)
 
     def _redact_what_shows(self, before: Event, after: Event) -> None:
         """Redact the copies of state that are kept beside the event: names of members, what invited users are shown."""

@@ -105,7 +105,12 @@ def check_relation(write: RoomWrite, draft: Draft) -> None:
         if not may_be_annotated(content):
             raise InvalidParameter("An annotation or a replacement cannot be annotated")
         if relation.key is not None and has_annotated(
-            write.tx, relation.event_id, sender=draft.sender, event_type=draft.type, aggregation_key=relation.key
+            write.tx,
+            write.room_id,
+            relation.event_id,
+            sender=draft.sender,
+            event_type=draft.type,
+            aggregation_key=relation.key,
         ):
             raise DuplicateAnnotation
     elif relation.rel_type == "m.thread" and not may_be_thread_root(content):

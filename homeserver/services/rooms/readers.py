@@ -76,12 +76,29 @@ class Readers:
             return Access(head, membership, departure.root, departure.place, member_upto)
         raise Forbidden(NOT_IN_ROOM)
 
-    def sight(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> Sight | None:
-        """What of the room's history the user sees; None for one who may not read the room as a whole."""
+    def find_access(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> Access | None:
+        """What the user may read of the room; None for one who may not read it as a whole."""
         try:
-            return self.access(tx, room_id, user_id).sight
+            return self.access(tx, room_id, user_id)
         except Forbidden:
             return None
+
+    def sight(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> Sight | None:
+        """What of the room's history the user sees; None for one who may not read the room as a whole."""
+        access = self.find_access(tx, room_id, user_id)
+        return None if access is None else access.sight
+
+    def sees_all(self, tx: Transaction, room_id: RoomID, sight: Sight, *, from_place: int) -> bool:
+        """Whether somebody with this sight surely sees all events from a place on, up to where the sight ends."""
+        if sight.joined_from is not None and from_place >= sight.joined_from:
+            return True
+        current = self._states.find(tx, room_id, sight.root, *VISIBILITY)
+        if current is not None and current.replaces_state is not None:
+            return False  # it may have been otherwise
+        visibility = read_visibility(None if current is None else current.event)
+        if visibility is Visibility.SHARED:
+            return sight.member_upto is not None
+        return visibility is Visibility.WORLD_READABLE
 
     def visible(
         self,

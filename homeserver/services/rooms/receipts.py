@@ -238,6 +238,6 @@ def _check_thread(tx: Transaction, stored: StoredEvent, thread_id: str) -> None:
     if thread_id in ((MAIN, event_id) if stored.thread_id is None else (stored.thread_id,)):
         if thread_id != event_id:
             return
-        if is_thread_root(tx, event_id):
+        if is_thread_root(tx, stored.event.room_id, event_id):
             return
     raise NotThread

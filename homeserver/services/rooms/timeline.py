@@ -14,9 +14,10 @@ from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.services.errors import Forbidden, NotFound, RoomIsPartial
-from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.client_format import NOTHING_RELATES, ClientFormat, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.aggregations import Aggregations, Onlooker
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.storage.database import Database, Transaction
@@ -83,12 +84,14 @@ class Timeline:
         readers: Readers,
         states: RoomStates,
         formats: ClientFormat,
+        aggregations: Aggregations,
         partial_rooms: PartialRooms,
     ) -> None:
         self._database = database
         self._readers = readers
         self._states = states
         self._formats = formats
+        self._aggregations = aggregations
         self._partial_rooms = partial_rooms
 
     async def messages(
@@ -167,12 +170,12 @@ class Timeline:
         event_filter: RoomEventFilter,
     ) -> Page:
         access = self._readers.access(tx, room_id, viewer.user_id)
-        place = self._place(tx, room_id, begin)
+        place = place_of_token(tx, room_id, begin)
         if place is None:
             place = access.upto_place if backwards else OLDEST
         if backwards:
             place = min(place, access.upto_place)
-        until, ignored = self._place(tx, room_id, end), ignored_users(tx, viewer.user_id)
+        until, ignored = place_of_token(tx, room_id, end), ignored_users(tx, viewer.user_id)
         seen: list[tuple[StoredEvent, str]] = []
         start, has_more = place, True
         for number in range(MOST_PAGES_READ):
@@ -197,7 +200,15 @@ class Timeline:
         has_more = has_more or (not backwards and until is None and access.is_joined and place != start)
         memberships = {stored.event.event_id: membership for stored, membership in seen}
         events = [stored for stored, _ in seen]
-        chunk = self._formats.render(tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight)
+        chunk = self._formats.render(
+            tx,
+            events,
+            viewer,
+            with_room_id=True,
+            memberships=memberships,
+            sight=access.sight,
+            relations=self._aggregations.of(tx, onlooker_of(viewer, room_id, access, ignored), events),
+        )
         state = self._lazy_members(tx, viewer, room_id, events, access, event_filter)
         return Page(
             chunk=chunk,
@@ -255,7 +266,7 @@ class Timeline:
         if not event_filter.is_default:
             children = {}
             if event_filter.needs_relations:
-                children = relations_to(tx, [stored.event.event_id for stored in wanted])
+                children = relations_to(tx, room_id, [stored.event.event_id for stored in wanted])
             wanted = [
                 stored
                 for stored in wanted
@@ -297,7 +308,13 @@ class Timeline:
         events = [stored for stored, _ in (seen, *seen_before, *seen_after)]
         memberships = {stored.event.event_id: membership for stored, membership in (seen, *seen_before, *seen_after)}
         rendered = self._formats.render(
-            tx, events, viewer, with_room_id=True, memberships=memberships, sight=access.sight
+            tx,
+            events,
+            viewer,
+            with_room_id=True,
+            memberships=memberships,
+            sight=access.sight,
+            relations=self._aggregations.of(tx, onlooker_of(viewer, room_id, access, ignored), events),
         )
         newest = seen_after[-1][0] if seen_after else middle
         down_to = before.next_place + 1 if before.has_more else OLDEST
@@ -338,9 +355,20 @@ class Timeline:
         if seen is None:
             raise NotFound(NOT_FOUND)
         stored, membership = seen
-        sight = self._readers.sight(tx, room_id, viewer.user_id)
-        memberships = {event_id: membership}
-        return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships=memberships, sight=sight)[0]
+        access = self._readers.find_access(tx, room_id, viewer.user_id)
+        relations = NOTHING_RELATES
+        if access is not None:
+            onlooker = onlooker_of(viewer, room_id, access, ignored_users(tx, viewer.user_id))
+            relations = self._aggregations.of(tx, onlooker, [stored])
+        return self._formats.render(
+            tx,
+            [stored],
+            viewer,
+            with_room_id=True,
+            memberships={event_id: membership},
+            sight=None if access is None else access.sight,
+            relations=relations,
+        )[0]
 
     def _event_of_any_room(self, tx: Transaction, viewer: Viewer, event_id: EventID) -> orjson.Fragment:
         stored = self._states.load(tx, [event_id]).get(event_id)
@@ -393,7 +421,7 @@ class Timeline:
 
         Raises Forbidden for a time of which the viewer may see nothing.
         """
-        place = self._place(tx, room_id, at)
+        place = place_of_token(tx, room_id, at)
         if place is None or place >= access.upto_place:
             return access.root
         newest = events_backwards(tx, room_id, place=place, limit=1)
@@ -439,15 +467,6 @@ class Timeline:
         stored = self._states.load(tx, [event.event_id for event in state.values()])
         return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True, sight=access.sight)
 
-    @staticmethod
-    def _place(tx: Transaction, room_id: RoomID, token: PaginationToken | SyncToken | None) -> int | None:
-        if token is None:
-            return None
-        if isinstance(token, PaginationToken):
-            return token.place
-        place = place_at(tx, room_id, at=token.position)
-        return OLDEST if place is None else place
-
 
 @dataclass(frozen=True, slots=True)
 class _RawPage:
@@ -457,6 +476,21 @@ class _RawPage:
 
 
 OLDEST: Final = -(2**62)  # before any place of any room
+
+
+def place_of_token(tx: Transaction, room_id: RoomID, token: PaginationToken | SyncToken | None) -> int | None:
+    """The place after which a token stands in the room."""
+    if token is None:
+        return None
+    if isinstance(token, PaginationToken):
+        return token.place
+    place = place_at(tx, room_id, at=token.position)
+    return OLDEST if place is None else place
+
+
+def onlooker_of(viewer: Viewer, room_id: RoomID, access: Access, ignored: frozenset[str]) -> Onlooker:
+    """Who looks at the room with this access to it."""
+    return Onlooker(viewer, room_id, access.sight, access.upto_place, ignored)
 
 
 def _limit(asked: int | None, event_filter: RoomEventFilter) -> int:

@@ -12,12 +12,14 @@ import orjson
 
 from homeserver.core.filters import EventFormat, projected
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.relations import relation_of
 from homeserver.core.sync_tokens import PaginationToken
-from homeserver.services.events.client_format import ClientFormat, Sight
+from homeserver.services.events.client_format import NOTHING_RELATES, ClientFormat, Sight
 from homeserver.services.events.news import ReceiptWritten, RoomWritten
+from homeserver.services.rooms.aggregations import Aggregated, Aggregations, Onlooker
 from homeserver.services.rooms.readers import is_member_event_of
 from homeserver.services.sync.ephemeral import receipt_event, typing_event, wants
-from homeserver.services.sync.request import SyncRequest, Window
+from homeserver.services.sync.request import NotInMemory, SyncRequest, Window
 from homeserver.services.sync.states import StateQuestion, SyncStates
 from homeserver.services.sync.summaries import Summary
 from homeserver.services.sync.timelines import Timeline, TimelineQuestion, Timelines
@@ -67,11 +69,13 @@ class SyncRooms:
         states: SyncStates,
         unread: Unread,
         formats: ClientFormat,
+        aggregations: Aggregations,
     ) -> None:
         self._timelines = timelines
         self._states = states
         self._unread = unread
         self._formats = formats
+        self._aggregations = aggregations
 
     def joined(self, tx: Transaction | None, request: SyncRequest, part: RoomPart) -> dict[str, Any] | None:
         """The room as `rooms.join` shows it, or None when there is nothing to say of it."""
@@ -168,9 +172,11 @@ class SyncRooms:
     ) -> dict[str, Any]:
         events = [stored for stored, _ in timeline.events]
         memberships = {stored.event.event_id: membership for stored, membership in timeline.events}
+        limited = timeline.limited or part.has_gap
+        relations = self._relations(tx, request, part, events) if limited else NOTHING_RELATES
         shown_timeline: dict[str, Any] = {
-            "events": self._rendered(tx, request, part, events, memberships),
-            "limited": timeline.limited or part.has_gap,
+            "events": self._rendered(tx, request, part, events, memberships, relations),
+            "limited": limited,
         }
         place: int | None = None
         if events and events[0].place is not None:
@@ -183,6 +189,21 @@ class SyncRooms:
             shown_timeline["prev_batch"] = str(PaginationToken(place))
         return shown_timeline
 
+    def _relations(
+        self, tx: Transaction | None, request: SyncRequest, part: RoomPart, events: Sequence[StoredEvent]
+    ) -> Aggregated:
+        """What relates to the events of a timeline with a gap before it, in which there may be children of them."""
+        if tx is None:
+            # All that happened is at hand. What came before it, the client has been told.
+            if any(relation_of(stored.event.content) is not None for stored in part.events or ()):
+                raise NotInMemory
+            return NOTHING_RELATES
+        if part.member_upto is None:
+            return NOTHING_RELATES
+        sight = Sight(part.after, part.joined_from, part.member_upto)
+        onlooker = Onlooker(request.viewer, part.room_id, sight, part.member_upto, part.ignored)
+        return self._aggregations.of(tx, onlooker, events)
+
     def _rendered(
         self,
         tx: Transaction | None,
@@ -190,6 +211,7 @@ class SyncRooms:
         part: RoomPart,
         events: Sequence[StoredEvent],
         memberships: Mapping[Any, str] | None = None,  # by event ID
+        relations: Aggregated = NOTHING_RELATES,
     ) -> list[Any]:
         """Any: fragments of JSON, or what a filter's event_fields leave of them."""
         rendered = self._formats.render(
@@ -200,6 +222,7 @@ class SyncRooms:
             memberships=memberships,
             for_federation=request.filter.event_format is EventFormat.FEDERATION,
             sight=Sight(part.after, part.joined_from, part.member_upto),
+            relations=relations,
         )
         fields = request.filter.event_fields
         if fields is None:

@@ -103,7 +103,7 @@ class Timelines:
     def _wanted(self, tx: Transaction, question: TimelineQuestion, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         children = {}
         if question.event_filter.needs_relations:
-            children = relations_to(tx, [stored.event.event_id for stored in events])
+            children = relations_to(tx, question.room_id, [stored.event.event_id for stored in events])
         return [
             stored for stored in events if self._is_wanted(question, stored, children.get(stored.event.event_id, ()))
         ]
