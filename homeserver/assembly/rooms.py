@@ -83,9 +83,9 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     aggregations = Aggregations(readers, states, events.formats)
     membership = RoomMembership(database, creation, server_name)
     aliases = RoomAliases(database, creation, readers, client, clock, server_name)
-    given_rooms = GivenRooms(receipt, intake)
+    given_rooms = GivenRooms(receipt, intake, events.completion)
     omits_members = settings.federation.partial_state_joins
-    joins = RemoteJoins(client, creation, receipt, intake, given_rooms, clock, omits_members=omits_members)
+    joins = RemoteJoins(client, creation, receipt, given_rooms, clock, omits_members=omits_members)
     outside = OutsideMemberships(news, clock)
     leaves = RemoteLeaves(database, client, creation, outside, clock)
     knocks = RemoteKnocks(database, client, creation, outside, clock)

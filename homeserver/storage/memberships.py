@@ -133,6 +133,14 @@ def members_of_room(tx: Transaction, room_id: RoomID) -> list[Membership]:
     return [_membership(row) for row in tx.all(MEMBERS_OF_ROOM, room_id=room_id)]
 
 
+USER_IDS = "SELECT user_id FROM memberships WHERE room_id = :room_id AND NOT is_local"
+
+
+def remote_user_ids(tx: Transaction, room_id: RoomID) -> list[UserID]:
+    """Those users of other servers who have any membership in the room."""
+    return [UserID(row[0]) for row in tx.all(USER_IDS, room_id=room_id)]
+
+
 IN_ROOM = f"""
     SELECT {COLUMNS} FROM memberships WHERE room_id = :room_id AND user_id IN :user_ids[text]"""  # noqa: S608
 

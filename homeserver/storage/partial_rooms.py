@@ -27,13 +27,34 @@ STORE = """
     INSERT INTO partial_rooms (room_id, join_event_id, given_by, whole_position, whole_ms)
     VALUES (:room_id, :join_event_id, :given_by, NULL, NULL)
     ON CONFLICT (room_id, join_event_id) DO UPDATE SET
-        given_by = excluded.given_by, whole_position = NULL, whole_ms = NULL"""
+        given_by = excluded.given_by, whole_position = NULL, whole_ms = NULL, whole_root = NULL"""
 
 
 def store_partial_room(tx: Transaction, room: PartialRoom) -> None:
     """Have the rest of a room's state looked for, and of no earlier stay in it."""
     forget_partial_room(tx, room.room_id)
     tx.run(STORE, room_id=room.room_id, join_event_id=room.join_event_id, given_by=room.given_by)
+
+
+FIND_WHOLE_ROOT = """
+    SELECT whole_root FROM partial_rooms
+     WHERE room_id = :room_id AND join_event_id = :join_event_id AND whole_position IS NULL"""
+
+
+def find_whole_root(tx: Transaction, room: PartialRoom) -> bytes | None:
+    """The root of the whole state before the join, once one was found to be right and is kept."""
+    row = tx.one(FIND_WHOLE_ROOT, room_id=room.room_id, join_event_id=room.join_event_id)
+    return None if row is None or row[0] is None else bytes(row[0])
+
+
+NOTE_WHOLE_ROOT = """
+    UPDATE partial_rooms SET whole_root = :root
+     WHERE room_id = :room_id AND join_event_id = :join_event_id AND whole_position IS NULL"""
+
+
+def note_whole_root(tx: Transaction, room: PartialRoom, root: bytes) -> None:
+    """Keep to this state, whatever other servers may say: from here on its members become known one after another."""
+    tx.run(NOTE_WHOLE_ROOT, room_id=room.room_id, join_event_id=room.join_event_id, root=root)
 
 
 FIND = """

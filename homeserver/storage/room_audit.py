@@ -158,7 +158,7 @@ def roots_at_positions(tx: Transaction, room_id: RoomID, positions: Sequence[int
 
 @dataclass(frozen=True, slots=True)
 class RootRow:
-    """A row of room_roots; whether an event of the room has its position, or the room became whole there."""
+    """A row of room_roots; whether an event of the room has its position, or more of the room was known from there."""
 
     log_position: int
     root: bytes
@@ -170,6 +170,8 @@ ROOTS = """
            EXISTS (SELECT 1 FROM events e WHERE e.room_id = r.room_id AND e.log_position = r.log_position)
            OR EXISTS (SELECT 1 FROM partial_rooms p
                        WHERE p.room_id = r.room_id AND p.whole_position = r.log_position)
+           OR EXISTS (SELECT 1 FROM membership_changes c
+                       WHERE c.room_id = r.room_id AND c.log_position = r.log_position)
       FROM room_roots r WHERE r.room_id = :room_id AND r.log_position > :after ORDER BY r.log_position LIMIT :limit"""
 
 

@@ -250,18 +250,15 @@ def all_waiting(tx: Transaction, room_id: RoomID) -> list[WaitingEvent]:
 
 
 LACK_STORED = """
-    SELECT DISTINCT w.event_id, w.pdu, w.form, w.received_from, w.received_ms
+    SELECT DISTINCT w.event_id
       FROM waiting_events w JOIN event_gaps g ON g.room_id = w.room_id AND g.event_id = w.event_id
       JOIN events e ON e.event_id = g.missing_id
-     WHERE w.room_id = :room_id ORDER BY w.received_ms, w.event_id"""
+     WHERE w.room_id = :room_id ORDER BY w.event_id"""
 
 
-def waiting_for_stored(tx: Transaction, room_id: RoomID) -> list[WaitingEvent]:
+def waiting_for_stored(tx: Transaction, room_id: RoomID) -> list[EventID]:
     """The events that wait for some that came meanwhile, if only as what authorises others."""
-    return [
-        WaitingEvent(EventID(row[0]), bytes(row[1]), Form(row[2]), row[3], row[4])
-        for row in tx.all(LACK_STORED, room_id=room_id)
-    ]
+    return [EventID(row[0]) for row in tx.all(LACK_STORED, room_id=room_id)]
 
 
 LACKS_NOT = """

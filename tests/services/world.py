@@ -183,9 +183,9 @@ class World:
         self.receipt = Receipt(OwnKeysAnd(SERVER, [self.key.verify_key], GivenKeys(keys_of_all())), call_now)
         client, creation = self.federation_client, self.event_creation
         self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
-        self.given_rooms = GivenRooms(self.receipt, self.intake, most_events=1_000)
+        self.given_rooms = GivenRooms(self.receipt, self.intake, self.completion, most_events=1_000)
         self.remote_joins = RemoteJoins(
-            client, creation, self.receipt, self.intake, self.given_rooms, self.clock, omits_members=True
+            client, creation, self.receipt, self.given_rooms, self.clock, omits_members=True
         )
         self.outside = OutsideMemberships(self.news, self.clock)
         removals = Removals(self.states, self.outside, self.clock, SERVER)

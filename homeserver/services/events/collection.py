@@ -3,7 +3,8 @@
 Each event names the state before it, and so keeps it. But a current state that was merged from several heads is named
 by the log of states alone, which is short: such a room is noted when that state is replaced, and collected when the
 state has left the log. Who purges older history of a room collects it afterwards. A room that is purged as a whole
-needs no collection, for its nodes are its own and go with it.
+needs no collection, for its nodes are its own and go with it. One of which the rest is looked for is not collected: a
+whole state is stored in slices before anything names it (completion.py).
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from homeserver.runtime.logs import get_logger
 from homeserver.storage.collectable_rooms import find_collectable, note_collectable, note_collected
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.kept_roots import NamedRoots, all_kept_roots, count_stateless, kept_roots
+from homeserver.storage.partial_rooms import find_partial_room
 from homeserver.storage.rooms import SYNC_HORIZON_MS, hold_room
 from homeserver.storage.state_nodes import Survey, collect_surveyed, survey_nodes
 
@@ -62,6 +64,8 @@ class StateCollection:
                 # What is below the missing ones cannot be told from garbage.
                 log.exception("a room's state is damaged, so nothing of it is collected", room_id=room_id)
                 return deleted
+            if surveyed is None:
+                break
             garbage = surveyed.nodes.garbage
             for start in range(0, len(garbage), NODES_PER_WRITE):
                 some = garbage[start : start + NODES_PER_WRITE]
@@ -75,8 +79,10 @@ class StateCollection:
         return deleted
 
 
-def survey_room(tx: Transaction, room_id: RoomID) -> RoomSurvey:
-    """Find out which of a room's nodes could go. Raises MissingNodes."""
+def survey_room(tx: Transaction, room_id: RoomID) -> RoomSurvey | None:
+    """Find out which of a room's nodes could go; None while the rest of it is looked for. Raises MissingNodes."""
+    if find_partial_room(tx, room_id) is not None:
+        return None
     named = all_kept_roots(tx, room_id)
     return RoomSurvey(survey_nodes(tx, room_id, named.roots), named)
 
@@ -86,10 +92,12 @@ def delete_surveyed(tx: Transaction, room_id: RoomID, surveyed: RoomSurvey, some
 
     Whoever names a root swaps the room's head, so none is on its way while the room is held; and roots that are new
     since the survey are those of newer events. None, and nothing done, when an event that was known before was given
-    its states since: for that the room must be surveyed anew.
+    its states since, or the rest of the room is looked for: for that the room must be surveyed anew.
     """
     hold_room(tx, room_id)
     named = surveyed.named
+    if find_partial_room(tx, room_id) is not None:
+        return None
     if count_stateless(tx, room_id, upto_nid=named.newest_nid) != named.stateless:
         return None
     return collect_surveyed(tx, room_id, surveyed.nodes, some, kept_roots(tx, room_id, after_nid=named.newest_nid))

@@ -29,9 +29,15 @@ from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
 from homeserver.services.events.receipt import Received
 from homeserver.services.events.state_merging import NotMerged
+from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict
-from homeserver.storage.partial_rooms import PartialRoom, forget_partial_room, store_partial_room
+from homeserver.storage.partial_rooms import (
+    PartialRoom,
+    find_partial_room,
+    forget_partial_room,
+    store_partial_room,
+)
 from homeserver.storage.remote_memberships import remove_remote_memberships
 from homeserver.storage.room_servers import is_server_in_room
 from homeserver.storage.rooms import find_head
@@ -372,6 +378,8 @@ class Intake:
     def _note_partial(self, tx: Transaction, write: RoomWrite, join_id: EventID, given_by: ServerName) -> None:
         """Have the rest of the room's state looked for if it is not all known, and of no other time in the room."""
         room_id, partial_rooms = write.room_id, self._partial_rooms
+        if find_partial_room(tx, room_id) is not None:  # nobody will name what was stored of that state
+            note_collectable(tx, room_id, self._clock.now_ms())
         if write.is_partial:
             store_partial_room(tx, PartialRoom(room_id, join_id, given_by))
             tx.after_commit(lambda: partial_rooms.begin(room_id))

@@ -5,7 +5,8 @@ not is never guessed: an answer that depends on it has to wait. Who fetches the 
 services/federation/room_completion.py, who puts it in place in completion.py.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from homeserver.core.identifiers import RoomID, UserID
@@ -42,6 +43,7 @@ class PartialRooms:
         self._ended = 0
         self._bell = Bell(clock)
         self._on_begun: Callable[[RoomID], None] = lambda _: None
+        self._at_hand: set[RoomID] = set()
 
     def __contains__(self, room_id: RoomID) -> bool:
         """Whether the rest of the room is being looked for."""
@@ -58,7 +60,19 @@ class PartialRooms:
     def begin(self, room_id: RoomID) -> None:
         """A room is known in part, and the rest is to be looked for."""
         self._rooms.add(room_id)
-        self._on_begun(room_id)
+        if room_id not in self._at_hand:
+            self._on_begun(room_id)
+
+    @contextmanager
+    def with_rest_at_hand(self, room_id: RoomID) -> Iterator[None]:
+        """While the rest of a room is put in place that was given with the part, nobody needs to look for it."""
+        self._at_hand.add(room_id)
+        try:
+            yield
+        finally:
+            self._at_hand.discard(room_id)
+            if room_id in self._rooms:
+                self._on_begun(room_id)
 
     def end(self, room_id: RoomID) -> None:
         """A room is known as a whole, or the rest is looked for no more: whoever waits goes on."""

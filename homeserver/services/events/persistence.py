@@ -562,6 +562,8 @@ class RoomWrite:
         else:
             room_rows.swap_head(tx, head)
         changed = self._changed_members()
+        if self._given_servers is not None and self._head.is_partial:
+            changed |= self._forgotten_members()
         before = self._head.current_root
         audience = NO_AUDIENCE if self._is_new else writer.notifying.audience(tx, self.room_id, before)
         has_others = self.is_partial or audience.joined_count > len(audience.members)
@@ -604,11 +606,46 @@ class RoomWrite:
             )
         return tuple(one.stored for one in self._added)
 
-    def finish_whole(self, room: PartialRoom, right: Mapping[bytes, bytes], from_position: int) -> None:
+    def learn_members(self, members: Sequence[StoredEvent]) -> None:
+        """Write that some members of a room that is known in part are known from now on: its state is as it was.
+
+        Those whom the state knows already are left as they are, and those who were learned of before.
+        """
+        tx, now_ms = self.tx, self._writer.clock.now_ms()
+        changed = self._unknown_members(members)
+        known = membership_rows.memberships_in_room(tx, self.room_id, list(changed)) if changed else {}
+        for user_id, membership in known.items():
+            if changed[user_id].event.event_id == membership.event_id:
+                del changed[user_id]
+        if not changed:
+            return
+
+        def write(tx: Transaction, position: int) -> None:
+            room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
+            self._write_memberships(changed, position, now_ms)
+
+        tx.at_position(WRITTEN_AT_POSITION, write)
+
+    def _unknown_members(self, members: Iterable[StoredEvent]) -> dict[UserID, StoredEvent]:
+        """Those of the member events of whose users a state that is known in part says nothing."""
+        by_user = {one.event.state_key or "": one for one in members}
+
+        def unknown(nodes: Nodes) -> list[str]:
+            looked_up = {key: state_map.lookup(nodes, self._head.current_root, MEMBER, key) for key in by_user}
+            return [key for key, found in looked_up.items() if found is state_map.Absence.UNKNOWN]
+
+        keys = self._writer.states.with_nodes(self.tx, self.room_id, unknown)
+        # Whatever has NUL in it is nobody: no user ID has, and the rows of users cannot.
+        return {UserID(key): by_user[key] for key in keys if "\0" not in key}
+
+    def finish_whole(
+        self, room: PartialRoom, right: Mapping[bytes, bytes], from_position: int, own_members: Sequence[EventID]
+    ) -> None:
         """Write that the room is known as a whole: what was known in part is put on the ground of what is known now.
 
         `right` has the root of the whole state for each that was known in part, which events from a log position on
-        name. Raises Conflict when another process moved the room on.
+        name. The members were learned of before, but for those of this server, whose events are `own_members`. Raises
+        Conflict when another process moved the room on.
         """
         tx, writer = self.tx, self._writer
         now_ms, before = writer.clock.now_ms(), self._head.current_root
@@ -620,7 +657,7 @@ class RoomWrite:
         event_rows.replace_roots(tx, self.room_id, right, from_position=from_position)
         tx.after_commit(lambda: writer.states.events.replace_roots(right, from_position))
         audience = frozenset(writer.notifying.audience(tx, self.room_id, before).members)
-        changed, facts = self._changed_members(), self._facts()
+        changed, facts = self._unknown_members(self.load(own_members).values()), self._facts()
 
         def write(tx: Transaction, position: int) -> None:
             room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
@@ -871,6 +908,20 @@ class RoomWrite:
         }
         events = self.load(event_id for event_id in members.values() if event_id is not None)
         return {UserID(key): None if after is None else events[after] for key, after in members.items()}
+
+    def _forgotten_members(self) -> dict[UserID, None]:
+        """Who was learned of in an earlier stay that ended before the room was whole, and is not known any more."""
+        users = membership_rows.remote_user_ids(self.tx, self.room_id)
+        roots = (self._head.current_root, self.root)
+
+        def forgotten(nodes: Nodes) -> list[UserID]:
+            return [
+                user_id
+                for user_id in users
+                if all(isinstance(state_map.lookup(nodes, root, MEMBER, user_id), state_map.Absence) for root in roots)
+            ]
+
+        return dict.fromkeys(self._writer.states.with_nodes(self.tx, self.room_id, forgotten, self._parsed_nodes))
 
     def _write_memberships(
         self, changed: Mapping[UserID, StoredEvent | None], position: int, now_ms: int

@@ -1,7 +1,7 @@
 """Whether another server may ask about a room at all: it takes part in it, and the room does not shut it out.
 
 What it may then see of the room's events is in visibility.py. A room of which the server is to know nothing is refused
-like one that does not exist. Of one that is known in part it is told that it may ask another server, or later (MSC3895).
+like one that does not exist. Of one that is known in part it is told to ask another one, or later (MSC3895).
 """
 
 from typing import Final

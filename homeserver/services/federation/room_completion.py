@@ -21,7 +21,6 @@ from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.events.completion import Completed, Completion
-from homeserver.services.events.intake import GivenState
 from homeserver.services.federation.removals import Removals
 from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.storage.database import Database, Transaction
@@ -168,13 +167,15 @@ class RoomCompletion:
         # Before anything is asked: should the attempt fail here, the next one is not at once.
         pause_s = min(FIRST_PAUSE_S * PAUSE_FACTOR ** min(attempts, 16), LONGEST_PAUSE_S)
         self._pauses[room_id] = _Pause(attempts + 1, self._clock.seconds() + pause_s)
+        if (completed := await self._completion.go_on(room.partial)) is not None:  # another run had come that far
+            self._note(room_id, completed)
+            return
         answers: set[_Answer] = set()
         for server in _servers_to_ask(room, attempts):
             if self._is_stopping:
                 return
             answers.add(await self._fetch(room, server))
             if _Answer.TAKEN in answers:
-                self._pauses.pop(room_id, None)
                 return
         if _Answer.REFUSED in answers and await self._database.write(self._removals.take, room.partial):
             self.counts["removed"] += 1
@@ -190,18 +191,23 @@ class RoomCompletion:
             await self._source.state_in_pieces(
                 server, partial.room_id, partial.join_event_id, given.take, timeout_s=STATE_S
             )
-            state_ids = await self._given_rooms.keep(given, partial.room_id, room.version, partial.join_event_id)
+            state = await self._given_rooms.keep(given, partial.room_id, room.version, partial.join_event_id)
         except RemoteError as error:
             self.counts["failed"] += 1
             log.info("a server does not give the state", server=server, room_id=partial.room_id, reason=error.reason)
             is_refusal = isinstance(error, RemoteRefused) and error.status == 403
             return _Answer.REFUSED if is_refusal else _Answer.NONE
-        completed = await self._completion.complete(partial, GivenState(state_ids, server))
-        self.counts[completed.name.lower()] += 1
+        completed = await self._completion.complete(partial, state)
+        self._note(partial.room_id, completed)
         if completed is Completed.CONTRADICTED:
             log.warning("a server contradicts what is known of the room", server=server, room_id=partial.room_id)
             return _Answer.NONE
         return _Answer.TAKEN
+
+    def _note(self, room_id: RoomID, completed: Completed) -> None:
+        self.counts[completed.name.lower()] += 1
+        if completed is not Completed.CONTRADICTED:
+            self._pauses.pop(room_id, None)
 
 
 def _look(tx: Transaction, room_id: RoomID, server_name: ServerName) -> _Room | None:

@@ -21,7 +21,7 @@ from homeserver.outbound.errors import RemoteNonsense, RemoteRefused
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.creation import EventCreation
-from homeserver.services.events.intake import GivenState, Intake, Outcome
+from homeserver.services.events.intake import Outcome
 from homeserver.services.events.policy_signatures import adopted_signature
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.rooms.given_rooms import GivenRooms
@@ -31,7 +31,9 @@ from homeserver.services.rooms.third_party_invites import Redeemed
 # JSON of other servers is `Any` in this file.
 
 TEMPLATE_TIMEOUT_S: Final = 20.0
-MOST_SERVERS: Final = 20_000  # that a room is said to be on
+# That a room is said to be on: each is written to, whatever it is, on the word of one server, until the members are
+# known. Those that are left out of a larger room fetch what they lack when they hear of what came after it.
+MOST_SERVERS: Final = 1_000
 
 
 class RemoteJoins:
@@ -42,7 +44,6 @@ class RemoteJoins:
         client: FederationClient,
         creation: EventCreation,
         receipt: Receipt,
-        intake: Intake,
         given_rooms: GivenRooms,
         clock: Clock,
         *,
@@ -52,7 +53,6 @@ class RemoteJoins:
         self._client = client
         self._creation = creation
         self._receipt = receipt
-        self._intake = intake
         self._given_rooms = given_rooms
         self._clock = clock
         self._omits_members = omits_members
@@ -90,14 +90,12 @@ class RemoteJoins:
             ignores_backoff=True,
         )
         join = await self._joined(made, rest, version)
-        policy = _policy_in(given.state)
+        policy = _policy_in(given.state_events())
         if policy is not None:
             join = replace(join, encoded=adopted_signature(policy, join.encoded, rest.get("event")))
         omits_members, servers = self._omitted(rest, server, join.encoded.event)
-        state_ids = await self._given_rooms.keep(given, room_id, version, join.encoded.event.event_id)
-        state = GivenState(state_ids, server, omits_members, servers)
-        taken = await self._intake.take_at_gap(room_id, version, join, state, begins_anew=True)
-        if taken[join.encoded.event.event_id] is not Outcome.ACCEPTED:
+        outcome = await self._given_rooms.enter(given, version, join, server, servers if omits_members else None)
+        if outcome is not Outcome.ACCEPTED:
             raise RemoteNonsense(f"{server} let the user in, against the state that it gives")
 
     async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:

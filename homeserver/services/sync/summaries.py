@@ -47,11 +47,18 @@ def read_summaries(
 ) -> dict[RoomID, Summary]:
     """The summaries of these rooms, whose current states are `roots`, for one of their members.
 
-    Of those that are `partial` it is not known how many are in them.
+    Of those that are `partial` it is not known how many are in them; of their members those are named who are known to
+    be in the state, and can be shown.
     """
     nameless = [room_id for room_id, root in roots.items() if not _has_name(tx, states, room_id, root)]
     counts = member_counts_of_rooms(tx, list(roots))
-    heroes = hero_candidates(tx, nameless, viewer, limit=MOST_HEROES) if nameless else {}
+    whole = [room_id for room_id in nameless if room_id not in partial]
+    heroes = hero_candidates(tx, whole, viewer, limit=MOST_HEROES) if whole else {}
+    heroes |= {
+        room_id: _known_heroes(tx, states, room_id, roots[room_id], viewer)
+        for room_id in nameless
+        if room_id in partial
+    }
     unnamed = frozenset(nameless)
     return {
         room_id: Summary(
@@ -68,6 +75,16 @@ def was_renamed(tx: Transaction, states: RoomStates, room_id: RoomID, before: by
     if before == after:
         return False
     return any(states.event_id(tx, room_id, before, *key) != states.event_id(tx, room_id, after, *key) for key in NAMES)
+
+
+def _known_heroes(tx: Transaction, states: RoomStates, room_id: RoomID, root: bytes, viewer: UserID) -> list[UserID]:
+    members = states.of_type(tx, room_id, root, "m.room.member", as_far_as_known=True)
+    found = [
+        (one.place or 0, UserID(one.event.state_key or ""))
+        for one in members
+        if one.event.content.get("membership") in ("join", "invite")
+    ]
+    return [user_id for _, user_id in sorted(found) if user_id != viewer][:MOST_HEROES]
 
 
 def _has_name(tx: Transaction, states: RoomStates, room_id: RoomID, root: bytes) -> bool:
