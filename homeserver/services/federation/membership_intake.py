@@ -112,7 +112,7 @@ class MembershipIntake:
 
 
 def _check(event: Event, server: ServerName, room_id: RoomID, event_id: EventID, membership: str) -> None:
-    """Refuse whatever is not the event that the request says it is. Raises InvalidParameter."""
+    """Refuse whatever is not the event that the request says it is. Raises InvalidParameter, Forbidden."""
     if event.event_id != event_id:
         raise InvalidParameter("The event's ID is not that of the path")
     if event.room_id != room_id:
@@ -122,4 +122,4 @@ def _check(event: Event, server: ServerName, room_id: RoomID, event_id: EventID,
     if event.state_key != event.sender:
         raise InvalidParameter("The event is about somebody else than its sender")
     if server_name_of_user(event.sender) != server:
-        raise InvalidParameter("The sender is not a user of your server")
+        raise Forbidden("The sender is not a user of your server")
