@@ -56,6 +56,11 @@ def spliced(body: bytes, *, room_id: str | None = None, unsigned: bytes | None =
     return b"".join(parts)
 
 
+def with_user_id(shown: bytes, sender: str) -> bytes:
+    """An event as a whole JSON object, with its sender by the name that clients knew it by before there was /sync."""
+    return b"".join((shown[:-1], b',"user_id":', orjson.dumps(sender), b"}"))
+
+
 def stripped_state_event(event: Event) -> dict[str, Any]:
     """What somebody sees of a state event who is invited or knocks. Spec: client-server-api/#stripped-state"""
     return {"type": event.type, "sender": event.sender, "state_key": event.state_key or "", "content": event.content}

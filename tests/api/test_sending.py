@@ -122,6 +122,18 @@ def test_a_redacted_event_keeps_no_content(alice: Client, bob: Client) -> None:
     assert "regrettable" not in str(alice.messages(room_id, limit=100))
 
 
+def test_without_a_transaction_id_each_request_is_another_event(alice: Client) -> None:
+    room_id, message = alice.create_room(), {"msgtype": "m.text", "body": "old"}
+
+    sent = [alice.post("rooms", room_id, "send", "m.room.message", body=message)["event_id"] for _ in range(2)]
+    redaction = alice.post("rooms", room_id, "redact", sent[0], body={"reason": "oops"})["event_id"]
+
+    first, second = (alice.get("rooms", room_id, "event", event_id) for event_id in sent)
+    assert sent[0] != sent[1]
+    assert (first["content"], second["content"]) == ({}, message)
+    assert first["unsigned"]["redacted_by"] == redaction
+
+
 def test_others_messages_are_redacted_by_power_alone(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
     of_alice, of_bob = alice.say(room_id, "mine"), bob.say(room_id, "yours")

@@ -25,6 +25,8 @@ OWN_PATHS: Final = {
     "/_matrix/client/unstable/": "proposals that clients use before they are in the specification",
     "/_matrix/client/v1/rtc/": "MSC4143, which clients use by this name too",
     "/_matrix/client/v3/auth/": "fallback pages of user-interactive authentication, in prose only",
+    "/_matrix/client/v3/rooms/{}/redact/{}": "without a transaction ID, as before there were any",
+    "/_matrix/client/v3/rooms/{}/send/{}": "as above",
     "/_matrix/client/v3/rooms/{}/state/{}": "the empty state key without its slash",
     "/_matrix/static/": "the login fallback page, in prose only",
     "/_matrix/federation/": "the server-server API",

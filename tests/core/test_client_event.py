@@ -7,7 +7,13 @@ import orjson
 import pytest
 from hypothesis import given
 
-from homeserver.core.client_event import client_event_body, federation_event_body, spliced, stripped_state_event
+from homeserver.core.client_event import (
+    client_event_body,
+    federation_event_body,
+    spliced,
+    stripped_state_event,
+    with_user_id,
+)
 from homeserver.core.event import Event, view_event
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import V1, V5, V10, V11, V12, RoomVersion
@@ -51,6 +57,13 @@ def test_clients_see_the_fields_of_a_client_event() -> None:
 @pytest.mark.parametrize("state_key", ["", "@alice:x"])
 def test_a_state_event_has_its_state_key_even_if_it_is_empty(state_key: str) -> None:
     assert whole(client_event_body(event(state_key=state_key)))["state_key"] == state_key
+
+
+def test_the_sender_is_known_by_an_older_name_too() -> None:
+    shown = json.loads(with_user_id(spliced(client_event_body(event()), room_id="!room:x"), "@alice:x"))
+
+    assert shown["user_id"] == shown["sender"] == "@alice:x"
+    assert shown["room_id"] == "!room:x"
 
 
 def test_what_differs_between_recipients_is_spliced_in() -> None:

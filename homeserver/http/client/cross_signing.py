@@ -35,6 +35,7 @@ class CrossSigningEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.KEYS,
         spec="client-server-api/#post_matrixclientv3keysdevice_signingupload",
+        also=("/_matrix/client/unstable/keys/device_signing/upload",),  # its name before it was in the specification
         body=DeviceSigningBody,
     )
     async def upload_keys(self, request: Request[NoQuery, DeviceSigningBody]) -> Reply:

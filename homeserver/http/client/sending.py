@@ -73,6 +73,51 @@ class SendingEndpoints:
         return Reply({"event_id": event_id})
 
     @endpoint(
+        "POST",
+        "/_matrix/client/v3/rooms/{roomId}/send/{eventType}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEND,
+        spec="not in the specification any more: what old clients send, without a transaction ID",
+        body=JsonObject,
+        guests=True,
+        max_body_bytes=EVENT_BODY_BYTES,
+    )
+    async def send_another_message(self, request: Request[NoQuery, JsonObject]) -> Reply:
+        """Send a message event, each time anew."""
+        requester = request.requester
+        event_id = await self.sending.send_message(
+            requester.user_id,
+            request.room_id,
+            request.path["eventType"],
+            request.body,
+            None,
+            is_suspended=requester.is_suspended,
+        )
+        return Reply({"event_id": event_id})
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/rooms/{roomId}/redact/{eventId}",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.SEND,
+        spec="not in the specification any more: how old clients redact, without a transaction ID",
+        body=RedactBody,
+    )
+    async def redact_event_anew(self, request: Request[NoQuery, RedactBody]) -> Reply:
+        """Take the content of an event away."""
+        requester = request.requester
+        content = {} if request.body.reason is None else {"reason": request.body.reason}
+        event_id = await self.sending.redact(
+            requester.user_id,
+            request.room_id,
+            request.event_id,
+            content,
+            None,
+            is_suspended=requester.is_suspended,
+        )
+        return Reply({"event_id": event_id})
+
+    @endpoint(
         "PUT",
         "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}",
         auth=ACCESS_TOKEN,

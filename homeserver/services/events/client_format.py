@@ -159,6 +159,8 @@ class ClientFormat:
         if stored.replaces_state is not None:
             unsigned["replaces_state"] = stored.replaces_state
         if stored.redacted_by is not None:
+            # Not in the specification, which has the whole event below; but clients look for its ID alone.
+            unsigned["redacted_by"] = stored.redacted_by
             redaction = others.get(stored.redacted_by)
             if redaction is not None and redaction.event.sender in self._erased:
                 redaction = without_content(redaction)  # the reason; the event beside it stays as it is

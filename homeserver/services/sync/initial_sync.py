@@ -15,10 +15,10 @@ from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
-from homeserver.services.sync.assembling import SyncAssembling
+from homeserver.services.sync.assembling import PUSH_RULES, SyncAssembling
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.room_lists import from_elsewhere
-from homeserver.services.sync.rooms import RoomPart, SyncRooms
+from homeserver.services.sync.rooms import RoomPart, SyncRooms, in_old_form
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import Membership, find_membership, rooms_of_user
 from homeserver.storage.rooms import published_among
@@ -67,6 +67,8 @@ class InitialSync:
         request = _request(viewer, {"room": {"include_leave": archived, "timeline": {"limit": limit}}})
         answer = self._assembling.read(tx, request)
         sections = answer.body.get("rooms", {})
+        # "The global private data created by this user", of which the push rules are none.
+        account_data = answer.body.get("account_data", {}).get("events", [])
         shown = {**sections.get("leave", {}), **sections.get("join", {})}
         memberships = {one.room_id: one for one in rooms_of_user(tx, viewer.user_id)}
         published = published_among(tx, sorted(memberships))
@@ -88,7 +90,7 @@ class InitialSync:
             "end": end,
             "rooms": rooms,
             "presence": [],
-            "account_data": answer.body.get("account_data", {}).get("events", []),
+            "account_data": [event for event in account_data if event["type"] != PUSH_RULES],
             "receipts": [receipt for room_id, section in shown.items() for receipt in _receipts(room_id, section)],
         }
 
@@ -126,13 +128,16 @@ class InitialSync:
 
     def _invite(self, tx: Transaction, viewer: Viewer, membership: Membership) -> dict[str, Any]:
         stored = self._states.load(tx, [membership.event_id]).get(membership.event_id) or from_elsewhere(tx, membership)
-        return {} if stored is None else {"invite": self._formats.render(tx, [stored], viewer, with_room_id=True)[0]}
+        if stored is None:
+            return {}
+        [event] = self._formats.render(tx, [stored], viewer, with_room_id=True)
+        return {"invite": in_old_form(event, stored)}
 
 
 def _request(viewer: Viewer, definition: Mapping[str, Any]) -> SyncRequest:
     """A first sync of no device: what waits for devices, and what they were sent, does not concern these clients."""
     return SyncRequest(
-        viewer=Viewer(viewer.user_id, None), filter=parse_filter(definition), state_after=True, with_room_id=True
+        viewer=Viewer(viewer.user_id, None), filter=parse_filter(definition), state_after=True, is_old=True
     )
 
 

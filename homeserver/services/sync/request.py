@@ -22,7 +22,7 @@ class SyncRequest:
     full_state: bool = False
     state_after: bool = False  # the state at the end of the timeline is wanted, not that before it
     timeout_ms: int = 0
-    with_room_id: bool = False  # each event says of which room it is: for what shows events otherwise than /sync
+    is_old: bool = False  # events are shown as before there was /sync: with their rooms, and senders' other name
 
 
 @dataclass(frozen=True, slots=True)

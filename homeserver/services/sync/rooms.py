@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from homeserver.core.client_event import with_user_id
 from homeserver.core.filters import EventFormat, projected
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.relations import relation_of
@@ -218,12 +219,14 @@ class SyncRooms:
             tx,
             events,
             request.viewer,
-            with_room_id=request.with_room_id,
+            with_room_id=request.is_old,
             memberships=memberships,
             for_federation=request.filter.event_format is EventFormat.FEDERATION,
             sight=Sight(part.after, part.joined_from, part.member_upto),
             relations=relations,
         )
+        if request.is_old:
+            return [in_old_form(fragment, stored) for fragment, stored in zip(rendered, events, strict=True)]
         fields = request.filter.event_fields
         if fields is None:
             return list(rendered)
@@ -252,6 +255,11 @@ class SyncRooms:
                 ignored=part.ignored,
             )
         return shown(threads, by_thread=request.filter.room.timeline.unread_thread_notifications)
+
+
+def in_old_form(rendered: orjson.Fragment, stored: StoredEvent) -> orjson.Fragment:
+    """A rendered event as clients look for it that do not know /sync."""
+    return orjson.Fragment(with_user_id(orjson.dumps(rendered), stored.event.sender))
 
 
 def _complete(request: SyncRequest, part: RoomPart, section: dict[str, Any]) -> None:

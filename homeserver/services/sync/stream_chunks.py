@@ -24,6 +24,7 @@ from homeserver.services.rooms.typing import Typing
 from homeserver.services.sync.ephemeral import receipt_event, typing_event
 from homeserver.services.sync.request import Window
 from homeserver.services.sync.room_lists import EVERYWHERE, from_elsewhere
+from homeserver.services.sync.rooms import in_old_form
 from homeserver.services.sync.timelines import TimelineQuestion, Timelines
 from homeserver.storage.account_data import account_data_since
 from homeserver.storage.database import Transaction
@@ -163,8 +164,8 @@ class StreamChunks:
             # The server is not in the room: nothing is known of it but how the user stands to it.
             outside = from_elsewhere(tx, one)
             if outside is not None:
-                event = self._formats.render(tx, [outside], viewer, with_room_id=True)[0]
-                shown.append((one.log_position, event))
+                [event] = self._formats.render(tx, [outside], viewer, with_room_id=True)
+                shown.append((one.log_position, in_old_form(event, outside)))
         return shown
 
     def _rendered(
@@ -191,7 +192,7 @@ class StreamChunks:
         stored = [one for one, _ in seen]
         memberships = {one.event.event_id: membership for one, membership in seen}
         rendered = self._formats.render(tx, stored, viewer, with_room_id=True, memberships=memberships, sight=sight)
-        return [(one.log_position or 0, event) for one, event in zip(stored, rendered, strict=True)]
+        return [(one.log_position or 0, in_old_form(event, one)) for one, event in zip(stored, rendered, strict=True)]
 
 
 def _check_known(tx: Transaction, since: SyncToken) -> None:

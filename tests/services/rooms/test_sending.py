@@ -66,6 +66,7 @@ def test_a_redaction_takes_the_content_away(world: World) -> None:
     assert redaction["redacts"] == event_id
     assert message["content"] == {}
     assert message["unsigned"]["redacted_because"]["event_id"] == redaction["event_id"]
+    assert message["unsigned"]["redacted_by"] == redaction["event_id"]
 
 
 def test_setting_the_state_that_is_set_returns_the_event_that_set_it(world: World) -> None:

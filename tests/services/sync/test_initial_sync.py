@@ -57,7 +57,8 @@ def test_a_joined_room_comes_with_its_state_now_its_newest_messages_and_what_bel
     assert {event["room_id"] for event in [*room["messages"]["chunk"], *room["state"]]} == {room_id}
     assert state(room)["m.room.name", ""] == {"name": "Other"}
     assert room["account_data"] == [{"type": "m.tag", "content": {"tags": {}}}]
-    assert {"type": "org.example", "content": {"a": 1}} in found["account_data"]
+    assert found["account_data"] == [{"type": "org.example", "content": {"a": 1}}]
+    assert room["messages"]["chunk"][0]["user_id"] == room["state"][0]["user_id"] == ALICE
     assert [(event["room_id"], [*event["content"]]) for event in found["receipts"]] == [(room_id, [event_id])]
     assert found["presence"] == []
 

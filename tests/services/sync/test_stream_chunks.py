@@ -51,6 +51,7 @@ def test_events_of_all_rooms_come_in_the_order_in_which_they_happened_and_none_t
     events, end = follow(world, ALICE, since)
 
     assert [(event["room_id"], event["content"]["body"]) for event in events] == [(one, "1"), (two, "2"), (one, "3")]
+    assert {event["user_id"] for event in events} == {ALICE}  # as old clients look for the sender
     assert follow(world, ALICE, end) == ([], end)
 
 
