@@ -26,6 +26,7 @@ from homeserver.http.client.hierarchy import HierarchyEndpoints
 from homeserver.http.client.initial_sync import InitialSyncEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
+from homeserver.http.client.mutual_rooms import MutualRoomsEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
@@ -85,6 +86,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     InitialSyncEndpoints,
     KeyBackupsEndpoints,
     LoginEndpoints,
+    MutualRoomsEndpoints,
     OpenIDEndpoints,
     ProfileEndpoints,
     PushRuleEndpoints,

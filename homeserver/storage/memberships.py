@@ -250,6 +250,28 @@ SHARED_ROOM_USERS = """
      WHERE mine.user_id = :user_id AND mine.membership = 'join'"""
 
 
+MUTUAL = """
+    SELECT m.room_id FROM memberships m JOIN memberships o ON o.room_id = m.room_id
+     WHERE m.user_id = :user_id AND m.membership = 'join' AND o.user_id = :other AND o.membership = 'join'
+       AND m.room_id > :after ORDER BY m.room_id LIMIT :limit"""
+
+
+def mutual_rooms(tx: Transaction, user_id: UserID, other: UserID, *, after: str, limit: int) -> list[RoomID]:
+    """The rooms in which both users are joined, in the order of their IDs, those after `after`."""
+    return [RoomID(row[0]) for row in tx.all(MUTUAL, user_id=user_id, other=other, after=after, limit=limit)]
+
+
+COUNT_MUTUAL = """
+    SELECT COUNT(*) FROM memberships m JOIN memberships o ON o.room_id = m.room_id
+     WHERE m.user_id = :user_id AND m.membership = 'join' AND o.user_id = :other AND o.membership = 'join'"""
+
+
+def count_mutual_rooms(tx: Transaction, user_id: UserID, other: UserID) -> int:
+    """In how many rooms both users are joined."""
+    row = tx.one(COUNT_MUTUAL, user_id=user_id, other=other)
+    return 0 if row is None else int(row[0])
+
+
 def users_sharing_rooms(tx: Transaction, user_id: UserID) -> set[UserID]:
     """Everybody joined to a room in which the user is joined, the user too if in any room."""
     return {UserID(row[0]) for row in tx.all(SHARED_ROOM_USERS, user_id=user_id)}

@@ -14,6 +14,7 @@ from homeserver.storage.memberships import (
     MembershipChange,
     changes_of_rooms,
     changes_of_user,
+    count_mutual_rooms,
     find_membership,
     forget_room,
     has_member_of_server,
@@ -26,6 +27,7 @@ from homeserver.storage.memberships import (
     members_of_room,
     members_of_server,
     memberships_in_room,
+    mutual_rooms,
     redact_profile,
     remove_memberships,
     replace_stripped_state,
@@ -230,6 +232,13 @@ def test_every_answer_follows_from_the_rows(
         assert db.read(users_sharing_rooms, user_id) == {
             other for (room_id, other), row in model.rows.items() if room_id in in_rooms and row.membership == "join"
         }
+        for other in USERS:
+            theirs_too = {room_id for room_id, row in model.of_user(other).items() if row.membership == "join"}
+            mutual = sorted(in_rooms & theirs_too)
+            assert db.read(count_mutual_rooms, user_id, other) == len(mutual)
+            for after in ("", *ROOMS):
+                expected = [room_id for room_id in mutual if room_id > after][:limit]
+                assert db.read(mutual_rooms, user_id, other, after=after, limit=limit) == expected
         heroes = {room_id: model.heroes(room_id, user_id, limit) for room_id in rooms}
         found = db.read(hero_candidates, sorted(rooms), user_id, limit=limit)
         assert found == {room_id: each for room_id, each in heroes.items() if each}

@@ -29,6 +29,7 @@ STABLE_BY_NOW: Final = (
     "org.matrix.msc3773",  # notification counts of threads
     "org.matrix.msc3827.stable",  # public rooms by their type
     "org.matrix.msc3916.stable",  # media for those who show a token
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",  # rooms shared with another user
     "uk.tcpip.msc4133.stable",  # further fields of profiles
 )
 
