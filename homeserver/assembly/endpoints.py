@@ -42,6 +42,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
@@ -187,6 +188,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomSummaryEndpoints(summaries),
         RoomUpgradeEndpoints(rooms.upgrades),
         SendingEndpoints(Sending(events.creation, clock, made.server_name)),
+        SlidingSyncEndpoints(parts.syncing.sliding_poll),
         SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
         ThreadEndpoints(rooms.threads),
         TypingEndpoints(rooms.typing),

@@ -16,6 +16,14 @@ from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.peeked_rooms import PeekedRooms
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
+from homeserver.services.sync.sent_members import SentMembers
+from homeserver.services.sync.sliding_assembling import SlidingAssembling
+from homeserver.services.sync.sliding_connections import SlidingConnections
+from homeserver.services.sync.sliding_extensions import SlidingExtensions
+from homeserver.services.sync.sliding_lists import SlidingLists
+from homeserver.services.sync.sliding_poll import SlidingPoll
+from homeserver.services.sync.sliding_rooms import SlidingRooms
+from homeserver.services.sync.sliding_states import SlidingStates
 from homeserver.services.sync.states import SyncStates
 from homeserver.services.sync.stream_chunks import StreamChunks
 from homeserver.services.sync.timelines import Timelines
@@ -28,6 +36,7 @@ class Syncing:
 
     lost_time: LostTime
     long_poll: LongPoll
+    sliding_poll: SlidingPoll
     initial_sync: InitialSync
     event_stream: EventStream
 
@@ -48,9 +57,28 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     )
     lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
+    sent_members = SentMembers()
+    connections = SlidingConnections(database, memory, sent_members, made.budget, clock)
+    sliding_assembling = SlidingAssembling(
+        SlidingLists(states, readers),
+        SlidingRooms(
+            timelines,
+            SlidingStates(states, sent_members),
+            states,
+            readers,
+            events.formats,
+            rooms.aggregations,
+        ),
+        SlidingExtensions(parts),
+        unread,
+        connections,
+        rooms.typing,
+        database.epoch,
+    )
+    sliding_poll = SlidingPoll(database, sliding_assembling, connections, lost_time, events.news, events.bell, clock)
     # What clients used before there was /sync
     initial_sync = InitialSync(database, assembling, sync_rooms, readers, states, events.formats, events.partial_rooms)
     chunks = StreamChunks(timelines, readers, states, events.formats, rooms.typing, database.epoch)
     peeked = PeekedRooms(events.news, events.bell)
     event_stream = EventStream(database, chunks, lost_time, peeked, events.news, events.bell, clock)
-    return Syncing(lost_time, long_poll, initial_sync, event_stream)
+    return Syncing(lost_time, long_poll, sliding_poll, initial_sync, event_stream)

@@ -41,6 +41,7 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
+from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
@@ -101,6 +102,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomSummaryEndpoints,
     RoomUpgradeEndpoints,
     SendingEndpoints,
+    SlidingSyncEndpoints,
     ServerAdministrationEndpoints,
     SyncEndpoints,
     TagEndpoints,

@@ -37,6 +37,7 @@ STABLE_BY_NOW: Final = (
 PROPOSALS: Final = (
     "org.matrix.msc3814",  # dehydrated devices
     "org.matrix.msc4143",  # where calls of many take place
+    "org.matrix.simplified_msc3575",  # sliding sync, by the name of the proposal that it simplifies
 )
 
 

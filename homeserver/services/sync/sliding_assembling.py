@@ -6,7 +6,7 @@ Spec: MSC4186. What was told before, and noting what is told now, is in sliding_
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 from homeserver.core.identifiers import RoomID
 from homeserver.core.sliding_tokens import SlidingToken
@@ -25,9 +25,6 @@ from homeserver.storage.memberships import MembershipChange, changes_of_user
 from homeserver.storage.receipts import Receipt, receipts_since
 from homeserver.storage.rooms import sync_horizon
 from homeserver.storage.sliding_connections import SentRoom, SentRooms
-
-# Rooms that are new to the client, in one answer; the next one goes on with the others.
-MOST_FRESH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +145,7 @@ class SlidingAssembling:
         token = SlidingToken(upto, connection, number, self._epoch, serial, answer)
         # Whoever left by themselves is told so once, and then the room is in no list any more.
         is_over = any(result.sent.upto is not None for result in results.values())
-        has_more = is_over or len(in_sight) < len(sight.configs)
-        quiet = None if has_more else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
+        quiet = None if is_over or sight.has_more else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
         is_empty = not results and not extensions.has_news
         return SlidingAnswer(body, token, told, live, is_empty, quiet)
 
@@ -185,14 +181,10 @@ def _known(sent: SentRooms, since: SlidingToken | None, horizon: int) -> _Known:
 
 
 def _in_sight(sight: Sightings, known: _Known, changes: Mapping[RoomID, list[MembershipChange]]) -> list[RoomQuestion]:
-    """The rooms in sight; of those that are new to the client not too many at once."""
+    """The rooms in sight, each with what the client knows of it."""
     found: list[RoomQuestion] = []
-    fresh = 0
     for room_id, config in sight.configs.items():
         room, upto = sight.rooms[room_id], known.upto.get(room_id)
-        fresh += upto is None
-        if upto is None and fresh > MOST_FRESH:
-            continue
         steps = [change for change in changes.get(room_id, ()) if upto is not None and change.log_position > upto]
         known_as = None if upto is None else (steps[0].before if steps else room.membership)
         found.append(RoomQuestion(room, config, upto, known_as, known.sent.get(room_id)))

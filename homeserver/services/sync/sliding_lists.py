@@ -30,24 +30,27 @@ UNKNOWN: Final = RoomFacts(None, None, is_encrypted=False)
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """The rooms in sight. `configs` are in the order in which rooms are to be told of."""
+    """The rooms in sight. `configs` are in the order in which they are told of; `has_more`: these are not all."""
 
     counts: Mapping[str, int]
     by_list: Mapping[str, Collection[RoomID]]
     configs: Mapping[RoomID, RoomConfig]
     rooms: Mapping[RoomID, ListedRoom]
     directs: Collection[str]
+    has_more: bool = False
 
 
 NOTHING: Final = Sightings({}, {}, {}, {}, ())
+MOST_FRESH: Final = 200  # rooms that are new to the client, in one answer; the next one goes on with the others
 
 
 class SlidingLists:
     """Reads lists of rooms."""
 
-    def __init__(self, states: RoomStates, readers: Readers) -> None:
+    def __init__(self, states: RoomStates, readers: Readers, most_fresh: int = MOST_FRESH) -> None:
         self._states = states
         self._readers = readers
+        self._most_fresh = most_fresh
 
     def read(
         self, tx: Transaction, request: SlidingRequest, *, told: Mapping[RoomID, int], ignored: Collection[str]
@@ -85,7 +88,10 @@ class SlidingLists:
             by_list[name] = [room.room_id for room in window]
             for room in window:
                 configs[room.room_id] = wanted.config.combined(configs.get(room.room_id))
-        return Sightings(counts, by_list, configs, by_id, directs)
+        fresh = [room_id for room_id in configs if room_id not in told]
+        for room_id in fresh[self._most_fresh :]:
+            del configs[room_id]
+        return Sightings(counts, by_list, configs, by_id, directs, has_more=len(fresh) > self._most_fresh)
 
 
 class _Filtering:
