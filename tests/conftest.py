@@ -1,5 +1,6 @@
 """What holds for every test: what comes first, no skips, no judging by time, the size and seed of the large runs."""
 
+import gc
 import os
 import random
 from collections.abc import Generator
@@ -58,6 +59,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Print what repeats this run."""
     return f"large runs: --large={config.option.large} --large-seed={config.option.large_seed}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Look for no garbage among thousands of tests while they are found, nor later: they stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -211,15 +211,7 @@ class Server:
     def command(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run `homeserver ARGUMENTS -c FILE`, with `text` on its standard input."""
         self.configuration.write_text(yaml.safe_dump(self.settings))
-        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
-            stdin.write((text or "").encode())
-            stdin.seek(0)
-            words = [*arguments, "-c", str(self.configuration)]
-            process = nursery().start(words, self.folder, stdin, stderr)
-            stdout, _ = process.communicate(timeout=START_S)
-            assert process.returncode is not None
-            stderr.seek(0)
-            return subprocess.CompletedProcess(words, process.returncode, stdout.decode(), stderr.read().decode())
+        return homeserver(*arguments, "-c", str(self.configuration), folder=self.folder, text=text)
 
 
 def _is_complaint(line: str) -> bool:
@@ -234,6 +226,18 @@ def _is_complaint(line: str) -> bool:
 def nursery() -> Nursery:
     """The one of this process."""
     return Nursery(environment(), REPOSITORY)
+
+
+def homeserver(*arguments: str, folder: Path, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run `homeserver ARGUMENTS` out of the nursery in a folder, with `text` on its standard input."""
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+        stdin.write((text or "").encode())
+        stdin.seek(0)
+        process = nursery().start(arguments, folder, stdin, stderr)
+        stdout, _ = process.communicate(timeout=START_S)
+        assert process.returncode is not None
+        stderr.seek(0)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout.decode(), stderr.read().decode())
 
 
 def environment() -> dict[str, str]:

@@ -14,9 +14,8 @@ import pytest
 import yaml
 
 from tests.api.client import PASSWORD, Client, new_user
-from tests.cli.commands import homeserver
 from tests.postgres import Postgres
-from tests.server import STOP_S, Server, new_server
+from tests.server import STOP_S, Server, homeserver, new_server
 
 CANNOT_START = 69
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.api.client import Client, new_user, register
-from tests.cli.commands import homeserver
-from tests.server import Server, new_server
+from tests.server import Server, homeserver, new_server
 
 ADMIN = "/_columba/admin/v1"
 

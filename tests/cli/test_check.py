@@ -10,7 +10,7 @@ from homeserver.cli.check import find_problems, find_risks
 from homeserver.core.signing import SigningKey
 from homeserver.runtime.data_folder import DataFolder
 from homeserver.settings.sections import Federation, Listener, RateLimits, Registration, Settings, Tls
-from tests.cli.commands import homeserver
+from tests.server import homeserver
 
 
 @pytest.fixture

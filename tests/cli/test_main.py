@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import AdminServer, homeserver
+from tests.cli.commands import AdminServer, typed
+from tests.server import homeserver
 
 
 def test_help_lists_every_command(tmp_path: Path) -> None:
-    done = homeserver("--help", folder=tmp_path)
+    done = typed("--help", folder=tmp_path)
 
     assert done.returncode == 0
     for command in ("init", "run", "check", "admin"):

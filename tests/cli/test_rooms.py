@@ -13,7 +13,8 @@ import pytest
 from homeserver.cli.admin_client import ADMIN_API
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.rooms import add_room
-from tests.cli.commands import AdminServer, homeserver
+from tests.cli.commands import AdminServer, typed
+from tests.server import homeserver
 
 ROOM = "!a:b.example"
 CHECKED = {"events": 5, "nodes": 9, "members": 2, "unverified": 0}
@@ -145,7 +146,7 @@ def with_dot(folder: Path, script: str) -> "subprocess.CompletedProcess[str]":
     dot.write_text(f"#!/bin/sh\n{script}\n")
     dot.chmod(0o755)
     arguments = ("admin", "room", "graph", ROOM, "--svg", "room.svg", "-c", "homeserver.yaml")
-    return homeserver(*arguments, folder=folder, path=f"{programs}:{os.environ['PATH']}")
+    return typed(*arguments, folder=folder, path=f"{programs}:{os.environ['PATH']}")
 
 
 def test_the_graph_is_drawn_by_graphviz(tmp_path: Path, server: AdminServer) -> None:
@@ -167,7 +168,7 @@ def test_what_graphviz_says_is_told_when_it_fails(tmp_path: Path, server: AdminS
 def test_without_graphviz_nothing_is_asked_and_the_reason_is_clear(tmp_path: Path, server: AdminServer) -> None:
     arguments = ("admin", "room", "graph", ROOM, "--svg", "room.svg", "-c", "homeserver.yaml")
 
-    done = homeserver(*arguments, folder=tmp_path, path=str(tmp_path))
+    done = typed(*arguments, folder=tmp_path, path=str(tmp_path))
 
     assert done.returncode == 1
     assert "Graphviz's `dot` is needed, which is not installed here" in done.stderr

@@ -7,7 +7,7 @@ from homeserver.cli.setup import make_signing_key
 from homeserver.core.signing import SigningKey
 from homeserver.runtime.randomness import SeededRandomness
 from homeserver.settings.sections import Settings
-from tests.cli.commands import homeserver
+from tests.server import homeserver
 
 
 def test_init_writes_a_configuration_and_a_key_that_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import AdminServer, homeserver
+from tests.cli.commands import AdminServer
+from tests.server import homeserver
 
 
 @pytest.fixture
