@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from homeserver.services.events.state_merging import INLINE_LIMIT
 from tests.bench.contestants import columba
 from tests.bench.flood import FloodCounts, flood
@@ -10,6 +12,7 @@ from tests.bench.forked import ForkShape
 LARGE = ForkShape(members=INLINE_LIMIT + 1, changes=INLINE_LIMIT + 1)
 
 
+@pytest.mark.large
 def test_a_round_gives_figures_of_a_quiet_server_and_of_a_flooded_one() -> None:
     (figures,) = asyncio.run(flood(columba(), 1, FloodCounts(LARGE, joins=100, requests=3)))
 
