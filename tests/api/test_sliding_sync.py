@@ -7,6 +7,7 @@ import pytest
 from tests.api.client import Client, meanwhile, new_user
 from tests.api.sliding import PATH, Connection, following, keys, texts
 from tests.server import Server, running
+from tests.services.e2ee.signed_keys import device_keys
 
 # Any: JSON, throughout.
 
@@ -425,3 +426,161 @@ def test_a_request_out_of_bounds_is_refused(alice: Client, body: Any) -> None:
 
 def test_a_negative_timeout_is_refused(alice: Client) -> None:
     alice.post(*PATH, query={"timeout": -1}, status=400, errcode="M_INVALID_PARAM")
+
+
+def test_messages_for_a_device_are_told_until_it_shows_to_have_them(alice: Client, bob: Client) -> None:
+    def wanting(since: str | None) -> Connection:
+        wish = {"enabled": True, "limit": 2, **({} if since is None else {"since": since})}
+        connection.want(extensions={"to_device": wish})
+        return connection
+
+    connection = Connection(bob, "encryption")
+    for number in range(3):
+        messages = {bob.user_id: {bob.device_id: {"number": number}}}
+        alice.put("sendToDevice", "m.test", alice.new_transaction(), body={"messages": messages})
+
+    first = wanting(None).ask()["extensions"]["to_device"]
+    again = wanting(None).ask()["extensions"]["to_device"]
+    second = wanting(first["next_batch"]).ask()["extensions"]["to_device"]
+    third = wanting(second["next_batch"]).ask()["extensions"]["to_device"]
+
+    assert [message["content"]["number"] for message in first["events"]] == [0, 1]
+    assert again == first
+    assert [message["content"]["number"] for message in second["events"]] == [2]
+    assert third["events"] == []
+
+
+def test_a_device_is_told_of_its_keys_and_of_whose_devices_changed(alice: Client, bob: Client) -> None:
+    connection = Connection(bob, "encryption")
+    connection.want(extensions={"e2ee": {"enabled": True}})
+    first = connection.ask()["extensions"]["e2ee"]
+
+    alice.create_room_with(bob)
+    alice.post("keys", "upload", body={"device_keys": device_keys(alice.user_id, alice.device_id)})
+    second = connection.ask()["extensions"]["e2ee"]
+
+    assert first == {"device_one_time_keys_count": {"signed_curve25519": 0}, "device_unused_fallback_key_types": []}
+    assert alice.user_id in second["device_lists"]["changed"]
+
+
+def test_account_data_is_told_of_the_rooms_in_sight(alice: Client) -> None:
+    rooms = [alice.create_room() for _ in range(2)]
+    for room_id in rooms:
+        alice.put("user", alice.user_id, "rooms", room_id, "account_data", "org.example.a", body={"in": room_id})
+    alice.put("user", alice.user_id, "account_data", "org.example.b", body={"x": 1})
+    connection = following(alice, last=0)
+    connection.want(extensions={"account_data": {"enabled": True}})
+
+    first = connection.ask()["extensions"]["account_data"]
+    alice.put("user", alice.user_id, "rooms", rooms[0], "account_data", "org.example.a", body={"new": True})
+    alice.put("user", alice.user_id, "account_data", "org.example.b", body={"x": 2})
+    second = connection.ask()["extensions"]["account_data"]
+    connection.want_list(last=1)
+    third = connection.ask()["extensions"]["account_data"]
+
+    assert {event["type"] for event in first["global"]} == {"m.push_rules", "org.example.b"}
+    assert first["rooms"] == {rooms[1]: [{"type": "org.example.a", "content": {"in": rooms[1]}}]}
+    assert second == {"global": [{"type": "org.example.b", "content": {"x": 2}}], "rooms": {}}
+    assert third == {"global": [], "rooms": {rooms[0]: [{"type": "org.example.a", "content": {"new": True}}]}}
+
+
+def test_receipts_are_told_of_what_is_shown_and_then_as_they_move(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+    old, new = alice.say(room_id, "old"), alice.say(room_id, "new")
+    bob.post("rooms", room_id, "receipt", "m.read", old)
+    connection = following(alice, timeline_limit=1)
+    connection.want(extensions={"receipts": {"enabled": True}})
+
+    first = connection.ask()["extensions"]["receipts"]
+    bob.post("rooms", room_id, "receipt", "m.read", new)
+    second = connection.ask()
+    bob.post("rooms", room_id, "receipt", "m.read.private", alice.say(room_id, "newest"))
+    third = connection.ask()["extensions"]["receipts"]
+
+    assert first == {"rooms": {}}
+    assert second["rooms"] == {}
+    told = second["extensions"]["receipts"]["rooms"][room_id]
+    assert set(told["content"][new]["m.read"]) == {bob.user_id}
+    assert third == {"rooms": {}}
+
+
+def test_what_was_read_on_another_device_is_counted_no_more(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+    connection = following(bob)
+    connection.ask()
+    event_id = alice.say(room_id, "read this")
+    assert connection.ask()["rooms"][room_id]["notification_count"] == 1
+
+    bob.login_again().post("rooms", room_id, "receipt", "m.read", event_id)
+
+    assert connection.ask()["rooms"][room_id]["notification_count"] == 0
+
+
+def test_typing_is_told_of_the_rooms_and_lists_that_are_asked_for(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+
+    def told(**scope: Any) -> Any:
+        connection = following(bob, "typing")
+        connection.want(
+            extensions={"typing": {"enabled": True, **scope}},
+            room_subscriptions={room_id: {"timeline_limit": 1, "required_state": []}},
+        )
+        return connection.ask()["extensions"]["typing"]["rooms"]
+
+    alice.put("rooms", room_id, "typing", alice.user_id, body={"typing": True})
+
+    assert told()[room_id] == {"type": "m.typing", "content": {"user_ids": [alice.user_id]}}
+    assert set(told(lists=["all"], rooms=[])) == {room_id}
+    assert set(told(lists=[], rooms=[room_id])) == {room_id}
+    assert set(told(lists=["other"], rooms=["*"])) == {room_id}
+    assert told(lists=[], rooms=[]) == {}
+    assert told(lists=["other"], rooms=["!other:example.org"]) == {}
+
+
+def test_extensions_that_are_not_wanted_or_not_known_are_not_answered(alice: Client) -> None:
+    connection = Connection(alice)
+    connection.want(extensions={"typing": {"enabled": False}, "e2ee": {}, "org.example.other": {"enabled": True}})
+
+    assert connection.ask()["extensions"] == {}
+
+
+def test_a_knock_and_its_end_are_told(alice: Client, bob: Client) -> None:
+    rules = {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
+    room_id = alice.create_room(name="Room", initial_state=[rules])
+    connection = following(bob)
+    connection.ask()
+    bob.post("knock", room_id)
+
+    knocked = connection.ask()["rooms"][room_id]
+    alice.post("rooms", room_id, "kick", body={"user_id": bob.user_id})
+    refused = connection.ask()["rooms"][room_id]
+
+    assert knocked["membership"] == "knock"
+    assert "m.room.name" in {event["type"] for event in knocked["invite_state"]}
+    assert refused["membership"] == "leave"
+    assert [event["type"] for event in refused["timeline"]] == ["m.room.member"]
+    assert connection.ask()["rooms"] == {}
+    assert following(bob, "fresh").ask()["lists"]["all"]["count"] == 0
+
+
+def test_an_invite_that_was_declined_or_taken_back_goes(alice: Client, bob: Client) -> None:
+    declined, taken_back = alice.create_room(bob), alice.create_room(bob)
+    connection = following(bob)
+    connection.ask()
+    bob.post("rooms", declined, "leave")
+    alice.post("rooms", taken_back, "kick", body={"user_id": bob.user_id})
+
+    rooms = connection.ask()["rooms"]
+
+    assert {room_id: room["membership"] for room_id, room in rooms.items()} == {declined: "leave", taken_back: "leave"}
+    assert connection.ask()["lists"]["all"]["count"] == 0
+
+
+def test_a_name_that_was_redacted_is_gone_from_lists(alice: Client) -> None:
+    room_id = alice.create_room()
+    event_id = alice.set_state(room_id, "m.room.name", {"name": "Secret"})
+    alice.put("rooms", room_id, "redact", event_id, "1")
+
+    connection = following(alice, filters={"room_name_like": "secret"})
+
+    assert connection.ask()["lists"]["all"]["count"] == 0

@@ -145,7 +145,13 @@ class SlidingAssembling:
         token = SlidingToken(upto, connection, number, self._epoch, serial, answer)
         # Whoever left by themselves is told so once, and then the room is in no list any more.
         is_over = any(result.sent.upto is not None for result in results.values())
-        quiet = None if is_over or sight.has_more else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
+        # Messages for the device are told until it shows to have them, not until the next position.
+        is_repeated = bool(extensions.shown.get("to_device", {}).get("events"))
+        quiet = (
+            None
+            if is_over or is_repeated or sight.has_more
+            else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
+        )
         is_empty = not results and not extensions.has_news
         return SlidingAnswer(body, token, told, live, is_empty, quiet)
 
