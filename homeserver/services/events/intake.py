@@ -84,7 +84,7 @@ class GivenState:
     given_by: ServerName
     omits_members: bool = False  # most members are not told, but by which servers they are in the room
     servers: Collection[ServerName] = ()
-    followed_by: EventID | None = None  # a stored state event, which the given state is that before
+    followed_by: EventID | None = None  # a stored state event: what is meant is the state after it
 
 
 @dataclass(slots=True)
@@ -357,7 +357,7 @@ class Intake:
             root_before = _derived_root(write, event, missing)
             is_given = root_before is None
             if root_before is None:
-                root_before = _given_root(write, event, state, given)
+                root_before = _given_root(write, event, state, omits_members=given.omits_members)
             if root_before is None:
                 return step
             given_by = given.given_by if is_given else None
@@ -486,34 +486,19 @@ def _derived_root(write: RoomWrite, event: Event, missing: Sequence[EventID]) ->
 
 
 def _given_root(
-    write: RoomWrite, event: Event, entries: Mapping[StateKey, EventID | HashedEventID], given: GivenState
+    write: RoomWrite, event: Event, given: Mapping[StateKey, EventID | HashedEventID], *, omits_members: bool
 ) -> bytes | None:
     """The state before an event on the word of another server, and of what is here; None if it makes no sense.
 
-    `entries` are those of the given state. Raises NotMerged.
+    Raises NotMerged.
     """
-    if given.omits_members:
-        known = _with_own_members(write, event, entries)
-        return None if known is None else write.add_partial_state(known)
-    given_root = write.add_state(entries)
-    if given.followed_by is not None:
-        given_root = _root_after(write, given.followed_by, entries, given_root)
+    if omits_members:
+        entries = _with_own_members(write, event, given)
+        return None if entries is None else write.add_partial_state(entries)
+    given_root = write.add_state(given)
     if not _stands_on_whole_states(write, event):
         return given_root
     return write.merged_root(event.prev_event_ids, given_root=given_root)
-
-
-def _root_after(
-    write: RoomWrite, event_id: EventID, entries: Mapping[StateKey, EventID | HashedEventID], root: bytes
-) -> bytes:
-    """The state after a state event that is here without a state of its own: that before it, if this refuses it."""
-    stored = write.load([event_id]).get(event_id)
-    if stored is None or stored.verdict is Verdict.REJECTED or stored.event.state_key is None:
-        return root
-    event = stored.event
-    if _refusal_by_state(write, event, root, _create_of(write, event)) is not None:
-        return root
-    return write.add_state({**entries, (event.type, stored.event.state_key): write.state_entry(event)})
 
 
 def _stands_on_whole_states(write: RoomWrite, event: Event) -> bool:
@@ -690,6 +675,10 @@ def given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID
             and entries.setdefault((one.event.type, one.event.state_key), entry) != entry
         ):
             return None
+    last = None if given.followed_by is None else write.load([given.followed_by]).get(given.followed_by)
+    if last is not None and last.event.state_key is not None and last.verdict is not Verdict.REJECTED:
+        # Judged by its auth events alone, like all the others: nobody would get more into the state by this.
+        entries[last.event.type, last.event.state_key] = write.state_entry(last.event)
     return entries
 
 

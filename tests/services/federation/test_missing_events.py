@@ -483,7 +483,7 @@ def test_a_message_before_a_gap_leaves_the_state_as_it_was(looking: Looking) -> 
     assert looking.receiving.kept(message) == set()
 
 
-def test_what_the_state_refuses_changes_it_for_nobody_who_comes_after_a_gap(looking: Looking) -> None:
+def test_what_its_auth_events_refuse_is_no_part_of_the_state_after_a_gap(looking: Looking) -> None:
     scene = looking.scene
     topic = scene.last = scene.send(ALICE, "m.room.topic", {"topic": "right"}, after=[scene.last])
     refused = scene.send(CAROL, "m.room.topic", {"topic": "wrong"}, after=[topic])
