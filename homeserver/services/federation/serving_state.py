@@ -193,7 +193,11 @@ async def _chain_of(
     beside: Mapping[EventID, A],
     load: Callable[[Sequence[EventID]], Awaitable[dict[EventID, A]]],
 ) -> dict[EventID, A]:
-    """Everything that authorises a state, and what is beside it, level by level."""
+    """Everything that authorises a state, and what is beside it, level by level.
+
+    What is further away comes first, and last what the state has: there are servers that take the events in this order,
+    and for which one takes the place of those before it.
+    """
     chain: dict[EventID, A] = {}
     level: dict[EventID, A] = {**state, **beside}
     while level:
@@ -203,7 +207,7 @@ async def _chain_of(
         chain.update(here)
         level = await load([each for each in fresh if each not in here])
         chain.update(level)
-    return chain
+    return dict(reversed(chain.items()))
 
 
 def _auth_events(tx: Transaction, event_ids: Sequence[EventID], *, room_id: RoomID) -> dict[EventID, AuthEvents]:

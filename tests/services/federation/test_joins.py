@@ -424,3 +424,15 @@ def test_a_server_that_is_new_in_a_room_is_not_told_the_names_of_erased_users(se
         pdu["content"] for pdu in (*answers[0]["state"], *answers[0]["auth_chain"]) if pdu.get("state_key") == user_id
     ]
     assert of_dora == [{"membership": "leave"}, {"membership": "join"}]
+
+
+def test_what_holds_comes_after_what_it_replaced(serving: Serving) -> None:
+    room_id = serving.room(room_version="10")
+    for level in (60, 70):
+        serving.set_state(room_id, "m.room.power_levels", {"users": {ALICE: 100}, "ban": level})
+
+    chain = join(serving, room_id)["auth_chain"]
+
+    levels = [pdu["content"]["ban"] for pdu in chain if pdu["type"] == "m.room.power_levels"]
+    assert sorted(levels) == [50, 60, 70]
+    assert levels[-1] == 70
