@@ -67,7 +67,18 @@ class _WholeState:
 class Completion:
     """Makes rooms whole."""
 
-    def __init__(self, database: Database, writer: RoomWriter, intake: Intake, partial_rooms: PartialRooms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: RoomWriter,
+        intake: Intake,
+        partial_rooms: PartialRooms,
+        *,
+        nodes_per_write: int = NODES_PER_WRITE,
+        members_per_write: int = MEMBERS_PER_WRITE,
+    ) -> None:
+        self._nodes_per_write = nodes_per_write
+        self._members_per_write = members_per_write
         self._database = database
         self._writer = writer
         self._intake = intake
@@ -82,7 +93,7 @@ class Completion:
         made = await self._database.read(self._make, room, state)
         if not isinstance(made, _WholeState):
             return made
-        for nodes in _slices(made.nodes, NODES_PER_WRITE):
+        for nodes in _slices(made.nodes, self._nodes_per_write):
             if not await self._database.write(_keep_nodes, room, nodes):
                 return Completed.ENDED
         await self._database.write(_settle_on, room, made.root)
@@ -95,7 +106,7 @@ class Completion:
             return None
         own: list[EventID] = []
         members = await self._database.read(self._members, room, root)
-        for some in _slices(members, MEMBERS_PER_WRITE):
+        for some in _slices(members, self._members_per_write):
             # They are read before the write, for which others wait. Who is of this server becomes known with the whole:
             # of a room that they are in they would be told at once.
             own += [event_id for user_id, event_id in some if self._is_own(user_id)]

@@ -136,6 +136,7 @@ def test_a_state_that_comes_back_after_the_survey_stays(world: World, room_id: R
     set_topic(world, room_id, "again")
     world.sync_database.write(forget_roots, room_id)
     surveyed = world.sync_database.read(survey_room, room_id)
+    assert surveyed is not None
 
     set_topic(world, room_id, "meanwhile")
     world.send(ALICE, room_id)
@@ -148,6 +149,7 @@ def test_a_state_that_comes_back_after_the_survey_stays(world: World, room_id: R
 def test_a_writer_who_read_the_room_before_a_collection_begins_anew(world: World, room_id: RoomID) -> None:
     world.sync_database.write(forget_roots, room_id)
     surveyed = world.sync_database.read(survey_room, room_id)
+    assert surveyed is not None
 
     def write_while_collecting(tx: Transaction) -> None:
         head = find_head(tx, room_id)
@@ -271,6 +273,7 @@ def test_a_state_stays_that_an_event_names_which_was_known_without_one(world: Wo
     room = ForkingRoom(world)
     (late,) = late_events(room, 1)
     surveyed = world.sync_database.read(survey_room, room.room_id)
+    assert surveyed is not None
 
     assert set(room.take(late).values()) == {Outcome.ACCEPTED}
     collected = world.sync_database.write(delete_surveyed, room.room_id, surveyed, surveyed.nodes.garbage)
