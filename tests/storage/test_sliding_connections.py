@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import DeviceID, RoomID, UserID
 from homeserver.core.required_state import RequiredState
 from homeserver.storage.owned_rows import delete_device_rows
 from homeserver.storage.rooms import SYNC_HORIZON_MS
@@ -130,7 +130,7 @@ def test_what_was_told_is_forgotten_with_its_device_and_when_nobody_comes_for_it
     laptop = ConnectionKey(ALICE, "LAPTOP", "main")
     phone_at, laptop_at = store(db, {ONE: LIVE, TWO: PAST}), store(db, {ONE: LIVE}, key=laptop, now_ms=10)
 
-    db.write(delete_device_rows, ALICE, ["PHONE"])
+    db.write(delete_device_rows, ALICE, [DeviceID("PHONE")])
     assert find(db, phone_at) is None
     assert rows(db) == 1
     db.write(sweep_all, now_ms=SYNC_HORIZON_MS + 10, limit=100)
