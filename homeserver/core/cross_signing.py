@@ -194,11 +194,11 @@ def verify_new_signatures(
 
 
 def with_signatures(payload: Mapping[str, Any], added: Iterable[VerifiedSignature]) -> dict[str, Any]:
-    """A copy of a key's payload with signatures added."""
+    """A copy of a key's payload with signatures added; one without any stays so."""
     signatures = {user_id: dict(by_key) for user_id, by_key in payload.get("signatures", {}).items()}
     for one in added:
         signatures.setdefault(one.signer_id, {})[one.key_id] = one.signature
-    return {**payload, "signatures": signatures}
+    return {**payload, "signatures": signatures} if signatures or "signatures" in payload else dict(payload)
 
 
 def visible_to(viewer_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -287,3 +287,10 @@ def test_garbage_is_refused_or_read_without_complaint(body: object, other: objec
             read()
         except ProtocolError:
             continue
+
+
+def test_a_key_without_signatures_stays_without() -> None:
+    unsigned = {name: value for name, value in DEVICE_KEYS.items() if name != "signatures"}
+
+    assert with_signatures(unsigned, []) == unsigned
+    assert with_signatures({**unsigned, "signatures": {}}, []) == {**unsigned, "signatures": {}}
