@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from homeserver.core.identifiers import RoomID
+from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.sliding_tokens import SlidingToken
 from homeserver.services.errors import UnknownPosition
 from homeserver.services.rooms.ignored_users import ignored_users
@@ -62,7 +62,7 @@ class SlidingAssembling:
         self._epoch = epoch
         self._answers = count(1)
 
-    def typing_since(self, request: SlidingRequest) -> dict[RoomID, list[Any]]:  # Any: user IDs
+    def typing_since(self, request: SlidingRequest) -> dict[RoomID, list[UserID]]:
         """Who types in the user's rooms, as far as the token does not know it."""
         since = request.since
         serial = since.serial if since is not None and since.epoch == self._epoch else 0
@@ -131,7 +131,7 @@ class SlidingAssembling:
                 },
                 receipts=receipts,
                 typing=typing,
-                typing_anywhere=dict(self._typing.typing_since(user_id, 0)) if request.extensions.typing else {},
+                typing_anywhere=self._typing_anywhere(request, in_sight),
                 ignored=ignored,
             ),
         )
@@ -154,6 +154,14 @@ class SlidingAssembling:
         )
         is_empty = not results and not extensions.has_news
         return SlidingAnswer(body, token, told, live, is_empty, quiet)
+
+    def _typing_anywhere(
+        self, request: SlidingRequest, in_sight: Collection[RoomQuestion]
+    ) -> dict[RoomID, list[UserID]]:
+        """Who types in the user's rooms, if some have come into sight."""
+        if request.extensions.typing is None or all(_is_live(one) and not one.is_initial for one in in_sight):
+            return {}
+        return dict(self._typing.typing_since(request.viewer.user_id, 0))
 
     @staticmethod
     def _shown(sight: Sightings, result: RoomResult, room_id: RoomID) -> dict[str, Any]:

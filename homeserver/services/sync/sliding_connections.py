@@ -31,12 +31,11 @@ ROOM_BYTES: Final = 250  # of memory
 
 
 @dataclass(frozen=True, slots=True)
-class _Last:
-    """The newest request of a connection, and how it was answered, if it has been."""
+class _Answered:
+    """How the newest request of a connection was answered, and what it asked for."""
 
-    turn: int
-    request: SlidingRequest
-    answer: SlidingAnswer | None = None
+    wishes: int
+    answer: SlidingAnswer
 
 
 class SlidingConnections:
@@ -52,7 +51,10 @@ class SlidingConnections:
         self._rooms: BoundedCache[tuple[ConnectionKey, int, int], SentRooms] = BoundedCache(
             "sliding sync", budget, lambda rooms: 500 + ROOM_BYTES * len(rooms)
         )
-        self._last: Recent[ConnectionKey, _Last] = Recent(CONNECTIONS)
+        self._answered: BoundedCache[ConnectionKey, _Answered] = BoundedCache(
+            "sliding sync answers", budget, lambda known: 1_000 + ROOM_BYTES * len(known.answer.relevant)
+        )
+        self._last: Recent[ConnectionKey, int] = Recent(CONNECTIONS)  # the turn of the newest request
         self._current: Recent[ConnectionKey, int] = Recent(CONNECTIONS)  # the newest of each name
         self._turns = count(1)
 
@@ -67,12 +69,12 @@ class SlidingConnections:
 
         None where that is not known: the request is another one than that which the token answered.
         """
-        last = self._last.get(request.key)
-        if last is None or last.answer is None or last.answer.quiet is None or last.answer.token != request.since:
+        known = self._answered.get(request.key)
+        if known is None or known.answer.quiet is None or known.answer.token != request.since:
             return None
-        if not last.request.is_like(request):
+        if known.wishes != request.wishes:
             return None
-        return replace(last.answer, body=last.answer.quiet, told={}, is_empty=True)
+        return replace(known.answer, body=known.answer.quiet, is_empty=True)
 
     def begin(self, request: SlidingRequest, epoch: str) -> int:
         """Note what a client shows to have by what it comes with; the turn of its request."""
@@ -82,7 +84,7 @@ class SlidingConnections:
         if since is not None:
             self._sent.came_back(self.reader(request), since.answer if since.epoch == epoch else 0)
         turn = next(self._turns)
-        self._last.put(request.key, _Last(turn, request))
+        self._last.put(request.key, turn)
         return turn
 
     def begin_anew(self, tx: Transaction, request: SlidingRequest, answer: int) -> None:
@@ -112,15 +114,14 @@ class SlidingConnections:
 
     def is_last(self, request: SlidingRequest, turn: int) -> bool:
         """Whether no other request of the connection came since."""
-        last = self._last.get(request.key)
-        return last is None or last.turn == turn
+        return self._last.get(request.key) in (None, turn)
 
     async def store(self, request: SlidingRequest, answer: SlidingAnswer, turn: int) -> SlidingAnswer:
         """The answer with the token by which its client will show to have it. Raises UnknownPosition."""
         if answer.told and self.is_last(request, turn):
             answer = replace(answer, token=await self._noted(request, answer))
         if self.is_last(request, turn):
-            self._last.put(request.key, _Last(turn, request, replace(answer, body={}, told={})))
+            self._answered.put(request.key, _Answered(request.wishes, replace(answer, body={}, told={})))
         return answer
 
     async def _noted(self, request: SlidingRequest, answer: SlidingAnswer) -> SlidingToken:

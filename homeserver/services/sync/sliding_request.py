@@ -91,6 +91,7 @@ class Extensions:
     account_data: Scope | None = None
     receipts: Scope | None = None
     typing: Scope | None = None
+    thread_subscriptions: int | None = None  # so many changes at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,10 @@ class SlidingRequest:
         """Whether it asks for any room."""
         return bool(self.lists or self.subscriptions)
 
-    def is_like(self, other: "SlidingRequest") -> bool:
-        """Whether it asks for the same, since whenever and for however long."""
-        return (self.lists, self.subscriptions, self.extensions) == (other.lists, other.subscriptions, other.extensions)
+    @property
+    def wishes(self) -> int:
+        """A number that says what it asks for, since whenever and for however long: of this run of the server."""
+        return hash((frozenset(self.lists.items()), frozenset(self.subscriptions.items()), self.extensions))
 
 
 @dataclass(frozen=True, slots=True)
