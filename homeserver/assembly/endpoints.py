@@ -46,6 +46,7 @@ from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoints
 from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
@@ -191,6 +192,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         SlidingSyncEndpoints(parts.syncing.sliding_poll),
         SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
         ThreadEndpoints(rooms.threads),
+        ThreadSubscriptionEndpoints(rooms.thread_subscriptions),
         TypingEndpoints(rooms.typing),
     )
 

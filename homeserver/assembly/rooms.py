@@ -30,6 +30,7 @@ from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
+from homeserver.services.rooms.thread_subscriptions import ThreadSubscriptions
 from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
@@ -61,6 +62,7 @@ class Rooms:
     reports: Reports
     spaces: Spaces
     successors: Successors
+    thread_subscriptions: ThreadSubscriptions
     threads: Threads
     timeline: Timeline
     typing: Typing
@@ -122,6 +124,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,
         successors=Successors(database, states, anywhere, room_settings),
+        thread_subscriptions=ThreadSubscriptions(database, readers, news),
         threads=Threads(database, readers, states, events.formats, aggregations, events.partial_rooms),
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=Typing(database, events.notifying, news, events.bell, clock, server_name),

@@ -3,6 +3,7 @@
 Users whose rules say the same are one class. An event is evaluated once per class (`evaluate_class`), as for
 somebody whom it doesn't name; those whom it may name are evaluated one by one (`evaluate_user`): the users in
 `EventFacts.named_users` and, where `CompiledRules.watches_display_name`, those whose display name `occurs_in_body`.
+So are, for an event of a thread, those with `CompiledRules.watches_threads`.
 
 The rules themselves are in push_rules.py. Spec: client-server-api/#push-rules
 """
@@ -37,6 +38,7 @@ _MATCHING_STEPS: Final = 4_000_000
 _LEAST_TEXT_LIMIT: Final = 64
 _FULL_TEXT: Final = 65_536  # no event is longer
 _DEFAULT_NOTIFICATION_LEVEL: Final = 50
+THREAD_SUBSCRIPTION: Final = "io.element.msc4306.thread_subscription"
 
 _BODY: Final = ("content", "body")
 _ROOM_ID: Final = ("room_id",)
@@ -70,6 +72,7 @@ class UserFacts:
 
     user_id: str
     display_name: str | None  # in this room
+    is_subscribed: bool | None = None  # to the thread of the event; None when it is in none
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +265,19 @@ class _ContainsDisplayName:
 
 
 @dataclass(frozen=True, slots=True)
+class _ThreadSubscription:
+    """thread_subscription, by the name that it has before it is in the specification. Spec: MSC4306"""
+
+    is_subscribed: bool
+
+    def holds(self, case: _Case) -> bool:
+        return case.user is not None and case.user.is_subscribed is self.is_subscribed
+
+    def canonical(self) -> list[Any]:
+        return ["thread", self.is_subscribed]
+
+
+@dataclass(frozen=True, slots=True)
 class _MemberCount:
     """room_member_count."""
 
@@ -296,7 +312,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[int, int], bool]]] = {
     "<=": operator.le,
     ">=": operator.ge,
 }
-_OF_USERS: Final = (_IsOwnID, _HasOwnID, _ContainsDisplayName)
+_OF_USERS: Final = (_IsOwnID, _HasOwnID, _ContainsDisplayName, _ThreadSubscription)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +342,7 @@ class CompiledRules:
 
     class_key: bytes  # 32 bytes, the same in every process
     watches_display_name: bool = field(compare=False)  # some rule has contains_display_name
+    watches_threads: bool = field(compare=False)  # some rule asks whether the user is subscribed to a thread
     names_rooms: bool = field(compare=False)  # some rule is about one room only
     _rules: _Rules = field(compare=False, repr=False)
     _by_type: Mapping[str, _Rules] = field(compare=False, repr=False)  # those that may match an event of the type
@@ -378,6 +395,7 @@ def _assemble(compiled: Iterable[_CompiledRule]) -> CompiledRules:
     return CompiledRules(
         class_key=sha256(canonical).digest(),
         watches_display_name=any(isinstance(test, _ContainsDisplayName) for rule in rules for test in rule.tests),
+        watches_threads=any(isinstance(test, _ThreadSubscription) for rule in rules for test in rule.tests),
         names_rooms=any(isinstance(test, _RoomIs) for rule in rules for test in rule.tests),
         _rules=rules,
         _by_type=by_type,
@@ -432,6 +450,9 @@ def _compile_condition(condition: Condition, text_limit: int) -> _Test | None:
     kind, key = condition.get("kind"), condition.get("key")
     if kind == "contains_display_name":
         return _ContainsDisplayName()
+    if kind == THREAD_SUBSCRIPTION:
+        subscribed = condition.get("subscribed")
+        return _ThreadSubscription(subscribed) if isinstance(subscribed, bool) else None
     if kind == "room_member_count":
         parsed = MEMBER_COUNT.fullmatch(condition["is"]) if isinstance(condition.get("is"), str) else None
         return None if parsed is None else _MemberCount(parsed[1] or "==", int(parsed[2]))

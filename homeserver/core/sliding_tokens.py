@@ -12,6 +12,7 @@ from homeserver.core.errors import BadToken
 _NUMBER: Final = "(0|[1-9][0-9]{0,17})"
 _TOKEN: Final = re.compile(rf"w{_NUMBER}\.{_NUMBER}\.{_NUMBER}\.([A-Za-z0-9_-]{{1,32}})\.{_NUMBER}\.{_NUMBER}")
 _TO_DEVICE_TOKEN: Final = re.compile(rf"d{_NUMBER}")
+_THREAD_SUBSCRIPTIONS_TOKEN: Final = re.compile(rf"t{_NUMBER}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,19 @@ def parse_to_device_token(text: str) -> int:
     match = _TO_DEVICE_TOKEN.fullmatch(text)
     if match is None:
         raise BadToken("not a token of to-device messages on this server")
+    return int(match[1])
+
+
+def thread_subscriptions_token(position: int) -> str:
+    """From where down the changes of subscriptions to threads are left that a client was not told of. Spec: MSC4308"""
+    return f"t{position}"
+
+
+def parse_thread_subscriptions_token(text: str) -> int:
+    """The position that such a token says, or the one of a whole sliding sync. Raises BadToken."""
+    if text.startswith("w"):
+        return parse_sliding_token(text).position
+    match = _THREAD_SUBSCRIPTIONS_TOKEN.fullmatch(text)
+    if match is None:
+        raise BadToken("not a token of subscriptions to threads on this server")
     return int(match[1])

@@ -117,6 +117,8 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.DuplicateAnnotation: _Shape(400, "M_DUPLICATE_ANNOTATION"),
     services.NestedThread: _Shape(400, "M_UNKNOWN"),
     services.NotThread: _Shape(400, "M_INVALID_PARAM"),
+    services.NotInThread: _Shape(400, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD"),
+    services.ConflictingUnsubscription: _Shape(409, "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION"),
     services.InviteBlocked: _Shape(403, "M_INVITE_BLOCKED"),
     # Application services
     services.AppserviceLoginUnsupported: _Shape(400, "M_APPSERVICE_LOGIN_UNSUPPORTED"),

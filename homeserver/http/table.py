@@ -45,6 +45,7 @@ from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
+from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoints
 from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
@@ -107,6 +108,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     SyncEndpoints,
     TagEndpoints,
     ThreadEndpoints,
+    ThreadSubscriptionEndpoints,
     ToDeviceEndpoints,
     TypingEndpoints,
     VersionsEndpoints,

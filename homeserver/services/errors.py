@@ -422,6 +422,18 @@ class NotThread(ServiceError):
     default_reason = "The event does not belong to this thread"
 
 
+class NotInThread(ServiceError):
+    """What made a client subscribe to a thread is not in it."""
+
+    default_reason = "This event is not in the thread"
+
+
+class ConflictingUnsubscription(ServiceError):
+    """A client would subscribe to a thread from which its user has unsubscribed since."""
+
+    default_reason = "You have unsubscribed from this thread after that event"
+
+
 # Application services
 
 

@@ -134,3 +134,46 @@ def test_nobody_reacts_twice_in_the_same_way(alice: Client) -> None:
     again = ("rooms", room_id, "send", "m.reaction", "again")
 
     alice.put(*again, body=reaction, status=400, errcode="M_DUPLICATE_ANNOTATION")
+
+
+SUBSCRIPTIONS = "/_matrix/client/unstable/io.element.msc4306"
+CHANGES = "/_matrix/client/unstable/io.element.msc4308"
+
+
+def test_threads_are_subscribed_to(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob)
+    root = alice.say(room_id, "root")
+    mention = relate(alice, room_id, root, "m.thread")
+    path = (SUBSCRIPTIONS, "rooms", room_id, "thread", root, "subscription")
+    bob.get(*path, status=404, errcode="M_NOT_FOUND")
+
+    bob.put(*path, body={"automatic": mention})
+    automatic = bob.get(*path)
+    bob.put(*path)
+    by_wish = bob.get(*path)
+    bob.delete(*path)
+
+    assert (automatic, by_wish) == ({"automatic": True}, {"automatic": False})
+    bob.get(*path, status=404, errcode="M_NOT_FOUND")
+    conflict = "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION"
+    bob.put(*path, body={"automatic": mention}, status=409, errcode=conflict)
+    bob.put(*path, body={"automatic": root}, status=400, errcode="IO.ELEMENT.MSC4306.M_NOT_IN_THREAD")
+    bob.put(*path, body={"automatic": "nonsense"}, status=400, errcode="M_INVALID_PARAM")
+
+
+def test_changes_of_subscriptions_are_read_page_by_page(alice: Client) -> None:
+    room_id = alice.create_room()
+    roots = [alice.say(room_id, text) for text in ("first", "second")]
+    for root in roots:
+        alice.put(SUBSCRIPTIONS, "rooms", room_id, "thread", root, "subscription")
+    path = (CHANGES, "thread_subscriptions")
+
+    first = alice.get(*path, query={"dir": "b", "limit": 1})
+    rest = alice.get(*path, query={"dir": "b", "from": first["end"]})
+
+    assert list(first["subscribed"][room_id]) == [roots[1]]
+    assert list(rest["subscribed"][room_id]) == [roots[0]]
+    assert ("end" in rest, rest["unsubscribed"]) == (False, {})
+    for query in ({"dir": "f"}, {"dir": "b", "limit": 0}, {"dir": "b", "from": "x"}, {"dir": "b", "to": "s1"}):
+        alice.get(*path, query=query, status=400, errcode="M_INVALID_PARAM")
+    alice.get(*path, status=400, errcode="M_MISSING_PARAM")

@@ -321,6 +321,25 @@ def test_contains_display_name_looks_for_the_users_name_between_words() -> None:
     assert not for_user(message(" "), rules, user=UserFacts("@bob:one.example", "")).highlight
 
 
+def test_thread_subscription_asks_how_the_user_stands_to_the_thread_of_the_event() -> None:
+    kind = "io.element.msc4306.thread_subscription"
+    by_wish = [with_condition({"kind": kind, "subscribed": wish}) for wish in (True, False, "yes", None)]
+
+    def notified(rules: CompiledRules) -> list[bool]:
+        users = [UserFacts("@bob:one.example", "Bob", is_subscribed) for is_subscribed in (True, False, None)]
+        return [for_user(event("org.example", {}), rules, user=user).notify for user in users]
+
+    assert [notified(rules) for rules in by_wish] == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, False],
+        [False, False, False],
+    ]
+    assert not for_class(event("org.example", {}), by_wish[1]).notify
+    assert [rules.watches_threads for rules in by_wish] == [True, True, False, False]
+    assert by_wish[0].class_key != by_wish[1].class_key
+
+
 def test_the_quick_look_for_a_name_never_misses_one() -> None:
     facts = event_facts(message("Hello, malice liddell"))
 

@@ -8,7 +8,9 @@ from homeserver.core.errors import BadToken
 from homeserver.core.sliding_tokens import (
     SlidingToken,
     parse_sliding_token,
+    parse_thread_subscriptions_token,
     parse_to_device_token,
+    thread_subscriptions_token,
     to_device_token,
 )
 
@@ -28,12 +30,20 @@ def test_a_token_of_to_device_messages_is_read_back(position: int) -> None:
     assert parse_to_device_token(to_device_token(position)) == position
 
 
+@given(numbers, tokens)
+def test_a_token_of_thread_subscriptions_is_read_back_and_so_is_a_whole_one(position: int, token: SlidingToken) -> None:
+    assert parse_thread_subscriptions_token(thread_subscriptions_token(position)) == position
+    assert parse_thread_subscriptions_token(str(token)) == token.position
+
+
 @given(st.text())
 def test_other_text_is_no_token(text: str) -> None:
     with pytest.raises(BadToken):
         parse_sliding_token(f"{text}.")
     with pytest.raises(BadToken):
         parse_to_device_token(f"{text}.")
+    with pytest.raises(BadToken):
+        parse_thread_subscriptions_token(f"{text}.")
 
 
 @pytest.mark.parametrize(

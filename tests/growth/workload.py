@@ -171,6 +171,8 @@ class Workload:
         for user_id in (ALICE, BOB):
             markers = [Marker(kind, newest) for kind in (READ, READ_PRIVATE, FULLY_READ)]
             now(world.receipts.mark(user_id, room_id, [*markers, Marker(READ, newest, self.thread_root)]))
+        now(world.thread_subscriptions.subscribe(BOB, room_id, self.thread_root, None))
+        now(world.thread_subscriptions.unsubscribe(BOB, room_id, self.thread_root))
         now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=True))
         now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=False))
 

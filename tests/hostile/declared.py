@@ -83,6 +83,7 @@ MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
     "event_id": EVENTS,
     "eventId": EVENTS,
     "m.fully_read": EVENTS,
+    "automatic": EVENTS,
     "m.read": EVENTS,
     "m.read.private": EVENTS,
     "event": EVENTS,

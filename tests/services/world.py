@@ -83,6 +83,7 @@ from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
+from homeserver.services.rooms.thread_subscriptions import ThreadSubscriptions
 from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
@@ -176,6 +177,7 @@ class World:
         self.timeline = Timeline(self.database, *read)
         self.relations = Relations(self.database, *read)
         self.threads = Threads(self.database, *read)
+        self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
 
     def _open_federation(self) -> None:
         self.others = RemoteServers()

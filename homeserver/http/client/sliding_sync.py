@@ -17,6 +17,8 @@ from homeserver.http.endpoint import ACCESS_TOKEN, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter, UnknownPosition
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.thread_subscriptions import DEFAULT_CHANGES
+from homeserver.services.sync.sliding_extensions import THREAD_SUBSCRIPTIONS
 from homeserver.services.sync.sliding_poll import SlidingPoll
 from homeserver.services.sync.sliding_request import (
     MOST_TIMELINE_EVENTS,
@@ -103,7 +105,14 @@ class E2eeBody(msgspec.Struct, frozen=True):
     enabled: bool | None = False
 
 
-class ExtensionsBody(msgspec.Struct, frozen=True):
+class ThreadSubscriptionsBody(msgspec.Struct, frozen=True):
+    """Whether changes of subscriptions to threads are wanted, and how many at most."""
+
+    enabled: bool | None = False
+    limit: int = DEFAULT_CHANGES
+
+
+class ExtensionsBody(msgspec.Struct, frozen=True, rename={"thread_subscriptions": THREAD_SUBSCRIPTIONS}):
     """What is wanted beside the rooms. What is not known here is not answered."""
 
     to_device: ToDeviceBody | None = None
@@ -111,6 +120,7 @@ class ExtensionsBody(msgspec.Struct, frozen=True):
     account_data: ExtensionBody | None = None
     receipts: ExtensionBody | None = None
     typing: ExtensionBody | None = None
+    thread_subscriptions: ThreadSubscriptionsBody | None = None
 
 
 class SlidingBody(msgspec.Struct, frozen=True):
@@ -255,7 +265,17 @@ def _extensions(body: ExtensionsBody) -> Extensions:
         account_data=_scope(body.account_data, "account_data"),
         receipts=_scope(body.receipts, "receipts"),
         typing=_scope(body.typing, "typing"),
+        thread_subscriptions=_thread_subscriptions(body.thread_subscriptions),
     )
+
+
+def _thread_subscriptions(body: ThreadSubscriptionsBody | None) -> int | None:
+    """How many changes of subscriptions are wanted, at most."""
+    if body is None or not body.enabled:
+        return None
+    if body.limit < 1:
+        raise InvalidParameter("thread_subscriptions: a limit is positive")
+    return body.limit
 
 
 def _to_device(body: ToDeviceBody) -> ToDeviceWish:

@@ -37,6 +37,8 @@ STABLE_BY_NOW: Final = (
 PROPOSALS: Final = (
     "org.matrix.msc3814",  # dehydrated devices
     "org.matrix.msc4143",  # where calls of many take place
+    "org.matrix.msc4306",  # subscriptions to threads
+    "org.matrix.msc4308",  # changes of these, page by page and in sliding sync
     "org.matrix.simplified_msc3575",  # sliding sync, by the name of the proposal that it simplifies
 )
 

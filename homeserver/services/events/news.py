@@ -74,6 +74,15 @@ class AccountDataWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadSubscriptionWritten:
+    """A user subscribed to a thread of a room, or unsubscribed."""
+
+    position: int
+    user_id: UserID
+    room_id: RoomID
+
+
+@dataclass(frozen=True, slots=True)
 class ToDeviceWritten:
     """Messages wait for devices of a user."""
 
@@ -112,6 +121,7 @@ Change = (
     | RoomBecameWhole
     | ReceiptWritten
     | AccountDataWritten
+    | ThreadSubscriptionWritten
     | ToDeviceWritten
     | DeviceListWritten
     | KeyCountsWritten

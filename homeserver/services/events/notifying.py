@@ -30,6 +30,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.memberships import local_members, member_counts
 from homeserver.storage.notifications import ClassNotification, PersonalNotification
+from homeserver.storage.thread_subscriptions import subscribers
 
 NOBODY: Final = EventNotified((), ())
 BODY: Final = ("content", "body")
@@ -51,6 +52,7 @@ class _Classes:
     of_user: Mapping[UserID, CompiledRules]
     classes: frozenset[CompiledRules]
     watched_names: Mapping[UserID, str]
+    watching_threads: frozenset[UserID]
 
 
 class Notifying:
@@ -92,9 +94,14 @@ class Notifying:
         room = self._room_facts(tx, event, root, audience)
         outcomes = {rules.class_key: evaluate_class(rules, facts, room) for rules in by_class.classes}
         persons = []
-        for user_id in self._named(facts, audience, by_class):
+        alone, subscribed = self._named(facts, audience, by_class), set[UserID]()
+        if stored.thread_id is not None and by_class.watching_threads:
+            alone |= by_class.watching_threads - {event.sender}
+            subscribed = subscribers(tx, event.room_id, stored.thread_id, alone)
+        for user_id in alone:
             rules = by_class.of_user[user_id]
-            own = evaluate_user(rules, facts, room, UserFacts(user_id, audience.members[user_id]))
+            is_subscribed = None if stored.thread_id is None else user_id in subscribed
+            own = evaluate_user(rules, facts, room, UserFacts(user_id, audience.members[user_id], is_subscribed))
             shared = outcomes[rules.class_key]
             if (own.notify, own.highlight) != (shared.notify, shared.highlight):
                 persons.append(PersonalNotification(user_id, own.notify, own.highlight))
@@ -122,6 +129,7 @@ class Notifying:
                 for user_id, name in audience.members.items()
                 if name and of_user[user_id].watches_display_name
             },
+            watching_threads=frozenset(user_id for user_id, compiled in of_user.items() if compiled.watches_threads),
         )
         self._by_class.put(key, known)
         return known

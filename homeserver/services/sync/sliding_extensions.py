@@ -1,6 +1,7 @@
 """What sliding sync tells beside the rooms: of the device, of account data, of receipts and typing in rooms in sight.
 
-Spec: MSC4186, with MSC3884 (e2ee), MSC3885 (to_device), MSC3959 (account_data), MSC3960 (receipts), MSC3961 (typing).
+Spec: MSC4186, with MSC3884 (e2ee), MSC3885 (to_device), MSC3959 (account_data), MSC3960 (receipts), MSC3961 (typing),
+MSC4308 (thread_subscriptions, by the name that it has before it is in the specification).
 Each extension is one function; a new one is a line in `read`.
 """
 
@@ -14,6 +15,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.push_rules import rule_set, rule_set_to_json
 from homeserver.core.sliding_tokens import to_device_token
 from homeserver.core.sync_tokens import SyncToken
+from homeserver.services.rooms.thread_subscriptions import MOST_CHANGES, SubscriptionChanges, read_changes
 from homeserver.services.sync.device_parts import PAGE, DeviceParts
 from homeserver.services.sync.ephemeral import receipt_event, typing_event
 from homeserver.services.sync.request import SyncRequest, Window
@@ -24,6 +26,7 @@ from homeserver.storage.push_rules import find_rule_changes, have_rules_changed
 from homeserver.storage.receipts import Receipt, receipts_for_events
 
 PUSH_RULES: Final = "m.push_rules"
+THREAD_SUBSCRIPTIONS: Final = "io.element.msc4308.thread_subscriptions"
 Body = dict[str, Any]  # Any: JSON
 _Part = tuple[Body, bool, Body]  # as shown, whether it has news, as shown without
 
@@ -80,6 +83,7 @@ class SlidingExtensions:
             "account_data": _account_data(tx, request, asked),
             "receipts": _receipts(tx, request, asked),
             "typing": _typing(request, asked),
+            THREAD_SUBSCRIPTIONS: _thread_subscriptions(tx, request, asked.window),
         }
         shown = {name: part[0] for name, part in parts.items() if part is not None}
         quiet = {name: part[2] for name, part in parts.items() if part is not None}
@@ -171,3 +175,13 @@ def _typing(request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
         if now is not None:
             rooms[room_id] = typing_event([user_id for user_id in now if user_id not in asked.ignored])
     return {"rooms": rooms}, bool(rooms), {"rooms": {}}
+
+
+def _thread_subscriptions(tx: Transaction, request: SlidingRequest, window: Window) -> _Part | None:
+    limit = request.extensions.thread_subscriptions
+    if limit is None:
+        return None
+    asked = min(limit, MOST_CHANGES)
+    changes = read_changes(tx, request.viewer.user_id, after=window.after or 0, upto=window.upto, limit=asked)
+    shown = changes.shown if changes.before is None else {**changes.shown, "prev_batch": changes.before}
+    return shown, bool(changes.changed), SubscriptionChanges((), None).shown

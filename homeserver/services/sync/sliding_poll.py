@@ -21,6 +21,7 @@ from homeserver.services.events.news import (
     ReceiptWritten,
     RoomBecameWhole,
     RoomWritten,
+    ThreadSubscriptionWritten,
     ToDeviceWritten,
 )
 from homeserver.services.sync.lost_time import LostTime
@@ -111,6 +112,8 @@ def _concerns(change: Change, request: SlidingRequest, relevant: Collection[Room
             return change.room_id in relevant
         case AccountDataWritten():
             return extensions.account_data is not None or bool(lists)
+        case ThreadSubscriptionWritten():
+            return extensions.thread_subscriptions is not None
         case ToDeviceWritten():
             return extensions.to_device is not None and request.viewer.device_id in change.device_ids
         case DeviceListWritten() | KeyCountsWritten():

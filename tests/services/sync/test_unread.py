@@ -183,3 +183,22 @@ def test_what_ignored_users_send_counts_nowhere(world: World) -> None:
     assert counts(world, BOB, room_id) == (2, 0, {})
     assert "rooms" not in nothing
     assert heard["rooms"]["join"][room_id]["unread_notifications"]["notification_count"] == 2
+
+
+def test_a_rule_about_subscriptions_is_for_those_who_are_subscribed_to_the_thread(world: World) -> None:
+    room_id = room_with_bob(world)
+    world.join(CAROL, room_id)
+    condition = {"kind": "io.element.msc4306.thread_subscription", "subscribed": False}
+    rule = {"conditions": [condition], "actions": []}
+    for user_id in (BOB, CAROL):
+        now(world.push_rules.put(user_id, "override", "quiet", rule, before=None, after=None))
+    root, other = (say(world, ALICE, room_id) for _ in range(2))
+    now(world.thread_subscriptions.subscribe(BOB, room_id, root, None))
+
+    for thread in (root, other):
+        say(world, ALICE, room_id, thread)
+    say(world, ALICE, room_id)
+
+    assert counts(world, BOB, room_id) == (3, 0, {root: 1})
+    assert counts(world, CAROL, room_id) == (3, 0, {})
+    assert counts(world, ALICE, room_id) == (0, 0, {})
