@@ -128,6 +128,6 @@ def test_cross_signing_keys_are_shown_but_for_the_one_that_is_the_users_own() ->
                 "usage": ["master"],
                 "signatures": {ALICE: {"ed25519:PHONE": "by the phone"}},
             },
-            "self_signing_key": {"user_id": ALICE, "usage": ["self_signing"], "signatures": {}},
+            "self_signing_key": {"user_id": ALICE, "usage": ["self_signing"]},
         },
     }

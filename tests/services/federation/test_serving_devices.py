@@ -91,8 +91,8 @@ def test_who_verified_a_user_is_nothing_for_other_servers(world: World) -> None:
 
     shown = now(serving(world).query({ALICE: []})).cross_signing[KeyUsage.MASTER][ALICE]
 
-    assert BOB not in shown["signatures"]
-    assert BOB not in devices(world)["master_key"]["signatures"]
+    assert BOB not in str(shown)
+    assert BOB not in str(devices(world)["master_key"])
 
 
 def test_a_query_can_name_devices_and_passes_over_users_elsewhere(world: World) -> None:
