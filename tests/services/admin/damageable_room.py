@@ -57,6 +57,14 @@ class TakenScene:
         taken = now(self.world.intake.take_at_gap(self.room_id, self.scene.version, _received(event), given))
         return taken[event.event_id]
 
+    def history(self, *events: Event, given: Iterable[Event]) -> list[Outcome]:
+        """Events from the past; another server gives the states before those of them that lack something."""
+        before = self.scene.history.before
+        states = {event.event_id: GivenState(tuple(before[event.event_id].values()), TWO) for event in given}
+        received = [_received(event) for event in events]
+        outcomes = now(self.world.intake.take_history(self.room_id, self.scene.version, received, states))
+        return [outcomes[event.event_id] for event in events]
+
     def fault(self) -> Fault | None:
         """What an audit finds."""
         audit = RoomAudit(self.room_id, KeysOfAll(), SERVER)
@@ -75,7 +83,8 @@ class DamageableRoom:
         self.taken = TakenScene(world, self.scene)
         self._fork()
         self._refusals()
-        self._gaps()
+        past = self._gaps()
+        self._history(*past)
 
     def _fork(self) -> None:
         """Two who disagree, and one who builds on both; something is redacted, in order and early."""
@@ -117,14 +126,22 @@ class DamageableRoom:
         self.taken.take(invited)
         self.last = invited
 
-    def _gaps(self) -> None:
-        """What lacks ancestors: some of it waits, some is there by the word of another server."""
+    def _gaps(self) -> tuple[Event, ...]:
+        """What lacks ancestors: some of it waits, some is there by the word of another server.
+
+        Returns the past below one of the gaps.
+        """
         scene = self.scene
         lost = scene.say(DAVE, "nobody brings this", after=[self.last])
-        found = scene.say(DAVE, "this comes late", after=[lost])
+        past = scene.say(BOB, "of the past", after=[lost])
+        topic = scene.send(BOB, "m.room.topic", {"topic": "of the past"}, after=[past])
+        gone = scene.say(ALICE, "to be gone when it comes", after=[topic])
+        refused_past = scene.say(MALLORY, "never mine to say", after=[topic])
+        found = scene.say(DAVE, "this comes late", after=[gone, refused_past])
         above = scene.send(DAVE, "m.room.member", {"membership": "join", "displayname": "Dave"}, DAVE, after=[found])
         on_top = scene.say(DAVE, "after the gap", after=[above])
-        state = scene.after(self.last).values()
+        state = scene.after(found).values()
+        self.taken.outliers(topic)
         assert self.taken.at_gap(above, state) is Outcome.ACCEPTED
         assert self.taken.take(on_top) == [Outcome.ACCEPTED]
         assert self.taken.at_gap(found, state) is Outcome.ACCEPTED
@@ -132,12 +149,20 @@ class DamageableRoom:
         waits = scene.say(DAVE, "for what does not come", after=[never])
         assert self.taken.take(waits, scene.say(DAVE, "in vain", after=[waits])) == [Outcome.WAITING, Outcome.WAITING]
         self.taken.outliers(scene.send(ALICE, "org.example.thing", {}, after=[never], auth_state=scene.after(on_top)))
-        early = scene.redact(ALICE, never, after=[on_top])
+        early = [scene.redact(ALICE, never, after=[on_top])]
+        early.append(scene.redact(ALICE, gone, after=early))
         other = scene.say(BOB, "beside it", after=[on_top])
-        assert self.taken.take(early, other) == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+        assert self.taken.take(*early, other) == [Outcome.ACCEPTED] * 3
         refused = scene.say(MALLORY, "not mine to say", after=[other])
         on_refused = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[refused])
         assert self.taken.take(refused, on_refused) == [Outcome.REJECTED, Outcome.REJECTED]
+        return past, topic, gone, refused_past
+
+    def _history(self, past: Event, topic: Event, gone: Event, refused_past: Event) -> None:
+        """What another server brought when somebody read so far back: in two batches, the newer first."""
+        newer = self.taken.history(gone, refused_past, given=[gone, refused_past])
+        assert newer == [Outcome.ACCEPTED, Outcome.REJECTED]
+        assert self.taken.history(past, topic, given=[past]) == [Outcome.ACCEPTED, Outcome.ACCEPTED]
 
 
 def _received(event: Event, form: Form = Form.FULL) -> Received:

@@ -194,6 +194,12 @@ BLIND: Final = (
     Blind("events", ("root_given_by",), "what a rejected event lacked when it came, nobody knows", _is_rejected),
     Blind(
         "events",
+        ("root_given_by",),
+        "when what came from the past came is not known, nor whether it lacked then what is here now",
+        lambda damage: damage.row["log_position"] is None,
+    ),
+    Blind(
+        "events",
         ("root_before",),
         "what another server gave is nowhere else",
         lambda damage: damage.row["root_given_by"] is not None,
