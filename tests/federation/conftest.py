@@ -1,4 +1,4 @@
-"""Two servers that know each other, for each file of tests, and tests that are coroutines."""
+"""Two servers that know each other, for all tests of this folder, and tests that are coroutines."""
 
 import asyncio
 import inspect
@@ -39,9 +39,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture(scope="module")
-def sides(authority: CertificateAuthority) -> Iterator[tuple[Peer, Peer]]:
-    """Start two servers for the tests of a file: Columba, then Synapse."""
+@pytest.fixture(scope="package")
+def both(authority: CertificateAuthority) -> Iterator[tuple[Peer, Peer]]:
+    """Start two servers: Columba, then Synapse, whose start costs more than most tests."""
     peers: list[Peer] = []
     try:
         for kind, host in zip(SIDES, HOSTS, strict=True):
@@ -54,6 +54,14 @@ def sides(authority: CertificateAuthority) -> Iterator[tuple[Peer, Peer]]:
     finally:
         for peer in peers:
             peer.close()
+
+
+@pytest.fixture
+def sides(both: tuple[Peer, Peer]) -> tuple[Peer, Peer]:
+    """Return the two, which run whatever the test before has done with them."""
+    for peer in both:
+        asyncio.run(peer.recover())
+    return both
 
 
 @pytest.fixture(params=["from the first", "from the second"])

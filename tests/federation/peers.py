@@ -61,6 +61,13 @@ class Peer:
         os.killpg(self.contestant.pid, signal.SIGCONT)
         self.is_paused = False
 
+    async def recover(self) -> None:
+        """Have it go on if it was paused and run if it was stopped, by a test that did not come to its end."""
+        if self.is_paused:
+            self.resume()
+        if self.contestant.server.process is None:
+            await self.start()
+
     def close(self) -> None:
         """End it and delete what it has."""
         if self.is_paused:
