@@ -9,7 +9,7 @@ import pytest
 from homeserver.core.identifiers import RoomID
 from homeserver.services.errors import NotFound
 from homeserver.services.rooms.creation import InitialState
-from tests.services.federation.others import FAR, FAY, invite, join_remotely
+from tests.services.federation.others import FAR, FAY, invite, join_remotely, leave_remotely
 from tests.services.federation.serving import Serving, read
 from tests.services.world import ALICE, SERVER, now
 
@@ -126,3 +126,27 @@ def test_a_space_in_itself_ends(serving: Serving) -> None:
     answer = hierarchy(serving, room_id)
 
     assert [child["room_id"] for child in answer["children"]] == [room_id]
+
+
+def test_rooms_that_this_server_has_no_part_in_are_as_unknown_as_any(serving: Serving) -> None:
+    world = serving.world
+    closed, left, was_in = serving.room(name="Closed"), serving.room(name="Left"), serving.room(name="Was in")
+    for room_id in (closed, left, was_in):
+        join_remotely(world, FAY, room_id)
+    parent = space(serving, closed, left, was_in)
+    serving.set_state(was_in, "m.room.join_rules", {"join_rule": "invite"})
+    leave_remotely(world, FAY, was_in)
+    now(world.membership.leave(ALICE, left, None))
+    world.sync_database.write(
+        lambda tx: tx.run("UPDATE rooms SET is_blocked = :yes WHERE room_id = :room_id", yes=True, room_id=closed)
+    )
+
+    answer = hierarchy(serving, parent)
+
+    assert (answer["children"], answer["inaccessible_children"]) == ([], [was_in])
+    refusals = set()
+    for room_id in (closed, left, was_in, RoomID("!nowhere:example.org")):
+        with pytest.raises(NotFound) as refused:
+            hierarchy(serving, room_id)
+        refusals.add(refused.value.reason)
+    assert len(refusals) == 1

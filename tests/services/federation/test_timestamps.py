@@ -8,7 +8,7 @@ import pytest
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.federation.timestamps import EVENTS_PER_READ, MOST_READS
-from tests.services.federation.others import FAR, FAY, join_remotely
+from tests.services.federation.others import FAR, FAY, NEAR, NED, join_remotely, remote_event, take
 from tests.services.federation.serving import Serving
 from tests.services.world import ALICE, now
 
@@ -79,3 +79,34 @@ def test_a_room_without_the_server_is_refused_like_one_that_is_not_there(serving
         refusals.append(refused.value.reason)
 
     assert refusals[0] == refusals[1]
+
+
+def test_neither_what_was_refused_nor_the_times_of_a_room_that_shuts_the_server_out_are_told(serving: Serving) -> None:
+    world, room_id = serving.world, serving.room()
+    join_remotely(world, FAY, room_id)
+    world.clock.advance(1)
+    refused = remote_event(world, FAY, room_id, "m.room.power_levels", {"users": {FAY: 100}}, "")
+    with pytest.raises(AssertionError):
+        take(world, refused)  # it is kept, at a time of its own
+    [(said, said_ms)] = speak(serving, room_id, 1)
+
+    assert closest(serving, room_id, refused.event.origin_server_ts) == said
+    serving.shut_out(room_id, FAR)
+    with pytest.raises(Forbidden):
+        closest(serving, room_id, said_ms)
+
+
+def test_the_time_of_what_an_erased_user_said_is_not_told_to_newcomers(serving: Serving) -> None:
+    world, user_id = serving.world, serving.named("dora", "Dora")
+    room_id = serving.room()
+    join_remotely(world, NED, room_id)
+    world.join(user_id, room_id)
+    world.clock.advance(1)
+    said_ms = world.clock.now_ms()
+    said = world.send(user_id, room_id)
+    world.clock.advance(1)
+    now(world.deactivation.deactivate(user_id, erase=True))
+    join_remotely(world, FAY, room_id)
+
+    assert closest(serving, room_id, said_ms) != said
+    assert now(serving.timestamps.closest(NEAR, room_id, said_ms, backwards=False)) == (said, said_ms)
