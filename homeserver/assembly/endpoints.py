@@ -18,6 +18,7 @@ from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.dehydrated_devices import DehydratedDeviceEndpoints
+from homeserver.http.client.delayed_events import DelayedEventEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.event_stream import EventStreamEndpoints
@@ -42,8 +43,8 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
-from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
+from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
 from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoints
@@ -89,7 +90,6 @@ from homeserver.services.rooms.mutual_rooms import Acquaintance
 from homeserver.services.rooms.remote_directory import RemoteDirectory
 from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.room_summaries import RoomSummaries
-from homeserver.services.rooms.sending import Sending
 from homeserver.services.sync.stored_filters import StoredFilters
 from homeserver.settings.sections import Settings
 
@@ -188,7 +188,8 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomMembershipEndpoints(rooms.membership, rooms.anywhere, rooms.successors, rooms.inviting),
         RoomSummaryEndpoints(summaries),
         RoomUpgradeEndpoints(rooms.upgrades),
-        SendingEndpoints(Sending(events.creation, clock, made.server_name)),
+        DelayedEventEndpoints(rooms.delayed_events, clock),
+        SendingEndpoints(rooms.sending, rooms.delayed_events),
         SlidingSyncEndpoints(parts.syncing.sliding_poll),
         SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
         ThreadEndpoints(rooms.threads),

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from homeserver.assembly.events import Events
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.outgoing import Outgoing
+from homeserver.http.errors import error_body
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.backfill import Backfill
 from homeserver.services.push.rules import PushRules
 from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
+from homeserver.services.rooms.delayed_events import DelayedEvents
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.given_rooms import GivenRooms
@@ -28,6 +30,7 @@ from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
+from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
 from homeserver.services.rooms.thread_subscriptions import ThreadSubscriptions
@@ -47,6 +50,7 @@ class Rooms:
     anywhere: RemoteMembership
     backfill: Backfill
     creation: RoomCreation
+    delayed_events: DelayedEvents
     directory: RoomDirectory
     given_rooms: GivenRooms
     hierarchy: Hierarchy
@@ -59,6 +63,7 @@ class Rooms:
     relations: Relations
     remote_invites: RemoteInvites
     remote_spaces: RemoteSpaces
+    sending: Sending
     reports: Reports
     spaces: Spaces
     successors: Successors
@@ -100,6 +105,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     room_settings = RoomSettings(push_rules, news)
     backfill = Backfill(database, client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
+    sending = Sending(creation, clock, server_name)
     return Rooms(
         acls=acls,
         aggregations=aggregations,
@@ -107,6 +113,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         anywhere=anywhere,
         backfill=backfill,
         creation=RoomCreation(creation, clock, made.randomness, server_name, settings.default_room_version, inviting),
+        delayed_events=DelayedEvents(database, creation, sending, clock, made.randomness, error_body),
         directory=directory,
         given_rooms=given_rooms,
         hierarchy=Hierarchy(database, spaces, remote_spaces, made.budget, clock, made.randomness, server_name),
@@ -121,6 +128,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
         ),
         remote_spaces=remote_spaces,
+        sending=sending,
         reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,
         successors=Successors(database, states, anywhere, room_settings),

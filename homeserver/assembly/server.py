@@ -94,6 +94,7 @@ class Columba:
         for one in (federation.receiver, federation.missing_events, federation.room_completion, federation.sender):
             one.stop()
         opened.parts.rooms.backfill.stop()
+        opened.parts.rooms.delayed_events.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
         await loops_ended
@@ -126,6 +127,7 @@ class Columba:
         loops.start("acknowledged messages", parts.syncing.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         loops.run_once("departures of closed accounts", parts.accounts.deactivation.resume)
         loops.run_once("events that waited", parts.events.intake.resume)
+        parts.rooms.delayed_events.start(loops)
         await federation.receiver.start(loops)
         await federation.missing_events.start(loops)
         if self._settings.federation.enabled:

@@ -120,6 +120,17 @@ _SHAPES: Final[Mapping[type[Exception], _Shape]] = {
     services.NotInThread: _Shape(400, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD"),
     services.ConflictingUnsubscription: _Shape(409, "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION"),
     services.InviteBlocked: _Shape(403, "M_INVITE_BLOCKED"),
+    services.AlreadyFinalised: _Shape(409, "M_UNKNOWN"),
+    # Clients look for the limit by the names that it had in the proposal.
+    services.MaxDelayExceeded: _Shape(
+        400,
+        "M_MAX_DELAY_EXCEEDED",
+        lambda e: {
+            "max_delay": e.max_delay_ms,
+            "org.matrix.msc4140.errcode": "M_MAX_DELAY_EXCEEDED",
+            "org.matrix.msc4140.max_delay": e.max_delay_ms,
+        },
+    ),
     # Application services
     services.AppserviceLoginUnsupported: _Shape(400, "M_APPSERVICE_LOGIN_UNSUPPORTED"),
     services.AppserviceHasNoUrl: _Shape(400, "M_URL_NOT_SET"),
@@ -148,6 +159,13 @@ _LONGEST_REASON: Final = 1_000
 _LONGEST_WAIT_MS: Final = 3_600_000
 
 
+def error_body(error: core.ProtocolError | services.ServiceError) -> Mapping[str, object]:
+    """The JSON of the standard error response."""
+    shape = _shape_of(error)
+    body: dict[str, object] = {"errcode": shape.errcode, "error": error.reason}
+    return body if shape.fields is None else body | dict(shape.fields(error))
+
+
 def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
     """The standard error response for what a request caused. Spec: client-server-api/#standard-error-response"""
     if isinstance(error, services.UserInteractionRequired):
@@ -155,10 +173,7 @@ def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
     if isinstance(error, services.RefusedByPolicyServer):
         return _reply_of_policy_server(error)
     shape = _shape_of(error)
-    body: dict[str, object] = {"errcode": shape.errcode, "error": error.reason}
-    if shape.fields is not None:
-        body |= shape.fields(error)
-    return Reply(body, shape.status, () if shape.headers is None else shape.headers(error))
+    return Reply(error_body(error), shape.status, () if shape.headers is None else shape.headers(error))
 
 
 def reply_to_fault() -> Reply:

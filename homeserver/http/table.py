@@ -17,6 +17,7 @@ from homeserver.http.client.calls import CallEndpoints
 from homeserver.http.client.capabilities import CapabilitiesEndpoints
 from homeserver.http.client.cross_signing import CrossSigningEndpoints
 from homeserver.http.client.dehydrated_devices import DehydratedDeviceEndpoints
+from homeserver.http.client.delayed_events import DelayedEventEndpoints
 from homeserver.http.client.device_keys import DeviceKeysEndpoints
 from homeserver.http.client.devices import DeviceEndpoints
 from homeserver.http.client.event_stream import EventStreamEndpoints
@@ -41,8 +42,8 @@ from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
 from homeserver.http.client.sending import SendingEndpoints
-from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
+from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
 from homeserver.http.client.sync import SyncEndpoints
 from homeserver.http.client.tags import TagEndpoints
 from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoints
@@ -80,6 +81,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     CapabilitiesEndpoints,
     CrossSigningEndpoints,
     DehydratedDeviceEndpoints,
+    DelayedEventEndpoints,
     DeviceEndpoints,
     DeviceKeysEndpoints,
     EventStreamEndpoints,

@@ -217,6 +217,22 @@ class UserDeactivated(ServiceError):
     default_reason = "This account has been deactivated"
 
 
+class MaxDelayExceeded(ServiceError):
+    """An event is to be sent later than `max_delay_ms` from now."""
+
+    default_reason = "The delay is too long"
+
+    def __init__(self, max_delay_ms: int, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.max_delay_ms = max_delay_ms
+
+
+class AlreadyFinalised(ServiceError):
+    """A delayed event was sent or cancelled already, and cannot be cancelled or sent any more."""
+
+    default_reason = "The delayed event was sent or cancelled already"
+
+
 class UserLocked(ServiceError):
     """The account is locked for now."""
 

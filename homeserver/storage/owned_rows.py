@@ -31,6 +31,7 @@ GONE_WITH_ACCOUNT: Final = frozenset(
         "account_data",
         "backed_up_keys",
         "cross_signing_keys",
+        "delayed_events",
         "filters",
         "key_backup_numbers",
         "key_backups",

@@ -269,5 +269,6 @@ def specification() -> Specification | None:
 def validate_response(method: str, path: str, status: int, body: object) -> None:
     """Judge a JSON response by the specification, where that is at hand."""
     known = specification()
-    if known is not None:
+    # By a proposal (MSC4140) two endpoints answer with another ID when an event is to be sent later.
+    if known is not None and "org.matrix.msc4140.delay=" not in path:
         known.validate_response(method, path, status, body)

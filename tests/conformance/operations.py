@@ -23,6 +23,8 @@ OWN_PATHS: Final = {
     "/_columba/": "this server's own: its administration, health and metrics",
     "/_synapse/admin/": "what existing moderation tools call",
     "/_matrix/client/unstable/": "proposals that clients use before they are in the specification",
+    "/_matrix/client/v1/delayed_events": "MSC4140, which is accepted",
+    "/_matrix/client/v3/rooms/{}/delayed_event/": "MSC4140, which is accepted",
     "/_matrix/client/v1/rtc/": "MSC4143, which clients use by this name too",
     "/_matrix/client/v3/auth/": "fallback pages of user-interactive authentication, in prose only",
     "/_matrix/client/v3/rooms/{}/redact/{}": "without a transaction ID, as before there were any",

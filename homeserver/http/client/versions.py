@@ -36,6 +36,8 @@ STABLE_BY_NOW: Final = (
 # Served, and not in the specification yet.
 PROPOSALS: Final = (
     "org.matrix.msc3814",  # dehydrated devices
+    "org.matrix.msc4140",  # delayed events
+    "org.matrix.msc4140.stable",
     "org.matrix.msc4143",  # where calls of many take place
     "org.matrix.msc4306",  # subscriptions to threads
     "org.matrix.msc4308",  # changes of these, page by page and in sliding sync

@@ -24,6 +24,7 @@ from homeserver.storage.events import EventNid, Form, StoredEvent
 
 VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
 OUTSIDE: Final = EventNid(0)  # of an event that no room here has, but its own user is shown
+DELAYED: Final = "delayed event"  # in place of a device, with the delay ID in place of the transaction ID
 NOTHING_RELATES: Final[Mapping[EventID, Mapping[str, Any]]] = {}  # Any: JSON
 ALWAYS_OPEN: Final = (Visibility.SHARED, Visibility.WORLD_READABLE)  # to members, whenever they joined
 
@@ -156,6 +157,9 @@ class ClientFormat:
         transaction = stored.transaction
         if transaction is not None and event.sender == viewer.user_id and transaction[0] == (viewer.device_id or ""):
             unsigned["transaction_id"] = transaction[1]
+        elif transaction is not None and event.sender == viewer.user_id and transaction[0] == DELAYED:
+            # MSC4140, by the name that it has in the proposal and the one that it will have.
+            unsigned["delay_id"] = unsigned["org.matrix.msc4140.delay_id"] = transaction[1]
         if stored.replaces_state is not None:
             unsigned["replaces_state"] = stored.replaces_state
         if stored.redacted_by is not None:

@@ -85,6 +85,15 @@ class Sending:
         draft = Draft(event_type, sender, content, state_key=state_key)
         return await self._creation.write(self._set_state, room_id, draft)
 
+    def send_within(self, tx: Transaction, room_id: RoomID, draft: Draft, *, sent_as: tuple[str, str]) -> EventID:
+        """Send a message or set state within a write of the caller, which EventCreation has begun.
+
+        `sent_as` is as for EventCreation.add. Raises what `send_message` and `set_state` may raise.
+        """
+        if draft.state_key is not None:
+            return self._set_state(tx, room_id, draft, sent_as)
+        return self._add_message(tx, room_id, named_redaction(draft), sent_as, is_suspended=False)
+
     def _send(
         self,
         tx: Transaction,
@@ -105,13 +114,8 @@ class Sending:
             )
             if outcome is not None:
                 return EventID(outcome)
-        write = self._open(tx, room_id)
-        check_redaction(write, draft, is_suspended=is_suspended)
-        check_relation(write, draft)
         sent_as = None if transaction is None else (transaction.device_id, transaction.transaction_id)
-        stored = self._creation.add(write, draft, sent_as=sent_as)
-        write.finish()
-        event_id = stored.event.event_id
+        event_id = self._add_message(tx, room_id, draft, sent_as, is_suspended=is_suspended)
         if transaction is not None:
             insert_outcome(
                 tx,
@@ -124,7 +128,25 @@ class Sending:
             )
         return event_id
 
-    def _set_state(self, tx: Transaction, room_id: RoomID, draft: Draft) -> EventID:
+    def _add_message(
+        self,
+        tx: Transaction,
+        room_id: RoomID,
+        draft: Draft,
+        sent_as: tuple[str, str] | None,
+        *,
+        is_suspended: bool,
+    ) -> EventID:
+        write = self._open(tx, room_id)
+        check_redaction(write, draft, is_suspended=is_suspended)
+        check_relation(write, draft)
+        stored = self._creation.add(write, draft, sent_as=sent_as)
+        write.finish()
+        return stored.event.event_id
+
+    def _set_state(
+        self, tx: Transaction, room_id: RoomID, draft: Draft, sent_as: tuple[str, str] | None = None
+    ) -> EventID:
         write = self._open(tx, room_id)
         key = (draft.type, draft.state_key or "")
         current = write.state((key,)).get(key)
@@ -135,7 +157,7 @@ class Sending:
         check_redaction(write, draft)
         if key == ("m.room.canonical_alias", ""):
             check_canonical_alias(write, draft.content, current)
-        stored = self._creation.add(write, draft)
+        stored = self._creation.add(write, draft, sent_as=sent_as)
         write.finish()
         return stored.event.event_id
 
