@@ -14,6 +14,7 @@ from homeserver.services.sync.long_poll import LongPoll
 from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.peeked_rooms import PeekedRooms
+from homeserver.services.sync.room_listings import RoomListings
 from homeserver.services.sync.room_lists import RoomLists
 from homeserver.services.sync.rooms import SyncRooms
 from homeserver.services.sync.sent_members import SentMembers
@@ -58,9 +59,10 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
     sent_members = SentMembers()
-    connections = SlidingConnections(database, memory, sent_members, made.budget, clock)
+    listings = RoomListings(database, events.news, made.budget)
+    connections = SlidingConnections(database, memory, sent_members, listings, made.budget, clock)
     sliding_assembling = SlidingAssembling(
-        SlidingLists(states, readers),
+        SlidingLists(listings, states, readers),
         SlidingRooms(
             timelines,
             SlidingStates(states, sent_members),

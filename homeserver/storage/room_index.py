@@ -3,6 +3,7 @@
 A list is read in one statement, whatever the rooms hold. What each room shows is in services/sync/.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,19 +95,41 @@ class ListedRoom:
     is_partial: bool = False  # not all of its members are known here
 
 
-LISTED_ROOMS = """
+SELECT: Final = """
     SELECT m.room_id, m.membership, m.event_id, m.sender, m.place, m.log_position, m.joined_place, m.was_joined,
            x.active_position, x.bump_position, x.room_type, x.name, x.is_encrypted,
            r.is_partial
       FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id LEFT JOIN rooms r ON r.room_id = m.room_id
-     WHERE m.user_id = :user_id AND NOT m.is_forgotten
-       AND (m.membership IN ('join', 'invite', 'knock') OR (m.was_joined AND m.sender <> m.user_id)
-            OR m.log_position > :after)"""
+     WHERE m.user_id = :user_id AND """
+CURRENT = SELECT + "m.membership IN ('join', 'invite', 'knock')"
+CURRENT_AMONG = SELECT + "m.membership IN ('join', 'invite', 'knock') AND m.room_id IN :room_ids[text]"
 
 
-def listed_rooms(tx: Transaction, user_id: UserID, *, after: int) -> list[ListedRoom]:
-    """The rooms that the user is in, invited to, knocks at or was removed from; and those left after a position."""
-    return [_listed(row) for row in tx.all(LISTED_ROOMS, user_id=user_id, after=after)]
+def current_rooms(tx: Transaction, user_id: UserID) -> list[ListedRoom]:
+    """The rooms that the user is in, is invited to or knocks at, in no order."""
+    return [_listed(row) for row in tx.all(CURRENT, user_id=user_id)]
+
+
+def current_among(tx: Transaction, user_id: UserID, room_ids: Sequence[str]) -> list[ListedRoom]:
+    """Those of these rooms, in no order."""
+    if not room_ids:
+        return []
+    return [_listed(row) for row in tx.all(CURRENT_AMONG, user_id=user_id, room_ids=list(room_ids))]
+
+
+REMOVED = (
+    SELECT
+    + """m.was_joined AND m.sender <> m.user_id AND m.membership IN ('leave', 'ban')
+       AND NOT m.is_forgotten"""
+)
+DEPARTED = SELECT + "m.membership IN ('leave', 'ban') AND m.log_position > :after AND NOT m.is_forgotten"
+
+
+def departed_rooms(tx: Transaction, user_id: UserID, *, after: int) -> list[ListedRoom]:
+    """The rooms that the user was in and was removed from, and those out of which the user got after a position."""
+    removed = [_listed(row) for row in tx.all(REMOVED, user_id=user_id)]
+    since = [_listed(row) for row in tx.all(DEPARTED, user_id=user_id, after=after)]
+    return list({room.room_id: room for room in (*removed, *since)}.values())
 
 
 def _listed(row: tuple[Any, ...]) -> ListedRoom:

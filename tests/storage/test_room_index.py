@@ -6,7 +6,15 @@ from typing import Any
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import Membership, store_memberships
-from homeserver.storage.room_index import ListedRoom, RoomFacts, forget_name, listed_rooms, note_activity
+from homeserver.storage.room_index import (
+    ListedRoom,
+    RoomFacts,
+    current_among,
+    current_rooms,
+    departed_rooms,
+    forget_name,
+    note_activity,
+)
 from tests.databases import SyncDatabase
 
 ALICE, BOB = UserID("@alice:example.org"), UserID("@bob:example.org")
@@ -43,7 +51,8 @@ def note(db: SyncDatabase, position: int, bump: int | None = None, facts: RoomFa
 
 
 def listed(db: SyncDatabase, after: int = 10**9) -> Mapping[RoomID, ListedRoom]:
-    return {room.room_id: room for room in db.read(listed_rooms, ALICE, after=after)}
+    departed = db.read(departed_rooms, ALICE, after=after)
+    return {room.room_id: room for room in (*db.read(current_rooms, ALICE), *departed)}
 
 
 def test_a_room_keeps_its_newest_activity_and_what_is_known_of_its_state(db: SyncDatabase) -> None:
@@ -105,5 +114,7 @@ def test_rooms_are_listed_whose_users_are_in_them_come_in_or_were_removed(db: Sy
         found = listed(db, after)
         return {name for name, row in rows.items() if row.room_id in found}
 
+    among = db.read(current_among, ALICE, [rows[name].room_id for name in ("in", "banned", "of Bob")])
+    assert [room.room_id for room in among] == [rows["in"].room_id]
     assert names(after=5) == {"in", "invited", "knocking", "removed", "banned"}
     assert names(after=4) == {"in", "invited", "knocking", "removed", "banned", "left", "never in"}

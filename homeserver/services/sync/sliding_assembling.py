@@ -14,6 +14,7 @@ from homeserver.services.errors import UnknownPosition
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.sync.request import Window
+from homeserver.services.sync.room_listings import Listing
 from homeserver.services.sync.sliding_connections import SlidingConnections
 from homeserver.services.sync.sliding_extensions import ExtensionQuestion, SlidingExtensions
 from homeserver.services.sync.sliding_lists import Sightings, SlidingLists
@@ -70,10 +71,12 @@ class SlidingAssembling:
             return {}
         return dict(self._typing.typing_since(request.viewer.user_id, serial))
 
-    def read(self, tx: Transaction, request: SlidingRequest, sent: SentRooms | None) -> SlidingAnswer:
+    def read(
+        self, tx: Transaction, request: SlidingRequest, sent: SentRooms | None, listing: Listing | None = None
+    ) -> SlidingAnswer:
         """The answer to a client that was told what `sent` says, None: that is to be read.
 
-        Raises UnknownPosition.
+        `listing` is what is known in memory of the user's rooms. Raises UnknownPosition.
         """
         since, user_id, upto = request.since, request.viewer.user_id, tx.log_position
         serial, answer = self._typing.serial, next(self._answers)
@@ -87,7 +90,7 @@ class SlidingAssembling:
         if since is None:
             self._connections.begin_anew(tx, request, answer)
         ignored = ignored_users(tx, user_id)
-        sight = self._lists.read(tx, request, told=known.upto, ignored=ignored)
+        sight = self._lists.read(tx, request, listing, told=known.upto, ignored=ignored)
         changes: dict[RoomID, list[MembershipChange]] = {}
         if known.oldest is not None and sight.configs:
             for change in changes_of_user(tx, user_id, after=known.oldest, upto=upto):

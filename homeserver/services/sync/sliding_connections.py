@@ -14,6 +14,7 @@ from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import UnknownPosition
 from homeserver.services.sync.memory import Recent, SyncMemory
+from homeserver.services.sync.room_listings import Listing, RoomListings
 from homeserver.services.sync.sent_members import Reader, SentMembers
 from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest
 from homeserver.storage.database import Database, Transaction
@@ -42,8 +43,15 @@ class SlidingConnections:
     """Remembers what was told."""
 
     def __init__(
-        self, database: Database, memory: SyncMemory, sent: SentMembers, budget: CacheBudget, clock: Clock
+        self,
+        database: Database,
+        memory: SyncMemory,
+        sent: SentMembers,
+        listings: RoomListings,
+        budget: CacheBudget,
+        clock: Clock,
     ) -> None:
+        self._listings = listings
         self._database = database
         self._memory = memory
         self._sent = sent
@@ -100,6 +108,10 @@ class SlidingConnections:
         if self._current.get(request.key) != since.connection:
             return None
         return self._rooms.get((request.key, since.connection, since.number))
+
+    def listing(self, request: SlidingRequest) -> Listing | None:
+        """What is known in memory of the rooms of the request's user, if it asks for any."""
+        return self._listings.known(request.viewer.user_id) if request.asks_for_rooms else None
 
     def read(self, tx: Transaction, request: SlidingRequest) -> SentRooms:
         """The same from the database. Raises UnknownPosition."""

@@ -15,11 +15,12 @@ from homeserver.core.state_map import StateKey
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.invite_permission import refuses_invites
 from homeserver.services.rooms.readers import Readers
+from homeserver.services.sync.room_listings import Listing, RoomListings
 from homeserver.services.sync.sliding_request import ListConfig, ListFilter, RoomConfig, SlidingRequest
 from homeserver.storage.account_data import account_data_of_type, find_account_data
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import Membership, memberships_of_user
-from homeserver.storage.room_index import ListedRoom, RoomFacts, listed_rooms
+from homeserver.storage.room_index import ListedRoom, RoomFacts, departed_rooms
 from homeserver.storage.rooms import roots_at
 
 CREATE: Final[StateKey] = ("m.room.create", "")
@@ -47,30 +48,31 @@ MOST_FRESH: Final = 200  # rooms that are new to the client, in one answer; the 
 class SlidingLists:
     """Reads lists of rooms."""
 
-    def __init__(self, states: RoomStates, readers: Readers, most_fresh: int = MOST_FRESH) -> None:
+    def __init__(
+        self, listings: RoomListings, states: RoomStates, readers: Readers, most_fresh: int = MOST_FRESH
+    ) -> None:
+        self._listings = listings
         self._states = states
         self._readers = readers
         self._most_fresh = most_fresh
 
     def read(
-        self, tx: Transaction, request: SlidingRequest, *, told: Mapping[RoomID, int], ignored: Collection[str]
+        self,
+        tx: Transaction,
+        request: SlidingRequest,
+        listing: Listing | None,
+        *,
+        told: Mapping[RoomID, int],
+        ignored: Collection[str],
     ) -> Sightings:
-        """What is in sight for a client that was `told` of some rooms, of each up to a log position."""
+        """What is in sight for a client that was `told` of some rooms, of each up to a log position.
+
+        `listing` is what is known in memory of the user's rooms.
+        """
         if not request.asks_for_rooms:
             return NOTHING
         user_id = request.viewer.user_id
-        after = min(told.values(), default=tx.log_position)
-        refuses = None
-        rooms: list[ListedRoom] = []
-        for room in listed_rooms(tx, user_id, after=after):
-            if room.membership == "invite":
-                refuses = refuses_invites(tx, user_id) if refuses is None else refuses
-                if refuses or room.sender in ignored:
-                    continue
-            if room.membership in ("leave", "ban") and not _is_worth_telling(room, user_id, told.get(room.room_id)):
-                continue
-            rooms.append(room)
-        rooms.sort(key=lambda room: (-room.active_position, room.room_id))
+        rooms = self._rooms(tx, user_id, listing, told, ignored)
         directs = direct_rooms(tx, user_id)
         filtering = _Filtering(tx, user_id, rooms, directs, self._states, self._readers)
         counts: dict[str, int] = {}
@@ -82,7 +84,9 @@ class SlidingLists:
             if room_id in by_id and not _has_to_wait(by_id[room_id], config)
         }
         for name, wanted in request.lists.items():
-            matching = [room for room in filtering.matching(wanted.filter) if not _has_to_wait(room, wanted.config)]
+            matching = filtering.matching(wanted.filter)
+            if wanted.config.required_state.wants_all_members:
+                matching = [room for room in matching if not _has_to_wait(room, wanted.config)]
             counts[name] = len(matching)
             window = _in_ranges(matching, wanted)
             by_list[name] = [room.room_id for room in window]
@@ -92,6 +96,31 @@ class SlidingLists:
         for room_id in fresh[self._most_fresh :]:
             del configs[room_id]
         return Sightings(counts, by_list, configs, by_id, directs, has_more=len(fresh) > self._most_fresh)
+
+    def _rooms(
+        self,
+        tx: Transaction,
+        user_id: UserID,
+        listing: Listing | None,
+        told: Mapping[RoomID, int],
+        ignored: Collection[str],
+    ) -> list[ListedRoom]:
+        """The rooms that lists may have, in their order."""
+        rooms = self._listings.read(tx, user_id, listing)
+        after = min(told.values(), default=tx.log_position)
+        departed = [
+            room
+            for room in departed_rooms(tx, user_id, after=after)
+            if _is_worth_telling(room, user_id, told.get(room.room_id))
+        ]
+        if departed:
+            rooms = sorted((*rooms, *departed), key=lambda room: -room.active_position)
+        invites = [room for room in rooms if room.membership == "invite"]
+        if invites:
+            refuses = refuses_invites(tx, user_id)
+            hidden = {room.room_id for room in invites if refuses or room.sender in ignored}
+            rooms = [room for room in rooms if room.room_id not in hidden]
+        return rooms
 
 
 class _Filtering:

@@ -70,8 +70,8 @@ class SlidingPoll:
             return await self._connections.store(request, quiet, turn)
         while True:
             self._news.follow(request.viewer.user_id, self._database.position)
-            sent = self._connections.known(request)
-            answer = await self._database.read(self._assembling.read, request, sent)
+            sent, listing = self._connections.known(request), self._connections.listing(request)
+            answer = await self._database.read(self._assembling.read, request, sent, listing)
             if not answer.is_empty or request.since is None:
                 break
             if not await self._is_woken(request, answer, until_s):

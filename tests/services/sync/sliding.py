@@ -11,6 +11,7 @@ from homeserver.core.required_state import required_state
 from homeserver.core.state_map import StateKey
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.room_listings import RoomListings
 from homeserver.services.sync.sent_members import SentMembers
 from homeserver.services.sync.sliding_assembling import SlidingAssembling
 from homeserver.services.sync.sliding_connections import SlidingConnections
@@ -39,10 +40,11 @@ class Sliding:
     def __post_init__(self) -> None:
         world, sent = self.world, SentMembers()
         database = world.database
-        self.connections = SlidingConnections(database, world.sync_memory, sent, world.budget, world.clock)
+        listings = RoomListings(database, world.news, world.budget)
+        self.connections = SlidingConnections(database, world.sync_memory, sent, listings, world.budget, world.clock)
         states = SlidingStates(world.states, sent)
         self.assembling = SlidingAssembling(
-            SlidingLists(world.states, world.readers, self.most_fresh),
+            SlidingLists(listings, world.states, world.readers, self.most_fresh),
             SlidingRooms(
                 Timelines(world.readers), states, world.states, world.readers, world.formats, world.aggregations
             ),
