@@ -11,6 +11,7 @@ import pytest
 
 from tests.assembled import AssembledServer, Spent, assembled
 from tests.postgres import Postgres
+from tests.services.conftest import DATABASES
 
 POLLS = 50
 NOTHING = Spent()
@@ -18,7 +19,7 @@ ONE_WRITE = Spent(writes=1, crossings=1)
 ONE_READ = Spent(reads=1, crossings=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AssembledServer]:
     """A server with nothing in it."""
     if request.param == "sqlite":
