@@ -249,7 +249,7 @@ class World:
         self.long_poll = LongPoll(
             self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
         )
-        chunks = StreamChunks(timelines, self.readers, self.states, self.formats, self.typing, self.database.epoch)
+        chunks = StreamChunks(timelines, self.readers, self.formats, self.typing, self.database.epoch)
         self.peeked = PeekedRooms(self.news, self.bell)
         self.event_stream = EventStream(
             self.database, chunks, self.lost_time, self.peeked, self.news, self.bell, self.clock

@@ -16,7 +16,6 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
-from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.invite_permission import refuses_invites
 from homeserver.services.rooms.readers import Readers
@@ -47,18 +46,6 @@ class Chunk:
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Stay:
-    """How the user stands to a room: what is shown of it, and what the user sees of its history."""
-
-    membership: Membership
-    sight: Sight
-
-    @property
-    def is_joined(self) -> bool:
-        return self.membership.membership == "join"
-
-
 class StreamChunks:
     """Reads chunks."""
 
@@ -66,14 +53,12 @@ class StreamChunks:
         self,
         timelines: Timelines,
         readers: Readers,
-        states: RoomStates,
         formats: ClientFormat,
         typing: Typing,
         epoch: str,
     ) -> None:
         self._timelines = timelines
         self._readers = readers
-        self._states = states
         self._formats = formats
         self._typing = typing
         self._epoch = epoch
@@ -94,21 +79,28 @@ class StreamChunks:
         """
         user_id, serial, typing = viewer.user_id, self._typing.serial, self.typing_since(viewer.user_id, since)
         _check_known(tx, since)
-        stays = self._stays(tx, user_id, since.position)
-        found = stream_news(tx, sorted(stays), after=since.position, upto=tx.log_position, limit=limit + 1)
+        memberships = _memberships(tx, user_id, since.position)
+        found = stream_news(tx, sorted(memberships), after=since.position, upto=tx.log_position, limit=limit + 1)
         has_more, found = len(found) > limit, found[:limit]
         window = Window(since.position, found[-1].log_position or 0 if has_more else tx.log_position)
+        by_room: dict[RoomID, list[StoredEvent]] = {}
+        for stored in found:
+            by_room.setdefault(stored.event.room_id, []).append(stored)
+        roots = roots_at(tx, sorted(by_room), at=window.upto) if by_room else {}
         ignored = ignored_users(tx, user_id)
         shown: list[tuple[int, Any]] = []
-        for room_id, stay in stays.items():
-            events = [stored for stored in found if stored.event.room_id == room_id]
-            shown += self._of_room(tx, viewer, stay, window, events, ignored)
+        for room_id, one in memberships.items():
+            if room_id in by_room:
+                sight = self._sight(tx, one, roots.get(room_id, EMPTY_ROOT))
+                shown += self._of_room(tx, viewer, one, sight, window, by_room[room_id], ignored)
+            if one.membership != "join" and since.position < one.log_position <= window.upto:
+                shown += self._from_elsewhere(tx, viewer, one, ignored)
         others = [
             *(
                 {**typing_event(user for user in users if user not in ignored), "room_id": room}
                 for room, users in typing
             ),
-            *_receipts(tx, user_id, stays, window, ignored),
+            *_receipts(tx, user_id, memberships, window, ignored),
             *_account_data(tx, user_id, window),
         ]
         end = SyncToken(window.upto, since.to_device, self._epoch, serial)
@@ -126,47 +118,39 @@ class StreamChunks:
         end = SyncToken(window.upto, since.to_device, self._epoch, since.serial)
         return Chunk([event for _, event in shown], end, has_more)
 
-    def _stays(self, tx: Transaction, user_id: UserID, after: int) -> dict[RoomID, _Stay]:
-        """The rooms that the user is in, and those to which the user stands otherwise than at the token."""
-        moved = {change.room_id for change in changes_of_user(tx, user_id, after=after, upto=tx.log_position)}
-        memberships = {
-            one.room_id: one for one in rooms_of_user(tx, user_id) if one.membership == "join" or one.room_id in moved
-        }
-        roots = roots_at(tx, sorted(memberships), at=tx.log_position) if memberships else {}
-        stays = {}
-        for room_id, one in memberships.items():
-            if one.membership == "join":
-                sight = Sight(roots[room_id], one.joined_place, EVERYWHERE)
-            else:
-                left = self._readers.departure(tx, one)
-                root = None if left is None else left.root
-                sight = Sight(root or roots.get(room_id, EMPTY_ROOT), None, None if left is None else left.place)
-            stays[room_id] = _Stay(one, sight)
-        return stays
+    def _sight(self, tx: Transaction, one: Membership, root: bytes) -> Sight:
+        """What the user sees of a room whose state is `root` now."""
+        if one.membership == "join":
+            return Sight(root, one.joined_place, EVERYWHERE)
+        left = self._readers.departure(tx, one)
+        return Sight((None if left is None else left.root) or root, None, None if left is None else left.place)
 
     def _of_room(
         self,
         tx: Transaction,
         viewer: Viewer,
-        stay: _Stay,
+        one: Membership,
+        sight: Sight,
         window: Window,
         events: Sequence[StoredEvent],
         ignored: frozenset[str],
     ) -> list[tuple[int, Any]]:
-        one = stay.membership
-        if not stay.is_joined:
+        """Of these events of a room those that the user sees: none after being out of it. Each with its position."""
+        if one.membership != "join":
             events = [stored for stored in events if (stored.log_position or 0) <= one.log_position]
-            if one.membership == "invite" and (one.sender in ignored or refuses_invites(tx, viewer.user_id)):
+            if _is_unwanted(tx, one, ignored):
                 return []
-        shown = self._rendered(tx, viewer, one.room_id, stay.sight, window, events, ignored)
-        is_here = stay.is_joined or one.event_id in self._states.load(tx, [one.event_id])
-        if not is_here and window.after is not None and window.after < one.log_position <= window.upto:
-            # The server is not in the room: nothing is known of it but how the user stands to it.
-            outside = from_elsewhere(tx, one)
-            if outside is not None:
-                [event] = self._formats.render(tx, [outside], viewer, with_room_id=True)
-                shown.append((one.log_position, in_old_form(event, outside)))
-        return shown
+        return self._rendered(tx, viewer, one.room_id, sight, window, events, ignored)
+
+    def _from_elsewhere(
+        self, tx: Transaction, viewer: Viewer, one: Membership, ignored: frozenset[str]
+    ) -> list[tuple[int, Any]]:
+        """How the user stands to a room that this server is not in: nothing else is known of it."""
+        outside = from_elsewhere(tx, one)
+        if outside is None or _is_unwanted(tx, one, ignored):
+            return []
+        [event] = self._formats.render(tx, [outside], viewer, with_room_id=True)
+        return [(one.log_position, in_old_form(event, outside))]
 
     def _rendered(
         self,
@@ -200,6 +184,17 @@ def _check_known(tx: Transaction, since: SyncToken) -> None:
         raise BadToken(UNKNOWN_TOKEN)
 
 
+def _memberships(tx: Transaction, user_id: UserID, after: int) -> dict[RoomID, Membership]:
+    """Those in rooms that the user is in, and those that have changed since the token."""
+    moved = {change.room_id for change in changes_of_user(tx, user_id, after=after, upto=tx.log_position)}
+    return {one.room_id: one for one in rooms_of_user(tx, user_id) if one.membership == "join" or one.room_id in moved}
+
+
+def _is_unwanted(tx: Transaction, one: Membership, ignored: frozenset[str]) -> bool:
+    """Whether it is an invite of which the user wants to hear nothing."""
+    return one.membership == "invite" and (one.sender in ignored or refuses_invites(tx, one.user_id))
+
+
 def _position(shown: tuple[int, Any]) -> int:
     return shown[0]
 
@@ -209,9 +204,13 @@ def _position(shown: tuple[int, Any]) -> int:
 
 
 def _receipts(
-    tx: Transaction, user_id: UserID, stays: Mapping[RoomID, _Stay], window: Window, ignored: frozenset[str]
+    tx: Transaction,
+    user_id: UserID,
+    memberships: Mapping[RoomID, Membership],
+    window: Window,
+    ignored: frozenset[str],
 ) -> Iterator[Any]:
-    joined = sorted(room_id for room_id, stay in stays.items() if stay.is_joined)
+    joined = sorted(room_id for room_id, one in memberships.items() if one.membership == "join")
     by_room: dict[RoomID, list[Receipt]] = {}
     found = receipts_since(tx, joined, after=window.after or 0, upto=window.upto) if joined else []
     for receipt in found:
