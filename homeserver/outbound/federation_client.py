@@ -119,17 +119,22 @@ class FederationClient:
 
     # Memberships through another server
 
-    async def make_join(
+    async def make_membership(
         self,
         destination: ServerName,
+        membership: str,
         room_id: RoomID,
         user_id: UserID,
-        versions: Iterable[str],
+        versions: Iterable[str] | None,
         **terms: Unpack[Terms],
     ) -> dict[str, Any]:
-        """A template for a join: an object "event", and the room's version."""
-        path = path_of(V1, "make_join", room_id, user_id)
-        return an_object(await self.get(destination, path, query={"ver": list(versions)}, **terms), objects=("event",))
+        """A template for a join, a knock or a leave: an object "event", and the room's version.
+
+        `versions` are those that the room may have; None for a leave, which is not asked for them.
+        """
+        query: Query = {} if versions is None else {"ver": list(versions)}
+        path = path_of(V1, f"make_{membership}", room_id, user_id)
+        return an_object(await self.get(destination, path, query=query, **terms), objects=("event",))
 
     async def send_join(
         self,
@@ -177,13 +182,6 @@ class FederationClient:
                 take(name, one)
         return {**answer, "state": [], "auth_chain": []}
 
-    async def make_leave(
-        self, destination: ServerName, room_id: RoomID, user_id: UserID, **terms: Unpack[Terms]
-    ) -> dict[str, Any]:
-        """A template for a leave or a refused invite: an object "event", and the room's version."""
-        path = path_of(V1, "make_leave", room_id, user_id)
-        return an_object(await self.get(destination, path, **terms), objects=("event",))
-
     async def send_leave(
         self, destination: ServerName, room_id: RoomID, event_id: EventID, event: Json, **terms: Unpack[Terms]
     ) -> None:
@@ -194,18 +192,6 @@ class FederationClient:
             if not _knows_v1_alone(refused):
                 raise
             await self.put(destination, path_of(V1, "send_leave", room_id, event_id), content=event, **terms)
-
-    async def make_knock(
-        self,
-        destination: ServerName,
-        room_id: RoomID,
-        user_id: UserID,
-        versions: Iterable[str],
-        **terms: Unpack[Terms],
-    ) -> dict[str, Any]:
-        """A template for a knock: an object "event", and the room's version."""
-        path = path_of(V1, "make_knock", room_id, user_id)
-        return an_object(await self.get(destination, path, query={"ver": list(versions)}, **terms), objects=("event",))
 
     async def send_knock(
         self, destination: ServerName, room_id: RoomID, event_id: EventID, event: Json, **terms: Unpack[Terms]

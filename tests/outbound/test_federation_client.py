@@ -180,21 +180,21 @@ V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
             {"pdus": {}},
         ),
         (
-            lambda c: c.make_join(OTHER, ROOM, ALICE, ["1", "12"]),
+            lambda c: c.make_membership(OTHER, "join", ROOM, ALICE, ["1", "12"]),
             f"GET {V1}/make_join/{ROOM_IN_PATH}/%40alice%3Aexample.org?ver=1&ver=12",
             None,
             {"event": {}, "room_version": "12"},
             {"event": {}, "room_version": "12"},
         ),
         (
-            lambda c: c.make_leave(OTHER, ROOM, ALICE),
+            lambda c: c.make_membership(OTHER, "leave", ROOM, ALICE, None),
             f"GET {V1}/make_leave/{ROOM_IN_PATH}/%40alice%3Aexample.org",
             None,
             {"event": {}},
             {"event": {}},
         ),
         (
-            lambda c: c.make_knock(OTHER, ROOM, ALICE, ["7"]),
+            lambda c: c.make_membership(OTHER, "knock", ROOM, ALICE, ["7"]),
             f"GET {V1}/make_knock/{ROOM_IN_PATH}/%40alice%3Aexample.org?ver=7",
             None,
             {"event": {}},
@@ -363,8 +363,8 @@ def test_each_operation_asks_as_the_specification_says_and_returns_what_was_answ
 @pytest.mark.parametrize(
     "operation",
     [
-        lambda c: c.make_join(OTHER, ROOM, ALICE, []),
-        lambda c: c.make_leave(OTHER, ROOM, ALICE),
+        lambda c: c.make_membership(OTHER, "join", ROOM, ALICE, []),
+        lambda c: c.make_membership(OTHER, "leave", ROOM, ALICE, None),
         lambda c: c.send_knock(OTHER, ROOM, EVENT, PDU),
         lambda c: c.send_join(OTHER, ROOM, EVENT, PDU, lambda *_: None, omit_members=False),
         lambda c: c.invite(OTHER, ROOM, EVENT, PDU, ROOM_VERSIONS["12"], []),

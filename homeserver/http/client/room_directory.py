@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import msgspec
 
 from homeserver.core.identifiers import parse_room_id
+from homeserver.http.directory_pages import RoomsFilter, page_reply
 from homeserver.http.endpoint import (
     ACCESS_TOKEN,
     EMPTY,
@@ -49,13 +50,6 @@ class ServerQuery(msgspec.Struct, frozen=True):
     """Whose directory."""
 
     server: str | None = None
-
-
-class RoomsFilter(msgspec.Struct, frozen=True):
-    """Which rooms; a room type of null stands for rooms without one."""
-
-    generic_search_term: str | None = None
-    room_types: list[str | None] | None = None
 
 
 class PublicRoomsBody(msgspec.Struct, frozen=True):
@@ -180,7 +174,7 @@ class RoomDirectoryEndpoints:
     async def public_rooms(self, request: Request[PublicRoomsQuery, NoBody]) -> Reply:
         """The directory, page by page."""
         query = request.query
-        return _page(await self._search(query.server, limit=_limit(query.limit), since=query.since))
+        return page_reply(await self._search(query.server, limit=_limit(query.limit), since=query.since))
 
     @endpoint(
         "POST",
@@ -202,21 +196,12 @@ class RoomDirectoryEndpoints:
             limit=_limit(body.limit),
             since=body.since,
         )
-        return _page(page)
+        return page_reply(page)
 
     async def _search(self, server: str | None, **asked: Unpack[Search]) -> DirectoryPage:
         if server is None or server == self.aliases.server_name:
             return await self.directory.search(**asked)
         return await self.elsewhere.search(server, **asked)
-
-
-def _page(page: DirectoryPage) -> Reply:
-    body: dict[str, Any] = {"chunk": page.chunk, "total_room_count_estimate": page.total}
-    if page.next_batch is not None:
-        body["next_batch"] = page.next_batch
-    if page.prev_batch is not None:
-        body["prev_batch"] = page.prev_batch
-    return Reply(body)
 
 
 def _limit(limit: int | None) -> int | None:

@@ -1,14 +1,14 @@
 """Server-server API: the public room directory."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
+from homeserver.http.directory_pages import RoomsFilter, page_reply
 from homeserver.http.endpoint import FEDERATION, NoBody, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.rooms.directory import DirectoryPage, RoomDirectory
+from homeserver.services.rooms.directory import RoomDirectory
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -16,13 +16,6 @@ class PageQuery(msgspec.Struct, frozen=True):
 
     limit: int | None = None
     since: str | None = None
-
-
-class RoomsFilter(msgspec.Struct, frozen=True):
-    """Which rooms; a room type of null stands for rooms without one."""
-
-    generic_search_term: str | None = None
-    room_types: list[str | None] | None = None
 
 
 class FilteredPage(msgspec.Struct, frozen=True):
@@ -49,7 +42,7 @@ class FederationPublicRoomsEndpoints:
     )
     async def public_rooms(self, request: Request[PageQuery, NoBody]) -> Reply:
         """The directory, page by page."""
-        return _page(await self.rooms.search(limit=_limit(request.query.limit), since=request.query.since))
+        return page_reply(await self.rooms.search(limit=_limit(request.query.limit), since=request.query.since))
 
     @endpoint(
         "POST",
@@ -69,16 +62,7 @@ class FederationPublicRoomsEndpoints:
             limit=_limit(asked.limit),
             since=asked.since,
         )
-        return _page(page)
-
-
-def _page(page: DirectoryPage) -> Reply:
-    body: dict[str, Any] = {"chunk": page.chunk, "total_room_count_estimate": page.total}  # Any: JSON
-    if page.next_batch is not None:
-        body["next_batch"] = page.next_batch
-    if page.prev_batch is not None:
-        body["prev_batch"] = page.prev_batch
-    return Reply(body)
+        return page_reply(page)
 
 
 def _limit(limit: int | None) -> int | None:

@@ -37,7 +37,7 @@ class EndedKnocks:
             if attempt:
                 await self._clock.sleep(BETWEEN_S)
             try:
-                await self._client.make_leave(knock.told_by, room_id, user_id, timeout_s=PATIENCE_S)
+                await self._client.make_membership(knock.told_by, "leave", room_id, user_id, None, timeout_s=PATIENCE_S)
             except RemoteRefused as refused:
                 return refused.status == 403
             except RemoteError:

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from homeserver.core.errors import BadEvent, ProtocolError, UnsupportedRoomVersion
+from homeserver.core.errors import ProtocolError
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.event_format import parse_and_encode
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of_user
-from homeserver.core.membership_templates import AUTHORISER, MembershipWish, template_for
+from homeserver.core.membership_templates import AUTHORISER, MembershipWish
 from homeserver.core.policy_servers import POLICY, PolicyServer, read_policy
-from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion, room_version
-from homeserver.outbound.errors import RemoteNonsense, RemoteRefused
+from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
+from homeserver.outbound.errors import RemoteNonsense
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.creation import EventCreation
@@ -25,12 +25,12 @@ from homeserver.services.events.intake import Outcome
 from homeserver.services.events.policy_signatures import adopted_signature
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.rooms.given_rooms import GivenRooms
+from homeserver.services.rooms.remote_templates import made_from_template
 from homeserver.services.rooms.several_servers import candidates, first_answer
 from homeserver.services.rooms.third_party_invites import Redeemed
 
 # JSON of other servers is `Any` in this file.
 
-TEMPLATE_TIMEOUT_S: Final = 20.0
 # That a room is said to be on: each is written to, whatever it is, on the word of one server, until the members are
 # known. Those that are left out of a larger room fetch what they lack when they hear of what came after it.
 MOST_SERVERS: Final = 1_000
@@ -70,15 +70,10 @@ class RemoteJoins:
         `content` is what the join says of the user. Raises RemoteError when this server is of no use, so that another
         may be.
         """
-        answer = await self._client.make_join(
-            server, room_id, user_id, ROOM_VERSIONS, ignores_backoff=True, timeout_s=TEMPLATE_TIMEOUT_S
-        )
-        version = version_of(answer, known_version)
         wish = MembershipWish(room_id, user_id, "join", content, self._clock.now_ms())
-        try:
-            made = self._creation.build_elsewhere(template_for(wish, answer["event"], version, server), version)
-        except BadEvent as bad:
-            raise RemoteNonsense(f"{server}: {bad.reason}") from bad
+        made = await made_from_template(
+            self._client, self._creation, server, wish, known_version, versions=ROOM_VERSIONS, ignores_backoff=True
+        )
         given = self._given_rooms.begin()
         rest = await self._client.send_join(
             server,
@@ -89,12 +84,14 @@ class RemoteJoins:
             omit_members=self._omits_members,
             ignores_backoff=True,
         )
-        join = await self._joined(made, rest, version)
+        join = await self._joined(made, rest)
         policy = _policy_in(given.state_events())
         if policy is not None:
             join = replace(join, encoded=adopted_signature(policy, join.encoded, rest.get("event")))
         omits_members, servers = self._omitted(rest, server, join.encoded.event)
-        outcome = await self._given_rooms.enter(given, version, join, server, servers if omits_members else None)
+        outcome = await self._given_rooms.enter(
+            given, made.event.version, join, server, servers if omits_members else None
+        )
         if outcome is not Outcome.ACCEPTED:
             raise RemoteNonsense(f"{server} let the user in, against the state that it gives")
 
@@ -113,13 +110,13 @@ class RemoteJoins:
 
         await first_answer([server_name_of_user(invite.sender)], exchange)
 
-    async def _joined(self, made: EncodedEvent, rest: Mapping[str, Any], version: RoomVersion) -> Received:
+    async def _joined(self, made: EncodedEvent, rest: Mapping[str, Any]) -> Received:
         """The join as it goes into the room: with the signature of the server that vouches for it, if one does."""
         event, pdu = made.event, dict(made.event.pdu)
         if AUTHORISER in event.content:
             voucher = server_name_of_user(UserID(event.content[AUTHORISER]))
             pdu["signatures"] = {**pdu["signatures"], voucher: _signatures_of(rest.get("event"), event, voucher)}
-        [checked] = await self._receipt.check([pdu], version)
+        [checked] = await self._receipt.check([pdu], event.version)
         if not isinstance(checked, Received):
             raise RemoteNonsense(f"the join cannot be used: {checked.reason}")
         return checked
@@ -143,22 +140,6 @@ def _policy_in(state: Iterable[Any]) -> PolicyServer | None:
             content = pdu.get("content")
             return read_policy(content) if isinstance(content, dict) else None
     return None
-
-
-def version_of(answer: Mapping[str, Any], known: RoomVersion | None) -> RoomVersion:
-    """The room's version as a server says that answers with a template; that of a known room cannot be another.
-
-    Raises RemoteNonsense; RemoteRefused for a version that is not known here, which the server should have said.
-    """
-    name = answer.get("room_version", "1")
-    try:
-        version = room_version(name)
-    except UnsupportedRoomVersion as unsupported:
-        body = {"room_version": str(name)[:40]}
-        raise RemoteRefused(400, "M_INCOMPATIBLE_ROOM_VERSION", unsupported.reason, body) from unsupported
-    if known is not None and version != known:
-        raise RemoteNonsense(f"the room has version {known.name}, not {version.name}")
-    return version
 
 
 def _signatures_of(returned: Any, event: Event, server: ServerName) -> Mapping[str, Any]:

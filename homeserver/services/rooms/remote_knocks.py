@@ -6,16 +6,14 @@ How the knock is shown, taken back and answered: outside_memberships.py, remote_
 from collections.abc import Mapping
 from typing import Any, Final
 
-from homeserver.core.errors import BadEvent
 from homeserver.core.identifiers import RoomID, ServerName, UserID
-from homeserver.core.membership_templates import MembershipWish, template_for
+from homeserver.core.membership_templates import MembershipWish
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
-from homeserver.outbound.errors import RemoteNonsense
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.rooms.outside_memberships import OutsideMemberships, stripped_of
-from homeserver.services.rooms.remote_joins import TEMPLATE_TIMEOUT_S, version_of
+from homeserver.services.rooms.remote_templates import made_from_template
 from homeserver.storage.database import Database
 
 WITH_KNOCKING: Final = tuple(name for name, version in ROOM_VERSIONS.items() if version.knocking)
@@ -47,15 +45,10 @@ class RemoteKnocks:
         known_version: RoomVersion | None,
     ) -> None:
         """Knock on a room's door. `content` is what the knock says of the user. Raises RemoteError."""
-        answer = await self._client.make_knock(
-            server, room_id, user_id, WITH_KNOCKING, ignores_backoff=True, timeout_s=TEMPLATE_TIMEOUT_S
-        )
-        version = version_of(answer, known_version)
         wish = MembershipWish(room_id, user_id, "knock", content, self._clock.now_ms())
-        try:
-            made = self._creation.build_elsewhere(template_for(wish, answer["event"], version, server), version)
-        except BadEvent as bad:
-            raise RemoteNonsense(f"{server}: {bad.reason}") from bad
+        made = await made_from_template(
+            self._client, self._creation, server, wish, known_version, versions=WITH_KNOCKING, ignores_backoff=True
+        )
         event = made.event
         shown = await self._client.send_knock(server, room_id, event.event_id, event.pdu, ignores_backoff=True)
         await self._database.write(self._outside.put, made, server, stripped_of(shown))

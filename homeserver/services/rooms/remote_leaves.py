@@ -6,22 +6,20 @@ Spec: server-server-api/#leaving-rooms-rejecting-invites. A user gets rid of an 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from homeserver.core.errors import BadEvent
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.event_building import EventTemplate
 from homeserver.core.event_format import depth_limit
 from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
-from homeserver.core.membership_templates import MembershipWish, template_for
+from homeserver.core.membership_templates import MembershipWish
 from homeserver.core.room_versions import RoomVersion
-from homeserver.outbound.errors import RemoteNonsense
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.services.errors import ServiceError
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
-from homeserver.services.rooms.remote_joins import TEMPLATE_TIMEOUT_S, version_of
+from homeserver.services.rooms.remote_templates import TEMPLATE_TIMEOUT_S, made_from_template
 from homeserver.services.rooms.several_servers import first_answer
 from homeserver.storage.database import Database
 
@@ -67,12 +65,7 @@ class RemoteLeaves:
         await self._database.write(self._outside.put, left, told_by, ())
 
     async def _leave_through(self, server: ServerName, wish: MembershipWish, version: RoomVersion) -> EncodedEvent:
-        answer = await self._client.make_leave(server, wish.room_id, wish.user_id, timeout_s=TEMPLATE_TIMEOUT_S)
-        known = version_of({"room_version": version.name, **answer}, version)
-        try:
-            made = self._creation.build_elsewhere(template_for(wish, answer["event"], known, server), known)
-        except BadEvent as bad:
-            raise RemoteNonsense(f"{server}: {bad.reason}") from bad
+        made = await made_from_template(self._client, self._creation, server, wish, version)
         event = made.event
         await self._client.send_leave(server, wish.room_id, event.event_id, event.pdu, timeout_s=TEMPLATE_TIMEOUT_S)
         return made
