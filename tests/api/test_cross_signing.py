@@ -27,6 +27,13 @@ def test_the_first_keys_and_the_same_again_need_no_password(alice: Client) -> No
     assert upload(alice, keys) == {}
 
 
+def test_the_names_of_before_the_specification_had_them_are_known(alice: Client) -> None:
+    unstable = "/_matrix/client/unstable"
+
+    assert alice.post(unstable, "keys", "device_signing", "upload", body={}) == {}
+    assert alice.post(unstable, "keys", "signatures", "upload", body={}) == {"failures": {}}
+
+
 def test_other_keys_need_the_password(alice: Client, bob: Client) -> None:
     old, new = identity(alice.user_id), identity(alice.user_id, "2")
     upload(alice, old)

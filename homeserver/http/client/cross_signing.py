@@ -55,6 +55,7 @@ class CrossSigningEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.KEYS,
         spec="client-server-api/#post_matrixclientv3keyssignaturesupload",
+        also=("/_matrix/client/unstable/keys/signatures/upload",),  # as above
         body=JsonObject,
     )
     async def upload_signatures(self, request: Request[NoQuery, JsonObject]) -> Reply:
