@@ -498,13 +498,19 @@ class Victim:
 
     def rows(self, table: str, **where: Any) -> int:
         """How many rows a table has, or those of them with these values."""
-        condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
+        condition = " AND ".join(f"{name} IS :{name}" for name in where) or "1"
         [(count,)] = self._database.execute(f"SELECT COUNT(*) FROM {table} WHERE {condition}", where)
         return int(count)
 
     def keeps(self, event_id: str) -> bool:
         """Whether an event is stored, in whatever way."""
         return self.rows("events", event_id=event_id) > 0
+
+    def stored_bytes(self) -> int:
+        """How large the database is, with what of it is in its log alone."""
+        [(pages,)] = self._database.execute("PRAGMA page_count")
+        [(size_bytes,)] = self._database.execute("PRAGMA page_size")
+        return int(pages) * int(size_bytes)
 
     def counts(self) -> Counter[tuple[str, str]]:
         """What its metrics count of federation, by name and labels."""

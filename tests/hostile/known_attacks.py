@@ -69,8 +69,12 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ANSWERS}::test_no_lie_about_a_state_of_the_past_changes_the_present",
         f"{ANSWERS}::test_what_was_said_before_is_read_from_another_server",
     ),
+    "the event nearest to a time is another room's, or of another time": (
+        f"{ANSWERS}::test_no_lie_about_times_shows_what_is_not_there",
+    ),
     "members that are told later are forged, or make it another room": (
         f"{ANSWERS}::test_no_lie_about_members_makes_a_room_unusable_or_another_one",
+        f"{ANSWERS}::test_a_room_without_members_that_lacks_what_matters_is_not_joined_or_can_be_left_and_joined_rightly",
         "tests/services/federation/test_room_completion.py"
         "::test_a_server_that_contradicts_what_is_known_is_not_believed_and_another_is",
     ),
@@ -149,9 +153,9 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{NOTARY}::test_a_notary_does_not_end_or_replace_the_keys_that_a_server_tells_of_itself",
         "tests/services/events/test_remote_keys.py::test_a_notary_cannot_bring_an_old_key_back_to_life",
     ),
-    "a third-party invite is redeemed by somebody else, or in the name of one who is gone": (
+    "a third-party invite is redeemed by somebody else, or in the name of one who is banned": (
         "tests/services/federation/test_third_party_invites.py"
-        "::test_nobody_is_invited_in_the_name_of_a_user_who_is_gone",
+        "::test_nobody_is_invited_in_the_name_of_a_user_who_is_banned",
         "tests/services/events/test_receipt.py"
         "::test_a_third_party_invite_put_into_an_invite_does_not_excuse_its_missing_signature",
     ),
@@ -335,6 +339,8 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "a room, a directory or a list of rooms names servers without end": (
         f"{ANSWERS}::test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure",
+        "tests/services/rooms/test_remote_joins.py"
+        "::test_a_server_that_names_very_many_others_has_only_some_of_them_written_to",
         f"{ANSWERS}::test_what_a_directory_says_is_looked_at",
         f"{ANSWERS}::test_what_a_list_of_rooms_says_is_looked_at",
     ),

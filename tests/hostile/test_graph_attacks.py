@@ -24,7 +24,7 @@ from homeserver.services.events.intake import EVENTS_PER_WRITE, HEADS_LIMIT, MOS
 from homeserver.services.events.receipt import Received
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.memberships import find_membership
-from tests.core.rooms import every_version, versions_where
+from tests.core.rooms import VERSIONS, versions_where
 from tests.hostile.stranger import EVIL, MALLORY, TRENT, Stranger, founded_by_stranger, receipt_of
 from tests.postgres import Postgres
 from tests.poured_rooms import fresh_server
@@ -37,6 +37,14 @@ NAME: Final = ("m.room.name", "")
 LEVELS: Final = ("m.room.power_levels", "")
 GIVEN: Final = (Outcome.REJECTED, Outcome.DROPPED)
 chosen_ids = versions_where("event_ids_are_hashes", holds=False)
+EVERYDAY: Final = ("1", "6", "11", "12")  # whose graphs and rules differ most; the others in large runs
+every_version = pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(version, id=f"v{version.name}", marks=[] if version.name in EVERYDAY else [pytest.mark.large])
+        for version in VERSIONS
+    ],
+)
 
 
 @pytest.fixture

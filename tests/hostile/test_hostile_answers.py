@@ -5,7 +5,8 @@ a bounded number of times and read to a bounded length. What it sends by itself 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from homeserver.core.signing import SigningKey
 from homeserver.services.federation.backfill import MOST_REQUESTS as MOST_OF_ATTEMPT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from tests.api.client import Client, Response, new_user
+from tests.hostile.conftest import Breadth
 from tests.hostile.hostile_server import (
     HEAD,
+    PATIENCE_S,
     Asked,
     HostileServer,
     Lie,
@@ -114,6 +117,17 @@ WRONG_TEMPLATES: Mapping[str, Lie] = {
     "of text": lambda _: {"event": "x", "room_version": "11"},
 }
 
+EVERYDAY_TEMPLATES = (
+    "of power levels",
+    "about somebody else",
+    "by somebody else",
+    "into another room",
+    "of a ban",
+    "after too much",
+    "of a depth without end",
+    "of a version that nobody knows",
+    "of a list",
+)
 ODD_TEMPLATES: Mapping[str, Lie] = {
     "with more content": said(displayname="Owned", avatar_url="mxc://evil/x", third_party_invite={"signed": {}}, x=1),
     "with more fields": changed(
@@ -144,9 +158,11 @@ def check_only_own_words_are_signed(evil: HostileServer, victim: Victim, user: C
         assert pdu["room_id"] in evil.rooms
 
 
-def test_nothing_is_signed_but_the_join_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+def test_nothing_is_signed_but_the_join_that_was_wished(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
     room = evil.found(ROOM_VERSIONS["11"])
-    for name, lie in WRONG_TEMPLATES.items():
+    for name, lie in breadth.of(WRONG_TEMPLATES, *EVERYDAY_TEMPLATES).items():
         evil.lies["make_join"] = lie
         answer = come(alice, "join", room)
         assert 400 <= answer.status <= 502, name
@@ -167,10 +183,12 @@ def test_nothing_is_signed_but_the_join_that_was_wished(victim: Victim, evil: Ho
     check_goes_on(room, victim, alice)
 
 
-def test_nothing_is_signed_but_the_knock_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+def test_nothing_is_signed_but_the_knock_that_was_wished(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
     room = evil.found(ROOM_VERSIONS["11"])
     room.add(room.build("m.room.join_rules", {"join_rule": "knock"}, ""))
-    for name, lie in WRONG_TEMPLATES.items():
+    for name, lie in breadth.of(WRONG_TEMPLATES, *EVERYDAY_TEMPLATES).items():
         evil.lies["make_knock"] = lie
         assert 400 <= come(alice, "knock", room).status <= 502, name
         assert evil.times_asked("send_knock") == 0, name
@@ -191,9 +209,11 @@ def invite(evil: HostileServer, room: Room, user: Client) -> None:
     assert evil.ask("PUT", "invite", room.room_id, room.id_of(event), content=content, version="v2")[0] == 200
 
 
-def test_nothing_is_signed_but_the_leave_that_was_wished(victim: Victim, evil: HostileServer, alice: Client) -> None:
+def test_nothing_is_signed_but_the_leave_that_was_wished(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
     room = evil.found(ROOM_VERSIONS["11"])
-    for name, lie in [*WRONG_TEMPLATES.items(), *ODD_TEMPLATES.items()]:
+    for name, lie in [*breadth.of(WRONG_TEMPLATES, *EVERYDAY_TEMPLATES).items(), *ODD_TEMPLATES.items()]:
         invite(evil, room, alice)
         evil.lies["make_leave"] = lie
         alice.post("rooms", room.room_id, "leave")
@@ -278,14 +298,20 @@ def wrong_rooms(evil: HostileServer, room: Room, alice: Client) -> dict[str, Lie
     }
 
 
-@pytest.mark.parametrize("version", ["10", "12"])
+@pytest.mark.parametrize("version", [pytest.param("10", marks=pytest.mark.large), "12"])
 def test_a_room_that_is_given_wrongly_is_not_joined_and_can_be_joined_rightly(
-    victim: Victim, evil: HostileServer, alice: Client, version: str
+    victim: Victim, evil: HostileServer, alice: Client, version: str, breadth: Breadth
 ) -> None:
     room = evil.found(ROOM_VERSIONS[version])
     honest = dict(room.state)
+    everyday = (
+        "no create event",
+        "two events for one key",
+        "another create event",
+        "a state in which one may not join",
+    )
 
-    for name, lie in wrong_rooms(evil, room, alice).items():
+    for name, lie in breadth.of(wrong_rooms(evil, room, alice), *everyday, "half an answer", "a bomb").items():
         evil.lies["send_join"] = lie
         room.state = dict(honest)
         answer = come(alice, "join", room)
@@ -381,11 +407,13 @@ def lies_about_ancestors(evil: HostileServer, room: Room, alice: Client) -> dict
     }
 
 
-def test_no_lie_about_missing_events_gets_into_a_room(victim: Victim, evil: HostileServer, alice: Client) -> None:
+def test_no_lie_about_missing_events_gets_into_a_room(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
     room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
     before = state_of(alice, room)
 
-    for name, lie in lies_about_ancestors(evil, room, alice).items():
+    for name, lie in breadth.of(lies_about_ancestors(evil, room, alice), "forgeries", "garbage", "too many").items():
         evil.asked.clear()
         evil.lies["get_missing_events"] = lie
         evil.lies["state_ids"] = evil.lies["state"] = lambda _: Refusal(404, "M_NOT_FOUND")
@@ -444,7 +472,12 @@ def lies_about_states(evil: HostileServer, room: Room, other: Room) -> dict[str,
     }
 
 
-def test_no_lie_about_a_state_changes_that_of_the_room(victim: Victim, evil: HostileServer, alice: Client) -> None:
+EVERYDAY_STATES = ("that of another room", "what nobody has", "the create event alone")
+
+
+def test_no_lie_about_a_state_changes_that_of_the_room(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
     room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
     other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
     alice.set_state(room.room_id, "m.room.name", {"name": "ours"})
@@ -452,7 +485,7 @@ def test_no_lie_about_a_state_changes_that_of_the_room(victim: Victim, evil: Hos
     evil.wait_for(lambda: ("m.room.member", evil.other) in room.state)
     before = state_of(alice, room)
 
-    for name, lie in lies_about_states(evil, room, other).items():
+    for name, lie in breadth.of(lies_about_states(evil, room, other), *EVERYDAY_STATES).items():
         evil.asked.clear()
         evil.lies = {
             "get_missing_events": lambda _: {"events": []},
@@ -473,24 +506,24 @@ def test_no_lie_about_a_state_changes_that_of_the_room(victim: Victim, evil: Hos
 
 
 def test_an_event_that_was_not_asked_for_is_not_taken_for_the_one_that_was(
-    victim: Victim, evil: HostileServer, alice: Client
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
 ) -> None:
     room = evil.join(alice.create_room(preset="public_chat", room_version="11"))
     before = state_of(alice, room)
     wanted = "$" + "W" * 43
     takeover = room.build("m.room.power_levels", {"users": {evil.user: 100}}, "")
     forged = room.build("m.room.power_levels", {"users": {evil.user: 100}}, "", sender=alice.user_id)
-    answers: list[Any] = [
-        {"pdus": [takeover]},
-        {"pdus": [forged]},
-        {"pdus": []},
-        {"pdus": [takeover, forged]},
-        {"pdus": [None]},
-        {"pdus": {}},
-        [],
-    ]
+    answers: dict[str, Any] = {
+        "another": {"pdus": [takeover]},
+        "a forged one": {"pdus": [forged]},
+        "none": {"pdus": []},
+        "two": {"pdus": [takeover, forged]},
+        "no event": {"pdus": [None]},
+        "no list": {"pdus": {}},
+        "no object": [],
+    }
 
-    for answer in answers:
+    for answer in breadth.of(answers, "another", "two").values():
         evil.lies = {
             "get_missing_events": lambda _: {"events": []},
             "state_ids": lambda _: {"pdu_ids": [*room.state.values(), wanted], "auth_chain_ids": [wanted]},
@@ -648,7 +681,8 @@ def test_what_a_profile_says_is_looked_at(victim: Victim, evil: HostileServer, a
             assert all(isinstance(value, str) for value in told.json.values())
 
 
-def test_what_a_list_of_rooms_says_is_looked_at(victim: Victim, evil: HostileServer, alice: Client) -> None:
+def lies_about_lists_of_rooms(evil: HostileServer) -> dict[str, Any]:
+    """What may be answered to whoever asks which rooms there are."""
     good = {
         "room_id": f"!good:{evil.name}",
         "num_joined_members": 1,
@@ -657,15 +691,33 @@ def test_what_a_list_of_rooms_says_is_looked_at(victim: Victim, evil: HostileSer
     }
     odd: list[Any] = [None, 1, [], {}, {**good, "room_id": 1}, {**good, "num_joined_members": "x"}]
     odd += [{**good, "num_joined_members": 2**70}, {**good, "name": ["x"]}, {**good, "room_id": "x" * 10_000}]
-    for name in ("publicRooms",):
-        evil.lies[name] = lambda _: {"chunk": [*odd, good, *[good] * 20_000], "next_batch": ["x"]}
+    return {
+        "odd rooms": {"chunk": [*odd, good], "next_batch": ["x"]},
+        "very many rooms": {"chunk": [good] * 20_000},
+        "large words": {"chunk": [{**good, "name": "x" * 1_000_000, "topic": "x" * 3_000_000}], "next_batch": "x"},
+        "a large token": {"chunk": [good], "next_batch": "x" * 1_000_000, "prev_batch": "x" * 1_000_000},
+        "a number without end": {"chunk": [good], "total_room_count_estimate": 2**200},
+        "no list": {"chunk": {"x": good}},
+        "nothing": {},
+        "a list": [],
+        "an error": Refusal(500, "M_UNKNOWN"),
+        "a bomb": packed(b'{"chunk":[' + b" " * 30_000_000 + b"]}"),
+    }
 
-    told = alice.send("GET", "publicRooms", query={"server": evil.name, "limit": 10})
 
-    assert told.status in (200, 424, 502)
-    if told.status == 200:
-        assert len(told.body) < 1_000_000
-        assert all(isinstance(one.get("room_id"), str) for one in told.json["chunk"])
+def test_what_a_list_of_rooms_says_is_looked_at(evil: HostileServer, alice: Client, breadth: Breadth) -> None:
+    everyday = ("odd rooms", "very many rooms", "large words", "a large token")
+    for name, answer in breadth.of(lies_about_lists_of_rooms(evil), *everyday).items():
+        evil.lies["publicRooms"] = always(answer)
+        search = json.dumps({"limit": 10, "filter": {"generic_search_term": "x"}}).encode()
+        for told in (
+            alice.send("GET", "publicRooms", query={"server": evil.name, "limit": 10}),
+            alice.send("POST", "publicRooms", query={"server": evil.name}, content=search),
+        ):
+            assert told.status in (200, 424, 502, 504), name
+            assert len(told.body) < 1_000_000, name
+            if told.status == 200:
+                assert all(isinstance(one.get("room_id"), str) for one in told.json["chunk"]), name
 
 
 # --- Devices and keys ---
@@ -807,7 +859,7 @@ def described(room_id: str, *children: str, server: str, **more: Any) -> Any:
     }
 
 
-def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
+def lies_about_spaces(evil: HostileServer) -> dict[str, Lie]:
     """What may be answered of a space."""
 
     def endless(asked: Asked) -> Any:
@@ -818,6 +870,16 @@ def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
             "children": [described(one, one + "x", server=evil.name) for one in below],
         }
 
+    def around(asked: Asked) -> Any:
+        """Three spaces, each in the one before."""
+        (room_id,) = asked.segments
+        ring = [room_id, *(f"!ring{number}:{evil.name}" for number in range(2))]
+        rooms = [
+            described(one, *ring[number + 1 :], *ring[: number + 1], server=evil.name)
+            for number, one in enumerate(ring)
+        ]
+        return {"room": rooms[0], "children": rooms[1:]}
+
     garbage = [None, 1, [], {}, {"room_id": 1}, described("x", server=evil.name), described("!x", server=evil.name)]
     return {
         "itself": lambda asked: {
@@ -826,8 +888,17 @@ def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
         },
         "no end": endless,
         "too much": lambda asked: {
-            "room": described(asked.segments[0], *[f"!c{n}:{evil.name}" for n in range(5_000)], server=evil.name),
-            "children": [described(f"!c{n}:{evil.name}", server=evil.name) for n in range(1_000)],
+            "room": described(asked.segments[0], *[f"!c{n}:{evil.name}" for n in range(10_000)], server=evil.name),
+            "children": [described(f"!c{n}:{evil.name}", server=evil.name) for n in range(10_000)],
+        },
+        "each other": around,
+        "rooms of others": lambda asked: {
+            "room": described(asked.segments[0], "!x:elsewhere.example", "!", "x", server=evil.name),
+            "children": [
+                described("!x:elsewhere.example", server=evil.name, name="Owned"),
+                described("!never_named:x", server="x", name="Owned"),
+            ],
+            "inaccessible_children": ["!y:elsewhere.example", "x" * 1_000_000],
         },
         "another room": always({"room": described("!other:x", server=evil.name), "children": []}),
         "garbage": lambda asked: {
@@ -836,8 +907,12 @@ def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
             "inaccessible_children": garbage,
         },
         "large words": lambda asked: {
-            "room": described(asked.segments[0], server=evil.name, name="x" * 1_000_000),
-            "children": [],
+            "room": described(asked.segments[0], "!c:x", server="x" * 1_000_000, name="x" * 1_000_000),
+            "children": [described("!c:x", server=evil.name, topic="x" * 1_000_000, avatar_url="x" * 1_000_000)],
+        },
+        "a large name": lambda asked: {
+            "room": described("!" + "x" * 1_000_000, server=evil.name),
+            "children": [described("!" + "x" * 1_000_000, server=evil.name)],
         },
         "nothing": always({}),
         "a list": always([]),
@@ -847,9 +922,10 @@ def lies_about_spaces(evil: HostileServer, inner: str) -> dict[str, Lie]:
 
 
 def test_what_is_said_of_spaces_costs_a_bounded_number_of_requests(
-    victim: Victim, evil: HostileServer, alice: Client
+    evil: HostileServer, alice: Client, breadth: Breadth
 ) -> None:
-    for number, (name, lie) in enumerate(lies_about_spaces(evil, "").items()):
+    everyday = ("each other", "no end", "garbage", "large words")
+    for number, (name, lie) in enumerate(breadth.of(lies_about_spaces(evil), *everyday).items()):
         space = alice.create_room(creation_content={"type": "m.space"})
         inner = f"!inner{number}:{evil.name}"
         alice.set_state(space, "m.space.child", {"via": [evil.name]}, inner)
@@ -861,6 +937,9 @@ def test_what_is_said_of_spaces_costs_a_bounded_number_of_requests(
         assert evil.times_asked() <= 30, name
         assert len(json.dumps(page)) < 1_000_000, name
         assert page["rooms"][0]["room_id"] == space, name
+        ids = [shown["room_id"] for shown in page["rooms"]]
+        assert len(set(ids)) == len(ids) <= 50, name
+        assert not any("never_named" in one or len(one) > 255 for one in ids), name
         for shown in page["rooms"]:
             assert isinstance(shown["num_joined_members"], int), name
             assert isinstance(shown.get("name", ""), str), name
@@ -885,18 +964,21 @@ def test_what_is_shown_to_somebody_who_knocks_breaks_no_sync(
             assert all(isinstance(event["content"], dict) for event in events["knock_state"]["events"])
 
 
+def lies_about_servers(evil: HostileServer) -> dict[str, dict[str, Any]]:
+    """What may be told instead of the servers of a room whose members are left out."""
+    odd: list[Any] = [None, 1, "bad name!", evil.victim.server_name, "x" * 1_000]
+    return {
+        "odd names": {"servers_in_room": [*odd, *(f"127.0.0.66:{number}" for number in range(1, 50))]},
+        "no list": {"servers_in_room": {}},
+        "no names": {"servers_in_room": [{}]},
+        "nothing": {},
+    }
+
+
 def test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure(
     victim: Victim, evil: HostileServer, alice: Client
 ) -> None:
-    servers: list[Any] = [None, 1, "bad name!", victim.server.server_name, "x" * 1_000]
-    servers += [f"127.0.0.66:{number}" for number in range(1, 200)]
-    told: list[dict[str, Any]] = [
-        {"servers_in_room": servers},
-        {"servers_in_room": {}},
-        {"servers_in_room": [{}]},
-        {},
-    ]
-    for more in told:
+    for name, more in lies_about_servers(evil).items():
         room = evil.found(ROOM_VERSIONS["11"])
         evil.lies["send_join"] = with_fields({"members_omitted": True, **more})
         somebody = new_user(victim.server.url, "somebody")
@@ -905,7 +987,78 @@ def test_whoever_is_said_to_be_in_a_room_is_not_believed_beyond_measure(
         if answer.status == 200:
             check_goes_on(room, victim, somebody)
         for wrong in ("bad name!", "x" * 1_000):
-            assert victim.rows("room_servers", server=wrong) == 0
+            assert victim.rows("room_servers", server=wrong) == 0, name
+
+
+def until_known(victim: Victim, room: Room) -> None:
+    """Wait until all members of a room are known."""
+    until_s = time.monotonic() + PATIENCE_S
+    while victim.rows("partial_rooms", room_id=room.room_id, whole_position=None):
+        assert time.monotonic() < until_s, "the members are never known"
+
+
+def partial_joins(evil: HostileServer, room: Room, alice: Client) -> dict[str, Lie]:
+    """Rooms without members whose state lacks what matters, or contradicts itself."""
+    creator = room.state["m.room.member", evil.user]
+    powers = room.events[room.state["m.room.power_levels", ""]]
+    more_power = room.build("m.room.power_levels", {"users": {evil.user: 100, evil.other: 100}}, "")
+    banned = room.member(alice.user_id, "ban", sender=evil.user)
+    by_nobody = room.build("m.room.name", {"name": "Owned"}, "", sender=evil.other)
+    closed = room.build("m.room.join_rules", {"join_rule": "invite"}, "")
+
+    def omitting(*without: str, more: Sequence[Pdu] = (), **fields: Any) -> Lie:
+        def lie(asked: Asked) -> Any:
+            given = without_members(asked)
+            kept = {
+                name: [event for event in given[name] if room.id_of(event) not in without]
+                for name in ("state", "auth_chain")
+            }
+            return {**given, **kept, "state": [*kept["state"], *more], **fields}
+
+        return lie
+
+    return {
+        "without the one who made all of it": omitting(creator),
+        "without the powers": omitting(room.id_of(powers)),
+        "without the beginning": omitting(room.state["m.room.create", ""]),
+        "with two powers": omitting(more=[more_power]),
+        "with a ban of who joins": omitting(more=[banned]),
+        "with a name by somebody who is not there": omitting(more=[by_nobody]),
+        "with two rules of joining": omitting(more=[closed]),
+        "of which it is said in another way": omitting(members_omitted="true", servers_in_room="x"),
+        "with nothing that authorises it": omitting(auth_chain=[]),
+        "with itself as what authorises it": lambda asked: {
+            **without_members(asked),
+            "auth_chain": without_members(asked)["state"],
+        },
+    }
+
+
+def test_a_room_without_members_that_lacks_what_matters_is_not_joined_or_can_be_left_and_joined_rightly(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
+    everyday = ("without the one who made all of it", "with two powers")
+    for name in breadth.of(partial_joins(evil, evil.found(), alice), *everyday):
+        somebody = new_user(victim.server.url, "somebody")
+        room = evil.found()
+        levels = room.events[room.state["m.room.power_levels", ""]]["content"]
+        evil.lies["send_join"] = partial_joins(evil, room, somebody)[name]
+        honest = dict(room.state)
+
+        answer = come(somebody, "join", room)
+        evil.lies.clear()
+
+        assert answer.status == 200 or answer.json["errcode"].startswith("M_"), name
+        assert is_in(somebody, room) == (answer.status == 200), name
+        if answer.status == 200:
+            somebody.say(room.room_id, "here I am")
+            somebody.post("rooms", room.room_id, "leave")
+        room.state = honest
+        assert come(somebody, "join", room).status == 200, name
+        until_known(victim, room)
+        check_goes_on(room, victim, somebody)
+        assert somebody.state(room.room_id, "m.room.power_levels") == levels, name
+        assert "m.room.name" not in {event["type"] for event in somebody.get("rooms", room.room_id, "state")}, name
 
 
 # --- What was said before one came ---
@@ -973,10 +1126,11 @@ def test_what_was_said_before_is_read_from_another_server(evil: HostileServer, a
 
 
 def test_no_lie_about_the_past_is_read_or_changes_the_present(
-    victim: Victim, evil: HostileServer, alice: Client
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
 ) -> None:
     other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
-    for name, lie in lies_about_the_past(evil, alice, other).items():
+    everyday = ("forgeries", "what nothing stands on", "too much")
+    for name, lie in breadth.of(lies_about_the_past(evil, alice, other), *everyday).items():
         room = room_with_past(evil, alice)
         before, rows = state_of(alice, room), victim.rows("events", room_id=room.room_id)
         evil.asked.clear()
@@ -992,13 +1146,69 @@ def test_no_lie_about_the_past_is_read_or_changes_the_present(
         check_goes_on(room, victim, alice)
 
 
-def test_no_lie_about_a_state_of_the_past_changes_the_present(
-    victim: Victim, evil: HostileServer, alice: Client
+def lies_about_times(room: Room, other: Room) -> dict[str, Any]:
+    """What may be answered to whoever asks which event is closest to a time, or for what there is below a gap."""
+    unknown, newest = "$" + "T" * 43, room.heads[0]
+    return {
+        "an event of another room": {"event_id": other.heads[0], "origin_server_ts": 5},
+        "what nobody has": {"event_id": unknown, "origin_server_ts": 5},
+        "another time": {"event_id": newest, "origin_server_ts": 5},
+        "a time without end": {"event_id": newest, "origin_server_ts": 2**200},
+        "half a time": {"event_id": newest, "origin_server_ts": 1.5},
+        "no text": {"event_id": [newest], "origin_server_ts": "5"},
+        "a long word": {"event_id": "$" + "x" * 1_000_000, "origin_server_ts": 5},
+        "nothing": {},
+        "a list": [],
+        "an error": Refusal(500, "M_UNKNOWN"),
+        "a bomb": packed(b"{" + b" " * 30_000_000 + b"}"),
+    }
+
+
+def events_of_wrong_times(room: Room, other: Room) -> list[Pdu]:
+    """Events that are said to be of the past, and are of another room, of no server, or of no time."""
+    return [
+        other.say("forged", origin_server_ts=5),
+        room.say("forged", signs=False, origin_server_ts=5),
+        room.say("forged", key=NAMESAKE, origin_server_ts=5),
+        room.say("forged", origin_server_ts=2**70),
+        room.say("forged", origin_server_ts=None),
+        room.say("forged", after=["$" + "T" * 43], origin_server_ts=5),
+    ]
+
+
+def test_no_lie_about_times_shows_what_is_not_there(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
 ) -> None:
     other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
-    for number in range(len(lies_about_states(evil, other, other))):
+    example = evil.found()
+    for name in breadth.of(lies_about_times(example, other), "an event of another room", "a time without end"):
         room = room_with_past(evil, alice)
-        name, lie = list(lies_about_states(evil, room, other).items())[number]
+        evil.asked.clear()
+        evil.lies["timestamp_to_event"] = always(lies_about_times(room, other)[name])
+        evil.lies["backfill"] = always({"pdus": events_of_wrong_times(room, other)})
+        evil.lies["event"] = always({"pdus": [other.events[other.heads[0]]]})
+
+        for at_ms in (5, room.events[room.heads[0]]["origin_server_ts"] - 1, 2**53 - 1, -(2**53) + 1):
+            for direction in ("f", "b"):
+                query = {"ts": at_ms, "dir": direction}
+                told = alice.send("GET", "/_matrix/client/v1/rooms", room.room_id, "timestamp_to_event", query=query)
+                assert told.status in (200, 404), name
+                if told.status == 200:
+                    event = room.events[told.json["event_id"]]
+                    assert told.json["origin_server_ts"] == event["origin_server_ts"], name
+
+        assert evil.times_asked() <= 2 * MOST_OF_ATTEMPT, name
+        assert "forged" not in past_of(alice, room), name
+        check_goes_on(room, victim, alice)
+
+
+def test_no_lie_about_a_state_of_the_past_changes_the_present(
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
+) -> None:
+    other = evil.join(alice.create_room(preset="public_chat", room_version="11"))
+    for name in breadth.of(lies_about_states(evil, other, other), "that of another room", "what nobody has"):
+        room = room_with_past(evil, alice)
+        lie = lies_about_states(evil, room, other)[name]
         before = state_of(alice, room)
         evil.asked.clear()
         evil.lies = {"state_ids": lie, "state": lie, "event_auth": always({"auth_chain": [None, {}] * 100})}
@@ -1048,11 +1258,12 @@ def lies_about_members(evil: HostileServer, alice: Client, room: Room) -> dict[s
 
 
 def test_no_lie_about_members_makes_a_room_unusable_or_another_one(
-    victim: Victim, evil: HostileServer, alice: Client
+    victim: Victim, evil: HostileServer, alice: Client, breadth: Breadth
 ) -> None:
-    for number in range(len(lies_about_members(evil, alice, evil.found(ROOM_VERSIONS["11"])))):
+    names = lies_about_members(evil, alice, evil.found(ROOM_VERSIONS["11"]))
+    for name in breadth.of(names, "another state", "two of one kind", "forged members"):
         room = evil.found(ROOM_VERSIONS["11"])
-        name, lie = list(lies_about_members(evil, alice, room).items())[number]
+        lie = lies_about_members(evil, alice, room)[name]
         levels = room.events[room.state["m.room.power_levels", ""]]["content"]
         evil.asked.clear()
         evil.lies = {"send_join": without_members, "state": lie}

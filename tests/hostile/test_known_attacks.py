@@ -1,6 +1,7 @@
 """The list of known attacks names tests that exist."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from tests.hostile.known_attacks import KNOWN_ATTACKS
 ROOT = Path(__file__).parents[2]
 
 
-def names_in(file: str) -> set[str]:
+@cache
+def names_in(file: str) -> frozenset[str]:
     """The names of the tests in a file; none if there is no such file."""
     path = ROOT / file
     if not path.is_file():
-        return set()
+        return frozenset()
     tree = ast.parse(path.read_text())
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    return {function.name for function in functions if function.name.startswith("test_")}
+    return frozenset(function.name for function in functions if function.name.startswith("test_"))
 
 
 @pytest.mark.parametrize("attack", KNOWN_ATTACKS)

@@ -9,6 +9,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.room_versions import ROOM_VERSIONS, V11
 from homeserver.core.signing import SigningKey, sign_event
 from homeserver.services.errors import Forbidden, RemoteFailed, ServiceError
+from homeserver.services.rooms.remote_joins import MOST_SERVERS
 from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership, members_of_room
 from homeserver.storage.room_servers import servers_in_room
@@ -324,3 +325,14 @@ def test_a_large_room_is_taken_in_whole(world: World) -> None:
 
     assert len(state_ids(world, room_id)) == 305
     assert len(world.sync_database.read(members_of_room, room_id)) == 2
+
+
+def test_a_server_that_names_very_many_others_has_only_some_of_them_written_to(world: World) -> None:
+    room_id = world.others.open(Scene(), ONE)
+    world.others.large.add(room_id)
+    names = [f"s{number}.example" for number in range(MOST_SERVERS + 100)]
+    world.others.tampers[ONE, "send_join"] = lambda answer: {**answer, "servers_in_room": names}
+
+    join(world, room_id, ONE)
+
+    assert len(world.sync_database.read(servers_in_room, room_id) - {ONE, SERVER}) == MOST_SERVERS
