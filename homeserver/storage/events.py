@@ -197,6 +197,19 @@ def known_events(tx: Transaction, room_id: RoomID, event_ids: Sequence[str]) -> 
     return {EventID(row[0]): bool(row[1]) for row in rows}
 
 
+JUDGED = """
+    SELECT event_id FROM events WHERE room_id = :room_id AND root_before IS NOT NULL AND form <> :wrong_hash
+       AND event_id IN :event_ids[text]"""
+
+
+def judged_events(tx: Transaction, room_id: RoomID, event_ids: Sequence[str]) -> set[EventID]:
+    """Those of the events that were judged in the room, and of which all is here: nothing comes of them once more."""
+    if not event_ids:
+        return set()
+    rows = tx.all(JUDGED, room_id=room_id, wrong_hash=Form.WRONG_HASH, event_ids=list(event_ids))
+    return {EventID(row[0]) for row in rows}
+
+
 ROOM_NEWS = (
     SELECT_EVENT
     + """

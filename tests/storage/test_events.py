@@ -2,7 +2,7 @@
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import known_events, place_below_newest, stream_news
+from homeserver.storage.events import Form, judged_events, known_events, place_below_newest, stream_news
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import insert_bare_event, insert_bare_room
 
@@ -12,6 +12,7 @@ PDU = (
     b'"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"type":"m.test"}'
 )
 STATE = "UPDATE events SET root_before = :root WHERE event_nid = :nid"
+FORM = "UPDATE events SET form = :form WHERE event_nid = :nid"
 POSITION = "UPDATE events SET log_position = :position, verdict = :verdict WHERE event_nid = :nid"
 PLACE = "UPDATE events SET place = :place, verdict = :verdict WHERE event_nid = :nid"
 
@@ -63,3 +64,19 @@ def test_the_first_news_of_several_rooms_come_in_the_order_of_the_log(db: SyncDa
     assert ids(after=0, upto=100, limit=2) == ["$3", "$2"]
     assert ids(after=20, upto=39, limit=10) == ["$2"]
     assert db.read(stream_news, [], after=0, upto=100, limit=10) == []
+
+
+def test_of_what_was_judged_in_a_room_what_lacks_its_content_is_left_out(db: SyncDatabase) -> None:
+    def fill(tx: Transaction) -> None:
+        for nid, name in enumerate(("$outlier", "$judged", "$bare"), start=1):
+            insert_bare_event(tx, nid, name, ROOM)
+        insert_bare_event(tx, 4, "$elsewhere", OTHER)
+        for nid in (2, 3, 4):
+            tx.run(STATE, nid=nid, root=b"root")
+        tx.run(FORM, nid=3, form=Form.WRONG_HASH)
+
+    db.write(fill)
+
+    asked = [EventID(name) for name in ("$outlier", "$judged", "$bare", "$elsewhere", "$nowhere")]
+    assert db.read(judged_events, ROOM, asked) == {"$judged"}
+    assert db.read(judged_events, ROOM, []) == set()

@@ -7,7 +7,7 @@ Spec: server-server-api/#transactions
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.errors import BadIdentifier, ProtocolError
 from homeserver.core.event_format import PDU_LIMIT_BYTES
 from homeserver.core.hashing import event_id_of
-from homeserver.core.identifiers import RoomID, ServerName, parse_room_id
+from homeserver.core.identifiers import EventID, RoomID, ServerName, parse_room_id
 from homeserver.core.room_versions import RoomVersion
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.locks import KeyedLocks
@@ -27,6 +27,7 @@ from homeserver.services.federation.incoming_edus import IncomingEdus, IncomingM
 from homeserver.services.federation.receiver import Receiver
 from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import judged_events
 from homeserver.storage.inbound_transactions import NewPDU, find_answer, insert_answer
 from homeserver.storage.rooms import find_head
 
@@ -65,10 +66,12 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known beforehand: what was answered to the same transaction, and the rooms in it that are known here."""
+    """What is known beforehand: what was answered to the same transaction, and what of it is known here."""
 
     answer: bytes | None
     rooms: Mapping[RoomID, _Room]
+    event_ids: Sequence[EventID | None] = ()  # of each event; None where it cannot be told
+    judged: Set[EventID] = frozenset()
 
 
 class InboundTransactions:
@@ -110,13 +113,12 @@ class InboundTransactions:
                 del self._under_way[origin]
 
     async def _take(self, origin: ServerName, transaction_id: str, transaction: _Transaction) -> bytes:
-        room_ids = {one.room_id for one in transaction.pdus}
-        known = await self._database.read(self._look_up, origin, transaction_id, room_ids)
+        known = await self._database.read(self._look_up, origin, transaction_id, transaction.pdus)
         if known.answer is not None:
             return known.answer
         for one in transaction.pdus:
             await self._invites.hear(one.room_id, one.pdu)
-        kept, results = self._sort(transaction.pdus, known.rooms)
+        kept, results = self._sort(transaction.pdus, known)
         self._receiver.check_amount(origin, sum(len(one.pdu) for one in kept))
         # Devices before the messages that they sent. Whatever is not durable may be done twice.
         await self._edus.take(origin, transaction.edus)
@@ -126,9 +128,12 @@ class InboundTransactions:
             await self._database.write(self._keep, origin, transaction_id, kept, messages, answer)
         return answer
 
-    def _look_up(self, tx: Transaction, origin: ServerName, transaction_id: str, room_ids: set[RoomID]) -> _Known:
+    def _look_up(self, tx: Transaction, origin: ServerName, transaction_id: str, pdus: Sequence[_PDU]) -> _Known:
+        answer = find_answer(tx, origin, transaction_id)
+        if answer is not None:
+            return _Known(answer, {})
         rooms = {}
-        for room_id in room_ids:
+        for room_id in {one.room_id for one in pdus}:
             head = find_head(tx, room_id)
             if head is not None:
                 refusal = None
@@ -137,23 +142,30 @@ class InboundTransactions:
                 elif not self._acls.allows(tx, room_id, origin):
                     refusal = "Your server may not take part in the room"
                 rooms[room_id] = _Room(head.version, refusal)
-        return _Known(find_answer(tx, origin, transaction_id), rooms)
+        event_ids = [_find_id(one.pdu, rooms.get(one.room_id)) for one in pdus]
+        by_room: dict[RoomID, list[EventID]] = {}
+        for one, event_id in zip(pdus, event_ids, strict=True):
+            if event_id is not None:
+                by_room.setdefault(one.room_id, []).append(event_id)
+        judged = {found for room_id, some in by_room.items() for found in judged_events(tx, room_id, some)}
+        return _Known(None, rooms, event_ids, judged)
 
-    def _sort(
-        self, pdus: Sequence[_PDU], rooms: Mapping[RoomID, _Room]
-    ) -> tuple[list[NewPDU], dict[str, dict[str, str]]]:
+    def _sort(self, pdus: Sequence[_PDU], known: _Known) -> tuple[list[NewPDU], dict[str, dict[str, str]]]:
         """The events to be kept, and what is said of each. Of one whose ID cannot be told, nothing is."""
         kept: list[NewPDU] = []
         results: dict[str, dict[str, str]] = {}
-        for one in pdus:
-            room = rooms.get(one.room_id)
+        for one, event_id in zip(pdus, known.event_ids, strict=True):
+            room = known.rooms.get(one.room_id)
             if room is None:
                 self._receiver.outcomes["unknown room"] += 1
                 continue  # its ID depends on the room's version
-            try:
-                event_id = event_id_of(one.pdu, room.version)
-            except ProtocolError:
+            if event_id is None:
                 self._receiver.outcomes["refused"] += 1
+                continue
+            if room.refusal is None and event_id in known.judged:
+                # To verify and judge it again would cost this server much more than it costs the other to send it.
+                self._receiver.outcomes["known"] += 1
+                results[event_id] = {}
                 continue
             refusal = room.refusal
             if refusal is None and len(one.pdu_json) > PDU_LIMIT_BYTES:
@@ -201,6 +213,14 @@ def _objects(value: object, name: str, most: int) -> list[Json]:
     if len(value) > most:
         raise MalformedRequest(f"A transaction has at most {most} {name}")
     return [one for one in value if isinstance(one, dict)]
+
+
+def _find_id(pdu: Json, room: _Room | None) -> EventID | None:
+    """An event's ID, which depends on the version of its room; None where there is none."""
+    try:
+        return None if room is None else event_id_of(pdu, room.version)
+    except ProtocolError:
+        return None
 
 
 def _read_pdu(pdu: Json) -> _PDU | None:

@@ -9,6 +9,7 @@ from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.inbound_transactions import MOST_AT_ONCE, MOST_EDUS, MOST_PDUS
 from homeserver.storage.accounts import Account, AccountKind, insert_account
+from homeserver.storage.events import Form
 from homeserver.storage.inbound_transactions import first_staged
 from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import ALICE
@@ -121,6 +122,37 @@ def test_a_server_that_the_room_keeps_out_brings_no_events(receiving: Receiving)
     assert receiving.kept(event) == set()
     assert receiving.send_events(event, origin=ONE) == {event.event_id: {}}
     assert receiving.kept(event) == {event.event_id}
+
+
+def test_events_that_were_judged_are_not_kept_again_however_often_they_come(receiving: Receiving) -> None:
+    receiving.start()
+    events = receiving.chain(20)
+    before = receiving.send_events(*events)
+    counts = receiving.world.sync_database.counts
+    reads, writes = counts.reads, counts.writes
+
+    answers = [receiving.send_events(*events, origin=origin) for origin in (ONE, TWO) for _ in range(5)]
+
+    assert answers == [before] * 10
+    assert (counts.reads - reads, counts.writes - writes) == (10, 0)
+    assert receiving.receiver.outcomes["known"] == 200
+    assert receiving.kept(*events) == {event.event_id for event in events}
+
+
+def test_an_event_that_had_come_without_its_content_is_kept_when_it_comes_whole(receiving: Receiving) -> None:
+    receiving.start()
+    (event,) = receiving.chain(1)
+    receiving.send([{**event.pdu, "content": {"body": "something else"}}])
+    receiving.settle()
+    bare = receiving.find(event)
+
+    receiving.send_events(event)
+
+    assert bare is not None
+    assert bare.form is Form.WRONG_HASH
+    whole = receiving.find(event)
+    assert whole is not None
+    assert whole.event.content == event.content
 
 
 def test_no_server_fills_the_disk(world: World) -> None:

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.federation.receiver import LONGEST_REST_S, MOST_TRIES
 from homeserver.storage.database import DatabaseUnavailable, Transaction
 from homeserver.storage.events import Verdict
+from homeserver.storage.inbound_transactions import NewPDU
 from homeserver.storage.rooms import find_head
 from tests.forked_rooms import BOB, MALLORY
 from tests.services.federation.receiving import ONE, TWO, Receiving
@@ -80,7 +82,9 @@ def test_what_was_judged_but_not_forgotten_yet_is_judged_again_with_no_harm(rece
     receiving.send_events(*events)
     position = receiving.world.sync_database.position
 
-    receiving.send_events(*events)
+    again = [NewPDU(receiving.room_id, encode_lenient(event.pdu)) for event in events]
+    receiving.world.sync_database.write(receiving.receiver.stage, ONE, again, 1)
+    receiving.settle()
 
     assert receiving.world.sync_database.position == position
     assert receiving.receiver.outcomes == {"accepted": 4}
