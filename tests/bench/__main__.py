@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.bench.attack import AttackCounts, attacked
 from tests.bench.contestants import Contestant, columba, peer
 from tests.bench.federated import FederatedCounts, federated
 from tests.bench.flood import FloodCounts, flood
@@ -29,7 +30,8 @@ CACHE: Final = REPOSITORY / ".cache"
 RESOLUTION: Final = "resolution"  # a measure of the resolvers, not of the servers
 FLOOD: Final = "flood"  # a measure of Columba beside itself
 FEDERATION: Final = "federation"  # a measure of servers with TLS, beside others that are made by hand
-APART: Final = (RESOLUTION, FLOOD, FEDERATION)
+ATTACK: Final = "attack"  # a measure of Columba, beside a server that means harm
+APART: Final = (RESOLUTION, FLOOD, FEDERATION, ATTACK)
 CONDITIONS: Final = (
     "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
     "room version 12, syncs with set_presence=offline; all other settings as they come."
@@ -71,6 +73,10 @@ def main() -> int:
         kinds = [COLUMBA] if python is None else [COLUMBA, SYNAPSE]
         for name, figures in federated(kinds, options.rounds, FederatedCounts(), _tell):
             results.add(name, figures)
+        _tell("")
+    if not options.only or ATTACK in options.only:
+        for figures in attacked(options.rounds, AttackCounts(), _tell):
+            results.add("Columba", figures)
         _tell("")
     machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
     print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution once; {machine}.\n")
