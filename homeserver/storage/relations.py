@@ -3,7 +3,7 @@
 Which threads a room has is in threads.py; which relations are valid and shown: services/rooms/aggregations.py.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,7 +113,8 @@ class RelatedWish:
     depth: int
 
 
-# The conditions stand in the text or not, rather than in parameters, so that each statement finds its index.
+# The conditions stand in the text or not, rather than in parameters, so that each statement finds its index. CROSS JOIN
+# is for SQLite, which else reads all relations of the room for each event that was found.
 _DIRECT: Final = """
     SELECT e.event_id, c.place FROM relations c JOIN events e ON e.event_nid = c.event_nid
      WHERE c.room_id = :room_id AND c.relates_to = :event_id AND c.place > :after AND c.place <= :upto
@@ -125,8 +126,8 @@ _RECURSIVE: Final = """
            AND (:rel_type IS NULL OR c.rel_type = :rel_type) AND (:event_type IS NULL OR c.type = :event_type)
          UNION ALL
         SELECT e.event_id, c.place, f.depth + 1
-          FROM found f JOIN relations c ON c.relates_to = f.event_id JOIN events e ON e.event_nid = c.event_nid
-         WHERE f.depth < :depth AND c.room_id = :room_id
+          FROM found f CROSS JOIN relations c JOIN events e ON e.event_nid = c.event_nid
+         WHERE f.depth < :depth AND c.room_id = :room_id AND c.relates_to = f.event_id
            AND (:rel_type IS NULL OR c.rel_type = :rel_type) AND (:event_type IS NULL OR c.type = :event_type)
     )
     SELECT DISTINCT event_id, place FROM found WHERE event_id <> :event_id AND place > :after AND place <= :upto"""
@@ -188,21 +189,43 @@ class Children:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ChildCount:
+    """How many children of one type an event has, and where the newest of them is shown."""
+
+    number: int
+    latest_place: int
+
+
 COUNTS = """
-    SELECT relates_to, rel_type, COUNT(*) FROM relations
+    SELECT relates_to, rel_type, COUNT(*), MAX(place) FROM relations
      WHERE room_id = :room_id AND relates_to IN :event_ids[text]
        AND rel_type IN ('m.reference', 'm.replace', 'm.thread')
        AND place <= :upto AND sender NOT IN :ignored[text]
      GROUP BY relates_to, rel_type"""
 
 
-def child_counts(tx: Transaction, children: Children) -> dict[EventID, dict[str, int]]:
+def child_counts(tx: Transaction, children: Children) -> dict[EventID, dict[str, ChildCount]]:
     """How many children each event has, by relation type: of those types that are aggregated."""
-    counts: dict[EventID, dict[str, int]] = {}
+    counts: dict[EventID, dict[str, ChildCount]] = {}
     if children.event_ids:
-        for relates_to, rel_type, count in tx.all(COUNTS, **children.given):
-            counts.setdefault(EventID(relates_to), {})[rel_type] = count
+        for relates_to, rel_type, number, latest_place in tx.all(COUNTS, **children.given):
+            counts.setdefault(EventID(relates_to), {})[rel_type] = ChildCount(number, latest_place)
     return counts
+
+
+THREAD_EVENTS_AT = """
+    SELECT c.relates_to, e.event_id, c.place FROM relations c JOIN events e ON e.event_nid = c.event_nid
+     WHERE c.room_id = :room_id AND c.relates_to IN :root_ids[text] AND c.rel_type = 'm.thread'
+       AND c.place IN :places[bigint]"""
+
+
+def thread_events_at(tx: Transaction, room_id: RoomID, places: Mapping[EventID, int]) -> dict[EventID, list[EventID]]:
+    """The event of each thread that is shown at a place, alone in a list: as from `newest_in_threads`."""
+    if not places:
+        return {}
+    rows = tx.all(THREAD_EVENTS_AT, room_id=room_id, root_ids=list(places), places=list(places.values()))
+    return {EventID(root_id): [EventID(event_id)] for root_id, event_id, place in rows if places[root_id] == place}
 
 
 EDITS = """

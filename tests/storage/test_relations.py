@@ -7,6 +7,7 @@ import pytest
 from homeserver.core.identifiers import EventID
 from homeserver.storage.events import EventNid
 from homeserver.storage.relations import (
+    ChildCount,
     Children,
     RelatedWish,
     child_counts,
@@ -18,6 +19,7 @@ from homeserver.storage.relations import (
     related_events,
     relations_to,
     remove_relation,
+    thread_events_at,
     threads_with,
 )
 from tests.databases import SyncDatabase
@@ -95,10 +97,10 @@ def test_children_are_counted_by_their_relation(db: SyncDatabase) -> None:
     )
 
     assert db.read(child_counts, children(PARENT, SECOND, UNRELATED)) == {
-        PARENT: {"m.thread": 2, "m.replace": 1},
-        SECOND: {"m.reference": 1},
+        PARENT: {"m.thread": ChildCount(2, 2), "m.replace": ChildCount(1, 3)},
+        SECOND: {"m.reference": ChildCount(1, 5)},
     }
-    assert db.read(child_counts, children(PARENT, upto=2, ignored=(BOB,))) == {PARENT: {"m.thread": 1}}
+    assert db.read(child_counts, children(PARENT, upto=2, ignored=(BOB,))) == {PARENT: {"m.thread": ChildCount(1, 1)}}
     assert db.read(child_counts, children()) == {}
 
 
@@ -137,6 +139,14 @@ def test_the_newest_events_of_threads_and_the_first_references_are_found(db: Syn
     assert db.read(newest_in_threads, children(SECOND, ignored=(BOB,)), most=1, limit=9) == {}
     assert db.read(first_references, both, most=2, limit=9) == {PARENT: ["$5", "$6"]}
     assert db.read(first_references, children(PARENT, upto=5), most=2, limit=9) == {PARENT: ["$5"]}
+
+
+def test_the_events_of_threads_at_some_places_are_found(db: SyncDatabase) -> None:
+    db.write(insert_children, Child(1, PARENT), Child(2, PARENT), Child(3, SECOND), Child(4, SECOND, "m.reference"))
+
+    assert db.read(thread_events_at, ROOM, {PARENT: 2, SECOND: 3}) == {PARENT: ["$2"], SECOND: ["$3"]}
+    assert db.read(thread_events_at, ROOM, {PARENT: 3, SECOND: 2}) == {}
+    assert db.read(thread_events_at, ROOM, {}) == {}
 
 
 def test_threads_in_which_somebody_took_part_are_found(db: SyncDatabase) -> None:

@@ -18,11 +18,13 @@ from homeserver.services.rooms.readers import Readers
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form, StoredEvent
 from homeserver.storage.relations import (
+    ChildCount,
     Children,
     child_counts,
     first_references,
     newest_edits,
     newest_in_threads,
+    thread_events_at,
     threads_with,
 )
 
@@ -76,10 +78,10 @@ class Aggregations:
         for event_id, referring in self._references(tx, onlooker, referenced, sees_all=sees_all).items():
             found.setdefault(event_id, {})[REFERENCE] = {"chunk": [{"event_id": one} for one in referring]}
         if with_threads:
-            lengths = {
+            threads = {
                 one: counts[one][THREAD] for one in counts if THREAD in counts[one] and _may_be_root(parents[one])
             }
-            for event_id, thread in self._threads(tx, onlooker, parents, lengths, sees_all=sees_all).items():
+            for event_id, thread in self._threads(tx, onlooker, parents, threads, sees_all=sees_all).items():
                 found.setdefault(event_id, {})[THREAD] = thread
         return found
 
@@ -112,15 +114,18 @@ class Aggregations:
         tx: Transaction,
         onlooker: Onlooker,
         parents: Mapping[EventID, StoredEvent],
-        lengths: Mapping[EventID, int],
+        counts: Mapping[EventID, ChildCount],
         *,
         sees_all: bool,
     ) -> dict[EventID, dict[str, Any]]:
         """What is told of each thread: only what the onlooker sees of it counts, as far as that can be found out."""
-        if not lengths:
+        if not counts:
             return {}
-        most = 1 if sees_all else MOST_LOOKED_AT
-        newest = newest_in_threads(tx, _children(onlooker, lengths), most=most, limit=MOST_CHILDREN)
+        if sees_all:
+            newest = thread_events_at(tx, onlooker.room_id, {one: counts[one].latest_place for one in counts})
+        else:
+            asked = _children(onlooker, counts)
+            newest = newest_in_threads(tx, asked, most=MOST_LOOKED_AT, limit=MOST_CHILDREN)
         seen, memberships = self._seen(tx, onlooker, newest)
         latest = [children[0] for children in seen.values()]
         user_id = onlooker.viewer.user_id
@@ -133,7 +138,7 @@ class Aggregations:
             hidden = len(newest[event_id]) - len(seen[event_id])
             threads[event_id] = {
                 "latest_event": event,
-                "count": lengths[event_id] - hidden,
+                "count": counts[event_id].number - hidden,
                 "current_user_participated": event_id in taken_part or parents[event_id].event.sender == user_id,
             }
         return threads
