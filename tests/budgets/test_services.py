@@ -11,6 +11,7 @@ from homeserver.core.identifiers import DeviceID, RoomID, UserID, parse_user_id
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.receipts import READ, Marker
+from homeserver.services.rooms.relations import RelationsQuestion
 from homeserver.services.sync.request import Answer, SyncRequest
 from homeserver.storage.database import Transaction
 from homeserver.storage.devices import insert_device
@@ -18,6 +19,7 @@ from tests.budgets.costs import NOTHING, ONE_READ, ONE_WRITE, Cost, cost_of
 from tests.fakes.policy_source import KEY as POLICY_KEY
 from tests.services.accounts.people import register, whose
 from tests.services.federation.others import FAR, FAY, join_remotely
+from tests.services.rooms.related import edit, reply
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
 
 POLLS = 50
@@ -162,6 +164,41 @@ def test_a_page_of_history_is_one_read(world: World, room_id: RoomID, *, backwar
     )
 
     assert spent == ONE_READ
+
+
+def test_a_thread_and_what_relates_to_it_are_one_read_each(world: World, room_id: RoomID) -> None:
+    root = world.send(ALICE, room_id)
+    for number in range(3):
+        edit(world, BOB, room_id, reply(world, BOB, room_id, root), str(number))
+    carol = Viewer(CAROL, PHONE)
+
+    spent = [
+        cost(world, lambda: world.timeline.event(carol, room_id, root)),
+        cost(world, lambda: world.relations.related(carol, room_id, root, RelationsQuestion(recurse=True))),
+        cost(world, lambda: world.threads.threads(carol, room_id, with_viewer=False, begin=None, limit=None)),
+    ]
+
+    assert spent == [ONE_READ] * 3
+
+
+def test_a_message_in_a_thread_is_one_write(world: World, room_id: RoomID) -> None:
+    root = world.send(ALICE, room_id)
+
+    assert cost_of(world.sync_database.counts, lambda: reply(world, BOB, room_id, root)) == ONE_WRITE
+
+
+def test_a_timeline_with_a_gap_is_read_only_if_something_in_it_relates_to_something(
+    world: World, room_id: RoomID
+) -> None:
+    def catches_up() -> Cost:
+        return cost(world, lambda: world.long_poll.sync(poll(BOB, since)))
+
+    since = token_of(world, BOB)
+    sent = [world.send(ALICE, room_id, str(number)) for number in range(20)]
+    without = catches_up()
+    reply(world, ALICE, room_id, sent[-1])
+
+    assert (without, catches_up()) == (NOTHING, ONE_READ)
 
 
 def test_a_receipt_is_one_write(world: World, room_id: RoomID) -> None:

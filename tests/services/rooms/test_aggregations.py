@@ -6,9 +6,12 @@ from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.rooms.aggregations import MOST_EDITS_TRIED, MOST_REFERENCES
 from homeserver.services.rooms.creation import InitialState
+from homeserver.services.rooms.timeline import onlooker_of
+from homeserver.storage.database import Transaction
 from tests.services.rooms.related import edit, ignore, react, redact, relate, reply
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, CAROL, World, now, shown
+from tests.storage.statements import CountedStatements
 
 # Any: JSON, throughout.
 
@@ -262,3 +265,30 @@ def test_what_is_around_an_event_is_told_with_its_children(world: World) -> None
 
     assert "m.replace" in shown(context.event)["unsigned"]["m.relations"]
     assert "m.thread" in shown(context.before[0])["unsigned"]["m.relations"]
+
+
+def statements(world: World, room_id: RoomID, events: list[EventID]) -> int:
+    """How many statements it takes to aggregate the children of some events."""
+
+    def aggregate(tx: Transaction) -> int:
+        stored = list(world.states.load(tx, events).values())
+        counted = CountedStatements(tx)
+        access = world.readers.access(tx, room_id, BOB)
+        onlooker = onlooker_of(world.viewer(BOB), room_id, access, frozenset())
+        world.aggregations.of(counted, onlooker, stored)
+        return counted.count
+
+    return world.sync_database.read(aggregate)
+
+
+def test_a_page_is_aggregated_in_as_many_statements_as_an_event(world: World) -> None:
+    room_id = room_of_both(world)
+    alone = [world.send(ALICE, room_id) for _ in range(5)]
+    parents = [world.send(ALICE, room_id) for _ in range(5)]
+    for parent in parents:
+        edit(world, ALICE, room_id, parent, "edited")
+        edit(world, BOB, room_id, reply(world, BOB, room_id, parent), "edited")
+        relate(world, BOB, room_id, parent, "m.reference")
+
+    assert statements(world, room_id, alone) == 1
+    assert statements(world, room_id, parents) == statements(world, room_id, parents[:1])
