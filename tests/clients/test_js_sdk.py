@@ -95,13 +95,13 @@ def people(tmp_path: Path) -> Iterator[People]:
     clients.close()
 
 
-def introduce(people: People, server: Server) -> tuple[dict[str, Any], str]:
+def introduce(people: People, server: Server, *, sliding: bool = False) -> tuple[dict[str, Any], str]:
     """Register Alice and Bob, who then share an encrypted room: their credentials, and the room."""
     known = {
         who: people.do(who, "register", url=server.url, username=who, password=PASSWORD) for who in ("alice", "bob")
     }
     for who, credentials in known.items():
-        people.do(who, "start", url=server.url, credentials=credentials)
+        people.do(who, "start", url=server.url, credentials=credentials, sliding=sliding)
     room_id = people.do("alice", "createRoom", invite=[known["bob"]["user_id"]])["room_id"]
     people.do("bob", "join", room=room_id)
     for who, other in (("alice", "bob"), ("bob", "alice")):
@@ -160,9 +160,10 @@ def test_a_new_device_reads_the_past_by_the_key_backup_and_is_signed_by_its_user
         assert say(people, "bob", "phone", room_id, "to the new device")["encrypted"] is True
 
 
-def test_two_people_verify_each_other_by_comparing_emoji(people: People) -> None:
+@pytest.mark.parametrize("sliding", [False, True])
+def test_two_people_verify_each_other_by_comparing_emoji(people: People, sliding: bool) -> None:
     with running() as server:
-        _, room_id = introduce(people, server)
+        _, room_id = introduce(people, server, sliding=sliding)
         for who in ("alice", "bob"):
             people.do(who, "protect", password=PASSWORD)
 
@@ -172,18 +173,19 @@ def test_two_people_verify_each_other_by_comparing_emoji(people: People) -> None
         assert verified["trusted"] == [True, True]
 
 
-def test_an_ordinary_day(people: People) -> None:
+@pytest.mark.parametrize("sliding", [False, True])
+def test_an_ordinary_day(people: People, sliding: bool) -> None:
     with running() as server:
         known = {
             who: people.do(who, "register", url=server.url, username=who, password=PASSWORD) for who in ("alice", "bob")
         }
         alice, bob = (known[who]["user_id"] for who in ("alice", "bob"))
-        people.do("alice", "start", url=server.url, credentials=known["alice"])
+        people.do("alice", "start", url=server.url, credentials=known["alice"], sliding=sliding)
         room_id = people.do("alice", "createPlainRoom", invite=[bob], name="Dovecote")["room_id"]
         texts = [f"message {number}" for number in range(50)]
         for text in texts:
             people.do("alice", "say", room=room_id, text=text)
-        people.do("bob", "start", url=server.url, credentials=known["bob"])
+        people.do("bob", "start", url=server.url, credentials=known["bob"], sliding=sliding)
         people.do("bob", "join", room=room_id)
 
         # The past, and a reaction to what follows.

@@ -17,6 +17,7 @@ const { CryptoEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 const { VerificationPhase, VerificationRequestEvent, VerifierEvent } = await import(
     "matrix-js-sdk/lib/crypto-api/verification.js"
 );
+const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
 const { logger } = await import("matrix-js-sdk/lib/logger.js");
 logger.setLevel("warn", false);
 
@@ -114,6 +115,13 @@ async function becomesTrusted(client, user) {
     }
 }
 
+// A window of the twenty rooms that are most active.
+function windowed(url, client) {
+    const members = [["m.room.member", "$LAZY"], ["m.room.member", "$ME"]];
+    const room = { timeline_limit: 20, required_state: [["*", "*"], ...members] };
+    return new SlidingSync(url, new Map([["all", { ranges: [[0, 19]], ...room }]]), room, client, 20000);
+}
+
 const acts = {
     async register({ url, username, password }) {
         const client = sdk.createClient({ baseUrl: url });
@@ -134,7 +142,8 @@ const acts = {
         return client.loginRequest({ type: "m.login.password", identifier, password });
     },
 
-    async start({ who, url, credentials }) {
+    // With `sliding` the client follows a window of its rooms, not all of them.
+    async start({ who, url, credentials, sliding = false }) {
         const store = new sdk.IndexedDBStore({ indexedDB: globalThis.indexedDB, dbName: who });
         const client = sdk.createClient({
             baseUrl: url,
@@ -150,7 +159,8 @@ const acts = {
         await client.initRustCrypto({ cryptoDatabasePrefix: `crypto-${who}` });
         const person = new Person(client, store);
         people.set(who, person);
-        await client.startClient({ lazyLoadMembers: true, pollTimeout: 20000, threadSupport: true, initialSyncLimit: 20 });
+        const manner = sliding ? { slidingSync: windowed(url, client) } : { lazyLoadMembers: true, initialSyncLimit: 20 };
+        await client.startClient({ pollTimeout: 20000, threadSupport: true, ...manner });
         // Prepared is also what comes out of the store; Syncing comes from the server.
         await person.until(() => client.getSyncState() === sdk.SyncState.Syncing);
         return { since };
@@ -187,14 +197,18 @@ const acts = {
         return {};
     },
 
-    // Wait until `who` knows that `other` is in the encrypted room; how many devices the other has.
+    // Wait until `who` knows that `other` is in the encrypted room, and with devices; how many the other has.
     async meet({ who, room, other }) {
         const person = people.get(who);
         await person.until(() => person.client.getRoom(room)?.getMember(other)?.membership === "join");
         const crypto = person.client.getCrypto();
         if (!(await crypto.isEncryptionEnabledInRoom(room))) throw new Error("the room is not encrypted");
-        const devices = await crypto.getUserDeviceInfo([other], true);
-        return { devices: devices.get(other)?.size ?? 0 };
+        for (;;) {
+            const change = new Promise((resolve) => person.client.once(CryptoEvent.DevicesUpdated, resolve));
+            const devices = await crypto.getUserDeviceInfo([other], true);
+            if (devices.get(other)?.size) return { devices: devices.get(other).size };
+            await change; // of somebody who has just come in, devices are being asked for
+        }
     },
 
     async say({ who, room, text }) {
