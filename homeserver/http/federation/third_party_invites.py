@@ -55,7 +55,7 @@ class FederationThirdPartyInviteEndpoints:
         "PUT",
         "/_matrix/federation/v1/3pid/onbind",
         auth=NONE,
-        limit=RateClass.FEDERATION,
+        limit=RateClass.INVITE,
         spec="server-server-api/#put_matrixfederationv13pidonbind",
         body=BoundAddress,
     )
@@ -64,7 +64,7 @@ class FederationThirdPartyInviteEndpoints:
         "POST",
         "/_matrix/federation/v1/3pid/onbind",
         auth=NONE,
-        limit=RateClass.FEDERATION,
+        limit=RateClass.INVITE,
         spec="server-server-api/#put_matrixfederationv13pidonbind",
         body=BoundAddress,
     )

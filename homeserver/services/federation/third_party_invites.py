@@ -23,7 +23,7 @@ from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 
 ISSUED: Final = "m.room.third_party_invite"
-MOST_BOUND: Final = 50  # invites of one address
+MOST_BOUND: Final = 20  # invites of one address: for each of them another server may have to be asked
 BOUND_AT_ONCE: Final = 3
 UNUSABLE: Final = "There is no such user here, or an invite that cannot be redeemed"
 

@@ -95,7 +95,7 @@ class RemoteJoins:
         if outcome is not Outcome.ACCEPTED:
             raise RemoteNonsense(f"{server} let the user in, against the state that it gives")
 
-    async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:
+    async def redeem(self, room_id: RoomID, invite: Redeemed, *, ignores_backoff: bool) -> None:
         """Have the invite of an address turned into one of the user, by the server of whoever sent it."""
         event = {
             "type": "m.room.member",
@@ -106,7 +106,7 @@ class RemoteJoins:
         }
 
         async def exchange(server: ServerName) -> None:
-            await self._client.exchange_third_party_invite(server, room_id, event, ignores_backoff=True)
+            await self._client.exchange_third_party_invite(server, room_id, event, ignores_backoff=ignores_backoff)
 
         await first_answer([server_name_of_user(invite.sender)], exchange)
 

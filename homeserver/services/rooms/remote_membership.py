@@ -97,7 +97,7 @@ class RemoteMembership:
             content = standing.said(reason)
             if third_party_signed is not None:
                 invite = redeemed(third_party_signed.get("sender"), user_id, third_party_signed)
-                await self._joins.redeem(room_id, invite)
+                await self._joins.redeem(room_id, invite, ignores_backoff=True)
 
             async def join_through(server: ServerName) -> None:
                 await self._joins.join_through(server, room_id, user_id, content, standing.version)
@@ -118,7 +118,8 @@ class RemoteMembership:
             if standing.is_here:
                 await self._membership.redeem(room_id, invite)
             elif current != "invite":
-                await self._joins.redeem(room_id, invite)
+                # Strangers can ask for this: a server that did not answer lately is left alone.
+                await self._joins.redeem(room_id, invite, ignores_backoff=False)
 
     async def knock(self, user_id: UserID, room: str, reason: str | None, *, via: Sequence[str] = ()) -> RoomID:
         """Ask to be let into the room of this ID or alias; knocking again changes nothing.

@@ -5,9 +5,14 @@ from typing import Any, Final
 import pytest
 
 from homeserver.core.errors import AuthRejected
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.core.signing import SigningKey, sign_json
-from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, NotFound
+from homeserver.outbound.errors import NotAsked
+from homeserver.outbound.federation_client import FederationClient
+from homeserver.outbound.gate import OpenGate
+from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, NotFound, RemoteFailed
+from homeserver.services.rooms.remote_joins import RemoteJoins
+from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.third_party_invites import redeemed
 from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import ALICE, ONE
@@ -15,7 +20,7 @@ from tests.scenes import Scene
 from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import BOB as OUR_BOB
 from tests.services.world import CAROL as OUR_CAROL
-from tests.services.world import World, now
+from tests.services.world import SERVER, World, now
 
 KEY: Final = SigningKey("0", bytes([9] * 32))
 TOKEN: Final = "token"
@@ -127,6 +132,32 @@ def test_an_invite_to_a_room_elsewhere_is_redeemed_by_the_server_of_whoever_sent
     now(world.anywhere.redeem(room_id, redeemed(ALICE, OUR_BOB, signed(ALICE, OUR_BOB))))
 
     assert world.others.asked == [(ONE, "exchange_third_party_invite")]
+
+
+class Impatient(OpenGate):
+    """No server answered lately: those alone are let through who do not care."""
+
+    def check(self, destination: ServerName, *, ignores_backoff: bool = False) -> None:
+        """See Gate."""
+        if not ignores_backoff:
+            raise NotAsked(f"{destination} is left alone")
+
+
+def test_a_server_that_does_not_answer_is_asked_for_its_user_alone(world: World) -> None:
+    room_id = world.others.open(invited_scene(), ONE)
+    client = FederationClient(world.others, Impatient(), SERVER, world.key, world.clock)
+    joins = RemoteJoins(client, world.event_creation, world.receipt, world.given_rooms, world.clock, omits_members=True)
+    before = world.anywhere
+    anywhere = RemoteMembership(
+        world.database, world.membership, world.aliases, joins, before._leaves, before._knocks, SERVER
+    )
+
+    with pytest.raises(RemoteFailed):
+        now(anywhere.redeem(room_id, redeemed(ALICE, OUR_BOB, signed(ALICE, OUR_BOB))))
+    assert world.others.asked == []
+
+    now(anywhere.join(OUR_BOB, room_id, None, signed(ALICE, OUR_BOB), via=[ONE]))
+    assert membership(world, room_id, OUR_BOB) == "join"
 
 
 def test_whoever_wants_no_invites_gets_none_for_an_address_either(world: World) -> None:
