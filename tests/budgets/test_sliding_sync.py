@@ -16,7 +16,7 @@ ALL = Extensions(ToDeviceWish(0, 100), e2ee=True, account_data=Scope(), receipts
 PAIRS = (("m.room.name", ""), ("m.room.encryption", ""), ("m.room.member", "$LAZY"), ("m.room.member", str(ALICE)))
 FIRST = 14  # statements of a first answer, whatever is in sight
 FOR_A_ROOM = 1  # its timeline; what else there is to say is in memory, or read for all rooms at once
-NEXT = 21  # statements of an answer that tells of what happened in some rooms
+NEXT = 22  # statements of an answer that tells of what happened in some rooms
 
 
 def put_rooms_out_of_sight(tx: Transaction, count: int) -> None:

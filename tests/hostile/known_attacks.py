@@ -196,6 +196,7 @@ READING: Final[Mapping[str, tuple[str, ...]]] = {
     "who left a room is told what happens in it": (
         "tests/services/sync/test_rooms.py::test_who_was_kicked_and_banned_is_told_nothing_of_the_time_between",
         "tests/services/rooms/test_readers.py::test_who_was_kicked_does_not_see_what_happened_until_the_ban",
+        "tests/api/test_sliding_sync.py::test_who_was_removed_is_told_how_and_nothing_that_came_later",
     ),
     "whether a room exists can be found out by its third-party invites": (
         "tests/services/federation/test_third_party_invites.py"

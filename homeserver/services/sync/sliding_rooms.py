@@ -35,6 +35,7 @@ from homeserver.storage.memberships import (
     memberships_of_user,
     shown_members,
 )
+from homeserver.storage.partial_rooms import partial_among
 from homeserver.storage.room_index import ListedRoom
 from homeserver.storage.rooms import roots_at
 from homeserver.storage.sliding_connections import SentRoom
@@ -98,7 +99,10 @@ class RoomResult:
 
 @dataclass(frozen=True, slots=True)
 class _Stay:
-    """What of a room the user may see: up to `end`, in the state `root`. See TimelineQuestion for the other two."""
+    """What of a room the user may see: up to `end`, in the state `root`. See TimelineQuestion for the other two.
+
+    `became_whole`: since the client knows the room, its members have become known.
+    """
 
     before: bytes | None
     root: bytes
@@ -106,6 +110,7 @@ class _Stay:
     joined_from: int | None
     member_upto: int | None
     departure: StoredEvent | None = None
+    became_whole: bool = False
 
 
 class SlidingRooms:
@@ -136,6 +141,7 @@ class SlidingRooms:
         others = [one.room.room_id for one in questions if one.room.membership != "join"]
         memberships = memberships_of_user(tx, user_id, others)
         before, after = _roots(tx, questions, asked.upto)
+        became_whole = _became_whole(tx, joined)
         results: dict[RoomID, RoomResult] = {}
         for one in questions:
             room_id = one.room.room_id
@@ -146,6 +152,7 @@ class SlidingRooms:
                     end=asked.upto,
                     joined_from=one.room.joined_place,
                     member_upto=EVERYWHERE,
+                    became_whole=room_id in became_whole,
                 )
                 results[room_id] = self._seen(tx, asked, one, stay)
             elif one.is_departed:
@@ -243,7 +250,7 @@ class SlidingRooms:
         place = self._first_place(tx, room_id, events, stay.end, wanted=limited or one.is_initial)
         if place is not None:
             shown["prev_batch"] = str(PaginationToken(place))
-        has_moves = one.is_initial or any(event_type == MEMBER for event_type, _ in state.changed)
+        has_moves = one.is_initial or stay.became_whole or any(event_type == MEMBER for event_type, _ in state.changed)
         is_nameless = self._add_name(tx, one, stay.root, state, shown, has_moves=has_moves)
         return RoomResult(
             shown,
@@ -337,6 +344,17 @@ def _roots(
         before |= roots_at(tx, room_ids, at=at)
     joined = [one.room.room_id for one in questions if one.room.membership == "join"]
     return before, roots_at(tx, joined, at=upto) if joined else {}
+
+
+def _became_whole(tx: Transaction, joined: Sequence[RoomQuestion]) -> set[RoomID]:
+    """Those of the rooms whose members were not all known when the client was told of the room, and are now."""
+    known_upto = {
+        one.room.room_id: one.known_upto for one in joined if one.known_upto is not None and not one.room.is_partial
+    }
+    if not known_upto:
+        return set()
+    found = partial_among(tx, list(known_upto), after=min(known_upto.values()))
+    return {room_id for room_id, position in found.items() if position is not None and position > known_upto[room_id]}
 
 
 def _common(one: RoomQuestion) -> dict[str, Any]:
