@@ -58,6 +58,8 @@ MOST_OF_HISTORY: Final = 100  # events from the past, which are taken all or non
 MOST_WAITING: Final = 2_000  # of a room
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
 
+Entry = EventID | HashedEventID
+
 
 class Outcome(Enum):
     """What came of an event."""
@@ -348,8 +350,10 @@ class Intake:
             step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
             return step
         missing = missing_ancestors(write, event)
-        state = given_entries(write, given)
-        if missing is None or state is None or _begins(event) or write.is_under_itself(event):
+        # Of a large room's state only what differs from the present is looked at: nobody else writes meanwhile.
+        states = _GivenStates(write, {event.event_id: given}, EMPTY_ROOT if begins_anew else write.root)
+        changes = states.changes(given)
+        if missing is None or changes is None or _begins(event) or write.is_under_itself(event):
             return step
         if not _has_auth_events(write, event):
             return step
@@ -357,7 +361,7 @@ class Intake:
             root_before = _derived_root(write, event, missing)
             is_given = root_before is None
             if root_before is None:
-                root_before = _given_root(write, event, state, omits_members=given.omits_members)
+                root_before = _given_root(write, event, states.near, changes, omits_members=given.omits_members)
             if root_before is None:
                 return step
             given_by = given.given_by if is_given else None
@@ -486,16 +490,16 @@ def _derived_root(write: RoomWrite, event: Event, missing: Sequence[EventID]) ->
 
 
 def _given_root(
-    write: RoomWrite, event: Event, given: Mapping[StateKey, EventID | HashedEventID], *, omits_members: bool
+    write: RoomWrite, event: Event, near: bytes, changes: Mapping[StateKey, Entry | None], *, omits_members: bool
 ) -> bytes | None:
     """The state before an event on the word of another server, and of what is here; None if it makes no sense.
 
-    Raises NotMerged.
+    It is told by what is different from the state `near`. Raises NotMerged.
     """
     if omits_members:
-        entries = _with_own_members(write, event, given)
+        entries = _with_own_members(write, event, changes)
         return None if entries is None else write.add_partial_state(entries)
-    given_root = write.add_state(given)
+    given_root = write.change_state(near, changes)
     if not _stands_on_whole_states(write, event):
         return given_root
     return write.merged_root(event.prev_event_ids, given_root=given_root)
@@ -508,13 +512,13 @@ def _stands_on_whole_states(write: RoomWrite, event: Event) -> bool:
 
 
 def _with_own_members(
-    write: RoomWrite, event: Event, given: Mapping[StateKey, EventID | HashedEventID]
-) -> dict[StateKey, EventID | HashedEventID | None] | None:
+    write: RoomWrite, event: Event, given: Mapping[StateKey, Entry | None]
+) -> dict[StateKey, Entry | None] | None:
     """A state without members, with those that an event needs: its auth events say who they are, and who is not there.
 
     None if they are others than the state has.
     """
-    entries: dict[StateKey, EventID | HashedEventID | None] = dict(given)
+    entries: dict[StateKey, Entry | None] = dict(given)
     for one in write.load(event.auth_event_ids).values():
         entry = write.state_entry(one.event)
         if one.event.type == MEMBER and entries.setdefault((MEMBER, one.event.state_key or ""), entry) != entry:
@@ -568,13 +572,13 @@ def _judge(
 
 
 class _GivenStates:
-    """The states that were given with events from the past, made out of one that is here and much like them."""
+    """The states that were given with events, made out of one that is here and much like them."""
 
     def __init__(self, write: RoomWrite, given: Mapping[EventID, GivenState], near: bytes) -> None:
         """`near` is the root of that state."""
+        self.near = near
         self._write = write
         self._given = given
-        self._near = near
         self._known: dict[EventID, StateKey] | None = None  # what is in it
         self._roots: dict[int, bytes | None] = {}  # several events may have the same
         self.servers = {one.given_by for one in given.values()}
@@ -590,19 +594,29 @@ class _GivenStates:
         return None if root is None else (root, given.given_by)
 
     def _make(self, given: GivenState) -> bytes | None:
-        """Only what differs from the state that is here is loaded, and made."""
+        changes = self.changes(given)
+        return None if changes is None else self._write.change_state(self.near, changes)
+
+    def changes(self, given: GivenState) -> dict[StateKey, Entry | None] | None:
+        """What differs from the state that is here: only that is loaded. None if the given state cannot be one."""
         if self._known is None:
-            whole = self._write.whole_state(self._near)
-            self._near = EMPTY_ROOT if whole is None else self._near
+            whole = self._write.whole_state(self.near)
+            self.near = EMPTY_ROOT if whole is None else self.near
             self._known = {} if whole is None else {event_id: key for key, event_id in whole.items()}
         known = self._known
         others = [event_id for event_id in given.event_ids if event_id not in known]
-        entries = given_entries(self._write, GivenState(others, given.given_by))
+        entries = _given_entries(self._write, others)
         kept = {known[event_id] for event_id in given.event_ids if event_id in known}
         if entries is None or not kept.isdisjoint(entries):
             return None
-        changes: dict[StateKey, EventID | HashedEventID | None] = dict.fromkeys(set(known.values()) - kept)
-        return self._write.change_state(self._near, {**changes, **entries})
+        changes: dict[StateKey, Entry | None] = dict.fromkeys(set(known.values()) - kept)
+        changes |= entries
+        write, last_id = self._write, given.followed_by
+        last = None if last_id is None else write.load([last_id]).get(last_id)
+        if last is not None and last.event.state_key is not None and last.verdict is not Verdict.REJECTED:
+            # Judged by its auth events alone, like all the others: nobody would get more into the state by this.
+            changes[last.event.type, last.event.state_key] = write.state_entry(last.event)
+        return changes
 
 
 def _judge_history(
@@ -658,14 +672,14 @@ def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
     return _OUTCOMES[verdict]
 
 
-def given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID | HashedEventID] | None:
+def _given_entries(write: RoomWrite, event_ids: Sequence[EventID]) -> dict[StateKey, Entry] | None:
     """The entries of a given state, without what was rejected.
 
     None if an event of it is not here, or it has two of one type and state key.
     """
-    entries: dict[StateKey, EventID | HashedEventID] = {}
-    stored = write.load(given.event_ids)
-    for event_id in given.event_ids:
+    entries: dict[StateKey, Entry] = {}
+    stored = write.load(event_ids)
+    for event_id in event_ids:
         one = stored.get(event_id)
         if one is None or one.event.room_id != write.room_id or one.event.state_key is None:
             return None
@@ -675,10 +689,6 @@ def given_entries(write: RoomWrite, given: GivenState) -> dict[StateKey, EventID
             and entries.setdefault((one.event.type, one.event.state_key), entry) != entry
         ):
             return None
-    last = None if given.followed_by is None else write.load([given.followed_by]).get(given.followed_by)
-    if last is not None and last.event.state_key is not None and last.verdict is not Verdict.REJECTED:
-        # Judged by its auth events alone, like all the others: nobody would get more into the state by this.
-        entries[last.event.type, last.event.state_key] = write.state_entry(last.event)
     return entries
 
 

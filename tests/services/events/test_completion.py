@@ -1,8 +1,8 @@
 """Rooms become whole step by step: no write is large, each leaves behind what is true, and none has to come again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import pytest
 
@@ -11,7 +11,7 @@ from homeserver.core.identifiers import EventID, UserID
 from homeserver.services.admin.room_audit import Fault, RoomAudit
 from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.completion import Completed, Completion
-from homeserver.storage.database import Database, Transaction
+from homeserver.storage.database import Database
 from homeserver.storage.memberships import members_of_room
 from homeserver.storage.partial_rooms import PartialRoom, find_partial_room, find_whole_root
 from homeserver.storage.room_servers import servers_in_room
@@ -22,68 +22,14 @@ from tests.scenes import Scene
 from tests.services.admin.own_keys import OwnKeys
 from tests.services.federation.large_rooms import ALICE, BOB, CAROL, ONE, TWO, LargeRoom
 from tests.services.sync.asking import LAZY, sync
+from tests.services.watched import TheEnd, Watched
 from tests.services.world import ALICE as OUR_ALICE
 from tests.services.world import SERVER, World, now
-from tests.storage.statements import CountedStatements
 
 P = ParamSpec("P")
 T = TypeVar("T")
 STEP: Final = 4  # members, or nodes, in a write
 NODES: Final = "SELECT digest FROM state_nodes WHERE room_id = :room_id"
-
-
-class CountedRows(CountedStatements):
-    """Counts rows that are written: those that go in together too, and those that are written at a position."""
-
-    __slots__ = ()
-
-    def all(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        return self.inner.all(sql, **parameters)
-
-    def one(self, sql: str, **parameters: Any) -> tuple[Any, ...] | None:
-        return self.inner.one(sql, **parameters)
-
-    def run(self, sql: str, **parameters: Any) -> int:
-        changed = self.inner.run(sql, **parameters)
-        self.count += changed
-        return changed
-
-    def insert_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.count += len(rows)
-        self.inner.insert_many(sql, rows)
-
-    def at_position(self, tables: tuple[str, ...], fn: Callable[[Transaction, int], None]) -> None:
-        self.inner.at_position(tables, lambda _, position: fn(self, position))
-
-
-class TheEnd(Exception):  # noqa: N818 - of the server
-    """The server was killed."""
-
-
-class Watched(Database):
-    """Passes everything on to a database, counts the rows that each write touches, and ends after so many writes."""
-
-    def __init__(self, inner: Database, last: int | None = None) -> None:
-        self.inner = inner
-        self.left = last
-        self.rows: list[int] = []
-
-    async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self.left == 0:
-            raise TheEnd
-        self.left = None if self.left is None else self.left - 1
-
-        def counted(tx: Transaction) -> T:
-            counting = CountedRows(tx)
-            counting.after_commits = tx.after_commits
-            value = fn(counting, *args, **kwargs)
-            self.rows.append(counting.count)
-            return value
-
-        return await self.inner.write(counted)
-
-    async def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.inner.read(fn, *args, **kwargs)
 
 
 class Arriving:

@@ -11,7 +11,7 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.state_map import StateMap
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.intake import GivenState, Intake, Outcome
 from homeserver.services.events.news import RoomWritten
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction
@@ -21,6 +21,7 @@ from homeserver.storage.rooms import RoomHead, find_head
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting, missing_events
 from tests.forked_rooms import ALICE, BOB
 from tests.scenes import Scene
+from tests.services.watched import Watched
 from tests.services.world import World, now
 
 OTHER = ServerName("one.example")
@@ -426,6 +427,29 @@ def test_a_server_that_comes_back_begins_anew_and_what_it_knew_is_no_head_any_mo
     assert taken[back.event_id] is Outcome.ACCEPTED
     assert taking.head.heads == (back.event_id,)
     assert taking.state(taking.head.current_root) == scene.after(back)
+
+
+def test_of_a_given_state_no_more_is_written_than_what_differs_from_the_present(world: World) -> None:
+    taking = Taking(world, Scene())
+    scene = taking.scene
+    things = [scene.create, scene.joined, scene.levels, scene.join_rules]
+    for number in range(100):
+        scene.last = scene.send(ALICE, "org.example.thing", {}, str(number), after=[scene.last])
+        things.append(scene.last)
+    taking.take(*things)
+    missed = scene.send(ALICE, "org.example.thing", {"is": "other"}, "50", after=[scene.last])
+    left_out = scene.send(ALICE, "org.example.thing", {}, "new", after=[missed])
+    said = scene.say(ALICE, after=[left_out])
+    taking.outliers(missed, left_out)
+    watched = Watched(world.database)
+    intake = Intake(watched, world.writer, world.head_joining, world.partial_rooms, world.clock)
+
+    given = GivenState(tuple(scene.after(left_out).values()), OTHER)
+    taken = now(intake.take_at_gap(taking.room_id, scene.version, received(said), given))
+
+    assert taken[said.event_id] is Outcome.ACCEPTED
+    assert taking.state(taking.stored(said).root_before) == scene.after(left_out)
+    assert max(watched.rows) < 40
 
 
 def test_an_event_that_is_rejected_leaves_the_heads_where_they_are(world: World) -> None:
