@@ -228,7 +228,11 @@ BLIND: Final = (
     ),
     Blind("membership_changes", ("log_position",), "the state changed at other positions too, for other reasons"),
     Blind("membership_changes", ("written_ms",), "when it was written is noted once"),
-    Blind("memberships", ("is_forgotten", "joined_place", "stripped_state"), "what its user did and was shown"),
+    Blind(
+        "memberships",
+        ("is_forgotten", "joined_place", "stripped_state", "was_joined"),
+        "what its user did and was shown",
+    ),
     Blind(
         "room_roots",
         (WHOLE_ROW, "log_position", "room_id"),
