@@ -751,7 +751,8 @@ def test_devices_and_keys_of_users_of_others_are_told_to_nobody(
     try:
         room_id = public_room(alice)
         third.join(room_id)
-        device = {"user_id": third.user, "device_id": "D", "algorithms": [], "keys": {}, "signatures": {}}
+        keys = {"curve25519:D": "A" * 43, "ed25519:D": "B" * 43}
+        device = {"user_id": third.user, "device_id": "D", "algorithms": ["m.olm.v1"], "keys": keys, "signatures": {}}
         third.lies["user/keys/query"] = lambda _: {"device_keys": {third.user: {"D": device}}}
         known = alice.post("keys", "query", body={"device_keys": {third.user: []}})
         assert known["device_keys"][third.user]
