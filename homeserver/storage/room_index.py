@@ -47,6 +47,11 @@ STORE = """
         is_encrypted = COALESCE(excluded.is_encrypted, room_index.is_encrypted)"""
 
 
+MOVE = """
+    UPDATE room_index SET active_position = :position, bump_position = COALESCE(:bump_position, bump_position)
+     WHERE room_id = :room_id"""
+
+
 def note_activity(
     tx: Transaction, room_id: RoomID, *, position: int, bump_position: int | None, facts: RoomFacts | None
 ) -> None:
@@ -54,6 +59,10 @@ def note_activity(
 
     `bump_position` is that of the newest event of BUMP_TYPES in it; `facts` are given when the state changed.
     """
+    # What is said in one room comes often several times in a batch: rows that wait to be inserted together would have
+    # to be inserted each time.
+    if facts is None and tx.run(MOVE, room_id=room_id, position=position, bump_position=bump_position):
+        return
     row = {
         "room_id": room_id,
         "active_position": position,
