@@ -16,6 +16,7 @@ from tests.growth.rows import columns_that_name, count_rows
 from tests.growth.workload import ELSEWHERE, SIGNED, Workload
 from tests.services.accounts.people import PASSWORD
 from tests.services.e2ee.signed_keys import device_keys, one_time_key
+from tests.services.sync.sliding import Phone, window
 from tests.services.world import ALICE, BOB, CAROL, World, now
 
 LAPTOP = DeviceID("LAPTOP")
@@ -123,6 +124,7 @@ def test_a_device_is_gone_with_the_rows_that_it_owns(world: World) -> None:
     now(world.to_device.send(BOB, None, "org.example", "txn", {ALICE: {LAPTOP: {}}}))
     words = ClientTransaction(LAPTOP, f"send/{workload.room_id}", "txn")
     now(world.sending.send_message(ALICE, workload.room_id, "m.room.message", {}, words))
+    Phone(workload.sliding, ALICE, lists=window(), device_id=LAPTOP).ask()
     named = world.sync_database.read(columns_that_name, LAPTOP)
 
     world.sync_database.write(delete_device_rows, ALICE, [LAPTOP])

@@ -49,6 +49,7 @@ from tests.forked_rooms import ALICE as REMOTE_ALICE
 from tests.scenes import Scene
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.e2ee.signed_keys import cross_signing_key, device_keys, identity, one_time_key, public, signed
+from tests.services.sync.sliding import Phone, Sliding, window
 from tests.services.world import ALICE, BOB, CAROL, PHONE, SERVER, World, now
 
 TABLET = DeviceID("TABLET")
@@ -63,6 +64,7 @@ class Workload:
     def __init__(self, world: World) -> None:
         self.world = world
         self.runs = 0
+        self.sliding = Sliding(world)
         for name in ("alice", "bob", "carol"):
             register(world, name)
         self.room_id: RoomID = world.create_room(ALICE, preset="public_chat", name="Room")
@@ -175,6 +177,7 @@ class Workload:
         now(world.thread_subscriptions.unsubscribe(BOB, room_id, self.thread_root))
         now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=True))
         now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=False))
+        Phone(self.sliding, ALICE, lists=window()).ask()
 
     def _move(self) -> None:
         world, room_id = self.world, self.room_id

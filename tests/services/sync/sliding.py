@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import DeviceID, RoomID, UserID
 from homeserver.core.required_state import required_state
 from homeserver.core.state_map import StateKey
 from homeserver.services.events.client_format import Viewer
@@ -70,11 +70,12 @@ class Phone:
     subscriptions: Mapping[RoomID, RoomConfig] = field(default_factory=dict)
     extensions: Extensions = NO_EXTENSIONS
     last: SlidingAnswer | None = None
+    device_id: DeviceID = PHONE
 
     def request(self, timeout_ms: int = 0) -> SlidingRequest:
         """What it asks next."""
         return SlidingRequest(
-            viewer=Viewer(self.user_id, PHONE),
+            viewer=Viewer(self.user_id, self.device_id),
             conn_id=self.conn_id,
             since=None if self.last is None else self.last.token,
             lists=self.lists,
