@@ -88,7 +88,8 @@ def test_other_rooms_keep_their_rows_when_one_goes(world: World) -> None:
 
     world.sync_database.write(delete_rows_of, Owner.ROOM, workload.room_id)
 
-    assert world.sync_database.read(columns_that_name, other) == before
+    told = {("sliding_rooms", "room_id")}  # Bob's window shows this one, too
+    assert world.sync_database.read(columns_that_name, other) == before | told
     assert len(world.history(BOB, other)) == world.sync_database.read(count_rows)["events"]
 
 
@@ -130,7 +131,12 @@ def test_a_device_is_gone_with_the_rows_that_it_owns(world: World) -> None:
     world.sync_database.write(delete_device_rows, ALICE, [LAPTOP])
 
     left = world.sync_database.read(columns_that_name, LAPTOP)
-    assert owner_columns(Owner.DEVICE) - named == {("key_signatures", "key_id")}  # nobody signed this device
+    assert owner_columns(Owner.DEVICE) - named == {
+        ("dehydrated_devices", "device_id"),  # it is awake
+        ("key_signatures", "key_id"),  # nobody signed it
+        ("sliding_connections", "device_id"),  # it asked for no windows
+        ("sliding_rooms", "device_id"),
+    }
     assert left == OF_DEVICES
 
 

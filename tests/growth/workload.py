@@ -21,14 +21,19 @@ from homeserver.core.identifiers import (
 from homeserver.core.remote_keys import RemoteDevice
 from homeserver.core.signing import SigningKey
 from homeserver.core.sync_tokens import SyncToken
+from homeserver.http.errors import error_body
+from homeserver.services.accounts.dehydrated_devices import DehydratedDevices, DeviceWithKeys
 from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.e2ee.key_backups import SessionKey
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.events.creation import Draft
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.events.remote_keys import RemoteKeys
+from homeserver.services.rooms.delayed_events import DelayedEvents
 from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, Marker
+from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.collectable_rooms import note_collectable
@@ -94,6 +99,7 @@ class Workload:
         self._sign()
         self._administer()
         self._receive()
+        self._leave_things()
         now(self.world.lost_time.start())  # as after an end of the server
         self.world.clock.advance(3600)
         now(self.world.device_activity.flush())
@@ -179,6 +185,20 @@ class Workload:
         now(world.typing.set_typing(ALICE, ALICE, room_id, is_typing=False))
         Phone(self.sliding, ALICE, lists=window()).ask()
 
+    def _leave_things(self) -> None:
+        """What one leaves for later, or for others: a device that sleeps, a goodbye, a word to the moderators."""
+        world, dry = self.world, DeviceID("DRY")
+        sleeping = DeviceWithKeys(dry, {"pickle": self.text("secret")}, None, device_keys(BOB, dry))
+        dehydrated = DehydratedDevices(world.database, world.device_keys, world.device_removal, world.clock)
+        now(dehydrated.replace(BOB, sleeping))
+        later = DelayedEvents(
+            world.database, world.event_creation, world.sending, world.clock, world.randomness, error_body
+        )
+        goodbye = Draft("m.room.message", BOB, {"msgtype": "m.text", "body": "bye"})
+        now(later.cancel(now(later.schedule(goodbye, self.room_id, 1_000, None))))
+        reports = Reports(world.database, world.readers, world.clock, world.randomness, SERVER)
+        now(reports.report_room(BOB, self.room_id, self.text("quiet")))
+
     def _move(self) -> None:
         world, room_id = self.world, self.room_id
         now(world.membership.invite(ALICE, room_id, CAROL, None))
@@ -248,6 +268,7 @@ class Workload:
             now(world.to_device.send(BOB, PHONE, "org.example", self.text(f"message {number}"), messages))
         self._sync(ALICE, device_id, self._sync(ALICE, device_id, since))
         self._sync(BOB, PHONE, self._sync(BOB, PHONE, None))
+        Phone(Sliding(world), BOB, lists=window()).ask()
 
     def _sync(self, user_id: UserID, device_id: DeviceID, since: SyncToken | None) -> SyncToken:
         return now(self.world.long_poll.sync(SyncRequest(viewer=Viewer(user_id, device_id), since=since))).next_batch
