@@ -18,7 +18,7 @@ MANNERS: Final = (
     SlidingManner(limit=3),
     SlidingManner(window=1, limit=20, is_lazy=True),
 )
-STEPS: Final = 40
+STEPS: Final = 30
 
 
 def compare(follower: SlidingFollower, client: Client) -> None:
@@ -62,7 +62,7 @@ def follow_a_story(server: Server, seed: int, *, restart_every: int = 10**9) -> 
         number = random.randrange(len(followers))
         follower = followers[number]
         follower.follow(random.choice([None, *story.rooms]))
-        if random.random() < 0.4:
+        if random.random() < 0.3:
             follower.catch_up()
             try:
                 compare(follower, fresh[number % PEOPLE])
@@ -72,9 +72,8 @@ def follow_a_story(server: Server, seed: int, *, restart_every: int = 10**9) -> 
                 raise AssertionError(f"seed {seed}, {whose}:\n{difference}\n{story_so_far}") from difference
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_who_follows_windows_knows_what_one_knows_who_follows_everything(server: Server, seed: int) -> None:
-    follow_a_story(server, seed)
+def test_who_follows_windows_knows_what_one_knows_who_follows_everything(server: Server) -> None:
+    follow_a_story(server, 1)
 
 
 def test_who_follows_windows_across_restarts_knows_it_too() -> None:

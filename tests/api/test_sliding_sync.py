@@ -348,7 +348,7 @@ def test_lists_are_filtered(alice: Client, bob: Client) -> None:
     assert listed(is_dm=False) == set(rooms) - {"direct"}
     assert listed(is_encrypted=True) == {"encrypted"}
     assert listed(is_encrypted=False) == set(rooms) - {"encrypted"}
-    assert listed(is_invite=True) == {"invite"}
+    assert listed(is_invite=True) == listed(is_invited=True) == {"invite"}
     assert listed(is_invite=False) == set(rooms) - {"invite"}
     assert listed(room_types=["m.space"]) == {"space"}
     assert listed(room_types=[None]) == set(rooms) - {"space"}

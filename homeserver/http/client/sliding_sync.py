@@ -58,6 +58,7 @@ class FilterBody(msgspec.Struct, frozen=True):
     is_dm: bool | None = None
     is_encrypted: bool | None = None
     is_invite: bool | None = None
+    is_invited: bool | None = None  # as the proposal calls it by now
     spaces: list[str] | None = None
     room_types: list[str | None] | None = None
     not_room_types: list[str | None] | None = None
@@ -243,7 +244,7 @@ def _filter(body: FilterBody) -> ListFilter:
     return ListFilter(
         is_dm=body.is_dm,
         is_encrypted=body.is_encrypted,
-        is_invite=body.is_invite,
+        is_invite=body.is_invited if body.is_invite is None else body.is_invite,
         spaces=_set(body.spaces),
         room_types=None if body.room_types is None else frozenset(body.room_types),
         not_room_types=frozenset(body.not_room_types or ()),

@@ -109,7 +109,9 @@ def _concerns(change: Change, request: SlidingRequest, relevant: Collection[Room
         case RoomBecameWhole():
             return extensions.e2ee or request.asks_for_rooms
         case ReceiptWritten():
-            return change.room_id in relevant
+            # One's own changes what is unread.
+            is_told = extensions.receipts is not None or change.user_id == request.viewer.user_id
+            return is_told and change.room_id in relevant
         case AccountDataWritten():
             return extensions.account_data is not None or bool(lists)
         case ThreadSubscriptionWritten():

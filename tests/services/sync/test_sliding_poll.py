@@ -4,6 +4,7 @@ import pytest
 
 from homeserver.core.identifiers import RoomID
 from homeserver.services.errors import UnknownPosition
+from homeserver.services.rooms.receipts import READ, Marker
 from homeserver.services.sync.sliding_request import Extensions, Scope, SlidingAnswer, ToDeviceWish
 from homeserver.storage.devices import insert_device
 from tests.budgets.costs import NOTHING, ONE_READ, Cost, cost_of
@@ -84,6 +85,26 @@ def test_who_waits_is_answered_in_the_end_and_then_without_a_read(
         assert waiting.called
 
     assert cost_of(world.sync_database.counts, wait) == NOTHING
+
+
+def test_receipts_of_others_wake_who_wants_to_hear_of_them_and_ones_own_everybody(
+    world: World, sliding: Sliding, room_id: RoomID
+) -> None:
+    event_id = world.send(ALICE, room_id, "read this")
+    phone = Phone(sliding, BOB, lists=window(), extensions=ALL)
+    other = Phone(sliding, BOB, "other", lists=window())
+    phone.ask()
+    other.ask()
+    waiting, asleep = phone.wait(), other.wait()
+
+    now(world.receipts.mark(ALICE, room_id, [Marker(READ, event_id)]))
+    world.clock.advance(0)
+    assert waiting.called
+    assert not asleep.called
+    now(world.receipts.mark(BOB, room_id, [Marker(READ, event_id)]))
+    world.clock.advance(0)
+
+    assert asleep.called
 
 
 def test_typing_wakes_who_wants_to_hear_of_it(world: World, sliding: Sliding, room_id: RoomID) -> None:
