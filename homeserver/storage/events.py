@@ -145,13 +145,14 @@ def first_place(tx: Transaction, room_id: RoomID) -> int:
     return row[0] if row is not None and row[0] is not None else 0
 
 
-REPLACE_BY_FULL = "UPDATE events SET form = :form, pdu = :pdu WHERE event_nid = :event_nid"
+REPLACE_BY_FULL = """
+    UPDATE events SET form = :form, thread_id = :thread_id, pdu = :pdu WHERE event_nid = :event_nid"""
 
 
-def store_full(tx: Transaction, target: StoredEvent, full: EncodedEvent) -> StoredEvent:
+def store_full(tx: Transaction, target: StoredEvent, full: EncodedEvent, thread_id: EventID | None) -> StoredEvent:
     """Replace an event that came with a wrong hash by its full form, which has turned up since."""
-    tx.run(REPLACE_BY_FULL, form=int(Form.FULL), pdu=full.pdu_json, event_nid=target.nid)
-    return replace(target, event=full.event, form=Form.FULL, size_bytes=len(full.pdu_json))
+    tx.run(REPLACE_BY_FULL, form=int(Form.FULL), thread_id=thread_id, pdu=full.pdu_json, event_nid=target.nid)
+    return replace(target, event=full.event, form=Form.FULL, thread_id=thread_id, size_bytes=len(full.pdu_json))
 
 
 REMOVE_OUTLIER = "DELETE FROM events WHERE event_nid = :event_nid AND root_before IS NULL"

@@ -3,8 +3,10 @@
 from typing import Any
 
 from homeserver.core.identifiers import EventID, UserID
+from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid
-from homeserver.storage.relations import remove_relation
+from homeserver.storage.migrations.runner import REVISIONS, statements_for
+from homeserver.storage.relations import RelatedWish, related_events, remove_relation
 from homeserver.storage.threads import ThreadWish, latest_threads, renew_thread
 from tests.databases import SyncDatabase
 from tests.storage.related_rows import ALICE, BOB, OTHER, ROOM, Child, insert_children, insert_event
@@ -64,3 +66,26 @@ def test_a_thread_goes_with_its_last_event(db: SyncDatabase) -> None:
         db.write(renew_thread, ROOM, FIRST)
 
         assert listed(db) == expected
+
+
+def test_the_revision_fills_places_and_threads_from_what_was_there(db: SyncDatabase) -> None:
+    revision = next(one for one in REVISIONS if one.name == "threads")
+    fills = [sql for sql in statements_for(revision.sql, db.dialect) if sql.startswith(("UPDATE", "INSERT"))]
+    db.write(insert_children, Child(1, FIRST), Child(4, FIRST), Child(2, SECOND), Child(3, THIRD, "m.reference"))
+
+    def forget(tx: Transaction) -> None:
+        tx.run("UPDATE events SET place = event_nid + 10")
+        tx.run("UPDATE relations SET place = 0")
+        tx.run("DELETE FROM threads")
+
+    def fill(tx: Transaction) -> None:
+        for sql in fills:
+            tx.run(sql)
+
+    db.write(forget)
+    db.write(fill)
+
+    assert listed(db) == [(FIRST, 14), (SECOND, 12)]
+    wish = RelatedWish(ROOM, FIRST, None, None, 1)
+    found = db.read(related_events, wish, after=0, upto=99, limit=9, backwards=True)
+    assert found == [("$4", 14), ("$1", 11)]

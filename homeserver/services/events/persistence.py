@@ -421,7 +421,7 @@ class RoomWrite:
             return
         if known.event.type in READ_WHEN_JUDGED or content_for_rules(received.event) != known.event.content:
             return
-        full = event_rows.store_full(self.tx, known, received)
+        full = event_rows.store_full(self.tx, known, received, self._thread_of(received.event))
         self._found[known.event.event_id] = full
         if full.verdict is Verdict.ACCEPTED and full.place is not None:
             self._relate(full)

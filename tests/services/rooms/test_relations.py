@@ -254,5 +254,6 @@ def test_a_child_whose_content_came_later_relates_from_then_on(past: Past) -> No
     past.take(child)
 
     assert bare == []
+    assert past.stored(child).thread_id == root.event_id
     assert related(world, REMOTE_BOB, past.room_id, root.event_id) == [child.event_id]
     assert ids_of_threads(world, past.room_id) == [root.event_id]
