@@ -58,11 +58,11 @@ class Cast:
 
     def wake_up(self) -> None:
         """Let everybody be there with a working token; for somebody new there are new rooms as well."""
-        missing = [name for name in PEOPLE if not self._is_well(name)]
-        for name in missing:
-            self._recruit(name)
         if not self._is_well("admin"):
             self._recruit_admin()
+        missing = [name for name in PEOPLE if not self._is_well(name) or self._is_suspended(name)]
+        for name in missing:
+            self._recruit(name)
         if not self._has_expired():
             self._let_expire()
         if "deactivated" not in self.tokens:
@@ -77,6 +77,10 @@ class Cast:
     def _is_well(self, name: str) -> bool:
         client = self.people.get(name)
         return client is not None and client.send("GET", "account", "whoami").status == 200
+
+    def _is_suspended(self, name: str) -> bool:
+        suspended = ("/_matrix/client/v1/admin/suspend", self.people[name].user_id)
+        return bool(self.people["admin"].get(*suspended)["suspended"])
 
     def _recruit(self, name: str) -> None:
         client = new_user(self.url, name)

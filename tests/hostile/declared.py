@@ -63,6 +63,7 @@ EVENT_TYPES: Final = (
 )
 TOKENS: Final = (Known("sync token"), Known("page token"), "s0", "c1_0_0_0", "t1_2", "0", "")
 NUMBERS: Final = (0, 1, 2, 10, -1, 100, 2**31, 2**53 - 1)
+DELAYS: Final = (3_600_000, 2**31, 2**53 - 1, -1)  # what is done by itself is done after all requests of a run
 
 # What a name means, in paths, queries and bodies alike; the longest name that the asked name ends with counts.
 MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
@@ -341,7 +342,7 @@ def fitting(kind: Any, name: str) -> st.SearchStrategy[Value]:  # Any: one of ms
     if isinstance(kind, inspect.BoolType):
         return st.booleans()
     if isinstance(kind, inspect.IntType | inspect.FloatType):
-        return st.sampled_from(NUMBERS)
+        return st.sampled_from(DELAYS if name == "delay" else NUMBERS)
     if isinstance(kind, inspect.StrType):
         return _texts(name)
     if isinstance(kind, inspect.LiteralType):
