@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.api.client import Client
-from tests.api.follower import PAGE, FollowedRoom, devices_of
+from tests.api.follower import PAGE, FollowedRoom, devices_of, receipts_in
 from tests.api.sliding import EXTENSIONS, Connection
 
 # Any: JSON, throughout.
@@ -64,6 +64,9 @@ class SlidingFollower:
         for room_id, events in account_data["rooms"].items():
             if room_id in self.rooms:
                 self.rooms[room_id].account_data |= {each["type"]: each["content"] for each in events}
+        for room_id, event in extensions["receipts"]["rooms"].items():
+            if room_id in self.rooms:
+                self.rooms[room_id].receipts |= receipts_in({"ephemeral": {"events": [event]}})
         told = extensions["e2ee"].get("device_lists", {})
         if told.get("changed"):
             self.devices |= devices_of(self.client, set(told["changed"]))
