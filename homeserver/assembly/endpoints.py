@@ -118,7 +118,7 @@ def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             changes_passwords=True,
             gives_login_tokens=True,
             changes_threepids=False,
-            forgets_left_rooms=False,
+            forgets_left_rooms=settings.forget_rooms_when_left,
             moderates_accounts=True,
         ),
         HealthEndpoints(),

@@ -56,7 +56,8 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
     push_classes = PushClasses(budget)
     notifying = Notifying(states, push_classes, budget)
     merging = StateMerging(database, states, budget, made.merging_process)
-    writer = RoomWriter(states, merging, notifying, news, clock, server_name)
+    forgets = made.settings.forget_rooms_when_left
+    writer = RoomWriter(states, merging, notifying, news, clock, server_name, forgets_left_rooms=forgets)
     approval = PolicyApproval(database, client, clock, server_name)
     creation = EventCreation(writer, clock, made.randomness, server_name, made.own_keys, approval, partial_rooms)
     intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)

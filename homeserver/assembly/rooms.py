@@ -93,7 +93,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     given_rooms = GivenRooms(receipt, intake, events.completion)
     omits_members = settings.federation.partial_state_joins
     joins = RemoteJoins(client, creation, receipt, given_rooms, clock, omits_members=omits_members)
-    outside = OutsideMemberships(news, clock)
+    outside = OutsideMemberships(news, clock, forgets_left_rooms=settings.forget_rooms_when_left)
     leaves = RemoteLeaves(database, client, creation, outside, clock)
     knocks = RemoteKnocks(database, client, creation, outside, clock)
     anywhere = RemoteMembership(database, membership, aliases, joins, leaves, knocks, server_name)

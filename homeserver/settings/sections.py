@@ -298,6 +298,7 @@ class Settings:
     query_string_tokens: str = field(default="accept", metadata=reads(kinds.one_of("accept", "refuse")))
     passwords: Passwords = field(default_factory=Passwords, metadata=reads(kinds.section(Passwords)))
     default_room_version: str = field(default="12", metadata=reads(kinds.room_version))
+    forget_rooms_when_left: bool = field(default=False, metadata=reads(kinds.flag))
     federation: Federation = field(default_factory=Federation, metadata=reads(kinds.section(Federation)))
     rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))

@@ -102,12 +102,13 @@ class ListedRoom:
     bump_position: int | None
     facts: RoomFacts | None
     is_partial: bool = False  # not all of its members are known here
+    is_forgotten: bool = False
 
 
 SELECT: Final = """
     SELECT m.room_id, m.membership, m.event_id, m.sender, m.place, m.log_position, m.joined_place, m.was_joined,
            x.active_position, x.bump_position, x.room_type, x.name, x.is_encrypted,
-           r.is_partial
+           r.is_partial, m.is_forgotten
       FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id LEFT JOIN rooms r ON r.room_id = m.room_id
      WHERE m.user_id = :user_id AND """
 CURRENT = SELECT + "m.membership IN ('join', 'invite', 'knock')"
@@ -131,11 +132,14 @@ REMOVED = (
     + """m.was_joined AND m.sender <> m.user_id AND m.membership IN ('leave', 'ban')
        AND NOT m.is_forgotten"""
 )
-DEPARTED = SELECT + "m.membership IN ('leave', 'ban') AND m.log_position > :after AND NOT m.is_forgotten"
+DEPARTED = SELECT + "m.membership IN ('leave', 'ban') AND m.log_position > :after"
 
 
 def departed_rooms(tx: Transaction, user_id: UserID, *, after: int) -> list[ListedRoom]:
-    """The rooms that the user was in and was removed from, and those out of which the user got after a position."""
+    """The rooms that the user was in and was removed from, and those out of which the user got after a position.
+
+    Of those that the user has forgotten there are the latter alone: not every device knows of it.
+    """
     removed = [_listed(row) for row in tx.all(REMOVED, user_id=user_id)]
     since = [_listed(row) for row in tx.all(DEPARTED, user_id=user_id, after=after)]
     return list({room.room_id: room for room in (*removed, *since)}.values())
@@ -155,6 +159,7 @@ def _listed(row: tuple[Any, ...]) -> ListedRoom:
         bump_position=row[9] if row[1] == "join" else None,
         facts=None if row[12] is None else RoomFacts(row[10], row[11], bool(row[12])),
         is_partial=bool(row[13]) and row[1] == "join",
+        is_forgotten=bool(row[14]),
     )
 
 

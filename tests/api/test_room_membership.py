@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import Client, new_user
+from tests.server import running
 
 
 def membership(client: Client, room_id: str, of: Client) -> str:
@@ -180,3 +181,16 @@ def test_what_is_done_to_a_user_needs_a_user(alice: Client, act: str, body: dict
     answer = alice.post("rooms", room_id, act, body=body, status=400)
 
     assert answer["errcode"] in ("M_BAD_JSON", "M_MISSING_PARAM", "M_INVALID_PARAM")
+
+
+def test_an_operator_lets_rooms_be_forgotten_as_soon_as_they_are_left() -> None:
+    with running(settings={"forget_rooms_when_left": True}) as server:
+        alice, bob = (new_user(server.url, name) for name in ("alice", "bob"))
+        room_id = alice.create_room_with(bob)
+        since = bob.sync()["next_batch"]
+
+        bob.post("rooms", room_id, "leave")
+
+        assert bob.get("capabilities")["capabilities"]["m.forget_forced_upon_leave"] == {"enabled": True}
+        assert bob.sync(since)["rooms"]["leave"].keys() == {room_id}
+        assert bob.get("rooms", room_id, "messages", query={"dir": "b"}, status=403)["errcode"] == "M_FORBIDDEN"

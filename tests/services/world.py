@@ -131,8 +131,16 @@ async def call_now(function: Callable[..., T], *arguments: Any) -> T:
 class World:
     """One server, its services made by hand as assembly does."""
 
-    def __init__(self, backend: Backend, boot: int = 1, changes_per_user: int = CHANGES_PER_USER) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        boot: int = 1,
+        changes_per_user: int = CHANGES_PER_USER,
+        *,
+        forgets_left_rooms: bool = False,
+    ) -> None:
         self.backend = backend
+        self.forgets_left_rooms = forgets_left_rooms
         self.boot = boot
         self.sync_database = SyncDatabase(backend, epoch=f"boot{boot}")
         self.database = self.sync_database.database
@@ -148,7 +156,8 @@ class World:
         self.push_classes = PushClasses(self.budget)
         self.notifying = Notifying(self.states, self.push_classes, self.budget)
         self.merging = StateMerging(self.database, self.states, self.budget)
-        self.writer = RoomWriter(self.states, self.merging, self.notifying, self.news, self.clock, SERVER)
+        rooms = self.states, self.merging, self.notifying, self.news
+        self.writer = RoomWriter(*rooms, self.clock, SERVER, forgets_left_rooms=forgets_left_rooms)
         self.policy_source = FakePolicySource()
         approval = PolicyApproval(self.database, self.policy_source, self.clock, SERVER)
         self.event_creation = EventCreation(
@@ -189,7 +198,7 @@ class World:
         self.remote_joins = RemoteJoins(
             client, creation, self.receipt, self.given_rooms, self.clock, omits_members=True
         )
-        self.outside = OutsideMemberships(self.news, self.clock)
+        self.outside = OutsideMemberships(self.news, self.clock, forgets_left_rooms=self.forgets_left_rooms)
         removals = Removals(self.states, self.outside, self.clock, SERVER)
         self.room_completion = RoomCompletion(
             self.database, client, self.given_rooms, self.completion, removals, self.clock, SERVER

@@ -954,7 +954,7 @@ class RoomWrite:
                     display_name=_text(content.get("displayname")),
                     avatar_url=_text(content.get("avatar_url")),
                     is_local=is_local,
-                    is_forgotten=False,
+                    is_forgotten=is_local and self._writer.forgets_left_rooms and membership in ("leave", "ban"),
                     stripped_state=self._stripped_state(stored.event) if shows_state else None,
                     joined_place=joined_place if membership == "join" else None,
                     was_joined=known is not None and (was == "join" or known.was_joined),
@@ -1045,6 +1045,8 @@ class RoomWriter:
         news: News,
         clock: Clock,
         server_name: ServerName,
+        *,
+        forgets_left_rooms: bool = False,
     ) -> None:
         self.states = states
         self.merging = merging
@@ -1052,6 +1054,7 @@ class RoomWriter:
         self.news = news
         self.clock = clock
         self.server_name = server_name
+        self.forgets_left_rooms = forgets_left_rooms  # who gets out of a room has forgotten it
 
     def open(self, tx: Transaction, room_id: RoomID) -> RoomWrite | None:
         """The room as it stands, ready for more events; None if this server does not know it."""

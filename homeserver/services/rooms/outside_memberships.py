@@ -36,9 +36,10 @@ LONGEST_KEY: Final = 255
 class OutsideMemberships:
     """Notes them, and tells their users."""
 
-    def __init__(self, news: News, clock: Clock) -> None:
+    def __init__(self, news: News, clock: Clock, *, forgets_left_rooms: bool = False) -> None:
         self._news = news
         self._clock = clock
+        self._forgets_left_rooms = forgets_left_rooms
 
     def put(
         self, tx: Transaction, encoded: EncodedEvent, told_by: ServerName, stripped_state: Sequence[Mapping[str, Any]]
@@ -79,7 +80,7 @@ class OutsideMemberships:
             display_name=None,
             avatar_url=None,
             is_local=True,
-            is_forgotten=False,
+            is_forgotten=self._forgets_left_rooms and membership in ("leave", "ban"),
             stripped_state=None if shown is None else orjson.dumps(shown),
             joined_place=None,
             was_joined=before is not None and (was == "join" or before.was_joined),

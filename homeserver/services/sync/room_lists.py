@@ -30,6 +30,7 @@ from homeserver.storage.memberships import (
     MembershipChange,
     changes_of_rooms,
     changes_of_user,
+    memberships_of_user,
     rooms_of_user,
 )
 from homeserver.storage.partial_rooms import partial_among
@@ -114,6 +115,9 @@ class RoomLists:
         if window.after is not None:
             for change in changes_of_user(tx, user_id, after=window.after, upto=window.upto):
                 asked.changes.setdefault(change.room_id, []).append(change)
+        # A room may be forgotten before every device knows that it was left: of that much each is told.
+        forgotten = [room_id for room_id in asked.changes if room_id not in memberships and allows_room(room_id)]
+        memberships.update(memberships_of_user(tx, user_id, forgotten))
         joined = [room_id for room_id, one in memberships.items() if one.membership == "join"]
         asked.partial = partial_among(tx, joined, after=-1 if window.after is None else window.after)
         account_data = _room_account_data(asked)

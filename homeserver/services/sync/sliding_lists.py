@@ -219,7 +219,7 @@ def _is_worth_telling(room: ListedRoom, user_id: UserID, told: int | None) -> bo
     """Whether somebody who is out of a room is told: who was removed is, others if the client took them to be in."""
     if told is not None and room.log_position > told:
         return True
-    return room.was_joined and room.sender != user_id
+    return room.was_joined and room.sender != user_id and not room.is_forgotten
 
 
 def _has_to_wait(room: ListedRoom, config: RoomConfig) -> bool:

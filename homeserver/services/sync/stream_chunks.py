@@ -28,7 +28,7 @@ from homeserver.services.sync.timelines import TimelineQuestion, Timelines
 from homeserver.storage.account_data import account_data_since
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent, stream_news
-from homeserver.storage.memberships import Membership, changes_of_user, rooms_of_user
+from homeserver.storage.memberships import Membership, changes_of_user, memberships_of_user, rooms_of_user
 from homeserver.storage.receipts import Receipt, receipts_since
 from homeserver.storage.rooms import roots_at, sync_horizon
 
@@ -185,9 +185,10 @@ def _check_known(tx: Transaction, since: SyncToken) -> None:
 
 
 def _memberships(tx: Transaction, user_id: UserID, after: int) -> dict[RoomID, Membership]:
-    """Those in rooms that the user is in, and those that have changed since the token."""
+    """Those in rooms that the user is in, and those that have changed since the token: forgotten since then, too."""
     moved = {change.room_id for change in changes_of_user(tx, user_id, after=after, upto=tx.log_position)}
-    return {one.room_id: one for one in rooms_of_user(tx, user_id) if one.membership == "join" or one.room_id in moved}
+    known = {one.room_id: one for one in rooms_of_user(tx, user_id) if one.membership == "join" or one.room_id in moved}
+    return {**known, **memberships_of_user(tx, user_id, sorted(moved - known.keys()))}
 
 
 def _is_unwanted(tx: Transaction, one: Membership, ignored: frozenset[str]) -> bool:

@@ -1,14 +1,22 @@
 """Which rooms a sync shows, and that many of them cost little more than one."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from homeserver.core.event_building import EventTemplate
 from homeserver.core.identifiers import RoomID, ServerName
-from homeserver.core.room_versions import V10
+from homeserver.core.room_versions import ROOM_VERSIONS, V10
+from homeserver.core.sync_tokens import parse_sync_token
+from homeserver.outbound.errors import Unreachable
+from homeserver.services.errors import Forbidden
 from homeserver.services.sync.request import SyncRequest
-from homeserver.storage.database import Transaction
+from homeserver.storage.database import Backend, Transaction
+from tests.forked_rooms import ONE
+from tests.scenes import Scene
+from tests.services.rooms.test_remote_leaves import invited
 from tests.services.sync.asking import request, sync
-from tests.services.world import ALICE, BOB, CAROL, World, now
+from tests.services.world import ALICE, BOB, CAROL, World, now, shown
 from tests.storage.statements import CountedStatements
 
 
@@ -175,3 +183,79 @@ def test_who_is_gone_stands_for_a_room_in_which_nobody_else_is(world: World) -> 
     assert invited == {"m.heroes": [CAROL], "m.joined_member_count": 1, "m.invited_member_count": 1}
     assert gone == {"m.heroes": [CAROL], "m.joined_member_count": 1, "m.invited_member_count": 0}
     assert next(iter(alone["rooms"]["join"].values()))["summary"]["m.heroes"] == []
+
+
+@pytest.fixture
+def forgetting(backend: Backend) -> Iterator[World]:
+    """A server that forgets the rooms of those who get out of them."""
+    made = World(backend, forgets_left_rooms=True)
+    yield made
+    made.close()
+
+
+LEAVING = {
+    "left": lambda world, room_id: world.membership.leave(BOB, room_id, None),
+    "kicked": lambda world, room_id: world.membership.kick(ALICE, room_id, BOB, None),
+    "banned": lambda world, room_id: world.membership.ban(ALICE, room_id, BOB, None),
+}
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_room_that_is_forgotten_when_one_is_out_is_told_of_once_and_never_again(forgetting: World, way: str) -> None:
+    world = forgetting
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    since = sync(world, BOB)["next_batch"]
+    stream = parse_sync_token(since)
+
+    now(LEAVING[way](world, room_id))
+
+    told = sync(world, BOB, since)
+    room = told["rooms"]["leave"][room_id]
+    assert [event["state_key"] for event in room["timeline"]["events"]] == [BOB]
+    assert told["rooms"].keys() == {"leave"}
+    assert sync(world, BOB, since)["rooms"] == told["rooms"]  # the answer may have been lost
+    streamed = now(world.event_stream.follow(world.viewer(BOB), stream, timeout_ms=0, limit=None)).chunk.events
+    assert [shown(event)["state_key"] for event in streamed] == [BOB]
+    assert "rooms" not in sync(world, BOB, told["next_batch"])
+    assert "rooms" not in sync(world, BOB, definition={"room": {"include_leave": True}})
+    with pytest.raises(Forbidden):
+        world.history(BOB, room_id)
+    assert world.history(ALICE, room_id)
+
+
+def test_who_comes_back_to_a_forgotten_room_has_it_again(forgetting: World) -> None:
+    world = forgetting
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    now(world.membership.leave(BOB, room_id, None))
+
+    world.join(BOB, room_id)
+
+    assert room_id in sync(world, BOB)["rooms"]["join"]
+    assert world.history(BOB, room_id)
+
+
+def test_a_declined_invite_of_another_server_is_forgotten_and_told_of_once(forgetting: World) -> None:
+    world = forgetting
+    room_id = invited(world, Scene(ROOM_VERSIONS["12"]))
+    since = sync(world, ALICE)["next_batch"]
+    world.others.failures[ONE] = Unreachable("away")
+
+    now(world.anywhere.leave(ALICE, room_id, None))
+
+    assert sync(world, ALICE, since)["rooms"].keys() == {"leave"}
+    assert "rooms" not in sync(world, ALICE, definition={"room": {"include_leave": True}})
+
+
+def test_a_device_hears_that_a_room_was_left_which_another_device_has_forgotten(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    since = sync(world, BOB)["next_batch"]
+
+    now(world.membership.leave(BOB, room_id, None))
+    now(world.membership.forget(BOB, room_id))
+
+    told = sync(world, BOB, since)
+    assert told["rooms"].keys() == {"leave"}
+    assert told["rooms"]["leave"].keys() == {room_id}

@@ -3,7 +3,7 @@
 import pytest
 
 from homeserver.services.sync.sliding_request import ListConfig, ListFilter
-from homeserver.storage.database import Transaction
+from homeserver.storage.database import Backend, Transaction
 from tests.services.federation.large_rooms import LargeRoom
 from tests.services.sync.sliding import Phone, Sliding, config, said, window
 from tests.services.world import ALICE, BOB, World, now
@@ -102,3 +102,25 @@ def test_a_room_of_several_lists_is_told_of_by_what_any_of_them_wants(world: Wor
     assert said(room) == ["two", "three"]
     assert {event["type"] for event in room["required_state"]} == {"m.room.name", "m.room.create"}
     assert room["lists"] == ["names", "creators"]
+
+
+@pytest.mark.parametrize("way", ["leave", "kick"])
+def test_a_room_that_is_forgotten_when_one_is_out_is_told_of_once_to_who_knew_it(backend: Backend, way: str) -> None:
+    world = World(backend, forgets_left_rooms=True)
+    sliding = Sliding(world)
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    phone = Phone(sliding, BOB, lists=window())
+    phone.ask()
+
+    now(
+        world.membership.leave(BOB, room_id, None)
+        if way == "leave"
+        else world.membership.kick(ALICE, room_id, BOB, None)
+    )
+
+    told = phone.ask()["rooms"]
+    assert [event["state_key"] for event in told[room_id]["timeline"]] == [BOB]
+    assert phone.ask()["rooms"] == {}
+    assert Phone(sliding, BOB, "other", lists=window()).ask()["lists"] == {"all": {"count": 0}}
+    world.close()
