@@ -42,6 +42,7 @@ from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
+from homeserver.http.client.search import SearchEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
@@ -189,6 +190,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomSummaryEndpoints(summaries),
         RoomUpgradeEndpoints(rooms.upgrades),
         DelayedEventEndpoints(rooms.delayed_events, clock),
+        SearchEndpoints(rooms.search),
         SendingEndpoints(rooms.sending, rooms.delayed_events),
         SlidingSyncEndpoints(parts.syncing.sliding_poll),
         SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),

@@ -30,6 +30,7 @@ from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
+from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
@@ -63,6 +64,7 @@ class Rooms:
     relations: Relations
     remote_invites: RemoteInvites
     remote_spaces: RemoteSpaces
+    search: Search
     sending: Sending
     reports: Reports
     spaces: Spaces
@@ -128,6 +130,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
         ),
         remote_spaces=remote_spaces,
+        search=Search(database, readers, states, events.formats, aggregations, events.erased_users),
         sending=sending,
         reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,

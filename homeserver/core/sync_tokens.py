@@ -1,4 +1,4 @@
-"""The tokens that clients hand back: where a sync continues, and a place in a room's history.
+"""The tokens that clients hand back: where a sync or a search continues, and a place in a room's history.
 
 Spec: client-server-api/#get_matrixclientv3sync, client-server-api/#pagination
 """
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from homeserver.core.errors import BadToken
+from homeserver.core.unpadded_base64 import decode_base64_urlsafe, encode_base64_urlsafe
 
 _NUMBER: Final = "(0|[1-9][0-9]{0,18})"
 _EPOCH: Final = "([A-Za-z0-9_-]{1,32})"
 _SYNC_TOKEN: Final = re.compile(rf"s{_NUMBER}\.{_NUMBER}\.{_EPOCH}\.{_NUMBER}")
 _PAGINATION_TOKEN: Final = re.compile(rf"p(-?){_NUMBER}")
+_SEARCH_TOKEN: Final = re.compile(rf"f(-?){_NUMBER}\.{_NUMBER}(?:\.([A-Za-z0-9_-]{{1,400}}))?")
 _LIMIT: Final = 2**63
 
 
@@ -45,6 +47,23 @@ class PaginationToken:
         return f"p{self.place}"
 
 
+@dataclass(frozen=True, slots=True)
+class SearchToken:
+    """What was seen of the results of a search: `seen` of them, those looked at have numbers from `before` on.
+
+    `group` is the room or sender to whose results the search is narrowed down from here on.
+    """
+
+    before: int
+    seen: int
+    group: str | None = None
+
+    def __str__(self) -> str:
+        """The token as clients hold it: ASCII that needs no escape in a URL."""
+        group = "" if self.group is None else f".{encode_base64_urlsafe(self.group.encode())}"
+        return f"f{self.before}.{self.seen}{group}"
+
+
 def parse_sync_token(text: str) -> SyncToken:
     """The token that `text` is. Raises BadToken."""
     match = _SYNC_TOKEN.fullmatch(text)
@@ -60,6 +79,20 @@ def parse_pagination_token(text: str) -> PaginationToken:
         raise BadToken("not a token of a room's history on this server")
     place = _number(match[2])
     return PaginationToken(-place if match[1] else place)
+
+
+def parse_search_token(text: str) -> SearchToken:
+    """The token that `text` is. Raises BadToken."""
+    match = _SEARCH_TOKEN.fullmatch(text)
+    group = None if match is None or match[4] is None else decode_base64_urlsafe(match[4])
+    if match is None or (match[4] is not None and group is None):
+        raise BadToken("not a token of a search on this server")
+    before = _number(match[2])
+    try:
+        name = None if group is None else group.decode()
+    except UnicodeDecodeError:
+        raise BadToken("not a token of a search on this server") from None
+    return SearchToken(-before if match[1] else before, _number(match[3]), name)
 
 
 def parse_token(text: str) -> SyncToken | PaginationToken:

@@ -21,3 +21,11 @@ def decode_base64(text: str) -> bytes | None:
         return b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except ValueError:
         return None
+
+
+def decode_base64_urlsafe(text: str) -> bytes | None:
+    """The bytes of `text` in the URL-safe alphabet, unpadded; None if it is something else."""
+    try:
+        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return None

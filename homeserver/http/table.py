@@ -41,6 +41,7 @@ from homeserver.http.client.room_events import RoomEventsEndpoints
 from homeserver.http.client.room_membership import RoomMembershipEndpoints
 from homeserver.http.client.room_summaries import RoomSummaryEndpoints
 from homeserver.http.client.room_upgrades import RoomUpgradeEndpoints
+from homeserver.http.client.search import SearchEndpoints
 from homeserver.http.client.sending import SendingEndpoints
 from homeserver.http.client.server_administration import ServerAdministrationEndpoints
 from homeserver.http.client.sliding_sync import SlidingSyncEndpoints
@@ -104,6 +105,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomMembershipEndpoints,
     RoomSummaryEndpoints,
     RoomUpgradeEndpoints,
+    SearchEndpoints,
     SendingEndpoints,
     SlidingSyncEndpoints,
     ServerAdministrationEndpoints,

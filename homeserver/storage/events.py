@@ -175,14 +175,14 @@ EVENTS_BY_ID = SELECT_EVENT + " WHERE e.event_id IN :event_ids[text]"
 def find_event(tx: Transaction, event_id: EventID) -> StoredEvent | None:
     """The event of this ID, in any room and of any verdict."""
     row = tx.one(FIND_EVENT, event_id=event_id)
-    return None if row is None else _stored(row)
+    return None if row is None else stored_of(row)
 
 
 def events_by_id(tx: Transaction, event_ids: Sequence[str]) -> dict[EventID, StoredEvent]:
     """Those of the events that are here, whatever their room and verdict."""
     if not event_ids:
         return {}
-    stored = map(_stored, tx.all(EVENTS_BY_ID, event_ids=list(event_ids)))
+    stored = map(stored_of, tx.all(EVENTS_BY_ID, event_ids=list(event_ids)))
     return {one.event.event_id: one for one in stored}
 
 
@@ -221,7 +221,7 @@ ROOM_NEWS = (
 
 def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
     """The newest accepted events of a room with log positions in (after, upto], newest first."""
-    return [_stored(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
+    return [stored_of(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
 
 
 STREAM_NEWS = (
@@ -240,7 +240,7 @@ def stream_news(tx: Transaction, room_ids: Sequence[str], *, after: int, upto: i
     if not room_ids:
         return []
     rows = tx.all(STREAM_NEWS, room_ids=list(room_ids), after=after, upto=upto, limit=limit)
-    return [_stored(row) for row in rows]
+    return [stored_of(row) for row in rows]
 
 
 ACCEPTED_FROM = (
@@ -252,7 +252,7 @@ ACCEPTED_FROM = (
 
 def accepted_from(tx: Transaction, room_id: RoomID, position: int) -> list[StoredEvent]:
     """The accepted events of a room from a log position on, oldest first: for rooms into which little came since."""
-    return [_stored(row) for row in tx.all(ACCEPTED_FROM, room_id=room_id, position=position)]
+    return [stored_of(row) for row in tx.all(ACCEPTED_FROM, room_id=room_id, position=position)]
 
 
 ROOMS_WITH_NEWS = """
@@ -284,12 +284,12 @@ FORWARDS = (
 
 def events_backwards(tx: Transaction, room_id: RoomID, *, place: int, limit: int) -> list[StoredEvent]:
     """Accepted events at `place` and before, newest first."""
-    return [_stored(row) for row in tx.all(BACKWARDS, room_id=room_id, place=place, limit=limit)]
+    return [stored_of(row) for row in tx.all(BACKWARDS, room_id=room_id, place=place, limit=limit)]
 
 
 def events_forwards(tx: Transaction, room_id: RoomID, *, place: int, limit: int) -> list[StoredEvent]:
     """Accepted events after `place`, oldest first."""
-    return [_stored(row) for row in tx.all(FORWARDS, room_id=room_id, place=place, limit=limit)]
+    return [stored_of(row) for row in tx.all(FORWARDS, room_id=room_id, place=place, limit=limit)]
 
 
 PLACE_AT = """
@@ -374,7 +374,8 @@ def with_right_roots(stored: StoredEvent, right: Mapping[bytes, tuple[bytes, int
     return stored if is_right else replace(stored, root_before=before, root_after=after)
 
 
-def _stored(row: tuple[Any, ...]) -> StoredEvent:
+def stored_of(row: tuple[Any, ...]) -> StoredEvent:  # Any: see Transaction
+    """The event of a row of SELECT_EVENT."""
     version = room_version(row[15])
     return StoredEvent(
         nid=EventNid(row[0]),

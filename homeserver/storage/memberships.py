@@ -113,6 +113,18 @@ def joined_room_ids(tx: Transaction, user_id: UserID) -> list[RoomID]:
     return [RoomID(row[0]) for row in tx.all(JOINED_ROOM_IDS, user_id=user_id)]
 
 
+READABLE_ROOM_IDS = """
+    SELECT m.room_id FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id
+     WHERE m.user_id = :user_id AND NOT m.is_forgotten
+       AND (m.membership = 'join' OR (m.was_joined AND m.membership IN ('leave', 'ban')))
+     ORDER BY COALESCE(x.active_position, 0) DESC LIMIT :limit"""
+
+
+def readable_room_ids(tx: Transaction, user_id: UserID, *, limit: int) -> list[RoomID]:
+    """The rooms in which the user is or was, and which were not forgotten: those with the newest events first."""
+    return [RoomID(row[0]) for row in tx.all(READABLE_ROOM_IDS, user_id=user_id, limit=limit)]
+
+
 OF_USER_IN = f"""
     SELECT {COLUMNS} FROM memberships WHERE user_id = :user_id AND room_id IN :room_ids[text]"""  # noqa: S608
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from homeserver.core.errors import BadToken
 from homeserver.core.sync_tokens import (
     PaginationToken,
+    SearchToken,
     SyncToken,
     parse_pagination_token,
+    parse_search_token,
     parse_sync_token,
     parse_token,
 )
@@ -73,3 +75,18 @@ def test_garbage_is_refused_or_is_what_would_be_printed(text: str) -> None:
     except BadToken:
         return
     assert str(token) == text
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(0, 10_000), st.none() | st.sampled_from(["!room:x", "@älice:x"]))
+def test_a_search_token_is_read_as_it_was_written(before: int, seen: int, group: str | None) -> None:
+    token = SearchToken(before, seen, group)
+
+    assert parse_search_token(str(token)) == token
+
+
+@pytest.mark.parametrize(
+    "text", ["", "f", "f1", "f1.2.", "f01.2", "f1.-2", "f1.2.=", "f1.2.A", "f1.2._w", f"f{2**64}.0"]
+)
+def test_what_is_no_search_token_is_refused(text: str) -> None:
+    with pytest.raises(BadToken):
+        parse_search_token(text)

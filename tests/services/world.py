@@ -80,6 +80,7 @@ from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
+from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
@@ -186,6 +187,7 @@ class World:
         self.timeline = Timeline(self.database, *read)
         self.relations = Relations(self.database, *read)
         self.threads = Threads(self.database, *read)
+        self.search = Search(self.database, *read[:4], self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
 
     def _open_federation(self) -> None:

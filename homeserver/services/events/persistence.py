@@ -55,6 +55,7 @@ from homeserver.storage.partial_rooms import PartialRoom, note_whole
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
 from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, forget_name, note_activity
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
+from homeserver.storage.search import index_event, remove_event
 from homeserver.storage.state_nodes import store_nodes
 from homeserver.storage.threads import note_thread_event, renew_thread
 from homeserver.storage.waiting_events import gap_followers, place_over_gaps
@@ -425,6 +426,7 @@ class RoomWrite:
         self._found[known.event.event_id] = full
         if full.verdict is Verdict.ACCEPTED and full.place is not None:
             self._relate(full)
+            index_event(self.tx, full.nid, full.event, is_history=full.log_position is None)
         self.tx.after_commit(lambda: self._writer.states.events.replace(full))
 
     def merged_root(
@@ -703,6 +705,7 @@ class RoomWrite:
         """What an event leaves behind beside itself, in tables that know no log position."""
         stored, event = one.stored, one.stored.event
         self._relate(stored)
+        index_event(self.tx, stored.nid, event, is_history=one.is_history)
         if one.notified.classes or one.notified.persons:
             insert_notifications(
                 self.tx,
@@ -760,6 +763,7 @@ class RoomWrite:
         self._found[target_id] = redacted
         self._replace_added(redacted, encoded.pdu_json)
         self._part(target)
+        remove_event(self.tx, target.nid, target.event)
         if target.place is not None:
             remove_notifications(self.tx, self.room_id, target.place)
         self.tx.after_commit(lambda: self._writer.states.events.replace(redacted))
