@@ -396,6 +396,11 @@ BAD_BODIES = [
     {"extensions": {"typing": {"enabled": "yes"}}},
 ]
 OUT_OF_BOUNDS = [
+    {
+        "lists": {
+            str(n): {"timeline_limit": 1, "required_state": [[f"{n}", str(k)] for k in range(100)]} for n in range(21)
+        }
+    },
     {"lists": {"all": {"ranges": [[1, 0]], "timeline_limit": 1, "required_state": []}}},
     {"lists": {"all": {"ranges": [[-1, 0]], "timeline_limit": 1, "required_state": []}}},
     {"lists": {"all": {"ranges": [[0, 0]] * 21, "timeline_limit": 1, "required_state": []}}},

@@ -35,7 +35,7 @@ MOST_LISTS: Final = 100
 MOST_RANGES: Final = 20
 MOST_SUBSCRIPTIONS: Final = 500
 MOST_PAIRS: Final = 200  # of required state, in one list or subscription
-MOST_PAIRS_TOGETHER: Final = 5_000
+MOST_PAIRS_TOGETHER: Final = 2_000  # of all that differ
 MOST_FILTERED: Final = 100  # spaces, types or tags of one filter
 LONGEST_NAME: Final = 255
 DEFAULT_TO_DEVICE_LIMIT: Final = 100
@@ -152,26 +152,31 @@ class SlidingSyncEndpoints:
     )
     async def sync(self, request: Request[SlidingQuery, SlidingBody]) -> Reply:
         """What happened in the rooms in sight since the client's position, now or when something does."""
-        query, body, requester = request.query, request.body, request.requester
-        if query.timeout < 0:
-            raise InvalidParameter("A timeout is not negative")
-        _check_lengths([body.conn_id or ""], 1, "conn_id")
-        _check_sizes(body)
-        answer = await self.poll.sync(
-            SlidingRequest(
-                viewer=Viewer(requester.user_id, requester.device_id),
-                conn_id=body.conn_id or "",
-                since=_position(query.pos),
-                lists={name: _list(one, requester.user_id) for name, one in (body.lists or {}).items()},
-                subscriptions={
-                    _room_id(room_id): _config(one, requester.user_id)
-                    for room_id, one in (body.room_subscriptions or {}).items()
-                },
-                extensions=_extensions(body.extensions or ExtensionsBody()),
-                timeout_ms=query.timeout,
-            )
-        )
+        answer = await self.poll.sync(_asked(request))
         return Reply({"pos": str(answer.token), **answer.body})
+
+
+def _asked(request: Request[SlidingQuery, SlidingBody]) -> SlidingRequest:
+    """What a client asks for. Raises InvalidParameter and UnknownPosition."""
+    query, body, requester = request.query, request.body, request.requester
+    if query.timeout < 0:
+        raise InvalidParameter("A timeout is not negative")
+    _check_lengths([body.conn_id or ""], 1, "conn_id")
+    _check_sizes(body)
+    lists = {name: _list(one, requester.user_id) for name, one in (body.lists or {}).items()}
+    subscriptions = {
+        _room_id(room_id): _config(one, requester.user_id) for room_id, one in (body.room_subscriptions or {}).items()
+    }
+    _check_together([*(one.config for one in lists.values()), *subscriptions.values()])
+    return SlidingRequest(
+        viewer=Viewer(requester.user_id, requester.device_id),
+        conn_id=body.conn_id or "",
+        since=_position(query.pos),
+        lists=lists,
+        subscriptions=subscriptions,
+        extensions=_extensions(body.extensions or ExtensionsBody()),
+        timeout_ms=query.timeout,
+    )
 
 
 def _check_sizes(body: SlidingBody) -> None:
@@ -179,8 +184,11 @@ def _check_sizes(body: SlidingBody) -> None:
     if len(subscriptions) > MOST_SUBSCRIPTIONS:
         raise InvalidParameter(f"More than {MOST_SUBSCRIPTIONS} room subscriptions")
     _check_lengths(lists, MOST_LISTS, "lists")
-    pairs = sum(len(one.required_state) for one in lists.values())
-    if pairs + sum(len(one.required_state) for one in subscriptions.values()) > MOST_PAIRS_TOGETHER:
+
+
+def _check_together(configs: Collection[RoomConfig]) -> None:
+    """What is wanted of one room, because it is in many lists, is bounded too."""
+    if sum(len(required.pairs) for required in {config.required_state for config in configs}) > MOST_PAIRS_TOGETHER:
         raise InvalidParameter("Too much required_state")
 
 

@@ -83,6 +83,7 @@ class SlidingLists:
             for room_id, config in request.subscriptions.items()
             if room_id in by_id and not _has_to_wait(by_id[room_id], config)
         }
+        combined = _Combined()
         for name, wanted in request.lists.items():
             matching = filtering.matching(wanted.filter)
             if wanted.config.required_state.wants_all_members:
@@ -91,7 +92,7 @@ class SlidingLists:
             window = _in_ranges(matching, wanted)
             by_list[name] = [room.room_id for room in window]
             for room in window:
-                configs[room.room_id] = wanted.config.combined(configs.get(room.room_id))
+                configs[room.room_id] = combined.of(wanted.config, configs.get(room.room_id))
         fresh = [room_id for room_id in configs if room_id not in told]
         for room_id in fresh[self._most_fresh :]:
             del configs[room_id]
@@ -123,6 +124,25 @@ class SlidingLists:
         return rooms
 
 
+class _Combined:
+    """What rooms of several lists are told of, put together once for all rooms of the same lists."""
+
+    def __init__(self) -> None:
+        # By identity: to look at all that they ask for, for each room, would take as long as putting it together.
+        self._known: dict[tuple[int, int], RoomConfig] = {}
+        self._kept: list[RoomConfig] = []
+
+    def of(self, one: RoomConfig, other: RoomConfig | None) -> RoomConfig:
+        """What tells all that either of the two tells."""
+        if other is None:
+            return one
+        key = (id(one), id(other))
+        if key not in self._known:
+            self._kept += (one, other)
+            self._known[key] = one.combined(other)
+        return self._known[key]
+
+
 class _Filtering:
     """Matches the rooms of one user with filters; what a filter needs to know is read when the first one needs it."""
 
@@ -143,6 +163,7 @@ class _Filtering:
         self._readers = readers
         self._facts: Mapping[RoomID, RoomFacts] | None = None
         self._tags: Mapping[RoomID, Collection[str]] | None = None
+        self._children_of: dict[RoomID, frozenset[str]] = {}
 
     def matching(self, wanted: ListFilter) -> list[ListedRoom]:
         """The rooms that pass a filter, in their order."""
@@ -174,13 +195,16 @@ class _Filtering:
     def _children(self, spaces: Collection[str]) -> set[str]:
         """The rooms that some of the user's spaces name as theirs."""
         joined = [room.room_id for room in self._rooms if room.membership == "join" and room.room_id in spaces]
-        roots = roots_at(self._tx, joined, at=self._tx.log_position) if joined else {}
-        return {
-            stored.event.state_key or ""
-            for room_id, root in roots.items()
-            for stored in self._states.of_type(self._tx, room_id, root, "m.space.child", as_far_as_known=True)
-            if isinstance(stored.event.content.get("via"), list)
-        }
+        missing = [room_id for room_id in joined if room_id not in self._children_of]
+        if missing:
+            for room_id, root in roots_at(self._tx, missing, at=self._tx.log_position).items():
+                children = self._states.of_type(self._tx, room_id, root, "m.space.child", as_far_as_known=True)
+                self._children_of[room_id] = frozenset(
+                    stored.event.state_key or ""
+                    for stored in children
+                    if isinstance(stored.event.content.get("via"), list)
+                )
+        return {child for room_id in joined for child in self._children_of.get(room_id, ())}
 
     def _all_facts(self) -> Mapping[RoomID, RoomFacts]:
         if self._facts is None:
