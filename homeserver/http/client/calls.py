@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homeserver.http.endpoint import ACCESS_TOKEN, EMPTY, PlainRequest, Reply, endpoint
+from homeserver.http.endpoint import ACCESS_TOKEN, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.calls import Calls
 
@@ -29,10 +29,11 @@ class CallEndpoints:
         guests=True,
     )
     async def turn_server(self, request: PlainRequest) -> Reply:
-        """TURN servers with credentials. An empty object when there are none: clients know that from Synapse."""
+        """TURN servers with credentials.
+
+        Where there are none Synapse answers with an empty object, which is not as specified; clients take an error too.
+        """
         access = self.calls.turn_access(request.requester)
-        if access is None:
-            return EMPTY
         return Reply(
             {
                 "username": access.credentials.username,

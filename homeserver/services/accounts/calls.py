@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from homeserver.core.turn import TurnCredentials, credentials_until
 from homeserver.runtime.clock import Clock
 from homeserver.services.accounts.requester import Requester
-from homeserver.services.errors import Forbidden
+from homeserver.services.errors import Forbidden, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Calls:
         self._turn = turn
         self._clock = clock
 
-    def turn_access(self, requester: Requester) -> TurnAccess | None:
-        """How this user reaches the TURN servers; None if there are none. Raises Forbidden for guests.
+    def turn_access(self, requester: Requester) -> TurnAccess:
+        """How this user reaches the TURN servers. Raises NotFound if there are none, and Forbidden for guests.
 
         Whoever has such credentials makes the TURN server carry traffic, and guests are anybody.
         """
         turn = self._turn
         if not turn.uris:
-            return None
+            raise NotFound("This server has no TURN servers")
         if requester.is_guest and not turn.allows_guests:
             raise Forbidden("Guests may not use this server's TURN servers")
         return TurnAccess(turn.uris, self._credentials(requester), turn.lifetime_s)

@@ -44,7 +44,9 @@ def test_all_users_may_be_one_user_of_the_turn_server(serve: Serve) -> None:
 
 
 def test_without_turn_servers_there_are_no_credentials(serve: Serve) -> None:
-    assert _served(serve, Turn((), 600)).request("GET", TURN, None, AS_ALICE).json == {}
+    answer = _served(serve, Turn((), 600)).request("GET", TURN, None, AS_ALICE)
+
+    assert (answer.status, answer.json["errcode"]) == (404, "M_NOT_FOUND")
 
 
 def test_guests_get_credentials_only_where_the_operator_says_so(serve: Serve) -> None:
