@@ -466,6 +466,10 @@ def test_a_device_is_told_of_its_keys_and_of_whose_devices_changed(alice: Client
 
     assert first == {"device_one_time_keys_count": {"signed_curve25519": 0}, "device_unused_fallback_key_types": []}
     assert alice.user_id in second["device_lists"]["changed"]
+    other = alice.login_again()
+    other.post("keys", "upload", body={"device_keys": device_keys(alice.user_id, other.device_id)})
+    assert connection.ask()["extensions"]["e2ee"]["device_lists"] == {"changed": [alice.user_id]}
+    assert "device_lists" not in connection.ask()["extensions"]["e2ee"]
 
 
 def test_account_data_is_told_of_the_rooms_in_sight(alice: Client) -> None:

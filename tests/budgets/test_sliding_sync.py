@@ -1,7 +1,7 @@
 """What a sliding sync costs: it follows the window, and not the number of rooms that its user is in."""
 
 from homeserver.core.identifiers import EventID, RoomID
-from homeserver.services.sync.sliding_request import Extensions, Scope, ToDeviceWish
+from homeserver.services.sync.sliding_request import Extensions, Heard, Scope, ToDeviceWish
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import Membership, store_memberships
 from homeserver.storage.room_index import note_activity
@@ -16,7 +16,7 @@ ALL = Extensions(ToDeviceWish(0, 100), e2ee=True, account_data=Scope(), receipts
 PAIRS = (("m.room.name", ""), ("m.room.encryption", ""), ("m.room.member", "$LAZY"), ("m.room.member", str(ALICE)))
 FIRST = 14  # statements of a first answer, whatever is in sight
 FOR_A_ROOM = 1  # its timeline; what else there is to say is in memory, or read for all rooms at once
-NEXT = 22  # statements of an answer that tells of what happened in some rooms
+NEXT = 18  # statements of an answer that tells of what happened in some rooms
 
 
 def put_rooms_out_of_sight(tx: Transaction, count: int) -> None:
@@ -53,11 +53,24 @@ def statements(phone: Phone) -> int:
     def count(tx: Transaction) -> int:
         counted = CountedStatements(tx)
         phone.sliding.assembling.read(
-            counted, request, phone.sliding.connections.known(request), phone.sliding.connections.listing(request)
+            counted,
+            request,
+            phone.sliding.connections.known(request),
+            phone.sliding.connections.listing(request),
+            heard(phone),
         )
         return counted.count
 
     return world.sync_database.read(count)
+
+
+def heard(phone: Phone) -> Heard | None:
+    """What was written since the phone's last answer."""
+    if phone.last is None:
+        return None
+    world = phone.sliding.world
+    changes = world.news.since(phone.user_id, phone.last.token.position)
+    return None if changes is None else Heard(changes, world.database.position)
 
 
 def phone_with(world: World, rooms: int) -> tuple[Phone, RoomID]:

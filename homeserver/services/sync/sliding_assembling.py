@@ -18,7 +18,7 @@ from homeserver.services.sync.room_listings import Listing
 from homeserver.services.sync.sliding_connections import SlidingConnections
 from homeserver.services.sync.sliding_extensions import ExtensionQuestion, SlidingExtensions
 from homeserver.services.sync.sliding_lists import Sightings, SlidingLists
-from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest
+from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest
 from homeserver.services.sync.sliding_rooms import AnswerQuestion, RoomQuestion, RoomResult, SlidingRooms
 from homeserver.services.sync.unread import Unread, shown
 from homeserver.storage.database import Transaction
@@ -72,11 +72,17 @@ class SlidingAssembling:
         return dict(self._typing.typing_since(request.viewer.user_id, serial))
 
     def read(
-        self, tx: Transaction, request: SlidingRequest, sent: SentRooms | None, listing: Listing | None = None
+        self,
+        tx: Transaction,
+        request: SlidingRequest,
+        sent: SentRooms | None,
+        listing: Listing | None = None,
+        heard: Heard | None = None,
     ) -> SlidingAnswer:
         """The answer to a client that was told what `sent` says, None: that is to be read.
 
-        `listing` is what is known in memory of the user's rooms. Raises UnknownPosition.
+        `listing` is what is known in memory of the user's rooms, `heard` of what was written since the request's
+        position. Raises UnknownPosition.
         """
         since, user_id, upto = request.since, request.viewer.user_id, tx.log_position
         serial, answer = self._typing.serial, next(self._answers)
@@ -136,6 +142,7 @@ class SlidingAssembling:
                 typing=typing,
                 typing_anywhere=self._typing_anywhere(request, in_sight),
                 ignored=ignored,
+                changes=heard.changes if heard is not None and heard.upto == upto else None,
             ),
         )
         lists = {name: {"count": number} for name, number in sight.counts.items()}

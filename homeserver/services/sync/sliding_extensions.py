@@ -15,6 +15,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.push_rules import rule_set, rule_set_to_json
 from homeserver.core.sliding_tokens import to_device_token
 from homeserver.core.sync_tokens import SyncToken
+from homeserver.services.events.news import Change, RoomBecameWhole, RoomWritten
 from homeserver.services.rooms.thread_subscriptions import MOST_CHANGES, SubscriptionChanges, read_changes
 from homeserver.services.sync.device_parts import PAGE, DeviceParts
 from homeserver.services.sync.ephemeral import receipt_event, typing_event
@@ -38,7 +39,7 @@ class ExtensionQuestion:
     `live` are the rooms of which the client knows all up to its token; `returned`, each with the log position up to
     which it knew them, those that were out of sight since; `fresh` are new to it, each with the events that it is
     shown. `joined` are those of them that the user is in. `receipts` are what moved in the first two, since their
-    positions.
+    positions. `changes` are all that was written for the user in the window, None: memory does not say.
     """
 
     window: Window
@@ -52,6 +53,7 @@ class ExtensionQuestion:
     typing: Mapping[RoomID, Sequence[UserID]]
     typing_anywhere: Mapping[RoomID, Sequence[UserID]]
     ignored: Collection[str]
+    changes: Sequence[Change] | None = None
 
     def in_scope(self, scope: Scope) -> set[RoomID]:
         """The rooms in sight that an extension is wanted for."""
@@ -79,7 +81,7 @@ class SlidingExtensions:
         """The extensions that the request asks for."""
         parts = {
             "to_device": self._to_device(tx, request, asked.window),
-            "e2ee": self._e2ee(tx, request, asked.window),
+            "e2ee": self._e2ee(tx, request, asked),
             "account_data": _account_data(tx, request, asked),
             "receipts": _receipts(tx, request, asked),
             "typing": _typing(request, asked),
@@ -98,13 +100,24 @@ class SlidingExtensions:
         shown = {"next_batch": to_device_token(part.upto), "events": part.events}
         return shown, bool(part.events), {**shown, "events": []}
 
-    def _e2ee(self, tx: Transaction, request: SlidingRequest, window: Window) -> _Part | None:
+    def _e2ee(self, tx: Transaction, request: SlidingRequest, question: ExtensionQuestion) -> _Part | None:
         if not request.extensions.e2ee:
             return None
         asked = SyncRequest(request.viewer)
         shown = self._devices.key_counts(tx, asked)
-        lists = self._devices.device_lists(tx, asked, window)
+        changes = question.changes
+        if changes is None or any(map(_brings_together, changes)):
+            lists = self._devices.device_lists(tx, asked, question.window)
+        else:
+            lists = self._devices.device_lists(None, asked, question.window, changes)
         return (shown, False, shown) if lists is None else ({**shown, "device_lists": lists}, True, shown)
+
+
+def _brings_together(change: Change) -> bool:
+    """Whether by a change users may have come together, or apart, of whose devices nothing is said."""
+    if isinstance(change, RoomWritten):
+        return any(one.before != one.membership for one in change.memberships)
+    return isinstance(change, RoomBecameWhole)
 
 
 def _account_data(tx: Transaction, request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:

@@ -27,7 +27,7 @@ from homeserver.services.events.news import (
 from homeserver.services.sync.lost_time import LostTime
 from homeserver.services.sync.sliding_assembling import SlidingAssembling
 from homeserver.services.sync.sliding_connections import SlidingConnections
-from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest
+from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest
 from homeserver.storage.database import Database
 
 LONGEST_S: Final = 300.0
@@ -71,7 +71,7 @@ class SlidingPoll:
         while True:
             self._news.follow(request.viewer.user_id, self._database.position)
             sent, listing = self._connections.known(request), self._connections.listing(request)
-            answer = await self._database.read(self._assembling.read, request, sent, listing)
+            answer = await self._database.read(self._assembling.read, request, sent, listing, self._heard(request))
             if not answer.is_empty or request.since is None:
                 break
             if not await self._is_woken(request, answer, until_s):
@@ -79,6 +79,14 @@ class SlidingPoll:
             if not answer.told:
                 request = replace(request, since=answer.token)  # up to here there is nothing for this client
         return await self._connections.store(request, answer, turn)
+
+    def _heard(self, request: SlidingRequest) -> Heard | None:
+        """What was written for the user since the request's position, if memory reaches back so far."""
+        since, upto = request.since, self._database.position
+        if since is None or since.position > upto:
+            return None
+        changes = self._news.since(request.viewer.user_id, since.position)
+        return None if changes is None else Heard(changes, upto)
 
     async def _is_woken(self, request: SlidingRequest, answer: SlidingAnswer, until_s: float) -> bool:
         """Wait until something was written after the answer that may concern the request; False when time is up."""

@@ -8,6 +8,7 @@ from homeserver.core.identifiers import RoomID
 from homeserver.core.required_state import RequiredState
 from homeserver.core.sliding_tokens import SlidingToken
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.events.news import Change
 from homeserver.storage.sliding_connections import ConnectionKey, SentRoom
 
 MOST_TIMELINE_EVENTS: Final = 100
@@ -120,6 +121,14 @@ class SlidingRequest:
     def wishes(self) -> int:
         """A number that says what it asks for, since whenever and for however long: of this run of the server."""
         return hash((frozenset(self.lists.items()), frozenset(self.subscriptions.items()), self.extensions))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """All that was written for the user since the position of the request, up to another one, as memory has it."""
+
+    changes: Sequence[Change]
+    upto: int
 
 
 @dataclass(frozen=True, slots=True)
