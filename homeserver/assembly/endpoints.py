@@ -52,6 +52,7 @@ from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoi
 from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
+from homeserver.http.client.user_directory import UserDirectoryEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.endpoint import BoundEndpoint, collect
@@ -197,6 +198,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ThreadEndpoints(rooms.threads),
         ThreadSubscriptionEndpoints(rooms.thread_subscriptions),
         TypingEndpoints(rooms.typing),
+        UserDirectoryEndpoints(rooms.user_directory),
     )
 
 

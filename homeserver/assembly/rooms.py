@@ -39,6 +39,7 @@ from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
+from homeserver.services.rooms.user_directory import UserDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Rooms:
     timeline: Timeline
     typing: Typing
     upgrades: RoomUpgrades
+    user_directory: UserDirectory
 
 
 def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
@@ -140,4 +142,5 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=Typing(database, events.notifying, news, events.bell, clock, server_name),
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
+        user_directory=UserDirectory(database, states, finds_all=settings.user_directory.search_all_users),
     )

@@ -127,6 +127,7 @@ class Columba:
         loops.start("acknowledged messages", parts.syncing.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         loops.run_once("departures of closed accounts", parts.accounts.deactivation.resume)
         loops.run_once("older events in the search index", parts.rooms.search.index_older)
+        loops.run_once("users from before the directory", parts.rooms.user_directory.add_older)
         loops.run_once("events that waited", parts.events.intake.resume)
         parts.rooms.delayed_events.start(loops)
         await federation.receiver.start(loops)

@@ -51,6 +51,7 @@ from homeserver.http.client.thread_subscriptions import ThreadSubscriptionEndpoi
 from homeserver.http.client.threads import ThreadEndpoints
 from homeserver.http.client.to_device import ToDeviceEndpoints
 from homeserver.http.client.typing import TypingEndpoints
+from homeserver.http.client.user_directory import UserDirectoryEndpoints
 from homeserver.http.client.versions import VersionsEndpoints
 from homeserver.http.client.well_known import WellKnownEndpoints
 from homeserver.http.federation.devices import FederationDeviceEndpoints
@@ -115,6 +116,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     ThreadSubscriptionEndpoints,
     ToDeviceEndpoints,
     TypingEndpoints,
+    UserDirectoryEndpoints,
     VersionsEndpoints,
     WellKnownEndpoints,
     # federation

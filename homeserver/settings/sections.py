@@ -184,6 +184,13 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
+class UserDirectory:
+    """Whom users find."""
+
+    search_all_users: bool = field(default=False, metadata=reads(kinds.flag))
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
     """Somebody who helps with this server. Spec: client-server-api/#getwell-knownmatrixsupport"""
 
@@ -303,6 +310,7 @@ class Settings:
     rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))
     cache_size: int = field(default=64 * MIB, metadata=reads(kinds.size_bytes(MIB, 1 << 40)))
+    user_directory: UserDirectory = field(default_factory=UserDirectory, metadata=reads(kinds.section(UserDirectory)))
     calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))

@@ -39,6 +39,7 @@ GONE_WITH_ACCOUNT: Final = frozenset(
         "login_tokens",
         "openid_tokens",
         "user_signatures",
+        "user_words",
     }
 )
 DELETE_OF_ACCOUNT: Final = tuple(

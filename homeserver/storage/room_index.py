@@ -34,17 +34,19 @@ class RoomFacts:
     room_type: str | None
     name: str | None
     is_encrypted: bool
+    is_public: bool | None = None  # everybody may join or read the room; None where nobody asks
 
 
 STORE = """
-    INSERT INTO room_index (room_id, active_position, bump_position, room_type, name, is_encrypted)
-    VALUES (:room_id, :active_position, :bump_position, :room_type, :name, :is_encrypted)
+    INSERT INTO room_index (room_id, active_position, bump_position, room_type, name, is_encrypted, is_public)
+    VALUES (:room_id, :active_position, :bump_position, :room_type, :name, :is_encrypted, :is_public)
     ON CONFLICT (room_id) DO UPDATE SET
         active_position = excluded.active_position,
         bump_position = COALESCE(excluded.bump_position, room_index.bump_position),
         room_type = CASE WHEN excluded.is_encrypted IS NULL THEN room_index.room_type ELSE excluded.room_type END,
         name = CASE WHEN excluded.is_encrypted IS NULL THEN room_index.name ELSE excluded.name END,
-        is_encrypted = COALESCE(excluded.is_encrypted, room_index.is_encrypted)"""
+        is_encrypted = COALESCE(excluded.is_encrypted, room_index.is_encrypted),
+        is_public = COALESCE(excluded.is_public, room_index.is_public)"""
 
 
 MOVE = """
@@ -70,6 +72,7 @@ def note_activity(
         "room_type": None if facts is None else facts.room_type,
         "name": None if facts is None else facts.name,
         "is_encrypted": None if facts is None else facts.is_encrypted,
+        "is_public": None if facts is None else facts.is_public,
     }
     tx.insert_many(STORE, [row])
 

@@ -53,6 +53,7 @@ from homeserver.storage import (
     threads,
     to_device,
     to_device_outbox,
+    user_directory,
     waiting_events,
 )
 from homeserver.storage.database import Transaction
@@ -106,6 +107,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *threads.TABLES,
     *to_device.TABLES,
     *to_device_outbox.TABLES,
+    *user_directory.TABLES,
     *waiting_events.TABLES,
     # one line per family, in the order of the alphabet
 )

@@ -89,6 +89,7 @@ from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
+from homeserver.services.rooms.user_directory import UserDirectory
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.event_stream import EventStream
@@ -187,6 +188,7 @@ class World:
         self.timeline = Timeline(self.database, *read)
         self.relations = Relations(self.database, *read)
         self.threads = Threads(self.database, *read)
+        self.user_directory = UserDirectory(self.database, self.states, finds_all=False)
         self.search = Search(self.database, *read[:4], self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
 

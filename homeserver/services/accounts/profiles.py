@@ -27,6 +27,7 @@ from homeserver.storage.profiles import (
     store_profile,
     store_profile_field,
 )
+from homeserver.storage.user_directory import renew_names
 
 DISPLAY_NAME: Final = "displayname"
 AVATAR: Final = "avatar_url"
@@ -130,6 +131,7 @@ class Profiles:
         stored = find_profile(tx, user_id) or _NO_PROFILE
         if key == DISPLAY_NAME:
             store_profile(tx, user_id, replace(stored, display_name=value))
+            renew_names(tx, [user_id])
         elif key == AVATAR:
             store_profile(tx, user_id, replace(stored, avatar_url=value))
         else:

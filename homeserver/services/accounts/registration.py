@@ -30,6 +30,7 @@ from homeserver.storage.accounts import Account, AccountKind, find_account, inse
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import Profile, store_profile
 from homeserver.storage.registration_tokens import find_registration_token, use_registration_token
+from homeserver.storage.user_directory import note_names
 
 CLOSED: Final = "Registration is disabled on this server"
 GENERATED_LENGTH: Final = 12
@@ -208,6 +209,7 @@ class Registration:
             raise UserInUse
         if display_name:
             store_profile(tx, account.user_id, Profile(display_name, None))
+        note_names(tx, {account.user_id: display_name})
         session = None if device is None else self._sessions.open(tx, account.user_id, device)
         return Registered(account.user_id, session)
 

@@ -29,7 +29,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.events.notifying import Audience, Notifying
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import PUBLIC_BY, RoomStates, is_public
 from homeserver.services.events.state_merging import Overlay, StateMerging
 from homeserver.storage import events as event_rows
 from homeserver.storage import memberships as membership_rows
@@ -58,6 +58,7 @@ from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.search import index_event, remove_event
 from homeserver.storage.state_nodes import store_nodes
 from homeserver.storage.threads import note_thread_event, renew_thread
+from homeserver.storage.user_directory import note_names, renew_names
 from homeserver.storage.waiting_events import gap_followers, place_over_gaps
 
 WRITTEN_AT_POSITION: Final = (
@@ -820,6 +821,7 @@ class RoomWrite:
         tx = self.tx
         if before.type == "m.room.member":
             membership_rows.redact_profile(tx, self.room_id, before.state_key or "", before.event_id)
+            renew_names(tx, [before.state_key or ""])
             root = self._head.current_root
             members_root = self._writer.states.subtree_root(tx, self.room_id, root, "m.room.member")
             tx.after_commit(lambda: self._writer.notifying.forget_names(self.room_id, members_root))
@@ -966,8 +968,25 @@ class RoomWrite:
             )
             changes.append(MembershipChange(user_id, position, self.room_id, was, membership, stored.event.event_id))
         membership_rows.store_memberships(tx, rows)
+        self._write_names(rows, before, removed)
         membership_rows.insert_changes(tx, changes, written_ms=now_ms)
         return changes
+
+    def _write_names(
+        self, rows: Sequence[Membership], before: Mapping[UserID, Membership], removed: Sequence[UserID]
+    ) -> None:
+        """Let those who came in be found by their names, and those whose names went by what is left."""
+        came: dict[UserID, str | None] = {}
+        changed: list[str] = [user_id for user_id in removed if user_id in before]
+        for row in rows:
+            known = before.get(row.user_id)
+            if known is not None and known.membership == "join":
+                if row.membership != "join" or row.display_name != known.display_name:
+                    changed.append(row.user_id)
+            elif row.membership == "join":
+                came[row.user_id] = row.display_name
+        note_names(self.tx, came)
+        renew_names(self.tx, changed)
 
     def _count_servers(
         self,
@@ -997,12 +1016,13 @@ class RoomWrite:
 
     def _facts(self) -> RoomFacts:
         """What lists of rooms ask about the room's current state."""
-        state = self.state((CREATE, NAME, ENCRYPTION))
+        state = self.state((CREATE, NAME, ENCRYPTION, *PUBLIC_BY))
         create, name = state.get(CREATE), state.get(NAME)
         return RoomFacts(
             room_type=None if create is None else _text(create.content.get("type")),
             name=(None if name is None else _text(name.content.get("name"))) or None,
             is_encrypted=ENCRYPTION in state,
+            is_public=is_public(state),
         )
 
     def shown_state(self, inviter: UserID) -> list[Event]:

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from homeserver.core import state_map
+from homeserver.core.auth_selection import JOIN_RULES
 from homeserver.core.errors import MissingNodes
 from homeserver.core.event import Event
+from homeserver.core.history_visibility import Visibility, read_visibility
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.state_map import Nodes, StateKey, UnknownState
 from homeserver.core.state_nodes import Node, Stub
@@ -21,6 +23,7 @@ from homeserver.storage.events import Form, StoredEvent, events_by_id, with_righ
 from homeserver.storage.state_nodes import load_nodes
 
 T = TypeVar("T")
+PUBLIC_BY: Final[tuple[StateKey, StateKey]] = (JOIN_RULES, ("m.room.history_visibility", ""))
 RECENTLY_CHANGED: Final = 10_000
 FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
 
@@ -261,3 +264,10 @@ def _changes(stored: StoredEvent) -> int:
 
 def _event_size(stored: StoredEvent) -> int:
     return 1_500 + 4 * stored.size_bytes  # JSON takes several times its size as objects
+
+
+def is_public(state: Mapping[StateKey, Event]) -> bool:
+    """Whether everybody may join or read a room, by what its state has under PUBLIC_BY."""
+    join_rules, visibility = (state.get(key) for key in PUBLIC_BY)
+    is_joined_by_all = join_rules is not None and join_rules.content.get("join_rule") == "public"
+    return is_joined_by_all or read_visibility(visibility) is Visibility.WORLD_READABLE
