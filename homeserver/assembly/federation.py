@@ -106,9 +106,7 @@ def make_federation(
         hierarchy_serving=HierarchyServing(database, access, acls, rooms.spaces),
         inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, clock),
         invite_serving=InviteServing(database, acls, rooms.remote_invites),
-        join_serving=JoinServing(
-            database, templates, memberships, states, state_reading, visibility, server_name
-        ),
+        join_serving=JoinServing(database, templates, memberships, states, state_reading, visibility, server_name),
         knock_serving=KnockServing(database, templates, memberships, states),
         leave_serving=LeaveServing(templates, memberships),
         missing_events=missing_events,
