@@ -29,6 +29,7 @@ from homeserver.http.client.initial_sync import InitialSyncEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.mutual_rooms import MutualRoomsEndpoints
+from homeserver.http.client.notifications import NotificationEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
@@ -89,6 +90,7 @@ from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.rooms.event_times import EventTimes
 from homeserver.services.rooms.mutual_rooms import Acquaintance
+from homeserver.services.rooms.notifications import Notifications
 from homeserver.services.rooms.remote_directory import RemoteDirectory
 from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.room_summaries import RoomSummaries
@@ -180,6 +182,9 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         HierarchyEndpoints(rooms.hierarchy),
         InitialSyncEndpoints(parts.syncing.initial_sync),
         MutualRoomsEndpoints(Acquaintance(database)),
+        NotificationEndpoints(
+            Notifications(database, rooms.readers, events.formats, events.push_classes, events.notifying)
+        ),
         PushRuleEndpoints(rooms.push_rules),
         ReceiptEndpoints(rooms.receipts),
         RelationsEndpoints(rooms.relations),

@@ -15,6 +15,7 @@ _EPOCH: Final = "([A-Za-z0-9_-]{1,32})"
 _SYNC_TOKEN: Final = re.compile(rf"s{_NUMBER}\.{_NUMBER}\.{_EPOCH}\.{_NUMBER}")
 _PAGINATION_TOKEN: Final = re.compile(rf"p(-?){_NUMBER}")
 _SEARCH_TOKEN: Final = re.compile(rf"f(-?){_NUMBER}\.{_NUMBER}(?:\.([A-Za-z0-9_-]{{1,400}}))?")
+_NOTIFICATION_TOKEN: Final = re.compile(rf"n{_NUMBER}")
 _LIMIT: Final = 2**63
 
 
@@ -93,6 +94,25 @@ def parse_search_token(text: str) -> SearchToken:
     except UnicodeDecodeError:
         raise BadToken("not a token of a search on this server") from None
     return SearchToken(-before if match[1] else before, _number(match[3]), name)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationToken:
+    """What was seen of a user's notifications: those of events from a position of the log on."""
+
+    before: int
+
+    def __str__(self) -> str:
+        """The token as clients hold it: ASCII that needs no escape in a URL."""
+        return f"n{self.before}"
+
+
+def parse_notification_token(text: str) -> NotificationToken:
+    """The token that `text` is. Raises BadToken."""
+    match = _NOTIFICATION_TOKEN.fullmatch(text)
+    if match is None:
+        raise BadToken("not a token of notifications on this server")
+    return NotificationToken(_number(match[1]))
 
 
 def parse_token(text: str) -> SyncToken | PaginationToken:

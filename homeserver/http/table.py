@@ -28,6 +28,7 @@ from homeserver.http.client.initial_sync import InitialSyncEndpoints
 from homeserver.http.client.key_backups import KeyBackupsEndpoints
 from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.mutual_rooms import MutualRoomsEndpoints
+from homeserver.http.client.notifications import NotificationEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
@@ -93,6 +94,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     KeyBackupsEndpoints,
     LoginEndpoints,
     MutualRoomsEndpoints,
+    NotificationEndpoints,
     OpenIDEndpoints,
     ProfileEndpoints,
     PushRuleEndpoints,

@@ -8,11 +8,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 KEPT_MS: Final = 60 * 24 * 3600 * 1000  # an unread message older than this no longer counts
+HIGHEST_PLACE: Final = 2**62
 MAIN_TIMELINE: Final = ""  # the thread ID of what is in no thread
 
 
@@ -163,6 +164,113 @@ def is_any_notified(
     """Whether an event at one of these places may count for a user of this class."""
     row = tx.one(IS_ANY_NOTIFIED, room_id=room_id, user_id=user_id, class_key=class_key, places=list(places))
     return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NotifiedRoom:
+    """A room in which events may have notified a user: those with places in (`after`, `upto`]."""
+
+    room_id: RoomID
+    after: int
+    upto: int
+    active_position: int  # nothing in it is newer
+
+
+NOTIFIED_ROOMS = """
+    SELECT m.room_id, COALESCE(m.joined_place, m.place), x.active_position
+      FROM memberships m JOIN room_index x ON x.room_id = m.room_id
+     WHERE m.user_id = :user_id AND m.membership = 'join'
+       AND (EXISTS (SELECT 1 FROM class_notifications c WHERE c.room_id = m.room_id)
+         OR EXISTS (SELECT 1 FROM personal_notifications p WHERE p.room_id = m.room_id AND p.user_id = :user_id))
+     ORDER BY x.active_position DESC LIMIT :limit"""
+
+
+def notified_rooms(tx: Transaction, user_id: UserID, *, limit: int) -> list[NotifiedRoom]:
+    """The rooms in which events may have notified the user since they came in, those with the newest events first."""
+    rows = tx.all(NOTIFIED_ROOMS, user_id=user_id, limit=limit)
+    return [NotifiedRoom(RoomID(row[0]), after=row[1], upto=HIGHEST_PLACE, active_position=row[2]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class NotifiedEvent:
+    """An event that notified a user."""
+
+    event_id: EventID
+    place: int
+    log_position: int
+    thread_id: str
+    highlight: bool
+    written_ms: int
+
+
+MOST_LOOKED_AT: Final = 5_000  # rows of one room, for one page
+NOTIFIED_EVENTS = """
+    SELECT e.event_id, n.place, e.log_position, n.thread_id, n.highlight, n.written_ms FROM (
+        SELECT * FROM (
+            SELECT c.place, c.thread_id, c.highlight, c.written_ms FROM (
+                SELECT place, thread_id, sender, highlight, written_ms FROM class_notifications
+                 WHERE room_id = :room_id AND class_key = :class_key AND place > :after AND place <= :upto
+                 ORDER BY place DESC LIMIT :most) AS c
+             WHERE c.sender <> :user_id AND (c.highlight OR NOT :only_highlights)
+               AND NOT EXISTS (SELECT 1 FROM personal_notifications p
+                                WHERE p.room_id = :room_id AND p.user_id = :user_id AND p.place = c.place)
+             ORDER BY c.place DESC LIMIT :limit) AS of_class
+        UNION ALL
+        SELECT * FROM (
+            SELECT p.place, p.thread_id, p.highlight, p.written_ms FROM personal_notifications p
+             WHERE p.room_id = :room_id AND p.user_id = :user_id AND p.place > :after AND p.place <= :upto
+               AND p.notify AND (p.highlight OR NOT :only_highlights)
+             ORDER BY p.place DESC LIMIT :limit) AS of_person
+    ) AS n JOIN events e ON e.room_id = :room_id AND e.place = n.place
+     WHERE e.verdict = 0 AND e.log_position IS NOT NULL AND NOT e.sender IN :ignored[text]
+     ORDER BY n.place DESC LIMIT :limit"""
+
+
+def notified_events(
+    tx: Transaction,
+    room: NotifiedRoom,
+    user_id: UserID,
+    *,
+    class_key: bytes,
+    only_highlights: bool,
+    ignored: Collection[str],
+    limit: int,
+) -> list[NotifiedEvent]:
+    """The newest events of a room that notified a user, who is of this class there."""
+    rows = tx.all(
+        NOTIFIED_EVENTS,
+        room_id=room.room_id,
+        user_id=user_id,
+        class_key=class_key,
+        after=room.after,
+        upto=room.upto,
+        only_highlights=only_highlights,
+        ignored=sorted(ignored),
+        most=MOST_LOOKED_AT,
+        limit=limit,
+    )
+    return [NotifiedEvent(EventID(row[0]), row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows]
+
+
+READ_PLACES = """
+    SELECT r.room_id, CASE WHEN r.thread_id = 'main' THEN '' WHEN r.thread_id = '' THEN NULL ELSE r.thread_id END,
+           r.place
+      FROM receipts r
+     WHERE r.user_id = :user_id AND r.room_id IN :room_ids[text]
+       AND r.receipt_type IN ('m.read', 'm.read.private') AND r.place IS NOT NULL
+    UNION ALL
+    SELECT s.room_id, s.thread_id, s.place FROM sent_places s
+     WHERE s.user_id = :user_id AND s.room_id IN :room_ids[text]"""
+
+
+def read_places(tx: Transaction, user_id: UserID, room_ids: Sequence[str]) -> dict[tuple[RoomID, str | None], int]:
+    """Up to which place the user has read each thread (or MAIN_TIMELINE), and under None the whole, of each room."""
+    places: dict[tuple[RoomID, str | None], int] = {}
+    if room_ids:
+        for room_id, thread_id, place in tx.all(READ_PLACES, user_id=user_id, room_ids=list(room_ids)):
+            key = (RoomID(room_id), thread_id)
+            places[key] = max(place, places.get(key, place))
+    return places
 
 
 ROOMS_WITH_UNREAD = """

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from homeserver.core.errors import BadToken
 from homeserver.core.sync_tokens import (
+    NotificationToken,
     PaginationToken,
     SearchToken,
     SyncToken,
+    parse_notification_token,
     parse_pagination_token,
     parse_search_token,
     parse_sync_token,
@@ -90,3 +92,14 @@ def test_a_search_token_is_read_as_it_was_written(before: int, seen: int, group:
 def test_what_is_no_search_token_is_refused(text: str) -> None:
     with pytest.raises(BadToken):
         parse_search_token(text)
+
+
+@given(NUMBERS)
+def test_a_notification_token_is_read_as_it_was_written(before: int) -> None:
+    assert parse_notification_token(str(NotificationToken(before))) == NotificationToken(before)
+
+
+@pytest.mark.parametrize("text", ["", "n", "n-1", "n01", "n1 ", f"n{2**64}", "p1"])
+def test_what_is_no_notification_token_is_refused(text: str) -> None:
+    with pytest.raises(BadToken):
+        parse_notification_token(text)

@@ -67,6 +67,7 @@ from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
+from homeserver.services.rooms.notifications import Notifications
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
@@ -188,6 +189,7 @@ class World:
         self.timeline = Timeline(self.database, *read)
         self.relations = Relations(self.database, *read)
         self.threads = Threads(self.database, *read)
+        self.notifications = Notifications(self.database, self.readers, self.formats, self.push_classes, self.notifying)
         self.user_directory = UserDirectory(self.database, self.states, finds_all=False)
         self.search = Search(self.database, *read[:4], self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)

@@ -4,7 +4,7 @@ It is worked out for each class of equal push rules, and one by one only for tho
 written per member. The rules are core/push_evaluation.py; who is in which class, services/events/push_classes.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from homeserver.core.push_evaluation import (
     event_facts,
     occurs_in_body,
 )
+from homeserver.core.push_rules import Action
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.services.events.news import EventNotified
 from homeserver.services.events.push_classes import PushClasses
@@ -111,6 +112,22 @@ class Notifying:
             if outcome.notify
         )
         return EventNotified(classes, tuple(persons))
+
+    def actions(
+        self, tx: Transaction, stored: StoredEvent, root: bytes, user_id: UserID, *, highlight: bool
+    ) -> Sequence[Action]:
+        """What was to be done about an event that notified a user. `root`: the current state.
+
+        It is not kept: it is what the user's rules say now, unless they would not notify alike any more.
+        """
+        event = stored.event
+        audience = self.audience(tx, event.room_id, root)
+        rules = self._classes.of_users(tx, (user_id,))[user_id].in_room(event.room_id)
+        user = UserFacts(user_id, audience.members.get(user_id))
+        outcome = evaluate_user(rules, event_facts(event), self._room_facts(tx, event, root, audience), user)
+        if outcome.notify and outcome.highlight == highlight:
+            return outcome.actions
+        return ("notify", {"set_tweak": "highlight"}) if highlight else ("notify",)
 
     def _classes_of(self, tx: Transaction, room_id: RoomID, root: bytes, audience: Audience) -> _Classes:
         key = (room_id, self._states.subtree_root(tx, room_id, root, "m.room.member"))
