@@ -12,7 +12,6 @@ import json
 import re
 import secrets
 import socket
-import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import apsw
 import pytest
 
 from homeserver.http.endpoint import Auth, Endpoint
@@ -190,8 +190,11 @@ def test_secrets_are_neither_in_the_log_nor_in_the_database(doors: Doors, admin:
     Client(doors.url).get("account", "whoami", query={"access_token": "clba_unknown"}, status=401)
     key = (doors.server.data_dir / "signing.key").read_text().split()[2]
 
-    with contextlib.closing(sqlite3.connect(f"file:{doors.server.sqlite_file}?mode=ro", uri=True)) as database:
-        stored = "\n".join(database.iterdump())
+    with contextlib.closing(
+        apsw.Connection(str(doors.server.sqlite_file), flags=apsw.SQLITE_OPEN_READONLY)
+    ) as database:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        stored = "\n".join(repr(row) for table in tables for row in database.execute(f'SELECT * FROM "{table}"'))
 
     assert "argon2id" in stored
     for secret in (SHARED_SECRET, PASSWORD, key, str(user.access_token), str(admin.access_token), "clba_unknown"):

@@ -134,8 +134,6 @@ def test_a_device_is_gone_with_the_rows_that_it_owns(world: World) -> None:
     assert owner_columns(Owner.DEVICE) - named == {
         ("dehydrated_devices", "device_id"),  # it is awake
         ("key_signatures", "key_id"),  # nobody signed it
-        ("sliding_connections", "device_id"),  # it asked for no windows
-        ("sliding_rooms", "device_id"),
     }
     assert left == OF_DEVICES
 
