@@ -77,6 +77,17 @@ def note_activity(
     tx.insert_many(STORE, [row])
 
 
+COUNT_MEMBERS = """
+    INSERT INTO room_index (room_id, active_position, joined_members) VALUES (:room_id, :position, :change)
+    ON CONFLICT (room_id) DO UPDATE SET joined_members = room_index.joined_members + excluded.joined_members"""
+
+
+def count_joined(tx: Transaction, room_id: RoomID, change: int, *, position: int) -> None:
+    """By how many the joined members of a room have become more, or fewer."""
+    if change:
+        tx.insert_many(COUNT_MEMBERS, [{"room_id": room_id, "position": position, "change": change}])
+
+
 FORGET_NAME = "UPDATE room_index SET name = NULL WHERE room_id = :room_id"
 
 

@@ -137,12 +137,6 @@ def published_among(tx: Transaction, room_ids: Sequence[str]) -> set[RoomID]:
     return {RoomID(row[0]) for row in tx.all(PUBLISHED_AMONG, room_ids=list(room_ids))}
 
 
-PUBLISHED_ROOMS = """
-    SELECT r.room_id, r.version, r.current_root,
-           (SELECT COUNT(*) FROM memberships m WHERE m.room_id = r.room_id AND m.membership = 'join')
-      FROM rooms r WHERE r.is_published AND NOT r.is_blocked AND NOT r.is_partial"""
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedRoom:
     """A room of the public directory."""
@@ -151,13 +145,6 @@ class PublishedRoom:
     version: RoomVersion
     current_root: bytes
     joined_members: int
-
-
-def published_rooms(tx: Transaction) -> list[PublishedRoom]:
-    """All rooms of the public directory, in no order, but those of which it is not known how many are in them."""
-    return [
-        PublishedRoom(RoomID(row[0]), room_version(row[1]), bytes(row[2]), row[3]) for row in tx.all(PUBLISHED_ROOMS)
-    ]
 
 
 INSERT_ROOT = """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.identifiers import UserID
 from homeserver.core.search_words import tokens_of, words_of
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
@@ -85,20 +85,6 @@ def add_older_users(tx: Transaction, *, count: int) -> bool:
     renew_names(tx, user_ids)
     tx.run(NOTE_PROGRESS, after=user_ids[-1] if user_ids else None)
     return bool(user_ids)
-
-
-UNKNOWN_ROOMS = "SELECT room_id FROM room_index WHERE is_public IS NULL LIMIT :limit"
-SET_PUBLIC = "UPDATE room_index SET is_public = :is_public WHERE room_id = :room_id"
-
-
-def rooms_not_looked_at(tx: Transaction, *, limit: int) -> list[RoomID]:
-    """Rooms of which it was never found out whether they are public."""
-    return [RoomID(row[0]) for row in tx.all(UNKNOWN_ROOMS, limit=limit)]
-
-
-def set_public(tx: Transaction, room_id: RoomID, *, is_public: bool) -> None:
-    """Keep whether everybody may join or read a room."""
-    tx.run(SET_PUBLIC, room_id=room_id, is_public=is_public)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,3 +100,24 @@ def test_a_room_leaves_the_directory(alice: Client, bob: Client, nobody: Client)
 
     assert nobody.get("directory", "list", "room", room_id) == {"visibility": "private"}
     assert room_id not in [room["room_id"] for room in nobody.get("publicRooms")["chunk"]]
+
+
+def test_a_room_is_found_by_the_words_that_it_has_now(alice: Client, alias: str) -> None:
+    word = alias[1:].partition(":")[0]
+    room_id = alice.create_room(visibility="public", name=f"{word} 東京の庭", topic="flowers")
+    alice.put("directory", "room", alias, body={"room_id": room_id})
+    alice.set_state(room_id, "m.room.canonical_alias", {"alias": alias})
+
+    def found(term: str) -> list[str]:
+        page = alice.post("publicRooms", body={"filter": {"generic_search_term": f"{word} {term}"}})
+        assert page["total_room_count_estimate"] == len(page["chunk"])
+        return [each["room_id"] for each in page["chunk"]]
+
+    assert found("東京") == found("flow") == found("") == [room_id]
+    assert alice.post("publicRooms", body={"filter": {"generic_search_term": alias}})["chunk"]
+
+    name = alice.set_state(room_id, "m.room.name", {"name": "Osaka"})
+    assert (found("東京"), found("osaka")) == ([], [room_id])
+    alice.put("rooms", room_id, "redact", name, "txn", body={})
+    assert (found("osaka"), found("")) == ([], [room_id])
+    assert alice.post("publicRooms", body={"filter": {"generic_search_term": "?!"}})["chunk"] == []

@@ -18,8 +18,6 @@ from homeserver.storage.user_directory import (
     known_users,
     note_names,
     renew_names,
-    rooms_not_looked_at,
-    set_public,
 )
 from tests.databases import SyncDatabase
 
@@ -92,7 +90,8 @@ def test_everybody_finds_those_in_a_public_or_published_room(db: SyncDatabase) -
     assert (found(db, "bob"), found(db, "carol")) == ([BOB], [])
 
     db.write(set_published, OTHER, is_published=True)
-    db.write(set_public, ROOM, is_public=False)
+    facts = RoomFacts(None, None, is_encrypted=False, is_public=False)
+    db.write(note_activity, ROOM, position=2, bump_position=None, facts=facts)
 
     assert (found(db, "bob"), found(db, "carol")) == ([], [CAROL])
 
@@ -163,4 +162,3 @@ def test_who_was_here_before_is_added_step_by_step(db: SyncDatabase) -> None:
     assert [db.read(all_words, user_id) for user_id in (ALICE, REMOTE)] == [{"alice"}, {"robert"}]
     assert db.read(all_words, CAROL) == {"carol", "caroline"}
     assert db.write(add_older_users, count=2) is False
-    assert db.read(rooms_not_looked_at, limit=9) == [ROOM]

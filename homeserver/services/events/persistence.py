@@ -29,7 +29,14 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.events.notifying import Audience, Notifying
-from homeserver.services.events.room_state import PUBLIC_BY, RoomStates, is_public
+from homeserver.services.events.room_state import (
+    FACTS_FROM,
+    NAME,
+    WORDS_FROM,
+    RoomStates,
+    directory_texts,
+    room_facts,
+)
 from homeserver.services.events.state_merging import Overlay, StateMerging
 from homeserver.storage import events as event_rows
 from homeserver.storage import memberships as membership_rows
@@ -53,7 +60,8 @@ from homeserver.storage.notifications import insert_notifications, note_sent, re
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.partial_rooms import PartialRoom, note_whole
 from homeserver.storage.relations import StoredRelation, insert_relation, remove_relation
-from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, forget_name, note_activity
+from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, count_joined, forget_name, note_activity
+from homeserver.storage.room_words import renew_room_words
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.search import index_event, remove_event
 from homeserver.storage.state_nodes import store_nodes
@@ -71,8 +79,6 @@ WRITTEN_AT_POSITION: Final = (
     "room_index",
 )
 MEMBER: Final = "m.room.member"
-NAME: Final[StateKey] = ("m.room.name", "")
-ENCRYPTION: Final[StateKey] = ("m.room.encryption", "")
 STRIPPED_TYPES: Final = (
     "m.room.create",
     "m.room.name",
@@ -87,6 +93,7 @@ READ_WHEN_JUDGED: Final = frozenset({"m.room.create", "m.room.member", "m.room.r
 HISTORY_SHARE: Final = 1_000  # of what lies between two places, that which an event from the past leaves before it
 HISTORY_SHARES: Final = 10_000  # such parts, one for each of many events that come at once: more may come below them
 NO_EVENTS: Final[Mapping[EventID, StoredEvent]] = {}
+NO_STATE: Final[Mapping[StateKey, Event]] = {}
 NOT_NOTIFIED: Final = EventNotified((), ())
 NO_AUDIENCE: Final = Audience({}, 0)
 
@@ -134,6 +141,7 @@ class RoomWrite:
         self._shadows: dict[EventID, set[EventID]] = {}
         self._replaced_outliers: list[EventNid] = []
         self._has_merged = False
+        self._has_new_words = False  # by which the directory finds the room
         self._followed: dict[EventID, list[StoredEvent]] = {}  # what closes a gap, and what was built on it
 
     @property
@@ -587,6 +595,8 @@ class RoomWrite:
             if one.stored.nid in self._replaced_outliers:
                 tx.after_commit(partial(writer.states.events.replace, one.stored))
         facts = self._facts() if self.root != before or self._is_new else None
+        if self._has_new_words:
+            self._renew_words()
         published: list[StoredEvent] = []
         changes: list[MembershipChange] = []
         news = [one for one in self._added if one.is_news]
@@ -825,8 +835,11 @@ class RoomWrite:
             root = self._head.current_root
             members_root = self._writer.states.subtree_root(tx, self.room_id, root, "m.room.member")
             tx.after_commit(lambda: self._writer.notifying.forget_names(self.room_id, members_root))
-        if (before.type, before.state_key) == NAME and self._is_current(before):
-            forget_name(tx, self.room_id)
+        key = (before.type, before.state_key or "")
+        if key in WORDS_FROM and self._is_current(before):
+            self._renew_words({key: after})
+            if key == NAME:
+                forget_name(tx, self.room_id)
         shown, redacted = stripped_state_event(before), stripped_state_event(after)
         for user_id, stripped in membership_rows.stripped_states(tx, self.room_id):
             entries = orjson.loads(stripped)
@@ -908,6 +921,7 @@ class RoomWrite:
         difference = self._writer.states.difference(
             self.tx, self.room_id, self._head.current_root, self.root, self._parsed_nodes
         )
+        self._has_new_words = not difference.keys().isdisjoint(WORDS_FROM)
         # Whatever has NUL in it is nobody: no user ID has, and the rows of users cannot.
         members = {
             key: after for (kind, key), (_, after) in difference.items() if kind == "m.room.member" and "\0" not in key
@@ -969,6 +983,10 @@ class RoomWrite:
             changes.append(MembershipChange(user_id, position, self.room_id, was, membership, stored.event.event_id))
         membership_rows.store_memberships(tx, rows)
         self._write_names(rows, before, removed)
+        change = sum(row.membership == "join" for row in rows) - sum(
+            known.membership == "join" for known in before.values()
+        )
+        count_joined(tx, self.room_id, change, position=position)
         membership_rows.insert_changes(tx, changes, written_ms=now_ms)
         return changes
 
@@ -1016,14 +1034,11 @@ class RoomWrite:
 
     def _facts(self) -> RoomFacts:
         """What lists of rooms ask about the room's current state."""
-        state = self.state((CREATE, NAME, ENCRYPTION, *PUBLIC_BY))
-        create, name = state.get(CREATE), state.get(NAME)
-        return RoomFacts(
-            room_type=None if create is None else _text(create.content.get("type")),
-            name=(None if name is None else _text(name.content.get("name"))) or None,
-            is_encrypted=ENCRYPTION in state,
-            is_public=is_public(state),
-        )
+        return room_facts(self.state(FACTS_FROM))
+
+    def _renew_words(self, redacted: Mapping[StateKey, Event] = NO_STATE) -> None:
+        """Let the room be found by what its name, topic and alias are now."""
+        renew_room_words(self.tx, self.room_id, directory_texts({**self.state(WORDS_FROM), **redacted}))
 
     def shown_state(self, inviter: UserID) -> list[Event]:
         """The state by which somebody who is invited, or knocks, shall know the room."""

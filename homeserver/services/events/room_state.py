@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from homeserver.core import state_map
-from homeserver.core.auth_selection import JOIN_RULES
+from homeserver.core.auth_selection import CREATE, JOIN_RULES
 from homeserver.core.errors import MissingNodes
 from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, read_visibility
@@ -20,10 +20,17 @@ from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.services.errors import RoomIsPartial
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form, StoredEvent, events_by_id, with_right_roots
+from homeserver.storage.room_index import RoomFacts
 from homeserver.storage.state_nodes import load_nodes
 
 T = TypeVar("T")
-PUBLIC_BY: Final[tuple[StateKey, StateKey]] = (JOIN_RULES, ("m.room.history_visibility", ""))
+NAME: Final[StateKey] = ("m.room.name", "")
+TOPIC: Final[StateKey] = ("m.room.topic", "")
+ALIAS: Final[StateKey] = ("m.room.canonical_alias", "")
+ENCRYPTION: Final[StateKey] = ("m.room.encryption", "")
+VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
+FACTS_FROM: Final[tuple[StateKey, ...]] = (CREATE, NAME, ENCRYPTION, JOIN_RULES, VISIBILITY)
+WORDS_FROM: Final[tuple[StateKey, ...]] = (NAME, TOPIC, ALIAS)
 RECENTLY_CHANGED: Final = 10_000
 FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
 
@@ -266,8 +273,26 @@ def _event_size(stored: StoredEvent) -> int:
     return 1_500 + 4 * stored.size_bytes  # JSON takes several times its size as objects
 
 
-def is_public(state: Mapping[StateKey, Event]) -> bool:
-    """Whether everybody may join or read a room, by what its state has under PUBLIC_BY."""
-    join_rules, visibility = (state.get(key) for key in PUBLIC_BY)
-    is_joined_by_all = join_rules is not None and join_rules.content.get("join_rule") == "public"
-    return is_joined_by_all or read_visibility(visibility) is Visibility.WORLD_READABLE
+def room_facts(state: Mapping[StateKey, Event]) -> RoomFacts:
+    """What is kept of a room beside its state, by what that has under FACTS_FROM."""
+    return RoomFacts(
+        room_type=_text(state, CREATE, "type"),
+        name=_text(state, NAME, "name") or None,
+        is_encrypted=ENCRYPTION in state,
+        is_public=_text(state, JOIN_RULES, "join_rule") == "public"
+        or read_visibility(state.get(VISIBILITY)) is Visibility.WORLD_READABLE,
+    )
+
+
+def directory_texts(state: Mapping[StateKey, Event]) -> list[str]:
+    """By whose words a room is found in the directory, by what its state has under WORDS_FROM."""
+    alias = _text(state, ALIAS, "alias") or ""
+    # Of an alias what stands before the server: all of a server's rooms would be found by that.
+    texts = (_text(state, NAME, "name"), alias.partition(":")[0], _text(state, TOPIC, "topic"))
+    return [text for text in texts if text]
+
+
+def _text(state: Mapping[StateKey, Event], key: StateKey, field: str) -> str | None:
+    event = state.get(key)
+    value = None if event is None else event.content.get(field)
+    return value if isinstance(value, str) else None

@@ -12,16 +12,17 @@ from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, read_visibility
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.power_levels import read_power_levels
+from homeserver.core.search_words import search_for
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership, member_counts
+from homeserver.storage.room_words import DirectoryWish, directory_page
 from homeserver.storage.rooms import (
     PublishedRoom,
     RoomHead,
     find_head,
     find_published,
-    published_rooms,
     set_published,
 )
 
@@ -80,7 +81,10 @@ class RoomDirectory:
         limit: int | None = None,
         since: str | None = None,
     ) -> DirectoryPage:
-        """The shown rooms whose name, topic or alias holds `term`, of these types (None: rooms without a type)."""
+        """The shown rooms with the words of `term` in name, topic or alias, of these types (None: without a type).
+
+        A word is found that begins as one of the term does.
+        """
         if term is not None and len(term) > LONGEST_TERM:
             raise InvalidParameter(f"A search term has at most {LONGEST_TERM} characters")
         if room_types is not None and len(room_types) > MOST_ROOM_TYPES:
@@ -117,21 +121,16 @@ class RoomDirectory:
         limit: int,
         begin: int,
     ) -> DirectoryPage:
-        rooms = sorted(published_rooms(tx), key=lambda room: (-room.joined_members, room.room_id))
-        entries = [self._entry(tx, room) for room in rooms]
-        types = None if room_types is None else frozenset(room_types)
-        wanted_term = (term or "").lower()
-        wanted = [
-            entry
-            for entry in entries
-            if (types is None or entry.get("room_type") in types) and (not wanted_term or _mentions(entry, wanted_term))
-        ]
+        wanted = search_for(_alias_name(term)) if term else None
+        if term and wanted is None:
+            return DirectoryPage((), None, None, 0)
+        rooms, total = directory_page(tx, DirectoryWish(wanted, room_types), offset=begin, limit=limit)
         following = begin + limit
         return DirectoryPage(
-            chunk=wanted[begin:following],
-            next_batch=f"d{following}" if following < len(wanted) else None,
+            chunk=[self._entry(tx, room) for room in rooms],
+            next_batch=f"d{following}" if following < total else None,
             prev_batch=f"d{max(0, begin - limit)}" if begin > 0 else None,
-            total=len(wanted),
+            total=total,
         )
 
     def _entry(self, tx: Transaction, room: PublishedRoom) -> dict[str, Any]:
@@ -160,8 +159,9 @@ class RoomDirectory:
         return {key: value for key, value in shown.items() if value is not None}
 
 
-def _mentions(entry: Mapping[str, Any], term: str) -> bool:
-    return any(term in str(entry.get(key, "")).lower() for key in ("name", "topic", "canonical_alias"))
+def _alias_name(term: str) -> str:
+    """What was typed, without the server if it is an alias: rooms are found by the part before it."""
+    return term.partition(":")[0] if term.startswith("#") else term
 
 
 def _offset(since: str | None) -> int:

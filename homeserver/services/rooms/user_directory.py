@@ -11,9 +11,10 @@ from typing import Final
 from homeserver.core.identifiers import UserID
 from homeserver.core.search_words import WordSearch, folded, is_unspaced, search_for, words_of
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.room_state import PUBLIC_BY, RoomStates, is_public
+from homeserver.services.events.room_state import FACTS_FROM, WORDS_FROM, RoomStates, directory_texts, room_facts
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.room_words import next_older_rooms, renew_room_words, set_facts
 from homeserver.storage.rooms import find_head
 from homeserver.storage.user_directory import (
     KnownUser,
@@ -21,8 +22,6 @@ from homeserver.storage.user_directory import (
     add_older_users,
     find_users,
     known_users,
-    rooms_not_looked_at,
-    set_public,
 )
 
 LONGEST_TERM: Final = 255
@@ -69,7 +68,7 @@ class UserDirectory:
         return await self._database.read(self._search, user_id, term, wanted, most)
 
     async def add_older(self) -> None:
-        """Put those into the directory who were here before it: some at a time, from where it was left."""
+        """Look at the rooms and users that were here before the directory: some at a time, from where it was left."""
         while await self._database.write(self._look_at_rooms):
             pass
         while await self._database.write(add_older_users, count=ADDED_AT_ONCE):
@@ -96,12 +95,15 @@ class UserDirectory:
         return FoundUsers(users, is_limited=len(ranked) > limit)
 
     def _look_at_rooms(self, tx: Transaction) -> bool:
-        """Find out of some rooms whether they are public; whether there are more."""
-        room_ids = rooms_not_looked_at(tx, limit=ADDED_AT_ONCE)
+        """Find out of some rooms whether they are public and what they are called; whether there are more."""
+        room_ids = next_older_rooms(tx, limit=ADDED_AT_ONCE)
         for room_id in room_ids:
             head = find_head(tx, room_id)
-            state = {} if head is None else self._states.select_known(tx, room_id, head.current_root, PUBLIC_BY)
-            set_public(tx, room_id, is_public=is_public(state))
+            if head is not None:
+                keys = {*FACTS_FROM, *WORDS_FROM}
+                state = self._states.select_known(tx, room_id, head.current_root, keys)
+                set_facts(tx, room_id, room_facts(state))
+                renew_room_words(tx, room_id, directory_texts(state))
         return bool(room_ids)
 
 

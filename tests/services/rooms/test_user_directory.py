@@ -199,7 +199,7 @@ def test_those_who_were_here_before_the_directory_are_put_into_it(world: World) 
     def forget(tx: Any) -> None:
         tx.run("DELETE FROM user_words")
         tx.run("UPDATE room_index SET is_public = NULL")
-        tx.run("UPDATE search_progress SET users_after = ''")
+        tx.run("UPDATE search_progress SET users_after = '', rooms_after = ''")
 
     world.sync_database.write(forget)
     assert found(world, "bob") == []
