@@ -273,6 +273,46 @@ def read_places(tx: Transaction, user_id: UserID, room_ids: Sequence[str]) -> di
     return places
 
 
+COUNTED_BEFORE = """
+    WITH begun AS (
+        SELECT MAX(place) AS place FROM (
+            SELECT COALESCE(m.joined_place, m.place) AS place FROM memberships m
+             WHERE m.user_id = :user_id AND m.room_id = :room_id
+            UNION ALL
+            SELECT r.place AS place FROM receipts r
+             WHERE r.user_id = :user_id AND r.room_id = :room_id AND r.thread_id IN ('', :receipt_thread)
+               AND r.receipt_type IN ('m.read', 'm.read.private') AND r.place IS NOT NULL
+        ) AS wholly_read
+    )
+    SELECT 1 FROM begun JOIN class_notifications c
+        ON c.room_id = :room_id AND c.class_key = :class_key AND c.place > begun.place AND c.place < :place
+     WHERE c.thread_id = :thread_id AND c.sender <> :user_id
+    UNION ALL
+    SELECT 1 FROM begun JOIN personal_notifications p
+        ON p.room_id = :room_id AND p.user_id = :user_id AND p.place > begun.place AND p.place < :place
+     WHERE p.thread_id = :thread_id AND p.notify
+     LIMIT 1"""
+
+
+def may_have_counted_before(
+    tx: Transaction, room_id: RoomID, user_id: UserID, *, class_key: bytes, place: int, thread_id: str
+) -> bool:
+    """Whether something in this thread (or MAIN_TIMELINE) may have counted for the user until they spoke at `place`.
+
+    True also where they had said something there before, and so had read it.
+    """
+    row = tx.one(
+        COUNTED_BEFORE,
+        room_id=room_id,
+        user_id=user_id,
+        class_key=class_key,
+        place=place,
+        thread_id=thread_id,
+        receipt_thread=thread_id or "main",
+    )
+    return row is not None
+
+
 ROOMS_WITH_UNREAD = """
     SELECT m.room_id FROM memberships m
      WHERE m.user_id = :user_id AND m.membership = 'join'

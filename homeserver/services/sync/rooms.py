@@ -237,9 +237,12 @@ class SyncRooms:
     ) -> bool:
         """Whether events that a filter hides changed the unread counts."""
         user_id = request.viewer.user_id
-        if any(stored.event.redacts is not None or stored.event.sender == user_id for stored in hidden):
+        if any(stored.event.redacts is not None for stored in hidden):
             return True
-        heard = [stored for stored in hidden if stored.event.sender not in part.ignored]
+        own = [stored for stored in hidden if stored.event.sender == user_id and stored.event.state_key is None]
+        if any(self._unread.may_be_read_by(tx, user_id, part.room_id, stored) for stored in own):
+            return True
+        heard = [stored for stored in hidden if stored.event.sender not in (user_id, *part.ignored)]
         return bool(heard) and self._unread.is_notified(tx, user_id, part.room_id, heard, part.written)
 
     def _counts(self, request: SyncRequest, part: RoomPart) -> dict[str, object]:

@@ -21,6 +21,7 @@ from homeserver.storage.notifications import (
     PersonalNotification,
     UnreadCount,
     is_any_notified,
+    may_have_counted_before,
     unread_counts,
 )
 
@@ -100,6 +101,20 @@ class Unread:
             stored.nid in wanted and (outcome := _outcome(notified, user_id, class_key)) is not None and outcome.notify
             for change in changes
             for stored, notified in zip(change.events, change.notified, strict=True)
+        )
+
+    def may_be_read_by(self, tx: Transaction | None, user_id: UserID, room_id: RoomID, own: StoredEvent) -> bool:
+        """Whether the user may have had something unread when they sent this message: who speaks has read it."""
+        if tx is None:
+            raise NotInMemory
+        rules = self._classes.of_users(tx, (user_id,))[user_id]
+        return may_have_counted_before(
+            tx,
+            room_id,
+            user_id,
+            class_key=rules.in_room(room_id).class_key,
+            place=own.place or 0,
+            thread_id=own.thread_id or MAIN_TIMELINE,
         )
 
     def _keep(self, user_id: UserID, counts: Mapping[RoomID, Counts], position: int, ignored: frozenset[str]) -> None:

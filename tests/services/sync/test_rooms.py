@@ -201,3 +201,37 @@ def test_of_two_receipts_for_one_event_that_for_the_whole_room_is_shown(world: W
 
     receipt = room["ephemeral"]["events"][0]["content"][event_id]["m.read"][BOB]
     assert "thread_id" not in receipt
+
+
+NO_TIMELINE = {"room": {"timeline": {"types": []}, "state": {"types": ["org.example.thing"]}}}
+
+
+def test_a_room_in_which_only_something_of_ones_own_was_hidden_is_not_shown(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    since = sync(world, ALICE, definition=NO_TIMELINE)["next_batch"]
+
+    world.send(ALICE, room_id, "hidden")
+    now(world.sending.set_state(ALICE, room_id, "org.example.other", "", {}))
+
+    assert "rooms" not in sync(world, ALICE, since, NO_TIMELINE)
+
+
+@pytest.mark.parametrize("is_in_thread", [False, True])
+def test_a_room_is_shown_when_something_hidden_of_ones_own_has_read_what_was_unread(
+    world: World, is_in_thread: bool
+) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    root = world.send(BOB, room_id, "unread")
+    content: dict[str, Any] = {"msgtype": "m.text", "body": "in a thread"}
+    if is_in_thread:
+        content["m.relates_to"] = {"rel_type": "m.thread", "event_id": root}
+    now(world.sending.send_message(BOB, room_id, "m.room.message", content, None))
+    before = sync(world, ALICE, definition=NO_TIMELINE)
+
+    now(world.sending.send_message(ALICE, room_id, "m.room.message", content, None))
+
+    after = sync(world, ALICE, before["next_batch"], NO_TIMELINE)
+    counts = [body["rooms"]["join"][room_id]["unread_notifications"]["notification_count"] for body in (before, after)]
+    assert counts == ([2, 1] if is_in_thread else [2, 0])
