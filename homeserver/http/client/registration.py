@@ -9,8 +9,9 @@ from homeserver.http.client.interactive_auth import AuthData
 from homeserver.http.client.login import device_wish, session_fields
 from homeserver.http.endpoint import NONE, OPTIONAL_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.interactive_auth import Attempt
-from homeserver.services.accounts.registration import Registration, RegistrationWish
+from homeserver.services.accounts.registration import Registration
 
 
 class RegisterQuery(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ Spec: client-server-api/#account-registration. The tokens that may be asked for 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from homeserver.core.errors import BadIdentifier
@@ -12,6 +12,7 @@ from homeserver.core.identifiers import ServerName, UserID, is_valid_new_localpa
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
+from homeserver.services.accounts.begun_registrations import Begun, BegunRegistrations, RegistrationWish
 from homeserver.services.accounts.interactive_auth import DUMMY, REGISTRATION_TOKEN, Attempt, InteractiveAuth
 from homeserver.services.accounts.passwords import Passwords, check_new_password
 from homeserver.services.accounts.profiles import LONGEST_DISPLAY_NAME
@@ -24,6 +25,7 @@ from homeserver.services.errors import (
     InvalidParameter,
     InvalidUsername,
     MissingParameter,
+    UserInteractionRequired,
     UserInUse,
 )
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account
@@ -42,15 +44,6 @@ class RegistrationPolicy:
 
     is_open: bool
     needs_token: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationWish:
-    """The account that somebody wants. Without a device nobody is logged in."""
-
-    username: str | None
-    password: str | None
-    device: DeviceWish | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +78,36 @@ class Registration:
         self._randomness = randomness
         self._server_name = server_name
         self._policy = policy
+        self._begun = BegunRegistrations(clock)
 
     async def register(self, wish: RegistrationWish, attempt: Attempt) -> Registered:
         """Make an account for whoever passes the stages that the policy asks for.
 
+        What the session's first attempt said of the account need not be said again. Who comes again when the account is
+        made, with the session and the password, got no answer: they are logged in to it.
         Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, UserInteractionRequired.
         """
         if not self._policy.is_open:
             raise Forbidden(CLOSED)
+        begun = self._begun.find(attempt)
+        if begun is not None and begun.user_id is not None:
+            again = await self._repeat(begun, begun.user_id, wish)
+            if again is not None:
+                return again
+            begun = None  # that session is over, as is one that nobody knows
+        if begun is not None and begun.wish is not None and wish.says_nothing:
+            wish = begun.wish
         user_id = self._wanted_user_id(wish.username)
         await self._check_free(user_id, appservice_id=None)
         if wish.password is not None:
             check_new_password(wish.password)
         stage = REGISTRATION_TOKEN if self._policy.needs_token else DUMMY
         stages = {DUMMY: _pass, REGISTRATION_TOKEN: self._show_token}
-        passed = await self._interactive_auth.pass_stages(attempt, [[stage]], stages, None)
+        try:
+            passed = await self._interactive_auth.pass_stages(attempt, [[stage]], stages, None)
+        except UserInteractionRequired as required:
+            self._begun.note(required.session, wish)
+            raise
         if wish.password is None:
             raise MissingParameter("An account needs a password")
         token = passed.get(REGISTRATION_TOKEN)
@@ -109,9 +117,27 @@ class Registration:
             self._clock.now_ms(),
             password_hash=await self._passwords.hash_new(wish.password),
         )
-        return await self._database.write(
+        made = await self._database.write(
             self._create, account, wish.device, token=token if isinstance(token, str) else None
         )
+        if begun is not None:
+            self._begun.note_made(begun, user_id, None if made.session is None else made.session.device_id)
+        return made
+
+    async def _repeat(self, begun: Begun, user_id: UserID, wish: RegistrationWish) -> Registered | None:
+        """Log in to the account that was made; None if another is wished, or the password is not its."""
+        if wish.password is None or (wish.username is not None and self._wanted_user_id(wish.username) != user_id):
+            return None
+        account = await self._database.read(find_account, user_id)
+        usable = account is not None and not account.is_deactivated and not account.is_locked
+        password_hash = account.password_hash if account is not None and usable else None
+        if not await self._passwords.is_correct(password_hash, wish.password):
+            return None
+        if wish.device is None:
+            return Registered(user_id, None)
+        # Nobody has the tokens that got lost: the device gets others.
+        device = replace(wish.device, device_id=wish.device.device_id or begun.device_id)
+        return Registered(user_id, await self._database.write(self._sessions.open, user_id, device))
 
     async def register_guest(self) -> Registered:
         """Guests are not welcome here. Raises GuestAccessForbidden."""

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from homeserver.core.identifiers import UserID
+from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.interactive_auth import Attempt
-from homeserver.services.accounts.registration import RegistrationWish
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.storage.accounts import find_account, update_account

@@ -4,9 +4,9 @@ import pytest
 
 from homeserver.core.cross_signing import CrossSigningKey, KeyUsage
 from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.login import LOGIN_TOKEN_LIFETIME_MS
 from homeserver.services.accounts.passwords import Passwords
-from homeserver.services.accounts.registration import RegistrationWish
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish
 from homeserver.services.errors import Forbidden, LimitExceeded, UserLocked

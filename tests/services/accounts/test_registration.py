@@ -1,9 +1,12 @@
 """Making accounts."""
 
+from dataclasses import replace
+
 import pytest
 
+from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.interactive_auth import Attempt
-from homeserver.services.accounts.registration import Registration, RegistrationPolicy, RegistrationWish
+from homeserver.services.accounts.registration import Registration, RegistrationPolicy
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish
 from homeserver.services.errors import (
@@ -18,9 +21,9 @@ from homeserver.services.errors import (
     WeakPassword,
 )
 from homeserver.storage.accounts import AccountKind, find_account
-from tests.services.accounts.people import DUMMY_SHOWN, PASSWORD, change_account, register
+from tests.services.accounts.people import DUMMY_SHOWN, PASSWORD, change_account, register, whose
 from tests.services.accounts.test_login import Bridge
-from tests.services.world import ALICE, World, now
+from tests.services.world import ALICE, PHONE, World, now
 
 NOTHING_SHOWN = Attempt("POST /register", b"", None)
 
@@ -230,3 +233,56 @@ def test_names_of_an_application_service_are_its_own(world: World) -> None:
         now(registration.register(wish("bridge_two"), NOTHING_SHOWN))
     with pytest.raises(Exclusive):
         now(registration.register_for_appservice(requester, wish("alice", None)))
+
+
+def session_of(world: World, wished: RegistrationWish) -> Attempt:
+    """The stages of a registration that has begun, passed."""
+    with pytest.raises(UserInteractionRequired) as required:
+        now(world.registration.register(wished, NOTHING_SHOWN))
+    return Attempt("POST /register", b"", {"type": "m.login.dummy", "session": required.value.session})
+
+
+@pytest.mark.parametrize("username", ["alice", None])
+def test_who_got_no_answer_registers_once_more_and_has_the_same_account(world: World, username: str | None) -> None:
+    wished = RegistrationWish(username, PASSWORD, DeviceWish())
+    shown = session_of(world, wished)
+    lost = now(world.registration.register(wished, shown))
+
+    again = now(world.registration.register(wished, shown))
+
+    assert again.user_id == lost.user_id
+    assert lost.session is not None
+    assert again.session is not None
+    assert again.session.device_id == lost.session.device_id
+    assert whose(world, lost.session.tokens.access_token) is None
+    assert whose(world, again.session.tokens.access_token) is not None
+    assert now(world.registration.register(replace(wished, device=None), shown)).session is None
+
+
+def test_nobody_is_let_into_an_account_that_was_made_by_its_session_alone(world: World) -> None:
+    shown = session_of(world, wish())
+    now(world.registration.register(wish(), shown))
+
+    for other, refusal in (
+        (wish(password="guessed"), UserInUse),
+        (wish(password=None), UserInUse),
+        (RegistrationWish(None, None, DeviceWish()), MissingParameter),
+    ):
+        with pytest.raises(refusal):
+            now(world.registration.register(other, shown))
+    for another in (wish("bob"), wish(None, "guessed")):
+        assert now(world.registration.register(another, shown)).user_id != ALICE
+    change_account(world, ALICE, is_locked=True)
+    with pytest.raises(UserInUse):
+        now(world.registration.register(wish(), shown))
+
+
+def test_what_was_said_at_first_need_not_be_said_again(world: World) -> None:
+    shown = session_of(world, RegistrationWish("alice", PASSWORD, DeviceWish(PHONE, "Phone")))
+
+    registered = now(world.registration.register(RegistrationWish(None, None, DeviceWish()), shown))
+
+    assert registered.user_id == ALICE
+    assert registered.session is not None
+    assert registered.session.device_id == PHONE
+    assert now(world.login.with_password("alice", PASSWORD, DeviceWish())).user_id == ALICE

@@ -3,7 +3,7 @@
 import pytest
 
 from homeserver.core.identifiers import DeviceID, UserID
-from homeserver.services.accounts.registration import RegistrationWish
+from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish
 from homeserver.services.accounts.tokens import AccessTokens
