@@ -132,17 +132,18 @@ class EntryRow:
     state_key: str | None
     verdict: int
     has_state: bool  # around it: it is not known by its auth events alone
+    place: int | None
 
 
 ENTRIES = """
-    SELECT event_id, type, state_key, verdict, root_before IS NOT NULL FROM events
+    SELECT event_id, type, state_key, verdict, root_before IS NOT NULL, place FROM events
      WHERE room_id = :room_id AND event_id IN :event_ids[text]"""
 
 
 def entry_rows(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> dict[EventID, EntryRow]:
     """Those of the events that are of this room."""
     rows = tx.all(ENTRIES, room_id=room_id, event_ids=list(event_ids)) if event_ids else []
-    return {EventID(row[0]): EntryRow(row[1], row[2], row[3], bool(row[4])) for row in rows}
+    return {EventID(row[0]): EntryRow(row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows}
 
 
 ROOTS_AT = """
@@ -203,10 +204,12 @@ class MemberRow:
     display_name: str | None
     avatar_url: str | None
     is_local: bool
+    joined_place: int | None
 
 
 MEMBERS = """
-    SELECT user_id, membership, event_id, sender, place, log_position, display_name, avatar_url, is_local
+    SELECT user_id, membership, event_id, sender, place, log_position, display_name, avatar_url, is_local,
+           joined_place
       FROM memberships m WHERE room_id = :room_id AND user_id > :after
        AND NOT EXISTS (SELECT 1 FROM remote_memberships r
                         WHERE r.room_id = m.room_id AND r.user_id = m.user_id AND r.event_id = m.event_id)
@@ -230,6 +233,7 @@ def member_rows(tx: Transaction, room_id: RoomID, *, after: str, limit: int) -> 
             display_name=row[6],
             avatar_url=row[7],
             is_local=bool(row[8]),
+            joined_place=row[9],
         )
         for row in rows
     ]

@@ -96,8 +96,8 @@ def test_an_entry_says_whether_there_is_a_state_around_it(db: SyncDatabase) -> N
     entries = db.read(rows.entry_rows, ROOM, [EventID("$1"), EventID("$2"), EventID("$3")])
 
     assert entries == {
-        "$1": rows.EntryRow("m.test", "", Verdict.ACCEPTED, has_state=True),
-        "$2": rows.EntryRow("m.test", None, Verdict.ACCEPTED, has_state=False),
+        "$1": rows.EntryRow("m.test", "", Verdict.ACCEPTED, has_state=True, place=None),
+        "$2": rows.EntryRow("m.test", None, Verdict.ACCEPTED, has_state=False, place=None),
     }
 
 

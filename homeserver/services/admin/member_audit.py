@@ -3,7 +3,7 @@
 The state itself is audited in room_audit.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from homeserver.core import state_map
@@ -12,7 +12,7 @@ from homeserver.core.identifiers import EventID, ServerName, UserID, server_name
 from homeserver.core.state_map import UnknownState
 from homeserver.services.admin.audit_reading import Reading
 from homeserver.storage import room_audit as rows
-from homeserver.storage.room_audit import ChangeRow, MemberRow
+from homeserver.storage.room_audit import ChangeRow, EntryRow, MemberRow
 from homeserver.storage.rooms import sync_horizon
 
 MEMBER: Final = "m.room.member"
@@ -67,7 +67,7 @@ def check_changes(reading: Reading, members: Sequence[MemberRow], server_name: S
     faults: dict[str, str] = {}
     for member in members:
         own = by_user[member.user_id]
-        fault = _fault_of_changes(member, own, horizon)
+        fault = _fault_of_changes(member, own, horizon) or _fault_of_joining(member, own, entries)
         for change in own:
             entry = entries.get(EventID(change.event_id))
             if entry is None or (entry.type, entry.state_key) != (MEMBER, change.user_id):
@@ -92,6 +92,21 @@ def _fault_of_changes(member: MemberRow, changes: Sequence[ChangeRow], horizon: 
     led_to = (last.membership, last.event_id, last.log_position)
     if led_to != (member.membership, member.event_id, member.log_position):
         return f"it came to {last.membership} by {last.event_id}, and its row says otherwise"
+    return None
+
+
+def _fault_of_joining(
+    member: MemberRow, changes: Sequence[ChangeRow], entries: Mapping[EventID, EntryRow]
+) -> str | None:
+    """Whether it is noted where somebody who is in the room came in: what is unread begins there."""
+    if member.membership != "join":
+        return None if member.joined_place is None else "it is noted where it came to be join, and it is not"
+    came = [change for change in changes if change.membership == "join" and change.before != "join"]
+    entry = entries.get(EventID(came[-1].event_id)) if came else None
+    if entry is None or entry.place is None or member.place == 0:  # long ago, or by an event that had no place then
+        return None
+    if member.joined_place != entry.place:
+        return f"it came to be join at place {entry.place}, and its row has {member.joined_place}"
     return None
 
 

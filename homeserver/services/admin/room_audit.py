@@ -41,6 +41,7 @@ from homeserver.services.admin.graph_audit import (
     check_waiting,
 )
 from homeserver.services.admin.member_audit import check_changes, check_member, check_nobody_is_missing
+from homeserver.services.admin.unread_audit import PageOfUnread, check_readers
 from homeserver.services.errors import NotFound
 from homeserver.storage import graph_audit as graph_rows
 from homeserver.storage import room_audit as rows
@@ -96,6 +97,7 @@ class RoomAudit:
         self._stage = _Stage.EVENTS
         self._subject = ""
         self._following = HeadFollowing(server_name)
+        self._unread_fault: Fault | None = None
         # How far each stage has come.
         self._place = BEFORE_ALL
         self._news_place = 0
@@ -157,18 +159,27 @@ class RoomAudit:
         positions = [one.log_position for one in page if one.log_position is not None]
         noted = rows.roots_at_positions(reading.tx, self.room_id, positions)
         gaps = graph_rows.gaps_of(reading.tx, self.room_id, [one.event_id for one in page])
-        heads = _heads(row)
+        heads, unread = _heads(row), PageOfUnread(reading, self._server_name, page)
         for event_row in page:
             kept, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
             if kept.log_position is not None:
                 self._check_is_in_order(reading, kept.log_position)
                 self._following.follow(reading, kept, noted.get(kept.log_position))
                 self._news_position, self._news_place = kept.log_position, event_row.place or 0
+            self._check_unread(unread, kept)
             self._place = event_row.place or 0
             self._count(unverified)
         if len(page) < EVENTS_PER_SLICE:
             self._check_present(reading, row)
             self._stage = _Stage.UNPLACED
+
+    def _check_unread(self, unread: PageOfUnread, kept: Kept) -> None:
+        """What counts follows from events and members: what is wrong with these is told first."""
+        try:
+            unread.check(kept)
+        except Unsound as unsound:
+            if self._unread_fault is None:
+                self._unread_fault = Fault(self._subject, unsound.reason)
 
     def _go_through_unplaced(self, reading: Reading, row: RoomRow) -> None:
         page = rows.unplaced_events(reading.tx, self.room_id, after=self._nid, limit=EVENTS_PER_SLICE)
@@ -303,6 +314,11 @@ class RoomAudit:
         if len(page) < ROWS_PER_SLICE:
             self._subject = "the memberships"
             check_nobody_is_missing(reading, root)
+            if self._unread_fault is not None:
+                self._subject = self._unread_fault.subject
+                raise Unsound(self._unread_fault.reason)
+            self._subject = "what is unread"
+            check_readers(reading, self._server_name)
             self._stage = _Stage.DONE
 
 

@@ -166,9 +166,10 @@ class Notifying:
             return RoomFacts(audience.joined_count, 0, {})
         power_levels = state.get(POWER_LEVELS)
         levels = read_power_levels(create, power_levels, event.version)
-        return RoomFacts(audience.joined_count, levels.user_level(event.sender), _notification_levels(power_levels))
+        return RoomFacts(audience.joined_count, levels.user_level(event.sender), notification_levels(power_levels))
 
 
-def _notification_levels(power_levels: Event | None) -> Mapping[str, int]:
+def notification_levels(power_levels: Event | None) -> Mapping[str, int]:
+    """Which levels it takes to notify the whole room, as the power levels have it."""
     given = None if power_levels is None else power_levels.content.get("notifications")
     return {key: level for key, level in given.items() if type(level) is int} if isinstance(given, dict) else {}

@@ -1,6 +1,6 @@
 """Every way to damage what is stored of a room: a row that is gone, a column that says something else."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -29,7 +29,14 @@ UNIQUE: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "shadowed_heads": (("room_id", "event_id", "head_id"),),
     "state_nodes": (("room_id", "digest"),),
     "waiting_events": (("room_id", "event_id"),),
+    "class_notifications": (("room_id", "class_key", "place"),),
+    "personal_notifications": (("room_id", "user_id", "place"),),
+    "receipts": (("room_id", "user_id", "receipt_type", "thread_id"),),
+    "sent_places": (("user_id", "room_id", "thread_id"),),
 }
+# Those of users of this server; the others are of any room.
+OF_READERS: Final = ("class_notifications", "personal_notifications", "receipts", "sent_places")
+OF_ROOMS: Final = tuple(table for table in UNIQUE if table not in OF_READERS)
 WHOLE_ROW: Final = "the whole row"
 # What to put where there was nothing.
 INSTEAD_OF_NULL: Final[Mapping[str, Any]] = {
@@ -91,9 +98,9 @@ class Damage:
         return f"{self.table}.{self.column}{changed} where {key}"
 
 
-def damages_of(tx: Transaction, room_id: RoomID, random: Random) -> Iterator[Damage]:
+def damages_of(tx: Transaction, room_id: RoomID, random: Random, tables: Iterable[str] = OF_ROOMS) -> Iterator[Damage]:
     """Every damage to a room's rows, with values that `random` chooses among those that stand elsewhere too."""
-    for table in UNIQUE:
+    for table in tables:
         columns = [row[0] for row in tx.all(COLUMNS[tx.dialect.name], table_name=table)]
         rows = [
             dict(zip(columns, map(_plain, row), strict=True))
@@ -132,7 +139,7 @@ def _other_values(table: str, column: str, kept: Any, others: list[Any], random:
     """What a column may say instead: something near, nothing where that may be, what stands in another row."""
     if kept is None:
         yield INSTEAD_OF_NULL[column]
-    elif column.startswith("is_"):
+    elif column.startswith(("is_", "was_")) or column in ("notify", "highlight"):
         yield not kept
     elif isinstance(kept, int):
         yield kept + 1
@@ -142,7 +149,9 @@ def _other_values(table: str, column: str, kept: Any, others: list[Any], random:
         yield bytes(changed)
     elif isinstance(kept, str):
         yield kept + "x"
-    may_be_null = column in INSTEAD_OF_NULL and (table == "events" or column not in ("log_position", "place"))
+    may_be_null = column in INSTEAD_OF_NULL and (
+        table == "events" or (table not in OF_READERS and column not in ("log_position", "place"))
+    )
     if kept is not None and may_be_null:
         yield None
     if others:
@@ -230,8 +239,21 @@ BLIND: Final = (
     Blind("membership_changes", ("written_ms",), "when it was written is noted once"),
     Blind(
         "memberships",
-        ("is_forgotten", "joined_place", "stripped_state", "was_joined"),
+        ("is_forgotten", "stripped_state", "was_joined"),
         "what its user did and was shown",
+    ),
+    Blind(
+        "memberships",
+        ("joined_place",),
+        "where a member came in by an event that had no place then",
+        lambda damage: damage.row["place"] == 0,
+    ),
+    Blind("class_notifications", ("written_ms",), "when it was written is noted once"),
+    Blind("personal_notifications", ("written_ms",), "when it was written is noted once"),
+    Blind(
+        "receipts",
+        (WHOLE_ROW, "log_position", "receipt_type", "room_id", "thread_id", "ts", "user_id"),
+        "what somebody has read follows from nothing; that a receipt stands where its event does is seen",
     ),
     Blind(
         "room_roots",

@@ -38,7 +38,7 @@ from tests.poured_rooms import PouredRoom, fresh_server
 from tests.scenes import Scene
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damaged import audit_of_damaged, fault_of_damaged
-from tests.services.admin.damages import BLIND, UNIQUE, Damage, damages_of, one_of_each_table, sampled
+from tests.services.admin.damages import BLIND, OF_ROOMS, Damage, damages_of, one_of_each_table, sampled
 from tests.services.admin.own_keys import OwnKeys
 from tests.services.rooms.test_remote_invites import receive
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
@@ -805,7 +805,7 @@ def test_a_room_in_which_everything_happened_is_sound(world: World, version: str
 
 def empty_tables(tx: Transaction) -> list[str]:
     """Those of the tables that an audit goes through in which there is nothing."""
-    return [table for table in UNIQUE if tx.one(f"SELECT 1 FROM {table}") is None]
+    return [table for table in OF_ROOMS if tx.one(f"SELECT 1 FROM {table}") is None]
 
 
 def test_no_damage_passes_unnoticed(world: World) -> None:
