@@ -31,6 +31,7 @@ from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.mutual_rooms import MutualRoomsEndpoints
 from homeserver.http.client.notifications import NotificationEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
+from homeserver.http.client.presence import PresenceEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -177,7 +178,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     summaries = RoomSummaries(database, rooms.spaces, rooms.remote_spaces, rooms.aliases, made.server_name)
     remote_directory = RemoteDirectory(parts.outgoing.federation_client)
     return (
-        EventStreamEndpoints(parts.syncing.event_stream),
+        EventStreamEndpoints(parts.syncing.event_stream, rooms.presence),
         EventTimeEndpoints(EventTimes(database, rooms.readers, events.states, rooms.backfill, clock)),
         HierarchyEndpoints(rooms.hierarchy),
         InitialSyncEndpoints(parts.syncing.initial_sync),
@@ -185,6 +186,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         NotificationEndpoints(
             Notifications(database, rooms.readers, events.formats, events.push_classes, events.notifying)
         ),
+        PresenceEndpoints(rooms.presence),
         PushRuleEndpoints(rooms.push_rules),
         ReceiptEndpoints(rooms.receipts),
         RelationsEndpoints(rooms.relations),
@@ -198,8 +200,8 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         DelayedEventEndpoints(rooms.delayed_events, clock),
         SearchEndpoints(rooms.search),
         SendingEndpoints(rooms.sending, rooms.delayed_events),
-        SlidingSyncEndpoints(parts.syncing.sliding_poll),
-        SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget)),
+        SlidingSyncEndpoints(parts.syncing.sliding_poll, rooms.presence),
+        SyncEndpoints(parts.syncing.long_poll, StoredFilters(database, made.budget), rooms.presence),
         ThreadEndpoints(rooms.threads),
         ThreadSubscriptionEndpoints(rooms.thread_subscriptions),
         TypingEndpoints(rooms.typing),

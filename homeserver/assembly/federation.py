@@ -79,6 +79,8 @@ def make_federation(
         server_name,
     )
     rooms.typing.listen(sender.note_typing)
+    if made.settings.presence == "on" and made.settings.federation.enabled:
+        rooms.presence.listen(sender.note_presence)
     policies = PolicyServers(database, states, client)
     missing_events = MissingEvents(database, client, receipt, intake, policies, clock, server_name)
     intake.tell_of_waiting(missing_events.wake)
@@ -89,7 +91,7 @@ def make_federation(
     )
     events.partial_rooms.tell_of_rooms(room_completion.wake)
     receiver = Receiver(database, receipt, intake, policies, clock)
-    edus = IncomingEdus(database, acls, rooms.typing, rooms.receipts, encryption.to_device)
+    edus = IncomingEdus(database, acls, rooms.typing, rooms.presence, rooms.receipts, encryption.to_device, clock)
     edus.tell_of_devices(encryption.remote_users)
     for one in (sender, missing_events, room_completion, receiver, edus):
         one.export(made.metrics)

@@ -19,6 +19,8 @@ from homeserver.services.rooms.given_rooms import GivenRooms
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
+from homeserver.services.rooms.presence import Presence, Scope
+from homeserver.services.rooms.presence_views import PresenceViews
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.relations import Relations
@@ -32,6 +34,7 @@ from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.serials import Serials
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
 from homeserver.services.rooms.thread_subscriptions import ThreadSubscriptions
@@ -59,6 +62,7 @@ class Rooms:
     inviting: RemoteInviting
     membership: RoomMembership
     outside: OutsideMemberships
+    presence: Presence
     push_rules: PushRules
     readers: Readers
     receipts: Receipts
@@ -110,6 +114,12 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     backfill = Backfill(database, client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
     sending = Sending(creation, clock, server_name)
+    serials = Serials()
+    typing = Typing(database, events.notifying, news, events.bell, clock, server_name, serials=serials)
+    presence = Presence(
+        database, PresenceViews(serials), news, events.bell, clock, server_name, Scope(settings.presence)
+    )
+    typing.listen_to_activity(presence.note_activity)
     return Rooms(
         acls=acls,
         aggregations=aggregations,
@@ -124,6 +134,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         inviting=inviting,
         membership=membership,
         outside=outside,
+        presence=presence,
         push_rules=push_rules,
         readers=readers,
         receipts=Receipts(database, readers, states, events.notifying, news, clock),
@@ -140,7 +151,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         thread_subscriptions=ThreadSubscriptions(database, readers, news),
         threads=Threads(database, readers, states, events.formats, aggregations, events.partial_rooms),
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
-        typing=Typing(database, events.notifying, news, events.bell, clock, server_name),
+        typing=typing,
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
         user_directory=UserDirectory(database, states, finds_all=settings.user_directory.search_all_users),
     )

@@ -130,6 +130,7 @@ class Columba:
         loops.run_once("users from before the directory", parts.rooms.user_directory.add_older)
         loops.run_once("events that waited", parts.events.intake.resume)
         parts.rooms.delayed_events.start(loops)
+        parts.rooms.presence.start(loops)
         await federation.receiver.start(loops)
         await federation.missing_events.start(loops)
         if self._settings.federation.enabled:

@@ -54,7 +54,7 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     room_lists = RoomLists(sync_rooms, states, unread, readers, memory)
     parts = DeviceParts(memory)
     assembling = SyncAssembling(
-        sync_rooms, room_lists, parts, memory, rooms.typing, events.partial_rooms, database.epoch
+        sync_rooms, room_lists, parts, memory, rooms.typing, rooms.presence, events.partial_rooms, database.epoch
     )
     lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
@@ -80,7 +80,7 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     sliding_poll = SlidingPoll(database, sliding_assembling, connections, lost_time, events.news, events.bell, clock)
     # What clients used before there was /sync
     initial_sync = InitialSync(database, assembling, sync_rooms, readers, states, events.formats, events.partial_rooms)
-    chunks = StreamChunks(timelines, readers, events.formats, rooms.typing, database.epoch)
+    chunks = StreamChunks(timelines, readers, events.formats, rooms.typing, rooms.presence, database.epoch)
     peeked = PeekedRooms(events.news, events.bell)
     event_stream = EventStream(database, chunks, lost_time, peeked, events.news, events.bell, clock)
     return Syncing(lost_time, long_poll, sliding_poll, initial_sync, event_stream)

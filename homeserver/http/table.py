@@ -30,6 +30,7 @@ from homeserver.http.client.login import LoginEndpoints
 from homeserver.http.client.mutual_rooms import MutualRoomsEndpoints
 from homeserver.http.client.notifications import NotificationEndpoints
 from homeserver.http.client.openid import OpenIDEndpoints
+from homeserver.http.client.presence import PresenceEndpoints
 from homeserver.http.client.profiles import ProfileEndpoints
 from homeserver.http.client.push_rules import PushRuleEndpoints
 from homeserver.http.client.receipts import ReceiptEndpoints
@@ -96,6 +97,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     MutualRoomsEndpoints,
     NotificationEndpoints,
     OpenIDEndpoints,
+    PresenceEndpoints,
     ProfileEndpoints,
     PushRuleEndpoints,
     ReceiptEndpoints,

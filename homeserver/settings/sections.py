@@ -306,6 +306,7 @@ class Settings:
     passwords: Passwords = field(default_factory=Passwords, metadata=reads(kinds.section(Passwords)))
     default_room_version: str = field(default="12", metadata=reads(kinds.room_version))
     forget_rooms_when_left: bool = field(default=False, metadata=reads(kinds.flag))
+    presence: str = field(default="on", metadata=reads(kinds.one_of("on", "local", "off")))
     federation: Federation = field(default_factory=Federation, metadata=reads(kinds.section(Federation)))
     rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))

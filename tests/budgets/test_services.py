@@ -291,6 +291,52 @@ def test_a_timeout_costs_nothing(world: World, room_id: RoomID) -> None:
     assert [answer.is_empty for answer in answers] == [True]
 
 
+def comes(world: World, *user_ids: UserID) -> None:
+    """Let users be online, and whoever it concerns be told."""
+    for user_id in user_ids:
+        world.presence.set_status(user_id, PHONE, user_id, "online", None)
+    now(world.presence.tell())
+    world.clock.advance(0)
+
+
+def test_presence_of_many_wakes_long_polls_by_one_read(world: World, room_id: RoomID) -> None:
+    users = people(POLLS)
+    for user_id in users:
+        world.join(user_id, room_id)
+    answers = wait(world, users, [token_of(world, user_id) for user_id in users])
+
+    spent = cost_of(world.sync_database.counts, lambda: comes(world, ALICE, BOB, CAROL))
+
+    assert spent == ONE_READ
+    assert [len(answer.body["presence"]["events"]) for answer in answers] == [3] * POLLS
+
+
+def test_presence_of_strangers_costs_who_waits_nothing(world: World, room_id: RoomID) -> None:
+    stranger = UserID("@stranger:example.org")
+    world.create_room(stranger)
+    answers = wait(world, [BOB], [token_of(world, BOB)])
+    waiting = len(world.bell)
+
+    spent = cost_of(world.sync_database.counts, lambda: comes(world, stranger))
+
+    assert spent == ONE_READ  # who is to be told
+    assert (answers, len(world.bell)) == ([], waiting)
+    assert cost_of(world.sync_database.counts, lambda: world.clock.advance(30)) == NOTHING
+    assert [answer.is_empty for answer in answers] == [True]
+
+
+def test_polling_costs_nothing_while_nothing_changes(world: World, room_id: RoomID) -> None:
+    comes(world, BOB)
+
+    def polls() -> None:
+        for _ in range(10):
+            with world.presence.polling(BOB, PHONE, None):
+                world.clock.advance(5)
+            now(world.presence.tell())
+
+    assert cost_of(world.sync_database.counts, polls) == NOTHING
+
+
 def test_an_initial_sync_of_many_rooms_is_one_read(world: World) -> None:
     for _ in range(20):
         world.create_room(ALICE)

@@ -16,8 +16,7 @@ MISSING = {
     "**Media**": "/_matrix/client/v1/media/",
     "**Push notifications**": "/_matrix/client/v3/pushers",
     "**Application services**": "/_matrix/client/v1/appservice/",
-    "**Presence**": "/_matrix/client/v3/presence/",
-    "**search**": "/_matrix/client/v3/search",
+    "**Search**": "/_matrix/client/v3/search",
     "**E-mail addresses": "/_matrix/client/v3/account/3pid",
 }
 

@@ -52,6 +52,7 @@ class Person:
     left: dict[str, Room] = field(default_factory=dict)
     messages_to_device: list[Any] = field(default_factory=list)
     changed_devices: set[str] = field(default_factory=set)
+    presence: dict[str, Any] = field(default_factory=dict)  # what was told of users last
 
     @property
     def user_id(self) -> str:
@@ -184,6 +185,8 @@ class Person:
             self.left[room_id] = self.rooms.pop(room_id, Room())
             self._note(self.left[room_id], section)
         self.messages_to_device += told.get("to_device", {}).get("events", [])
+        for event in told.get("presence", {}).get("events", []):
+            self.presence[event["sender"]] = event["content"]
         self.changed_devices |= set(told.get("device_lists", {}).get("changed", []))
 
     @staticmethod

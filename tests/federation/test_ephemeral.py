@@ -1,8 +1,12 @@
-"""What is not kept in a room, typing and receipts: it is seen on the other server, and ends there."""
+"""What is not kept in a room (typing, receipts, presence): it is seen on the other server, and ends there."""
+
+from functools import partial
+from typing import Any
 
 import pytest
 
 from tests.federation.peers import Peer
+from tests.federation.people import Person
 from tests.federation.scenes import people, shared_room
 
 pytestmark = pytest.mark.peers
@@ -42,3 +46,22 @@ async def test_a_private_receipt_is_not_told_to_the_other_server(host: Peer, gue
 
     await alice.until(lambda: bob.user_id in alice.rooms[room_id].read)
     assert alice.rooms[room_id].read[bob.user_id] == first
+
+
+async def test_presence_is_seen_in_both_directions(host: Peer, guest: Peer) -> None:
+    alice, bob = await people(host, guest)
+    await shared_room(alice, bob)
+
+    for speaker, listener in ((alice, bob), (bob, alice)):
+        for presence, words in (("online", "here"), ("unavailable", "away")):
+            body = {"presence": presence, "status_msg": words}
+            await speaker.put("presence", speaker.user_id, "status", body=body)
+            told = await listener.until(partial(_says, listener, speaker, body))
+
+            assert told["last_active_ago"] >= 0
+            assert (await listener.get("presence", speaker.user_id, "status"))["status_msg"] == words
+
+
+def _says(listener: Person, speaker: Person, expected: dict[str, str]) -> Any:
+    told = listener.presence.get(speaker.user_id, {})
+    return told if expected.items() <= told.items() else None

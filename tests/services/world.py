@@ -69,6 +69,8 @@ from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.notifications import Notifications
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
+from homeserver.services.rooms.presence import Presence
+from homeserver.services.rooms.presence_views import PresenceViews
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.relations import Relations
@@ -83,6 +85,7 @@ from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.sending import ClientTransaction, Sending
+from homeserver.services.rooms.serials import Serials
 from homeserver.services.rooms.spaces import Spaces
 from homeserver.services.rooms.successors import Successors
 from homeserver.services.rooms.thread_subscriptions import ThreadSubscriptions
@@ -243,7 +246,11 @@ class World:
         self.to_device = ToDevice(self.database, self.news, self.clock, SERVER)
 
     def _open_sync(self) -> None:
-        self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER)
+        serials = Serials()
+        self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER, serials=serials)
+        self.presence_views = PresenceViews(serials)
+        self.presence = Presence(self.database, self.presence_views, self.news, self.bell, self.clock, SERVER)
+        self.typing.listen_to_activity(self.presence.note_activity)
         self.sync_memory = SyncMemory()
         timelines = Timelines(self.readers)
         sync_states = SyncStates(self.states, self.sync_memory.sent_members)
@@ -257,6 +264,7 @@ class World:
             device_parts,
             self.sync_memory,
             self.typing,
+            self.presence,
             self.partial_rooms,
             self.database.epoch,
         )
@@ -264,7 +272,7 @@ class World:
         self.long_poll = LongPoll(
             self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
         )
-        chunks = StreamChunks(timelines, self.readers, self.formats, self.typing, self.database.epoch)
+        chunks = StreamChunks(timelines, self.readers, self.formats, self.typing, self.presence, self.database.epoch)
         self.peeked = PeekedRooms(self.news, self.bell)
         self.event_stream = EventStream(
             self.database, chunks, self.lost_time, self.peeked, self.news, self.bell, self.clock

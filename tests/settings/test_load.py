@@ -70,6 +70,13 @@ def test_a_section_that_is_left_empty_has_its_defaults(tmp_path: Path) -> None:
     assert settings == Settings(server_name="example.org", data_dir=tmp_path / "columba-data")
 
 
+@pytest.mark.parametrize("written", ["on", '"on"', "local", "off", "'off'"])
+def test_presence_may_stand_with_quotes_or_without(tmp_path: Path, written: str) -> None:
+    settings = load(tmp_path, f"server_name: example.org\npresence: {written}\n")
+
+    assert settings.presence == written.strip("'\"")
+
+
 def test_rate_limits_can_be_switched_off(tmp_path: Path) -> None:
     settings = load(tmp_path, "server_name: example.org\nrate_limits: disabled\n")
 

@@ -5,20 +5,23 @@ from dataclasses import dataclass
 import msgspec
 
 from homeserver.core.identifiers import RoomID
+from homeserver.core.presence import PresenceWord
 from homeserver.core.sync_tokens import parse_sync_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.presence import Presence
 from homeserver.services.sync.event_stream import EventStream
 
 
 class EventsQuery(msgspec.Struct, frozen=True, rename={"begin": "from"}):
-    """From where, how long to wait, of which room. `limit` is not in the specification any more, but still sent."""
+    """From where, how long to wait, of which room. What is not in the specification is what /sync has, or once was."""
 
     begin: str | None = None
     timeout: int = 0  # as /sync has it: the specification says nothing
     limit: int | None = None
+    set_presence: PresenceWord | None = None
     room_id: RoomID | None = None
 
 
@@ -27,6 +30,7 @@ class EventStreamEndpoints:
     """The older long poll."""
 
     stream: EventStream
+    presence: Presence
 
     @endpoint(
         "GET",
@@ -50,5 +54,6 @@ class EventStreamEndpoints:
         elif requester.is_guest:
             raise InvalidParameter("Guests follow one room: room_id is missing")
         else:
-            answer = await self.stream.follow(viewer, since, timeout_ms=query.timeout, limit=query.limit)
+            with self.presence.polling(requester.user_id, requester.device_id, query.set_presence):
+                answer = await self.stream.follow(viewer, since, timeout_ms=query.timeout, limit=query.limit)
         return Reply({"start": str(answer.start), "end": str(answer.chunk.end), "chunk": answer.chunk.events})

@@ -5,18 +5,20 @@ The shape is that of the unstable endpoint, which clients use: what it asks for 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from homeserver.core.errors import BadIdentifier, BadToken
 from homeserver.core.identifiers import RoomID, UserID, parse_room_id
+from homeserver.core.presence import PresenceWord
 from homeserver.core.required_state import required_state
 from homeserver.core.sliding_tokens import SlidingToken, parse_sliding_token, parse_to_device_token
 from homeserver.http.endpoint import ACCESS_TOKEN, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter, UnknownPosition
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.thread_subscriptions import DEFAULT_CHANGES
 from homeserver.services.sync.sliding_extensions import THREAD_SUBSCRIPTIONS
 from homeserver.services.sync.sliding_poll import SlidingPoll
@@ -45,11 +47,11 @@ Pairs = list[tuple[str, str]]
 
 
 class SlidingQuery(msgspec.Struct, frozen=True):
-    """Where the connection stands, and how long it waits. Presence is accepted and not kept."""
+    """Where the connection stands, and how long it waits."""
 
     pos: str | None = None
     timeout: int = 0
-    set_presence: Literal["offline", "online", "unavailable"] = "online"
+    set_presence: PresenceWord | None = None  # online, unless the user has said something else
 
 
 class FilterBody(msgspec.Struct, frozen=True):
@@ -138,6 +140,7 @@ class SlidingSyncEndpoints:
     """The long poll over windows of lists of rooms."""
 
     poll: SlidingPoll
+    presence: Presence
 
     @endpoint(
         "POST",
@@ -152,7 +155,9 @@ class SlidingSyncEndpoints:
     )
     async def sync(self, request: Request[SlidingQuery, SlidingBody]) -> Reply:
         """What happened in the rooms in sight since the client's position, now or when something does."""
-        answer = await self.poll.sync(_asked(request))
+        requester, asked = request.requester, _asked(request)
+        with self.presence.polling(requester.user_id, requester.device_id, request.query.set_presence):
+            answer = await self.poll.sync(asked)
         return Reply({"pos": str(answer.token), **answer.body})
 
 

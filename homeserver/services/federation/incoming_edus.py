@@ -20,11 +20,14 @@ from homeserver.core.identifiers import (
     parse_user_id,
     server_name_of_user,
 )
+from homeserver.core.presence import OFFLINE, PRESENCES, Status
+from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.e2ee.remote_users import Heard
 from homeserver.services.e2ee.to_device import Messages, ToDevice
 from homeserver.services.errors import ServiceError
 from homeserver.services.federation.acl import ServerAcls
+from homeserver.services.rooms.presence import LONGEST_STATUS_MSG, Presence
 from homeserver.services.rooms.receipts import MAIN, READ, Receipts, RemoteReceipt
 from homeserver.services.rooms.typing import Typing
 from homeserver.storage.database import Database, Transaction
@@ -33,6 +36,7 @@ from homeserver.storage.inbound_transactions import note_message
 TO_DEVICE: Final = "m.direct_to_device"
 DEVICE_NEWS: Final = {"m.device_list_update": False, "m.signing_key_update": True}  # whether it is of keys
 MOST_RECEIPTS: Final = 1_000  # in one EDU
+MOST_PRESENT: Final = 200  # users, likewise
 LONGEST_MESSAGE_ID: Final = 32
 LONGEST_TYPE_BYTES: Final = 255
 
@@ -61,15 +65,19 @@ class IncomingEdus:
         database: Database,
         acls: ServerAcls,
         typing: Typing,
+        presence: Presence,
         receipts: Receipts,
         to_device: ToDevice,
+        clock: Clock,
     ) -> None:
         self.counts: Final[Counter[tuple[str, str]]] = Counter()  # by type and what became of them
         self._database = database
         self._acls = acls
         self._typing = typing
+        self._presence = presence
         self._receipts = receipts
         self._to_device = to_device
+        self._clock = clock
         self._devices: DeviceNews | None = None
         self._handlers: Final[dict[str, Callable[[ServerName, Json], Awaitable[None]]]] = {
             "m.typing": self._take_typing,
@@ -159,7 +167,11 @@ class IncomingEdus:
                     await self._receipts.mark_remote(room_id, told)
 
     async def _take_presence(self, origin: ServerName, content: Json) -> None:
-        """This server shows no presence."""
+        push = content.get("push")
+        if not isinstance(push, list):
+            raise BadJson("push must be a list")
+        now_s = self._clock.seconds()
+        self._presence.take_remote(origin, _present(origin, push[:MOST_PRESENT], now_s))
 
 
 def _receipts(origin: ServerName, by_type: object) -> list[RemoteReceipt]:
@@ -172,6 +184,31 @@ def _receipts(origin: ServerName, by_type: object) -> list[RemoteReceipt]:
         except ProtocolError:
             continue
     return found
+
+
+def _present(origin: ServerName, push: Sequence[object], now_s: float) -> list[tuple[UserID, Status]]:
+    """What is well formed, and of users of the server; the rest is passed over."""
+    found: list[tuple[UserID, Status]] = []
+    for said in push:
+        try:
+            told = _object(said)
+            found.append((_user_of(origin, told.get("user_id")), _status(told, now_s)))
+        except ProtocolError:
+            continue
+    return found
+
+
+def _status(told: Json, now_s: float) -> Status:
+    presence, status_msg = _text(told.get("presence"), "presence"), told.get("status_msg")
+    word = next((one for one in PRESENCES if one == presence), None)
+    if word is None:
+        raise BadJson("presence must be one of three words")
+    if status_msg is not None and len(_text(status_msg, "status_msg")) > LONGEST_STATUS_MSG:
+        raise BadJson("status_msg is too long")
+    ago_ms, is_active = told.get("last_active_ago", 0), told.get("currently_active", False)
+    if type(ago_ms) is not int or not 0 <= ago_ms <= INTEGER_LIMIT or not isinstance(is_active, bool):
+        raise BadJson("last_active_ago must be a number of milliseconds, currently_active true or false")
+    return Status(word, status_msg or None, is_active and word != OFFLINE, now_s - ago_ms / 1000)
 
 
 def _receipt(user_id: UserID, receipt: Json) -> RemoteReceipt:

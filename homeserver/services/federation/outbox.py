@@ -4,11 +4,12 @@ What stands at a position is in the database; so is all of this but what is lost
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID
+from homeserver.core.presence import Status
 from homeserver.runtime.clock import Cancellable
 from homeserver.services.federation.catch_up import Page
 from homeserver.services.federation.transactions import MOST_ITEMS
@@ -16,6 +17,7 @@ from homeserver.storage.outboxes import StoredOutbox, StoredTransaction
 
 MOST_POSITIONS: Final = 500  # beyond them, the database knows what is for the server
 MOST_TYPING: Final = 50
+MOST_PRESENT: Final = 100  # users of whose presence a server is told at once
 
 
 @dataclass(slots=True, eq=False)
@@ -38,12 +40,14 @@ class Outbox:
     alarm: Cancellable | None = None
     positions: deque[int] = field(default_factory=deque)
     typing: dict[tuple[RoomID, UserID], bool] = field(default_factory=dict)
+    presence: dict[UserID, Status] = field(default_factory=dict)
     is_marked: bool = False  # the database says that there is something for the server
 
     @property
     def has_work(self) -> bool:
         """Whether there is something to send."""
-        return bool(self.positions or self.is_behind or self.has_stored or self.has_messages or self.typing)
+        is_lasting = self.positions or self.is_behind or self.has_stored or self.has_messages
+        return bool(is_lasting or self.typing or self.presence)
 
     @property
     def needs_mark(self) -> bool:
@@ -62,6 +66,17 @@ class Outbox:
         """The newest of what a user does in a room."""
         if len(self.typing) < MOST_TYPING or (room_id, user_id) in self.typing:
             self.typing[room_id, user_id] = is_typing
+
+    def add_presence(self, statuses: Mapping[UserID, Status]) -> None:
+        """The newest of how present users are."""
+        for user_id, status in statuses.items():
+            if len(self.presence) < MOST_PRESENT or user_id in self.presence:
+                self.presence[user_id] = status
+
+    def forget_signals(self) -> None:
+        """Keep nothing of what only says what is now."""
+        self.typing.clear()
+        self.presence.clear()
 
     def fall_behind(self) -> None:
         """Leave it to the database what is for the server."""

@@ -123,7 +123,7 @@ class Outboxes:
 
     def set_aside(self, outbox: Outbox) -> None:
         """Keep no more in memory of a server that is not asked now than that there is something for it."""
-        outbox.typing.clear()  # it says what is now
+        outbox.forget_signals()
         if outbox.positions:
             self.fall_behind(outbox)
 

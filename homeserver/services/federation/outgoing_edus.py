@@ -1,4 +1,4 @@
-"""The EDUs that this server sends, as canonical JSON: receipts, typing, changed devices and cross-signing keys.
+"""The EDUs that this server sends, as canonical JSON: receipts, typing, presence, changed devices and keys.
 
 Messages from device to device are put together where they are written (services/e2ee/to_device.py). When what is sent
 to whom is in sender.py. Spec: server-server-api/#edus
@@ -13,6 +13,7 @@ import orjson
 from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.cross_signing import CrossSigningKey, KeyUsage, VerifiedSignature, with_signatures
 from homeserver.core.identifiers import KeyID, RoomID, UserID
+from homeserver.core.presence import Status
 from homeserver.storage.cross_signing import PublishedKeys
 from homeserver.storage.device_lists import CROSS_SIGNING, DeviceUpdate
 from homeserver.storage.receipts import Receipt
@@ -25,6 +26,14 @@ SHOWN_KEYS: Final = {KeyUsage.MASTER: "master_key", KeyUsage.SELF_SIGNING: "self
 def typing_edu(room_id: RoomID, user_id: UserID, *, is_typing: bool) -> bytes:
     """A user types in a room, or does no longer. Spec: #typing-notifications"""
     return _edu("m.typing", {"room_id": room_id, "user_id": user_id, "typing": is_typing})
+
+
+def presence_edu(statuses: Mapping[UserID, Status], now_s: float) -> bytes:
+    """What users do now, in one EDU. Spec: #presence"""
+    push = [{**status.content(now_s), "user_id": user_id} for user_id, status in statuses.items()]
+    for told in push:
+        told.setdefault("last_active_ago", 0)  # the specification wants it, of whoever it is
+    return _edu("m.presence", {"push": push})
 
 
 def receipt_edus(receipts: Iterable[Receipt]) -> list[bytes]:

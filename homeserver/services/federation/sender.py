@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of_user
+from homeserver.core.presence import Status
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
@@ -28,6 +29,7 @@ from homeserver.services.federation.delivery import Delivery, Leaving, Transacti
 from homeserver.services.federation.destinations import Destinations
 from homeserver.services.federation.outbox import Outbox
 from homeserver.services.federation.outboxes import Outboxes
+from homeserver.services.federation.outgoing_edus import presence_edu, typing_edu
 from homeserver.services.federation.outgoing_log import Content, Followed, contents_at, read_log
 from homeserver.services.federation.outgoing_typing import OutgoingTyping
 from homeserver.services.federation.transactions import (
@@ -116,6 +118,7 @@ class FederationSender:
         self._contents: dict[int, Content] = {}  # of this round
         self._joined: OrderedDict[tuple[RoomID, UserID], None] = OrderedDict()
         self._typing = OutgoingTyping(clock)
+        self._presence: dict[ServerName, Mapping[UserID, Status]] = {}
 
     # From outside
 
@@ -137,6 +140,12 @@ class FederationSender:
     def note_typing(self, room_id: RoomID, user_id: UserID, is_typing: bool) -> None:
         """A local user types in a room, or does no longer."""
         if self._typing.note(room_id, user_id, is_typing=is_typing):
+            self._wake()
+
+    def note_presence(self, server: ServerName, statuses: Mapping[UserID, Status]) -> None:
+        """Local users come or go, which concerns a server: one that does not answer now will not hear of it."""
+        if not self._destinations.is_blocked(server) and not self._destinations.wait_ms(server):
+            self._presence[server] = {**self._presence.get(server, {}), **statuses}
             self._wake()
 
     def retry(self, destination: ServerName) -> None:
@@ -234,6 +243,7 @@ class FederationSender:
 
     async def _follow(self) -> None:
         """Give each server what the log has for it since the round before."""
+        self._take_presence()
         typing = self._typing.take()
         joined, self._joined = self._joined, OrderedDict()
         if not self._has_news and not typing:
@@ -260,6 +270,11 @@ class FederationSender:
                 # Enough for one round: what has piled up is sent while the rest is read.
                 self._has_news = self._is_wanted = True
                 return
+
+    def _take_presence(self) -> None:
+        noted, self._presence = self._presence, {}
+        for server, statuses in noted.items():
+            self.outboxes.open(server, self._followed).add_presence(statuses)
 
     def _enqueue(self, followed: Followed) -> None:
         self._contents.update(followed.contents)
@@ -372,13 +387,13 @@ class FederationSender:
             tuple(islice(outbox.positions, MOST_ITEMS)),
             loaded.contents,
             messages,
-            outbox.typing,
+            self._signals(outbox),
             delivered_upto=outbox.delivered_upto,
             most=outbox.most_items,
         )
         for _ in range(filled.taken):
             outbox.positions.popleft()
-        outbox.typing.clear()
+        outbox.forget_signals()
         if not messages or (filled.to_device == messages[-1][0] and len(messages) < MOST_EDUS):
             outbox.has_messages = False
         if filled.is_empty:
@@ -387,6 +402,12 @@ class FederationSender:
             self._is_wanted = True
             return None
         return self._packed(outbox, filled, bodies, created_ms)
+
+    def _signals(self, outbox: Outbox) -> list[bytes]:
+        edus = [typing_edu(room_id, user_id, is_typing=is_on) for (room_id, user_id), is_on in outbox.typing.items()]
+        if outbox.presence:
+            edus.append(presence_edu(outbox.presence, self._clock.seconds()))
+        return edus
 
     def _packed(
         self,

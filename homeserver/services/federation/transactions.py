@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID
-from homeserver.services.federation.outgoing_edus import receipt_edus, typing_edu
+from homeserver.services.federation.outgoing_edus import receipt_edus
 from homeserver.services.federation.outgoing_log import Content
 from homeserver.storage.outgoing_events import OutgoingEvent
 from homeserver.storage.receipts import Receipt
@@ -21,8 +21,6 @@ MOST_ITEMS: Final = MOST_PDUS + MOST_EDUS
 MOST_RECEIPTS: Final = 500
 FULL_BYTES: Final = 4 * 1024 * 1024  # nothing is added to a transaction that has so many
 NOTHING: Final = Content()
-
-Typing = Mapping[tuple[RoomID, UserID], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Filled:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether anything in it must arrive some day: not so when it says only who types."""
+        """Whether anything in it must arrive some day: not so when it says only who types, or is there."""
         return self.taken > 0 or self.to_device is not None
 
     @property
@@ -55,13 +53,14 @@ def fill(
     positions: Sequence[int],
     contents: Mapping[int, Content],
     messages: Sequence[tuple[OutboxPlace, bytes]],
-    typing: Typing,
+    signals: Sequence[bytes],
     *,
     delivered_upto: int,
     most: int,
 ) -> Filled:
     """As much as one transaction may carry, in the order of the positions, of at most so many items.
 
+    `signals` are EDUs that say what is now: they go if there is room.
     Positions of which there is nothing any more are taken, too.
     """
     events: list[OutgoingEvent] = []
@@ -97,10 +96,10 @@ def fill(
         edus.append(edu)
         size += len(edu)
         place = at
-    for (room_id, user_id), is_typing in typing.items():
+    for edu in signals:
         if len(edus) >= MOST_EDUS or len(events) + len(edus) >= most:
             break
-        edus.append(typing_edu(room_id, user_id, is_typing=is_typing))
+        edus.append(edu)
     return Filled(tuple(events), tuple(edus), upto, taken, place)
 
 

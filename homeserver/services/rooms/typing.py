@@ -17,6 +17,7 @@ from homeserver.services.errors import Forbidden
 from homeserver.services.events.news import Change, News, RoomWritten
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.rooms.audiences import audience_with
+from homeserver.services.rooms.serials import Serials
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.rooms import find_head
@@ -51,8 +52,9 @@ class Typing:
         clock: Clock,
         server_name: ServerName,
         most_rooms: int = MOST_ROOMS,
+        serials: Serials | None = None,
     ) -> None:
-        self.serial = 0
+        self._serials = serials or Serials()
         self._most_rooms = most_rooms
         self._database = database
         self._notifying = notifying
@@ -63,11 +65,21 @@ class Typing:
         self._rooms: OrderedDict[RoomID, _Room] = OrderedDict()  # the one that changed last is the last
         self._moves: OrderedDict[RoomID, int] = OrderedDict()  # log position of the newest change of memberships
         self._listeners: list[Callable[[RoomID, UserID, bool], None]] = []
+        self._active_listeners: list[Callable[[UserID], None]] = []
         news.listen(self._follow_members)
+
+    @property
+    def serial(self) -> int:
+        """The newest serial, of typing or of whatever else takes them from the same counter."""
+        return self._serials.newest
 
     def listen(self, listener: Callable[[RoomID, UserID, bool], None]) -> None:
         """Have `listener` called when a local user says to type, or no longer does, in a room with other servers."""
         self._listeners.append(listener)
+
+    def listen_to_activity(self, listener: Callable[[UserID], None]) -> None:
+        """Have `listener` called whenever a local user says to type."""
+        self._active_listeners.append(listener)
 
     async def set_typing(
         self,
@@ -91,6 +103,8 @@ class Typing:
         wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
         timeout_ms = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS)
         self._begin(room_id, user_id, members, timeout_ms, has_others=has_others)
+        for listener in self._active_listeners:
+            listener(user_id)
         if has_others:
             self._tell(room_id, user_id, is_typing=True)
 
@@ -173,8 +187,7 @@ class Typing:
 
     def _move_on(self, room_id: RoomID, room: _Room) -> None:
         """Note that the room changed; to be called under the lock."""
-        self.serial += 1
-        room.serial = self.serial
+        room.serial = self._serials.advance()
         self._rooms.move_to_end(room_id)
         while len(self._rooms) > self._most_rooms and not next(iter(self._rooms.values())).typing:
             self._rooms.popitem(last=False)

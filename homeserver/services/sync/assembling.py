@@ -4,8 +4,9 @@
 when they don't suffice; `read` asks the database in one transaction. Both use the same sections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -16,8 +17,11 @@ from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.events.news import AccountDataWritten, Change, ReceiptWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.events.partial_rooms import PartialRooms
+from homeserver.services.rooms.ignored_users import ignored_users
+from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.sync.device_parts import DeviceParts
+from homeserver.services.sync.ephemeral import presence_event
 from homeserver.services.sync.memory import SyncMemory
 from homeserver.services.sync.request import Answer, NotInMemory, SyncRequest, Window
 from homeserver.services.sync.room_lists import RoomLists, TypingNow
@@ -30,6 +34,9 @@ from homeserver.storage.memberships import MembershipChange
 from homeserver.storage.push_rules import find_rule_changes, have_rules_changed
 from homeserver.storage.rooms import sync_horizon
 
+PresenceNow = Sequence[tuple[UserID, dict[str, Any]]]
+
+PRESENCE: Final = "m.presence"
 PUSH_RULES: Final = "m.push_rules"
 OLDEST: Final = -(2**62)  # before any place of any room
 NEWEST: Final = 2**62  # after any place of any room
@@ -45,6 +52,7 @@ class SyncAssembling:
         devices: DeviceParts,
         memory: SyncMemory,
         typing: Typing,
+        presence: Presence,
         partial_rooms: PartialRooms,
         epoch: str,
     ) -> None:
@@ -53,22 +61,34 @@ class SyncAssembling:
         self._devices = devices
         self._memory = memory
         self._typing = typing
+        self._presence = presence
         self._partial_rooms = partial_rooms
         self._epoch = epoch
 
     def typing_since(self, request: SyncRequest) -> TypingNow:
         """Who types in the user's rooms, as far as the token does not know it."""
         since = request.since
-        serial = since.serial if since is not None and since.epoch == self._epoch else 0
+        serial = self._serial(since)
         if serial >= self._typing.serial:
             return {}
         return dict(self._typing.typing_since(request.viewer.user_id, serial))
+
+    def presence_since(self, request: SyncRequest) -> PresenceNow:
+        """The presence that the user is to be told of, as far as the token does not know it and the filter wants it."""
+        wanted = request.filter.presence
+        serial = self._serial(request.since)
+        if serial >= self._typing.serial or wanted.limit == 0:
+            return []
+        found = self._presence.presence_since(request.viewer.user_id, serial)
+        if wanted.is_default:
+            return found
+        return [one for one in found if wanted.matches(event_type=PRESENCE, sender=one[0])]
 
     def from_memory(self, request: SyncRequest, since: SyncToken, changes: Sequence[Change], position: int) -> Answer:
         """The answer when `changes` are all that concerns the user after `since`, up to `position`."""
         window = Window(since.position, position)
         user_id = request.viewer.user_id
-        serial, typing = self._typing.serial, self.typing_since(request)
+        serial, typing, presence = self._typing.serial, self.typing_since(request), self.presence_since(request)
         ignored = self._memory.ignored.get(user_id)
         if ignored is None or request.full_state:
             raise NotInMemory
@@ -99,6 +119,9 @@ class SyncAssembling:
         body: dict[str, Any] = {"next_batch": str(token)}
         if joined:
             body["rooms"] = {"join": joined}
+        shown = _presence_events(request, presence, ignored.value)
+        if shown:
+            body["presence"] = {"events": shown}
         device_lists = self._devices.device_lists(None, request, window, changes)
         if device_lists is not None:
             body["device_lists"] = device_lists
@@ -108,7 +131,7 @@ class SyncAssembling:
 
     def read(self, tx: Transaction, request: SyncRequest) -> Answer:
         """The answer as the database has it."""
-        serial, typing = self._typing.serial, self.typing_since(request)
+        serial, typing, presence = self._typing.serial, self.typing_since(request), self.presence_since(request)
         upto, since = tx.log_position, request.since
         if since is not None and not sync_horizon(tx) <= since.position <= upto:
             # Too old, or of another database, or of one that was restored from a backup: begin anew.
@@ -122,6 +145,10 @@ class SyncAssembling:
         rooms = self._room_lists.sections(tx, request, window, typing)
         if rooms:
             body["rooms"] = rooms
+        if presence:
+            shown = _presence_events(request, presence, ignored_users(tx, request.viewer.user_id))
+            if shown:
+                body["presence"] = {"events": shown}
         account_data = self._account_data(tx, request, window)
         if account_data:
             body["account_data"] = {"events": account_data}
@@ -136,6 +163,9 @@ class SyncAssembling:
         body["next_batch"] = str(token)
         body |= self._devices.key_counts(tx, request)
         return Answer(body, token, is_empty)
+
+    def _serial(self, since: SyncToken | None) -> int:
+        return since.serial if since is not None and since.epoch == self._epoch else 0
 
     @staticmethod
     def _part_from_memory(
@@ -178,6 +208,16 @@ class SyncAssembling:
             events.append({"type": PUSH_RULES, "content": {"global": rules}})
         wanted = request.filter.account_data
         return [event for event in events if wanted.is_default or wanted.matches(event_type=event["type"], sender="")]
+
+
+def _presence_events(request: SyncRequest, presence: PresenceNow, ignored: Container[str]) -> list[dict[str, Any]]:
+    limit = request.filter.presence.limit
+    told = (
+        presence_event(user_id, content, is_old=request.is_old)
+        for user_id, content in presence
+        if user_id not in ignored
+    )
+    return list(islice(told, limit))
 
 
 def _is_move(change: MembershipChange) -> bool:

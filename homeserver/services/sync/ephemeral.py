@@ -1,6 +1,6 @@
-"""Receipts and typing in a sync. Spec: client-server-api/#receipts, #typing-notifications"""
+"""Receipts, typing and presence in a sync. Spec: client-server-api/#receipts, #typing-notifications, #presence"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from homeserver.core.filters import RoomEventFilter
@@ -35,6 +35,12 @@ def receipt_event(
 def typing_event(user_ids: Iterable[UserID]) -> dict[str, Any]:
     """The m.typing event that says who types."""
     return {"type": "m.typing", "content": {"user_ids": list(user_ids)}}
+
+
+def presence_event(user_id: UserID, content: Mapping[str, Any], *, is_old: bool = False) -> dict[str, Any]:
+    """The m.presence event that says this of a user; as it was before there was /sync, the user is in the content."""
+    shown = {**content, "user_id": user_id} if is_old else content
+    return {"type": "m.presence", "sender": user_id, "content": shown}
 
 
 def wants(event_filter: RoomEventFilter, event_type: str, room_id: RoomID) -> bool:

@@ -98,7 +98,9 @@ class EventStream:
         if since.position > self._database.position:
             return True  # of a commit that the reactor has not heard of yet, or of another time: the database knows
         changes = self._news.since(user_id, since.position)
-        return changes is None or any(map(_is_told, changes)) or bool(self._chunks.typing_since(user_id, since))
+        if changes is None or any(map(_is_told, changes)):
+            return True
+        return bool(self._chunks.typing_since(user_id, since) or self._chunks.presence_since(user_id, since))
 
 
 def _is_told(change: Change) -> bool:

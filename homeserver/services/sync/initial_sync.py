@@ -20,7 +20,7 @@ from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.room_lists import from_elsewhere
 from homeserver.services.sync.rooms import RoomPart, SyncRooms, in_old_form
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import Membership, find_membership, rooms_of_user
+from homeserver.storage.memberships import Membership, find_membership, memberships_in_room, rooms_of_user
 from homeserver.storage.rooms import published_among
 
 # Any: JSON and fragments of it, throughout.
@@ -89,7 +89,7 @@ class InitialSync:
         return {
             "end": end,
             "rooms": rooms,
-            "presence": [],
+            "presence": answer.body.get("presence", {}).get("events", []),
             "account_data": [event for event in account_data if event["type"] != PUSH_RULES],
             "receipts": [receipt for room_id, section in shown.items() for receipt in _receipts(room_id, section)],
         }
@@ -110,7 +110,10 @@ class InitialSync:
         if membership is not None and membership.membership != "knock":
             info["membership"] = membership.membership
         info["visibility"] = _visibility(bool(published_among(tx, [room_id])))
-        return {**info, "presence": [], "receipts": list(_receipts(room_id, section))}
+        told = answer.body.get("presence", {}).get("events", []) if access.is_joined else []
+        there = memberships_in_room(tx, room_id, [event["sender"] for event in told]) if told else {}
+        present = [event for event in told if event["sender"] in there and there[event["sender"]].membership == "join"]
+        return {**info, "presence": present, "receipts": list(_receipts(room_id, section))}
 
     @staticmethod
     def _looked_at(tx: Transaction, viewer: Viewer, access: Access) -> RoomPart:

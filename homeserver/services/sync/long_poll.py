@@ -95,4 +95,6 @@ class LongPoll:
         changes: Sequence[Change] | None = None
         if since is not None:
             changes = self._news.since(request.viewer.user_id, since.position)
-        return changes is not None and not changes and not self._assembling.typing_since(request)
+        if changes is None or changes:
+            return False
+        return not self._assembling.typing_since(request) and not self._assembling.presence_since(request)

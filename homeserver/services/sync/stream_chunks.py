@@ -18,9 +18,10 @@ from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.invite_permission import refuses_invites
+from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.typing import Typing
-from homeserver.services.sync.ephemeral import receipt_event, typing_event
+from homeserver.services.sync.ephemeral import presence_event, receipt_event, typing_event
 from homeserver.services.sync.request import Window
 from homeserver.services.sync.room_lists import EVERYWHERE, from_elsewhere
 from homeserver.services.sync.rooms import in_old_form
@@ -55,12 +56,14 @@ class StreamChunks:
         readers: Readers,
         formats: ClientFormat,
         typing: Typing,
+        presence: Presence,
         epoch: str,
     ) -> None:
         self._timelines = timelines
         self._readers = readers
         self._formats = formats
         self._typing = typing
+        self._presence = presence
         self._epoch = epoch
 
     def token(self, position: int) -> SyncToken:
@@ -72,12 +75,18 @@ class StreamChunks:
         serial = since.serial if since.epoch == self._epoch else 0
         return [] if serial >= self._typing.serial else self._typing.typing_since(user_id, serial)
 
+    def presence_since(self, user_id: UserID, since: SyncToken) -> list[tuple[UserID, dict[str, Any]]]:
+        """The presence that the user is to be told of, as far as the token does not know it."""
+        serial = since.serial if since.epoch == self._epoch else 0
+        return [] if serial >= self._typing.serial else self._presence.presence_since(user_id, serial)
+
     def read(self, tx: Transaction, viewer: Viewer, since: SyncToken, limit: int) -> Chunk:
-        """What concerns the user: events of rooms, at most `limit`; receipts, typing and account data.
+        """What concerns the user: events of rooms, at most `limit`; receipts, typing, presence and account data.
 
         Raises BadToken when what happened since the token is not known any more.
         """
-        user_id, serial, typing = viewer.user_id, self._typing.serial, self.typing_since(viewer.user_id, since)
+        user_id, serial = viewer.user_id, self._typing.serial
+        typing, presence = self.typing_since(user_id, since), self.presence_since(user_id, since)
         _check_known(tx, since)
         memberships = _memberships(tx, user_id, since.position)
         found = stream_news(tx, sorted(memberships), after=since.position, upto=tx.log_position, limit=limit + 1)
@@ -100,6 +109,7 @@ class StreamChunks:
                 {**typing_event(user for user in users if user not in ignored), "room_id": room}
                 for room, users in typing
             ),
+            *(presence_event(user, content, is_old=True) for user, content in presence if user not in ignored),
             *_receipts(tx, user_id, memberships, window, ignored),
             *_account_data(tx, user_id, window),
         ]
@@ -201,7 +211,7 @@ def _position(shown: tuple[int, Any]) -> int:
 
 
 # The specification describes events of rooms alone here, but those who still use this stream learn nowhere else of
-# receipts, typing and account data: they come as they always did, without sender and ID.
+# receipts, typing, presence and account data: they come as they always did, without sender and ID.
 
 
 def _receipts(

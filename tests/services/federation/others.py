@@ -124,6 +124,7 @@ class Sending:
         )
         self.sender.start(self.loops)
         world.typing.listen(self.sender.note_typing)
+        world.presence.listen(self.sender.note_presence)
 
     def settle(self) -> None:
         """Let everything happen that is not a matter of time."""

@@ -70,7 +70,9 @@ class Receiving:
         )
         world.intake.tell_of_waiting(self.gaps.append)
         self.devices = HeardDevices()
-        self.edus = IncomingEdus(world.database, self.acls, world.typing, world.receipts, world.to_device)
+        self.edus = IncomingEdus(
+            world.database, self.acls, world.typing, world.presence, world.receipts, world.to_device, world.clock
+        )
         self.edus.tell_of_devices(self.devices)
         self.inbound = InboundTransactions(
             world.database, self.acls, self.receiver, self.edus, world.remote_invites, world.clock

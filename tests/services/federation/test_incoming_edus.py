@@ -323,6 +323,75 @@ def test_forged_and_malformed_messages_reach_nobody(speaking: Speaking, content:
     assert speaking.receiving.edus.counts["m.direct_to_device", "refused"] == 1
 
 
+# Presence
+
+
+def seen(speaking: Speaking) -> dict[UserID, Any]:
+    """Whom Alice sees, once all is told."""
+    now(speaking.world.presence.tell())
+    return dict(speaking.world.presence.presence_since(ALICE, 0))
+
+
+def test_who_is_present_is_shown_as_the_users_server_says(speaking: Speaking) -> None:
+    told = {"presence": "online", "last_active_ago": 5_000, "status_msg": "here", "currently_active": True}
+
+    speaking.say("m.presence", {"push": [{"user_id": FAY, **told}]})
+    speaking.say("m.presence", {"push": [{"user_id": NED, "presence": "unavailable"}]}, NEAR)
+
+    assert seen(speaking) == {
+        FAY: told,
+        NED: {"presence": "unavailable", "last_active_ago": 0, "currently_active": False},
+    }
+
+
+def test_a_server_says_nothing_of_others_users_nor_of_those_who_are_nowhere(speaking: Speaking) -> None:
+    push = [{"user_id": user_id, "presence": "online"} for user_id in (ALICE, NED, "@nobody:far.example")]
+
+    speaking.say("m.presence", {"push": push})
+
+    assert seen(speaking) == {}
+    assert len(speaking.world.presence_views) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user_id": 5},
+        {"presence": "busy"},
+        {"presence": None},
+        {"presence": ["online"]},
+        {"last_active_ago": "5"},
+        {"last_active_ago": -1},
+        {"last_active_ago": 2**60},
+        {"last_active_ago": True},
+        {"currently_active": "yes"},
+        {"status_msg": 5},
+        {"status_msg": "x" * 1_001},
+        {"status_msg": "a\0b"},
+    ],
+)
+def test_what_is_malformed_is_passed_over_and_those_after_it_are_not(speaking: Speaking, wrong: Any) -> None:
+    other = UserID(f"@other:{FAR}")
+    join_remotely(speaking.world, other, speaking.room_id)
+    right = {"presence": "online", "last_active_ago": 0}
+
+    push = [None, {"user_id": FAY, **right, **wrong}, {"user_id": other, **right}]
+    contents: list[Any] = [{}, {"push": {}}, {"push": push}]
+    for content in contents:
+        speaking.say("m.presence", content)
+
+    assert [*seen(speaking)] == [other]
+
+
+def test_no_more_users_of_one_edu_are_heard_than_a_number(speaking: Speaking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming_edus, "MOST_PRESENT", 1)
+    nobody = {"user_id": f"@nobody:{FAR}", "presence": "online"}
+
+    speaking.say("m.presence", {"push": [nobody, {"user_id": FAY, "presence": "online"}]})
+
+    assert seen(speaking) == {}
+
+
 # The others
 
 

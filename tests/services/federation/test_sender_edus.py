@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, UserID
+from homeserver.core.presence import PresenceWord
 from homeserver.outbound.errors import RemoteError, RemoteRefused, Unreachable
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.federation import catch_up
@@ -38,6 +39,7 @@ MESSAGES, DEVICES, KEYS, RECEIPTS, TYPING = (
     "m.receipt",
     "m.typing",
 )
+PRESENCE = "m.presence"
 
 
 @pytest.fixture
@@ -412,6 +414,50 @@ def test_a_server_that_does_not_answer_never_hears_who_typed(sending: Sending, r
     assert len(sending.sender.outboxes) > 0
     sending.flush()
     assert len(sending.sender.outboxes) == 0
+
+
+# Presence
+
+
+def says(sending: Sending, presence: PresenceWord, status_msg: str | None = None) -> None:
+    """Let Alice say how present she is, and whoever it concerns be told."""
+    sending.world.presence.set_status(ALICE, PHONE, ALICE, presence, status_msg)
+    now(sending.world.presence.tell())
+    sending.settle()
+
+
+def test_who_comes_and_goes_is_told_and_never_written_down(sending: Sending, room_id: RoomID) -> None:
+    writes = sending.world.database.counts.writes
+
+    says(sending, "online", "here")
+    says(sending, "unavailable")
+
+    for server in (FAR, NEAR):
+        first, second = sending.client.edus_to(server, PRESENCE)
+        told = {"user_id": ALICE, "last_active_ago": 0}
+        assert first == {"push": [{**told, "presence": "online", "status_msg": "here", "currently_active": True}]}
+        assert second == {"push": [{**told, "presence": "unavailable", "currently_active": False}]}
+    assert sending.world.database.counts.writes == writes
+
+
+def test_a_server_that_is_slow_gets_the_newest_of_presence_and_one_that_is_silent_nothing(
+    sending: Sending, room_id: RoomID
+) -> None:
+    sending.client.peer(FAR).is_held = True
+    sending.client.peer(NEAR).error = SILENT
+    sending.world.send(ALICE, room_id, "one")
+    sending.settle()
+    for words in ("two", "three"):
+        says(sending, "online", words)
+    sending.client.peer(NEAR).error = None
+
+    sending.client.release(FAR)
+    sending.wait(NEAR)
+    sending.settle()
+
+    assert [edu["push"][0]["status_msg"] for edu in sending.client.edus_to(FAR, PRESENCE)] == ["three"]
+    assert sending.client.said_to(NEAR) == ["one"]
+    assert sending.client.edus_to(NEAR, PRESENCE) == []
 
 
 def test_a_server_that_left_hears_nothing_more(sending: Sending, room_id: RoomID) -> None:

@@ -8,7 +8,7 @@ from homeserver.core.sync_tokens import SyncToken, parse_sync_token
 from homeserver.services.errors import Forbidden
 from homeserver.services.sync.event_stream import Streamed
 from tests.services.sync.asking import sync
-from tests.services.world import ALICE, BOB, World, now, shown
+from tests.services.world import ALICE, BOB, PHONE, World, now, shown
 
 
 class Following:
@@ -74,6 +74,19 @@ def test_what_does_not_concern_the_stream_or_the_user_costs_no_read(world: World
     assert at_rest == reads
     assert following.answers[0].chunk.events == ()
     assert following.answers[0].chunk.end == since
+
+
+def test_a_member_who_comes_is_told_without_a_write(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    following = Following(world, since=parse_sync_token(sync(world, BOB)["next_batch"]))
+
+    world.presence.set_status(ALICE, PHONE, ALICE, "online", None)
+    now(world.presence.tell())
+    world.clock.advance(0)
+
+    [event] = following.answers[0].chunk.events
+    assert (event["type"], event["content"]["user_id"], event["content"]["presence"]) == ("m.presence", ALICE, "online")
 
 
 def test_a_typing_member_is_told_without_a_write(world: World) -> None:

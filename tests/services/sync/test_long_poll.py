@@ -6,14 +6,14 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from homeserver.core.filters import parse_filter
-from homeserver.core.identifiers import DeviceID, RoomID
+from homeserver.core.identifiers import DeviceID, RoomID, UserID
 from homeserver.core.sync_tokens import SyncToken, parse_sync_token
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import Answer, SyncRequest
 from homeserver.storage.database import Backend
 from tests.services.sync.asking import LAZY, bodies, request, sync, types
-from tests.services.world import ALICE, BOB, CAROL, World, now, shown
+from tests.services.world import ALICE, BOB, CAROL, PHONE, World, now, shown
 
 
 def test_an_initial_sync_shows_the_room_with_its_state_before_the_timeline(world: World) -> None:
@@ -371,3 +371,66 @@ def test_a_new_boot_goes_on_from_the_tokens_of_the_old_one(backend: Backend) -> 
 
     assert bodies(room) == ["one"]
     assert "state" not in room
+
+
+def online(world: World, *user_ids: UserID) -> None:
+    """Let users say that they are here, and all be told."""
+    for user_id in user_ids:
+        world.presence.set_status(user_id, PHONE, user_id, "online", None)
+    now(world.presence.tell())
+
+
+def seen(body: Any) -> list[str]:
+    return [event["sender"] for event in body.get("presence", {}).get("events", [])]
+
+
+def test_presence_is_told_to_who_waits_and_by_memory_and_database_alike(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    since = sync(world, BOB)["next_batch"]
+    answers: list[Answer] = []
+    waiting = Deferred.fromCoroutine(world.long_poll.sync(request(BOB, since, timeout_ms=10_000)))
+    waiting.addCallback(answers.append)
+
+    online(world, ALICE)
+    world.clock.advance(0)
+
+    event = {"presence": "online", "last_active_ago": 0, "currently_active": True}
+    assert answers[0].body["presence"] == {"events": [{"type": "m.presence", "sender": ALICE, "content": event}]}
+    assert seen(sync(world, BOB, since)) == seen(sync(world, BOB)) == [ALICE]
+    assert seen(sync(world, BOB, answers[0].body["next_batch"])) == []
+
+
+def test_presence_that_a_filter_does_not_want_or_of_who_is_ignored_ends_no_wait(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    now(world.account_data.put(BOB, BOB, None, "m.ignored_user_list", {"ignored_users": {CAROL: {}}}))
+    world.join(CAROL, room_id)
+    sinces = [sync(world, BOB)["next_batch"] for _ in range(2)]
+    answers: list[Answer] = []
+    definitions: list[Any] = [{}, {"presence": {"types": []}}]
+    for since, definition in zip(sinces, definitions, strict=True):
+        call = world.long_poll.sync(request(BOB, since, definition, timeout_ms=10_000))
+        Deferred.fromCoroutine(call).addCallback(answers.append)
+    reads = world.sync_database.counts.reads
+
+    online(world, CAROL)
+    world.clock.advance(1)
+
+    assert answers == []
+    assert world.sync_database.counts.reads - reads == 1  # who is to be told
+    world.clock.advance(10)
+    assert [answer.is_empty for answer in answers] == [True, True]
+
+
+def test_presence_is_limited_to_what_a_filter_wants(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    for user_id in (BOB, CAROL):
+        world.join(user_id, room_id)
+    online(world, ALICE)
+    online(world, CAROL)
+
+    assert seen(sync(world, BOB)) == [CAROL, ALICE]
+    assert seen(sync(world, BOB, definition={"presence": {"limit": 1}})) == [CAROL]
+    assert seen(sync(world, BOB, definition={"presence": {"limit": 0}})) == []
+    assert seen(sync(world, BOB, definition={"presence": {"not_senders": [CAROL]}})) == [ALICE]
