@@ -33,6 +33,7 @@ from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.search import Search
+from homeserver.services.rooms.search_backlog import SearchBacklog
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.serials import Serials
 from homeserver.services.rooms.spaces import Spaces
@@ -70,6 +71,7 @@ class Rooms:
     remote_invites: RemoteInvites
     remote_spaces: RemoteSpaces
     search: Search
+    search_backlog: SearchBacklog
     sending: Sending
     reports: Reports
     spaces: Spaces
@@ -144,6 +146,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         ),
         remote_spaces=remote_spaces,
         search=Search(database, readers, states, events.formats, aggregations, events.erased_users),
+        search_backlog=SearchBacklog(database, states, clock),
         sending=sending,
         reports=Reports(database, readers, clock, made.randomness, server_name),
         spaces=spaces,
@@ -153,5 +156,5 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=typing,
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
-        user_directory=UserDirectory(database, states, finds_all=settings.user_directory.search_all_users),
+        user_directory=UserDirectory(database, finds_all=settings.user_directory.search_all_users),
     )

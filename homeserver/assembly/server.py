@@ -94,6 +94,7 @@ class Columba:
         for one in (federation.receiver, federation.missing_events, federation.room_completion, federation.sender):
             one.stop()
         opened.parts.rooms.backfill.stop()
+        opened.parts.rooms.search_backlog.stop()
         opened.parts.rooms.delayed_events.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
@@ -126,8 +127,7 @@ class Columba:
             loops.start("failing servers", destinations.flush, DESTINATIONS_EVERY_S)
         loops.start("acknowledged messages", parts.syncing.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         loops.run_once("departures of closed accounts", parts.accounts.deactivation.resume)
-        loops.run_once("older events in the search index", parts.rooms.search.index_older)
-        loops.run_once("users from before the directory", parts.rooms.user_directory.add_older)
+        loops.run_once("what was here before it could be searched", parts.rooms.search_backlog.work_off)
         loops.run_once("events that waited", parts.events.intake.resume)
         parts.rooms.delayed_events.start(loops)
         parts.rooms.presence.start(loops)

@@ -84,6 +84,7 @@ from homeserver.services.rooms.remote_spaces import RemoteSpaces
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.room_summaries import RoomSummaries
 from homeserver.services.rooms.search import Search
+from homeserver.services.rooms.search_backlog import SearchBacklog
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.services.rooms.serials import Serials
 from homeserver.services.rooms.spaces import Spaces
@@ -193,7 +194,8 @@ class World:
         self.relations = Relations(self.database, *read)
         self.threads = Threads(self.database, *read)
         self.notifications = Notifications(self.database, self.readers, self.formats, self.push_classes, self.notifying)
-        self.user_directory = UserDirectory(self.database, self.states, finds_all=False)
+        self.user_directory = UserDirectory(self.database, finds_all=False)
+        self.search_backlog = SearchBacklog(self.database, self.states, self.clock)
         self.search = Search(self.database, *read[:4], self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
 

@@ -29,7 +29,7 @@ from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form, StoredEvent, events_backwards, events_forwards
 from homeserver.storage.memberships import readable_room_ids
 from homeserver.storage.relations import Children, newest_edits, relations_to
-from homeserver.storage.search import NEWEST, IndexSearch, find_events, index_older
+from homeserver.storage.search import NEWEST, IndexSearch, find_events
 
 LONGEST_TERM: Final = 1_000
 MOST_ROOMS: Final = 1_000  # of one user: those with the newest events
@@ -38,7 +38,6 @@ MOST_ROUNDS: Final = 5  # of so many, when none of them can be shown
 MOST_RESULTS: Final = 50
 DEFAULT_RESULTS: Final = 10
 MOST_CONTEXT: Final = 20
-INDEXED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +121,6 @@ class Search:
         if wanted is None:
             return SearchResults()
         return await self._database.read(self._search, viewer, wish, wanted)
-
-    async def index_older(self) -> None:
-        """Put the events into the index that are older than it: some at a time, from where it was left."""
-        while await self._database.write(index_older, count=INDEXED_AT_ONCE):
-            pass
 
     def _search(self, tx: Transaction, viewer: Viewer, wish: SearchWish, wanted: WordSearch) -> SearchResults:
         begin = wish.begin or SearchToken(NEWEST, 0)

@@ -11,15 +11,11 @@ from typing import Final
 from homeserver.core.identifiers import UserID
 from homeserver.core.search_words import WordSearch, folded, is_unspaced, search_for, words_of
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.room_state import FACTS_FROM, WORDS_FROM, RoomStates, directory_texts, room_facts
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.room_words import next_older_rooms, renew_room_words, set_facts
-from homeserver.storage.rooms import find_head
 from homeserver.storage.user_directory import (
     KnownUser,
     Seeker,
-    add_older_users,
     find_users,
     known_users,
 )
@@ -28,7 +24,6 @@ LONGEST_TERM: Final = 255
 MOST_USERS: Final = 50
 DEFAULT_USERS: Final = 10
 MOST_CANDIDATES: Final = 200  # who may be known to the asker, and is looked at more closely
-ADDED_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +46,9 @@ class FoundUsers:
 class UserDirectory:
     """Finds users for users."""
 
-    def __init__(self, database: Database, states: RoomStates, *, finds_all: bool) -> None:
+    def __init__(self, database: Database, *, finds_all: bool) -> None:
         """`finds_all`: everybody with an account here is found, whatever rooms they are in."""
         self._database = database
-        self._states = states
         self._finds_all = finds_all
 
     async def search(self, user_id: UserID, term: str, limit: int | None) -> FoundUsers:
@@ -66,13 +60,6 @@ class UserDirectory:
             return FoundUsers((), is_limited=False)
         most = DEFAULT_USERS if limit is None else min(limit, MOST_USERS)
         return await self._database.read(self._search, user_id, term, wanted, most)
-
-    async def add_older(self) -> None:
-        """Look at the rooms and users that were here before the directory: some at a time, from where it was left."""
-        while await self._database.write(self._look_at_rooms):
-            pass
-        while await self._database.write(add_older_users, count=ADDED_AT_ONCE):
-            pass
 
     def _search(self, tx: Transaction, user_id: UserID, term: str, wanted: WordSearch, limit: int) -> FoundUsers:
         seeker = Seeker(user_id, sorted(ignored_users(tx, user_id)), self._finds_all)
@@ -93,18 +80,6 @@ class UserDirectory:
         ranked.sort(key=lambda one: one[:3])
         users = [FoundUser(found, *shown) for _, _, found, shown in ranked[:limit]]
         return FoundUsers(users, is_limited=len(ranked) > limit)
-
-    def _look_at_rooms(self, tx: Transaction) -> bool:
-        """Find out of some rooms whether they are public and what they are called; whether there are more."""
-        room_ids = next_older_rooms(tx, limit=ADDED_AT_ONCE)
-        for room_id in room_ids:
-            head = find_head(tx, room_id)
-            if head is not None:
-                keys = {*FACTS_FROM, *WORDS_FROM}
-                state = self._states.select_known(tx, room_id, head.current_root, keys)
-                set_facts(tx, room_id, room_facts(state))
-                renew_room_words(tx, room_id, directory_texts(state))
-        return bool(room_ids)
 
 
 def _seen_names(known: KnownUser) -> list[str | None]:

@@ -294,17 +294,3 @@ def test_a_message_in_chinese_is_found(world: World) -> None:
     assert ids(results) == [sent]
     assert list(results.highlights) == ["烤鸭"]
     assert found(world, ALICE, "鸭烤") == []
-
-
-def test_older_events_are_put_into_the_index(world: World) -> None:
-    room_id = world.create_room(ALICE)
-    sent = world.send(ALICE, room_id, "apple")
-    world.sync_database.write(lambda tx: (tx.run("DELETE FROM search_index"), tx.run(ALL_TO_DO)))
-    assert found(world, ALICE, "apple") == []
-
-    now(world.search.index_older())
-
-    assert found(world, ALICE, "apple") == [sent]
-
-
-ALL_TO_DO = "UPDATE search_progress SET below_nid = (SELECT MAX(event_nid) + 1 FROM events)"

@@ -72,7 +72,7 @@ def test_those_are_found_who_are_in_a_room_of_the_directory(world: World) -> Non
 
 def test_all_accounts_are_found_where_the_operator_wants_it(world: World) -> None:
     rename(world, CAROL, "Caroline Lamb")
-    world.user_directory = UserDirectory(world.database, world.states, finds_all=True)
+    world.user_directory = UserDirectory(world.database, finds_all=True)
 
     assert found(world, "lamb") == [CAROL]
     assert found(world, "bob") == [BOB]
@@ -168,7 +168,7 @@ def test_those_who_left_are_not_found(world: World) -> None:
 @pytest.mark.parametrize("erase", [True, False])
 def test_those_whose_accounts_are_closed_are_not_found(world: World, erase: bool) -> None:
     private_room_of(world, ALICE, BOB)
-    world.user_directory = UserDirectory(world.database, world.states, finds_all=True)
+    world.user_directory = UserDirectory(world.database, finds_all=True)
 
     now(world.deactivation.deactivate(BOB, erase=erase))
 
@@ -191,19 +191,3 @@ def test_who_is_called_just_so_comes_first_and_pages_end(world: World) -> None:
 def test_a_term_is_bounded(world: World) -> None:
     with pytest.raises(InvalidParameter):
         found(world, "x" * 256)
-
-
-def test_those_who_were_here_before_the_directory_are_put_into_it(world: World) -> None:
-    world.create_room(BOB, preset="public_chat")
-
-    def forget(tx: Any) -> None:
-        tx.run("DELETE FROM user_words")
-        tx.run("UPDATE room_index SET is_public = NULL")
-        tx.run("UPDATE search_progress SET users_after = '', rooms_after = ''")
-
-    world.sync_database.write(forget)
-    assert found(world, "bob") == []
-
-    now(world.user_directory.add_older())
-
-    assert found(world, "bob") == [BOB]
