@@ -27,6 +27,10 @@ class Status:
         """Whether nobody needs to be told of the one who knows the other."""
         return self._told == other._told
 
+    def is_only_active(self, other: "Status") -> bool:
+        """Whether it differs from the other, if at all, in whether the user does something just now."""
+        return self._told[:2] == other._told[:2]
+
     @property
     def _told(self) -> tuple[str, str | None, bool]:
         return self.presence, self.status_msg, self.currently_active

@@ -37,3 +37,11 @@ def test_it_is_no_news_when_somebody_was_active_last() -> None:
     assert not Status("online", "idle", currently_active=True, last_active_s=1.0).says_the_same(before)
     assert not Status("online", "busy", currently_active=False, last_active_s=1.0).says_the_same(before)
     assert not Status("offline", "busy", currently_active=True, last_active_s=1.0).says_the_same(before)
+
+
+def test_who_only_pauses_is_told_from_who_goes() -> None:
+    before = Status("online", "busy", currently_active=True)
+
+    assert Status("online", "busy").is_only_active(before)
+    assert not Status("unavailable", "busy").is_only_active(before)
+    assert not Status("online").is_only_active(before)

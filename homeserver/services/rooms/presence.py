@@ -42,7 +42,7 @@ LONGEST_STATUS_MSG: Final = 1_000
 # A person is shown to 500 others at most, by the 100 rooms of theirs with the fewest members here, none with more than
 # 500; and to 200 servers, by those of these rooms in which there are no more.
 REACH: Final = Reach(rooms=100, members=500, users=500, servers=200)
-MOST_CHANGED: Final = 500  # told of at once; the rest comes next
+MOST_CHANGED: Final = 100  # of each kind, told of at once: the rest comes next
 MOST_HEARD: Final = 200  # changes from one server, between two times of telling
 MOST_HEARD_TOGETHER: Final = 2_000
 MOST_ARRIVED: Final = 500
@@ -80,6 +80,7 @@ class _Question:
     """What is to be found out about who is in rooms with whom."""
 
     changed: Collection[UserID]
+    quiet: Set[UserID]  # those of them who only pause or go on: nobody is woken for that, whoever looks sees it
     outgoing: Collection[UserID]
     rooms: Collection[RoomID]
     parted: Mapping[UserID, Collection[UserID]]
@@ -216,6 +217,7 @@ class Presence:
         gathered = self._take()
         question = self._question(gathered)
         if question is None:
+            self._plan()
             return
         self._moved, has_read = set(), False
         try:
@@ -232,11 +234,12 @@ class Presence:
     def _take(self) -> _Gathered:
         """What is told of now; the rest stays."""
         all_of_it, self._gathered = self._gathered, _Gathered()
-        changed, heard = list(all_of_it.changed), list(all_of_it.heard.items())
-        self._gathered.changed = dict.fromkeys(changed[MOST_CHANGED:])
-        self._gathered.heard = dict(heard[MOST_CHANGED:])
-        all_of_it.changed = dict.fromkeys(changed[:MOST_CHANGED])
-        all_of_it.heard = dict(heard[:MOST_CHANGED])
+        for mine, kept in (
+            (all_of_it.changed, self._gathered.changed),
+            (all_of_it.heard, self._gathered.heard),
+            (all_of_it.parted, self._gathered.parted),
+        ):
+            _keep_rest(mine, kept)
         return all_of_it
 
     def _put_back(self, gathered: _Gathered) -> None:
@@ -257,20 +260,20 @@ class Presence:
         if gathered.is_empty:
             return None
         outgoing = [*gathered.changed, *gathered.repeated] if self._scope == Scope.ON and self._listeners else ()
-        outgoing = [user_id for user_id in outgoing if self._concerns_servers(user_id, gathered)]
+        changed = {**dict.fromkeys(gathered.changed), **gathered.heard}
+        quiet = {
+            user_id
+            for user_id, heard in changed.items()
+            if (heard or self._status(user_id)).is_only_active(self._views.find(user_id) or Status())
+        }
         return _Question(
-            changed=(*gathered.changed, *gathered.heard),
-            outgoing=outgoing,
+            changed=tuple(changed),
+            quiet=quiet,
+            # Other servers are not told each time that somebody pauses, or goes on: there may be many of them.
+            outgoing=[user_id for user_id in outgoing if user_id in gathered.repeated or user_id not in quiet],
             rooms={room_id for room_id, _ in gathered.arrived},
             parted=gathered.parted,
         )
-
-    def _concerns_servers(self, user_id: UserID, gathered: _Gathered) -> bool:
-        """Other servers are not told each time that somebody pauses, or goes on: there may be many of them."""
-        if user_id in gathered.repeated:
-            return True
-        before, now = self._views.find(user_id) or Status(), self._status(user_id)
-        return (before.presence, before.status_msg) != (now.presence, now.status_msg)
 
     def _read(self, tx: Transaction, question: _Question) -> _Found:
         own = self._server_name
@@ -297,7 +300,8 @@ class Presence:
             watchers = near - moved | set(self._local(user_id))
             if watchers or self._views.find(user_id) is not None:
                 self._views.show(user_id, status, watchers)
-                rung |= watchers
+                if user_id not in question.quiet:
+                    rung |= watchers
                 if watchers and not is_local:
                     self._heard_s[user_id] = self._clock.seconds()
                     self._heard_s.move_to_end(user_id)
@@ -355,13 +359,12 @@ class Presence:
     def _expire(self) -> None:
         """Believe no more what was said too long ago; say again what others would not believe much longer."""
         now_s, gathered = self._clock.seconds(), self._gathered
-        while self._heard_s and next(iter(self._heard_s.values())) <= now_s - REMOTE_S:
-            user_id, _ = self._heard_s.popitem(last=False)
+        for user_id in _overdue(self._heard_s, now_s - REMOTE_S):
             known = self._views.find(user_id)
             if known is not None and known.presence != OFFLINE:
-                gathered.heard.setdefault(user_id, Status(OFFLINE, known.status_msg, last_active_s=known.last_active_s))
-        while self._told_servers_s and next(iter(self._told_servers_s.values())) <= now_s - REPEAT_S:
-            user_id, _ = self._told_servers_s.popitem(last=False)
+                gone = Status(OFFLINE, known.status_msg, last_active_s=known.last_active_s)
+                gathered.heard.setdefault(user_id, gone)
+        for user_id in _overdue(self._told_servers_s, now_s - REPEAT_S):
             if self._status(user_id).presence != OFFLINE:
                 gathered.repeated.add(user_id)
 
@@ -425,6 +428,20 @@ class Presence:
 
     def _local(self, user_id: UserID) -> tuple[UserID, ...]:
         return (user_id,) if self._is_local(user_id) else ()
+
+
+def _keep_rest(taken: dict[UserID, Any], kept: dict[UserID, Any]) -> None:
+    """Leave as much in one as is told of at once, and move the rest to the other."""
+    for user_id in tuple(taken)[MOST_CHANGED:]:
+        kept[user_id] = taken.pop(user_id)
+
+
+def _overdue(noted_s: OrderedDict[UserID, float], before_s: float) -> Iterator[UserID]:
+    """Those who were noted before a time: they are no longer. The rest of many is left for later."""
+    for _ in range(MOST_CHANGED):
+        if not noted_s or next(iter(noted_s.values())) > before_s:
+            return
+        yield noted_s.popitem(last=False)[0]
 
 
 def _share_room(tx: Transaction, user_id: UserID, other: UserID) -> bool:

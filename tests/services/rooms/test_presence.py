@@ -22,7 +22,7 @@ from homeserver.services.rooms.presence import (
     Scope,
 )
 from homeserver.services.rooms.presence_views import PresenceViews
-from homeserver.services.rooms.present_people import GONE_AFTER_S
+from homeserver.services.rooms.present_people import ACTIVE_S, GONE_AFTER_S
 from homeserver.services.rooms.receipts import READ, Marker
 from homeserver.services.rooms.serials import Serials
 from tests.services.federation.others import FAR, FAY, NEAR, NED, join_remotely, leave_remotely
@@ -165,6 +165,16 @@ def test_who_goes_and_comes_back_in_a_moment_is_no_news_and_no_read(people: Peop
 
     assert people.woken([ALICE, BOB], change) == {ALICE: 0, BOB: 0}
     assert people.world.sync_database.counts.reads == reads
+
+
+def test_who_only_pauses_wakes_nobody_and_is_seen_by_whoever_looks(people: People, room_id: RoomID) -> None:
+    people.comes(ALICE)
+
+    woken = people.woken([ALICE, BOB], lambda: people.world.clock.advance(ACTIVE_S + GATHER_S))
+
+    (content,) = (content for _, content in people.presence.presence_since(BOB, 0))
+    assert (content["presence"], content["currently_active"]) == ("online", False)
+    assert woken == {ALICE: 0, BOB: 0}
 
 
 @pytest.mark.parametrize(
