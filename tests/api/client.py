@@ -170,10 +170,18 @@ class Client:
         return self.get("rooms", room_id, "messages", query={"dir": direction, **query})
 
     def sync(self, since: str | None = None, timeout_ms: int = 0, **query: Any) -> Any:
-        """What /sync answers; a filter that is a mapping is sent as JSON."""
+        """What /sync answers; a filter that is a mapping is sent as JSON.
+
+        Nobody comes online by it, which would be news a moment later, unless `set_presence` says so.
+        """
         if isinstance(query.get("filter"), Mapping):
             query["filter"] = json.dumps(query["filter"])
-        asked = {"timeout": timeout_ms, **query, **({"since": since} if since is not None else {})}
+        asked = {
+            "timeout": timeout_ms,
+            "set_presence": "offline",
+            **query,
+            **({"since": since} if since is not None else {}),
+        }
         return self.get("sync", query=asked)
 
     def token(self) -> str:

@@ -2,17 +2,19 @@
 
 from tests.api.client import V3, Client, meanwhile
 
+UNSEEN = {"set_presence": "offline"}  # the stream tells of who comes online, too
+
 
 def test_the_stream_goes_on_where_the_initial_sync_ends_and_waits(alice: Client, bob: Client) -> None:
     room_id = alice.create_room_with(bob)
     start = bob.get("initialSync")["end"]
     event_id = alice.say(room_id, "one")
 
-    first = bob.get("events", query={"from": start})
-    with meanwhile(lambda: bob.get("events", query={"from": first["end"], "timeout": 60_000})) as waiting:
+    first = bob.get("events", query={"from": start, **UNSEEN})
+    with meanwhile(lambda: bob.get("events", query={"from": first["end"], "timeout": 60_000, **UNSEEN})) as waiting:
         alice.say(room_id, "two")
     second = waiting.result()
-    third = bob.get("events", query={"from": second["end"], "timeout": 1})
+    third = bob.get("events", query={"from": second["end"], "timeout": 1, **UNSEEN})
 
     assert first["start"] == start
     assert [(event["event_id"], event["room_id"]) for event in first["chunk"]] == [(event_id, room_id)]

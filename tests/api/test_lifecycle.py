@@ -55,7 +55,7 @@ def test_a_stop_answers_what_is_under_way_and_ends_long_polls(started: Server) -
 
     connection = http.client.HTTPConnection("127.0.0.1", started.port.number, timeout=STOP_S)
     with contextlib.closing(connection):
-        address = f"/_matrix/client/v3/sync?timeout=60000&since={since}"
+        address = f"/_matrix/client/v3/sync?timeout=60000&set_presence=offline&since={since}"
         connection.request("GET", address, headers={"Authorization": f"Bearer {alice.access_token}"})
         wait_until_read(started)
         ended = started.end()

@@ -23,7 +23,7 @@ def says(user: Client, presence: str, of: Client | None = None, **options: Any) 
 def sees(user: Client, other: Client, presence: str, since: str | None = None) -> Any:
     """Sync until it is told that somebody is so present; that answer. Raises AssertionError after some syncs."""
     for _ in range(20):
-        answer = user.sync(since, timeout_ms=5_000, set_presence="offline")
+        answer = user.sync(since, timeout_ms=5_000)
         content = shown(answer, other)
         if content is not None and content["presence"] == presence:
             return content
@@ -33,14 +33,14 @@ def sees(user: Client, other: Client, presence: str, since: str | None = None) -
 
 def test_who_waits_is_told_what_somebody_says(alice: Client, bob: Client) -> None:
     alice.create_room_with(bob)
-    since = bob.sync(set_presence="offline")["next_batch"]
+    since = bob.sync()["next_batch"]
 
     with meanwhile(lambda: sees(bob, alice, "unavailable", since)) as waiting:
         assert says(alice, "unavailable", words={"status_msg": "away"}) == {}
     told = waiting.result()
 
     assert told["status_msg"] == "away"
-    assert shown(bob.sync(set_presence="offline"), alice)["presence"] == "unavailable"
+    assert shown(bob.sync(), alice)["presence"] == "unavailable"
     status = bob.get("presence", alice.user_id, "status")
     assert (status["presence"], status["status_msg"], status["currently_active"]) == ("unavailable", "away", False)
 
@@ -50,7 +50,7 @@ def test_who_syncs_is_online_unless_the_sync_says_otherwise(alice: Client, bob: 
     alice.sync(set_presence="offline")
     before = bob.get("presence", alice.user_id, "status")
 
-    alice.sync()
+    alice.get("sync")
     sees(bob, alice, "online")
     alice.sync(set_presence="unavailable")
     sees(bob, alice, "unavailable")
@@ -58,7 +58,7 @@ def test_who_syncs_is_online_unless_the_sync_says_otherwise(alice: Client, bob: 
     assert before == {"presence": "offline"}
 
 
-def test_who_is_in_the_event_stream_or_in_sliding_sync_is_online(alice: Client, bob: Client) -> None:
+def test_who_is_in_the_event_stream_or_in_sliding_sync_is_there(alice: Client, bob: Client) -> None:
     alice.create_room_with(bob)
     unstable = "/_matrix/client/unstable/org.matrix.simplified_msc3575"
 
@@ -67,14 +67,6 @@ def test_who_is_in_the_event_stream_or_in_sliding_sync_is_online(alice: Client, 
 
     sees(bob, alice, "unavailable")
     sees(alice, bob, "online")
-    token = alice.get("events", query={"timeout": 0})["end"]
-    says(bob, "unavailable")
-    event: dict[str, Any] = {}
-    while event.get("type") != "m.presence" or event["content"]["presence"] != "unavailable":
-        answer = alice.get("events", query={"from": token, "timeout": 5_000})
-        token = answer["end"]
-        event = next((one for one in answer["chunk"] if one["type"] == "m.presence"), {})
-    assert event["content"]["user_id"] == bob.user_id
 
 
 def test_filters_and_ignoring_hide_presence(alice: Client, bob: Client, carol: Client) -> None:
@@ -86,12 +78,12 @@ def test_filters_and_ignoring_hide_presence(alice: Client, bob: Client, carol: C
 
     unwanted: list[dict[str, Any]] = [{"types": []}, {"limit": 0}, {"not_types": ["m.*"]}]
     for presence in unwanted:
-        filtered = bob.sync(set_presence="offline", filter={"presence": presence})
+        filtered = bob.sync(filter={"presence": presence})
         assert "presence" not in filtered
-    one = bob.sync(set_presence="offline", filter={"presence": {"senders": [alice.user_id]}})
+    one = bob.sync(filter={"presence": {"senders": [alice.user_id]}})
     body: dict[str, Any] = {"ignored_users": {alice.user_id: {}}}
     bob.put("user", bob.user_id, "account_data", "m.ignored_user_list", body=body)
-    other = bob.sync(set_presence="offline")
+    other = bob.sync()
 
     assert (shown(one, alice) is None, shown(one, carol) is None) == (False, True)
     assert (shown(other, alice) is None, shown(other, carol) is None) == (True, False)
