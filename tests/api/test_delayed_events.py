@@ -91,6 +91,8 @@ def test_older_clients_ask_where_they_would_send_at_once(alice: Client) -> None:
     kept = alice.get(UNSTABLE, "delayed_events")["delayed_events"]
     assert {event["delay_id"] for event in kept} == {message["delay_id"], state["delay_id"]}
     alice.get("rooms", room_id, "state", "org.example.call", "", status=404)
+    at_once = alice.put("rooms", room_id, "send", "m.room.message", "t1", body=BYE)
+    assert at_once["event_id"].startswith("$")
 
 
 @pytest.mark.parametrize(

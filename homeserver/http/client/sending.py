@@ -50,9 +50,10 @@ class SendingEndpoints:
     async def send_message(self, request: Request[SendQuery, JsonObject]) -> Reply:
         """Send a message event; once per transaction ID."""
         event_type = request.path["eventType"]
-        transaction = _transaction(request, f"send/{request.room_id}/{event_type}")
         if request.query.delay_ms is not None:
+            transaction = _transaction(request, f"delayed_event/{request.room_id}/{event_type}")
             return await self._delay(request, Draft(event_type, request.requester.user_id, request.body), transaction)
+        transaction = _transaction(request, f"send/{request.room_id}/{event_type}")
         event_id = await self.sending.send_message(
             request.requester.user_id,
             request.room_id,

@@ -77,7 +77,9 @@ class Story:
             try:
                 event_id = await act(self, person)
             except Refused as refused:
-                if refused.status != 403:
+                # What a server forgot that was put back to a backup it cannot redact, until it has heard of it again.
+                is_forgotten = act is Story.redact and refused.status == 404
+                if refused.status != 403 and not is_forgotten:
                     raise
                 self.refused[act.__name__] += 1
             else:
