@@ -89,6 +89,9 @@ class RemoteJoins:
         if policy is not None:
             join = replace(join, encoded=adopted_signature(policy, join.encoded, rest.get("event")))
         omits_members, servers = self._omitted(rest, server, join.encoded.event)
+        if not omits_members and not _has_member_of(server, given.state_events()):
+            # Whoever is in the room would be told nothing that is said there: better another server, or none.
+            raise RemoteNonsense(f"{server} lets users into a room in which it has none itself")
         outcome = await self._given_rooms.enter(
             given, made.event.version, join, server, servers if omits_members else None
         )
@@ -140,6 +143,17 @@ def _policy_in(state: Iterable[Any]) -> PolicyServer | None:
             content = pdu.get("content")
             return read_policy(content) if isinstance(content, dict) else None
     return None
+
+
+def _has_member_of(server: ServerName, state: Iterable[Any]) -> bool:
+    """Whether somebody of a server is joined by a state that nobody has looked at."""
+    for pdu in state:
+        if isinstance(pdu, dict) and pdu.get("type") == "m.room.member" and isinstance(pdu.get("content"), dict):
+            target = pdu.get("state_key")
+            is_theirs = isinstance(target, str) and target.partition(":")[2] == server
+            if is_theirs and pdu["content"].get("membership") == "join":
+                return True
+    return False
 
 
 def _signatures_of(returned: Any, event: Event, server: ServerName) -> Mapping[str, Any]:

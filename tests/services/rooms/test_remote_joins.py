@@ -164,6 +164,7 @@ def without_what_authorises(answer: dict[str, Any]) -> dict[str, Any]:
 )
 def test_a_room_of_nonsense_is_not_joined_and_another_server_can_give_it_rightly(world: World, tamper: Tamper) -> None:
     scene = Scene()
+    scene.join_in_turn(BOB)
     room_id = world.others.open(scene, ONE, TWO)
     world.others.tampers[ONE, "send_join"] = tamper
 
@@ -175,6 +176,15 @@ def test_a_room_of_nonsense_is_not_joined_and_another_server_can_give_it_rightly
 
     assert membership(world, room_id) == "join"
     assert state_ids(world, room_id) == set(scene.after(world.others.sent[-1]).values())
+
+
+def test_a_server_that_has_nobody_in_the_room_lets_nobody_in(world: World) -> None:
+    room_id = world.others.open(Scene(), TWO)
+
+    with pytest.raises(RemoteFailed):
+        join(world, room_id, TWO)
+
+    assert membership(world, room_id) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
 from homeserver.services.errors import Forbidden, NotFound, RemoteFailed
 from homeserver.storage.memberships import find_membership
+from tests.forked_rooms import BOB as BOB_OF_TWO
 from tests.forked_rooms import ONE, TWO
 from tests.scenes import Scene
 from tests.services.world import ALICE, BOB, World, now
@@ -19,7 +20,9 @@ def membership(world: World, user_id: UserID, room_id: RoomID) -> str | None:
 
 
 def test_a_room_elsewhere_is_joined_by_its_name(world: World) -> None:
-    room_id = world.others.open(Scene(), TWO)
+    scene = Scene()
+    scene.join_in_turn(BOB_OF_TWO)
+    room_id = world.others.open(scene, TWO)
     world.others.aliases["#name:one.example"] = (room_id, [TWO])
 
     joined = now(world.anywhere.join(ALICE, "#name:one.example", None))
