@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from tests.connection import Connection
+from tests.connection import Connection, Refused
 from tests.users import PASSWORD, User
 
 # Any: JSON, throughout.
@@ -90,6 +90,17 @@ class Person:
     ) -> Any:
         """POST there."""
         return await self.user.call("POST", *path, body=body or {}, query=query)
+
+    async def reaches(self, other: "Person") -> None:
+        """Return once this user's server speaks with the other's: after an outage it holds back for a while."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    await self.get("profile", other.user_id)
+                except Refused:
+                    await self.look(200)
+                else:
+                    return
 
     async def create_room(self, **wishes: Any) -> str:
         """A new room's ID, with its creator's device knowing it."""

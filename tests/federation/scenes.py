@@ -7,8 +7,11 @@ from tests.federation.people import Person
 
 
 async def people(host: Peer, guest: Peer) -> tuple[Person, Person]:
-    """Alice on one server and Bob on the other."""
-    return await host.person("alice"), await guest.person("bob")
+    """Alice on one server and Bob on the other, which speak with each other whatever the test before did to them."""
+    alice, bob = await host.person("alice"), await guest.person("bob")
+    await alice.reaches(bob)
+    await bob.reaches(alice)
+    return alice, bob
 
 
 async def shared_room(alice: Person, *others: Person, **wishes: Any) -> str:
