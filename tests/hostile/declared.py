@@ -342,7 +342,7 @@ def fitting(kind: Any, name: str) -> st.SearchStrategy[Value]:  # Any: one of ms
     if isinstance(kind, inspect.BoolType):
         return st.booleans()
     if isinstance(kind, inspect.IntType | inspect.FloatType):
-        return st.sampled_from(DELAYS if name == "delay" else NUMBERS)
+        return st.sampled_from(DELAYS if name.endswith(("delay", "delay_ms")) else NUMBERS)
     if isinstance(kind, inspect.StrType):
         return _texts(name)
     if isinstance(kind, inspect.LiteralType):

@@ -52,6 +52,7 @@ class Judge:
                 self.tables.mark()
         elif self.tables.was_written():
             self.cast.has_spoiled_rooms = True
+            self.tables.settle()
             self.tables.mark()
         self.faults += [f"{complaint}\n{sent}\n  answer {answer}" for complaint in complaints]
         return answer

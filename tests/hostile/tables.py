@@ -3,6 +3,7 @@
 A transaction that reads keeps the sight of how things were; whether anything was written since is asked cheaply.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {
 # What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it.
 NOT_LOOKED_AT: Final = frozenset({"failing_destinations", "outboxes", "outgoing_position"})
 SHOWN_ROWS: Final = 3
+DUE: Final = "SELECT delay_id FROM delayed_events WHERE finalised_ms IS NULL AND send_ms <= "
+SOON_MS: Final = 2_000
+PATIENCE_S: Final = 30.0
 
 Rows = Counter[tuple[object, ...]]
 
@@ -44,6 +48,17 @@ class Tables(ABC):
                 found.append(f"{table.name}: {len(gone)} rows gone, {len(new)} rows new: {told:.2000}")
         self.mark()
         return found
+
+    def settle(self) -> None:
+        """Wait until what was given to be sent within moments was sent: it would look like the next request's doing."""
+        until_s = time.monotonic() + SOON_MS / 1000 + PATIENCE_S
+        while self.are_due(int(time.time() * 1000) + SOON_MS):
+            assert time.monotonic() < until_s, "a delayed event is not sent when its time has come"
+            time.sleep(0.01)
+
+    @abstractmethod
+    def are_due(self, until_ms: int) -> bool:
+        """Whether delayed events are to be sent by then."""
 
     @abstractmethod
     def mark(self) -> None:
@@ -97,6 +112,10 @@ class SQLiteTables(Tables):
         connection = self._then if at_mark else self._now
         return Counter(connection.execute(f"SELECT {self._columns[table]} FROM {table}").fetchall())
 
+    def are_due(self, until_ms: int) -> bool:
+        """Whether delayed events are to be sent by then."""
+        return bool(self._now.execute(f"{DUE}{until_ms}").fetchall())
+
     def expire_tokens(self, device_id: str) -> None:
         """Let the access tokens of a device have expired long ago."""
         writing = apsw.Connection(str(self._file), flags=apsw.SQLITE_OPEN_READWRITE)
@@ -147,6 +166,10 @@ class PostgreSQLTables(Tables):
         return Counter(
             tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in found
         )
+
+    def are_due(self, until_ms: int) -> bool:
+        """Whether delayed events are to be sent by then."""
+        return bool(_all(self._now, f"{DUE}{until_ms}"))
 
     def expire_tokens(self, device_id: str) -> None:
         """Let the access tokens of a device have expired long ago."""
