@@ -140,7 +140,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         push_rules=push_rules,
         readers=readers,
         receipts=Receipts(database, readers, states, events.notifying, news, clock),
-        relations=Relations(database, readers, states, events.formats, aggregations, events.partial_rooms),
+        relations=Relations(database, readers, states, aggregations, events.partial_rooms),
         remote_invites=RemoteInvites(
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
         ),
@@ -152,7 +152,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         spaces=spaces,
         successors=Successors(database, states, anywhere, room_settings),
         thread_subscriptions=ThreadSubscriptions(database, readers, news),
-        threads=Threads(database, readers, states, events.formats, aggregations, events.partial_rooms),
+        threads=Threads(database, readers, states, aggregations, events.partial_rooms),
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=typing,
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),

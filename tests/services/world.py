@@ -189,14 +189,15 @@ class World:
 
     def _open_reading(self) -> None:
         self.aggregations = Aggregations(self.readers, self.states, self.formats)
-        read = self.readers, self.states, self.formats, self.aggregations, self.partial_rooms
-        self.timeline = Timeline(self.database, *read)
-        self.relations = Relations(self.database, *read)
-        self.threads = Threads(self.database, *read)
+        read = self.readers, self.states, self.formats, self.aggregations
+        related = self.readers, self.states, self.aggregations, self.partial_rooms
+        self.timeline = Timeline(self.database, *read, self.partial_rooms)
+        self.relations = Relations(self.database, *related)
+        self.threads = Threads(self.database, *related)
         self.notifications = Notifications(self.database, self.readers, self.formats, self.push_classes, self.notifying)
         self.user_directory = UserDirectory(self.database, finds_all=False)
         self.search_backlog = SearchBacklog(self.database, self.states, self.clock)
-        self.search = Search(self.database, *read[:4], self.erased_users)
+        self.search = Search(self.database, *read, self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
 
     def _open_federation(self) -> None:

@@ -59,6 +59,22 @@ class Aggregations:
         """The `m.relations` of these events of a room, which the onlooker may see; of those alone that have any."""
         return self._of(tx, onlooker, events, with_threads=True)
 
+    def shown(
+        self,
+        tx: Transaction,
+        onlooker: Onlooker,
+        seen: Sequence[tuple[StoredEvent, str]],
+        relations: Aggregated | None = None,
+    ) -> list[orjson.Fragment]:
+        """Events that the onlooker sees, each given with their membership at it, as clients are shown them.
+
+        `relations` is what `of` says of them, for whoever has asked it.
+        """
+        events = [stored for stored, _ in seen]
+        memberships = {stored.event.event_id: membership for stored, membership in seen}
+        known = self.of(tx, onlooker, events) if relations is None else relations
+        return self._rendered(tx, onlooker, events, memberships, known)
+
     def _of(
         self, tx: Transaction, onlooker: Onlooker, events: Sequence[StoredEvent], *, with_threads: bool
     ) -> Aggregated:
@@ -148,13 +164,8 @@ class Aggregations:
     ) -> tuple[dict[EventID, list[StoredEvent]], dict[EventID, str]]:
         """Those of the children that the onlooker sees, by their parent, and the onlooker's membership at each."""
         stored = self._states.load(tx, [one for some in children.values() for one in some])
-        visible = self._readers.visible(
-            tx,
-            onlooker.room_id,
-            onlooker.viewer.user_id,
-            list(stored.values()),
-            joined_from=onlooker.sight.joined_from,
-            member_upto=onlooker.sight.member_upto,
+        visible = self._readers.in_sight(
+            tx, onlooker.room_id, onlooker.viewer.user_id, list(stored.values()), onlooker.sight
         )
         memberships = {one.event.event_id: membership for one, membership in visible}
         seen = {parent: [stored[one] for one in some if one in memberships] for parent, some in children.items()}

@@ -73,16 +73,13 @@ class EventTimes:
     def _search(
         self, tx: Transaction, user_id: UserID, access: Access, at_ms: int, *, backwards: bool
     ) -> tuple[EventID, int] | None:
-        room_id, sight = access.head.room_id, access.sight
+        room_id = access.head.room_id
         step, nid = (-1, LARGEST) if backwards else (1, 0)
         for _ in range(MOST_READS):
             found = events_by_time(tx, room_id, timestamp_ms=at_ms, nid=nid, backwards=backwards, limit=EVENTS_PER_READ)
             events = self._states.load(tx, [event_id for event_id, _, _ in found])
             upto = [one for one in events.values() if one.place is not None and one.place <= access.upto_place]
-            visible = self._readers.visible(
-                tx, room_id, user_id, upto, joined_from=sight.joined_from, member_upto=sight.member_upto
-            )
-            seen = {stored.event.event_id for stored, _ in visible}
+            seen = {one.event.event_id for one, _ in self._readers.in_sight(tx, room_id, user_id, upto, access.sight)}
             for event_id, when_ms, _ in found:
                 if event_id in seen:
                     return event_id, when_ms

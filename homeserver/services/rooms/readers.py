@@ -163,6 +163,12 @@ class Readers:
         seen = self.find_seen(tx, room_id, user_id, event_id)
         return None if seen is None else seen[0]
 
+    def in_sight(
+        self, tx: Transaction, room_id: RoomID, user_id: UserID, events: Sequence[StoredEvent], sight: Sight
+    ) -> list[tuple[StoredEvent, str]]:
+        """As `visible`, for a user with this sight of the room."""
+        return self.visible(tx, room_id, user_id, events, joined_from=sight.joined_from, member_upto=sight.member_upto)
+
     def find_seen(
         self, tx: Transaction, room_id: RoomID, user_id: UserID, event_id: EventID
     ) -> tuple[StoredEvent, str] | None:

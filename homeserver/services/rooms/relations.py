@@ -12,7 +12,7 @@ import orjson
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.services.errors import NotFound
-from homeserver.services.events.client_format import ClientFormat, Viewer
+from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations
@@ -61,14 +61,12 @@ class Relations:
         database: Database,
         readers: Readers,
         states: RoomStates,
-        formats: ClientFormat,
         aggregations: Aggregations,
         partial_rooms: PartialRooms,
     ) -> None:
         self._database = database
         self._readers = readers
         self._states = states
-        self._formats = formats
         self._aggregations = aggregations
         self._partial_rooms = partial_rooms
 
@@ -110,18 +108,8 @@ class Relations:
                 after = reached
             if not has_more or len(seen) == limit:
                 break
-        events = [stored for stored, _ in seen]
-        chunk = self._formats.render(
-            tx,
-            events,
-            viewer,
-            with_room_id=True,
-            memberships={stored.event.event_id: membership for stored, membership in seen},
-            sight=access.sight,
-            relations=self._aggregations.of(tx, onlooker_of(viewer, room_id, access, ignored), events),
-        )
         return RelatedPage(
-            chunk=chunk,
+            chunk=self._aggregations.shown(tx, onlooker_of(viewer, room_id, access, ignored), seen),
             next_batch=str(PaginationToken(upto if question.backwards else after)) if has_more else None,
             prev_batch=None if question.begin is None else str(question.begin),
             recursion_depth=depth,
@@ -150,7 +138,4 @@ class Relations:
             for event_id in event_ids
             if stored[event_id].event.state_key is not None or stored[event_id].event.sender not in ignored
         ]
-        sight = access.sight
-        return self._readers.visible(
-            tx, room_id, viewer.user_id, wanted, joined_from=sight.joined_from, member_upto=sight.member_upto
-        )
+        return self._readers.in_sight(tx, room_id, viewer.user_id, wanted, access.sight)

@@ -9,11 +9,11 @@ from typing import Final
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.rooms.readers import Readers
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.events import find_event
+from homeserver.storage.memberships import find_membership
 from homeserver.storage.reports import Report, find_report, insert_report, newest_reports
 from homeserver.storage.rooms import find_head
 
@@ -69,22 +69,9 @@ class Reports:
     def _report_event(self, tx: Transaction, report: Report) -> None:
         if report.room_id is None or report.event_id is None:
             raise NotFound(NO_EVENT)
-        try:
-            access = self._readers.access(tx, report.room_id, report.reporter)
-        except Forbidden as refused:
-            raise NotFound(NO_EVENT) from refused
-        stored = find_event(tx, report.event_id)
-        if stored is None or stored.event.room_id != report.room_id or not access.is_joined:
-            raise NotFound(NO_EVENT)
-        sight = access.sight
-        if not self._readers.visible(
-            tx,
-            report.room_id,
-            report.reporter,
-            [stored],
-            joined_from=sight.joined_from,
-            member_upto=sight.member_upto,
-        ):
+        membership = find_membership(tx, report.room_id, report.reporter)
+        is_joined = membership is not None and membership.membership == "join"
+        if not is_joined or self._readers.find_visible(tx, report.room_id, report.reporter, report.event_id) is None:
             raise NotFound(NO_EVENT)
         insert_report(tx, report)
 

@@ -228,17 +228,10 @@ class Search:
                 edited[stored.event.event_id] = relation.event_id
         originals = self._states.load(tx, list(edited.values()))
         every = {one.event.event_id: one for one in (*originals.values(), *events)}
-        sight = access.sight
+        here = [one for one in every.values() if one.event.room_id == room_id and not one.verdict]
         visible = {
             stored.event.event_id: (stored, membership)
-            for stored, membership in self._readers.visible(
-                tx,
-                room_id,
-                viewer.user_id,
-                [one for one in every.values() if one.event.room_id == room_id and not one.verdict],
-                joined_from=sight.joined_from,
-                member_upto=sight.member_upto,
-            )
+            for stored, membership in self._readers.in_sight(tx, room_id, viewer.user_id, here, access.sight)
             if stored.place is not None and stored.place <= access.upto_place
         }
         shown = []
@@ -301,18 +294,8 @@ class Search:
             result: dict[str, Any] = {"rank": hit.rank}
             around = _NO_CONTEXT if wish.context is None else self._around(tx, viewer, hit, wish.context, ignored)
             shown = [(hit.stored, hit.membership), *around.before, *around.after]
-            events = [stored for stored, _ in shown]
-            rendered = self._formats.render(
-                tx,
-                events,
-                viewer,
-                with_room_id=True,
-                memberships={stored.event.event_id: membership for stored, membership in shown},
-                sight=hit.access.sight,
-                relations=self._aggregations.of(
-                    tx, onlooker_of(viewer, hit.stored.event.room_id, hit.access, ignored), events
-                ),
-            )
+            onlooker = onlooker_of(viewer, hit.stored.event.room_id, hit.access, ignored)
+            rendered = self._aggregations.shown(tx, onlooker, shown)
             result["result"] = rendered[0]
             if wish.context is not None:
                 result["context"] = {
@@ -322,7 +305,7 @@ class Search:
                     "end": str(PaginationToken(around.end)),
                 }
                 if wish.context.include_profile:
-                    result["context"]["profile_info"] = self._profiles(tx, hit, events)
+                    result["context"]["profile_info"] = self._profiles(tx, hit, [stored for stored, _ in shown])
             results.append(result)
         return results
 
@@ -339,10 +322,7 @@ class Search:
 
         def seen(events: Sequence[StoredEvent]) -> list[tuple[StoredEvent, str]]:
             wanted = [one for one in events if one.event.state_key is not None or one.event.sender not in ignored]
-            sight = access.sight
-            return self._readers.visible(
-                tx, room_id, viewer.user_id, wanted, joined_from=sight.joined_from, member_upto=sight.member_upto
-            )
+            return self._readers.in_sight(tx, room_id, viewer.user_id, wanted, access.sight)
 
         start = (before[-1].place or 0) - 1 if before else place - 1
         return _Around(seen(before), seen(after), start, (after[-1].place or 0) if after else place)

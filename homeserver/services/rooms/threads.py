@@ -13,7 +13,7 @@ from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.redaction import redacted_event
 from homeserver.core.relations import THREAD
 from homeserver.core.sync_tokens import PaginationToken
-from homeserver.services.events.client_format import OUTSIDE, ClientFormat, Viewer
+from homeserver.services.events.client_format import OUTSIDE, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations
@@ -46,14 +46,12 @@ class Threads:
         database: Database,
         readers: Readers,
         states: RoomStates,
-        formats: ClientFormat,
         aggregations: Aggregations,
         partial_rooms: PartialRooms,
     ) -> None:
         self._database = database
         self._readers = readers
         self._states = states
-        self._formats = formats
         self._aggregations = aggregations
         self._partial_rooms = partial_rooms
 
@@ -102,16 +100,9 @@ class Threads:
                 before = place - 1
                 # A thread of which nothing is to be seen is none.
                 if root_id in roots and THREAD in relations.get(root_id, {}):
-                    shown.append(roots[root_id])
-            chunk += self._formats.render(
-                tx,
-                [_as_seen(stored, ignored) for stored, _ in shown],
-                viewer,
-                with_room_id=True,
-                memberships={stored.event.event_id: membership for stored, membership in shown},
-                sight=access.sight,
-                relations=relations,
-            )
+                    root, membership = roots[root_id]
+                    shown.append((_as_seen(root, ignored), membership))
+            chunk += self._aggregations.shown(tx, onlooker, shown, relations)
             if not has_more or len(chunk) == wanted:
                 break
         return ThreadPage(chunk, str(PaginationToken(before)) if has_more else None)
@@ -123,10 +114,7 @@ class Threads:
         stored = [
             one for one in self._states.load(tx, root_ids).values() if one.event.room_id == room_id and not one.verdict
         ]
-        sight = access.sight
-        visible = self._readers.visible(
-            tx, room_id, viewer.user_id, stored, joined_from=sight.joined_from, member_upto=sight.member_upto
-        )
+        visible = self._readers.in_sight(tx, room_id, viewer.user_id, stored, access.sight)
         return {one.event.event_id: (one, membership) for one, membership in visible}
 
 

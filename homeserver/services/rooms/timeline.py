@@ -14,7 +14,7 @@ from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.services.errors import Forbidden, NotFound, RoomIsPartial
-from homeserver.services.events.client_format import NOTHING_RELATES, ClientFormat, Viewer
+from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
@@ -198,17 +198,8 @@ class Timeline:
             has_more = has_more or (until is None and place != start and _breaks_off(tx, room_id, place + 1))
         # The newest event is not the last: whoever is in the room asks for what follows it with this page's end.
         has_more = has_more or (not backwards and until is None and access.is_joined and place != start)
-        memberships = {stored.event.event_id: membership for stored, membership in seen}
         events = [stored for stored, _ in seen]
-        chunk = self._formats.render(
-            tx,
-            events,
-            viewer,
-            with_room_id=True,
-            memberships=memberships,
-            sight=access.sight,
-            relations=self._aggregations.of(tx, onlooker_of(viewer, room_id, access, ignored), events),
-        )
+        chunk = self._aggregations.shown(tx, onlooker_of(viewer, room_id, access, ignored), seen)
         state = self._lazy_members(tx, viewer, room_id, events, access, event_filter)
         return Page(
             chunk=chunk,
@@ -278,10 +269,7 @@ class Timeline:
                     children=children.get(stored.event.event_id, ()),
                 )
             ]
-        sight = access.sight
-        return self._readers.visible(
-            tx, room_id, viewer.user_id, wanted, joined_from=sight.joined_from, member_upto=sight.member_upto
-        )
+        return self._readers.in_sight(tx, room_id, viewer.user_id, wanted, access.sight)
 
     def _context(
         self,
@@ -305,17 +293,9 @@ class Timeline:
         after = self._read(tx, room_id, place, None, limit - limit // 2, access, backwards=False)
         seen_before = self._visible(tx, viewer, room_id, before.events, access, event_filter, ignored)
         seen_after = self._visible(tx, viewer, room_id, after.events, access, event_filter, ignored)
-        events = [stored for stored, _ in (seen, *seen_before, *seen_after)]
-        memberships = {stored.event.event_id: membership for stored, membership in (seen, *seen_before, *seen_after)}
-        rendered = self._formats.render(
-            tx,
-            events,
-            viewer,
-            with_room_id=True,
-            memberships=memberships,
-            sight=access.sight,
-            relations=self._aggregations.of(tx, onlooker_of(viewer, room_id, access, ignored), events),
-        )
+        shown = (seen, *seen_before, *seen_after)
+        events = [stored for stored, _ in shown]
+        rendered = self._aggregations.shown(tx, onlooker_of(viewer, room_id, access, ignored), shown)
         newest = seen_after[-1][0] if seen_after else middle
         down_to = before.next_place + 1 if before.has_more else OLDEST
         return Context(
@@ -354,21 +334,12 @@ class Timeline:
         seen = self._readers.find_seen(tx, room_id, viewer.user_id, event_id)
         if seen is None:
             raise NotFound(NOT_FOUND)
-        stored, membership = seen
         access = self._readers.find_access(tx, room_id, viewer.user_id)
-        relations = NOTHING_RELATES
         if access is not None:
             onlooker = onlooker_of(viewer, room_id, access, ignored_users(tx, viewer.user_id))
-            relations = self._aggregations.of(tx, onlooker, [stored])
-        return self._formats.render(
-            tx,
-            [stored],
-            viewer,
-            with_room_id=True,
-            memberships={event_id: membership},
-            sight=None if access is None else access.sight,
-            relations=relations,
-        )[0]
+            return self._aggregations.shown(tx, onlooker, [seen])[0]
+        stored, membership = seen
+        return self._formats.render(tx, [stored], viewer, with_room_id=True, memberships={event_id: membership})[0]
 
     def _event_of_any_room(self, tx: Transaction, viewer: Viewer, event_id: EventID) -> orjson.Fragment:
         stored = self._states.load(tx, [event_id]).get(event_id)
