@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 import orjson
 
-from homeserver.core.identifiers import DeviceID
+from homeserver.http.client.sending import EVENT_BODY_BYTES, transaction_of
 from homeserver.http.endpoint import (
     ACCESS_TOKEN,
     EMPTY,
@@ -24,12 +24,10 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.errors import InvalidParameter, Unrecognized
 from homeserver.services.events.creation import Draft
 from homeserver.services.rooms.delayed_events import DelayedEvent, DelayedEvents, Listing
-from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.storage.delayed_events import Outcome, Reason
 
 UNSTABLE: Final = "/_matrix/client/unstable/org.matrix.msc4140"
 SPEC: Final = "MSC4140: cancellable delayed events"
-EVENT_BODY_BYTES: Final = 512 * 1024
 
 
 class DelayedBody(msgspec.Struct, frozen=True):
@@ -83,9 +81,7 @@ class DelayedEventEndpoints:
         """Have an event sent later; once per transaction ID."""
         event_type, body = request.path["eventType"], request.body
         draft = Draft(event_type, request.requester.user_id, body.content, state_key=body.state_key)
-        scope = f"delayed_event/{request.room_id}/{event_type}"
-        device_id = request.requester.device_id or DeviceID("")
-        transaction = ClientTransaction(device_id, scope, request.path["txnId"])
+        transaction = transaction_of(request, f"delayed_event/{request.room_id}/{event_type}")
         return Reply({"delay_id": await self.delayed_events.schedule(draft, request.room_id, body.delay, transaction)})
 
     # Whoever knows the ID may do these: clients let services of calls do them in their stead.

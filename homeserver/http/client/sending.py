@@ -51,18 +51,10 @@ class SendingEndpoints:
         """Send a message event; once per transaction ID."""
         event_type = request.path["eventType"]
         if request.query.delay_ms is not None:
-            transaction = _transaction(request, f"delayed_event/{request.room_id}/{event_type}")
+            transaction = transaction_of(request, f"delayed_event/{request.room_id}/{event_type}")
             return await self._delay(request, Draft(event_type, request.requester.user_id, request.body), transaction)
-        transaction = _transaction(request, f"send/{request.room_id}/{event_type}")
-        event_id = await self.sending.send_message(
-            request.requester.user_id,
-            request.room_id,
-            event_type,
-            request.body,
-            transaction,
-            is_suspended=request.requester.is_suspended,
-        )
-        return Reply({"event_id": event_id})
+        transaction = transaction_of(request, f"send/{request.room_id}/{event_type}")
+        return await self._send(request, transaction)
 
     @endpoint(
         "PUT",
@@ -74,17 +66,7 @@ class SendingEndpoints:
     )
     async def redact_event(self, request: Request[NoQuery, RedactBody]) -> Reply:
         """Take the content of an event away; once per transaction ID."""
-        transaction = _transaction(request, f"redact/{request.room_id}/{request.event_id}")
-        content = {} if request.body.reason is None else {"reason": request.body.reason}
-        event_id = await self.sending.redact(
-            request.requester.user_id,
-            request.room_id,
-            request.event_id,
-            content,
-            transaction,
-            is_suspended=request.requester.is_suspended,
-        )
-        return Reply({"event_id": event_id})
+        return await self._redact(request, transaction_of(request, f"redact/{request.room_id}/{request.event_id}"))
 
     @endpoint(
         "POST",
@@ -98,16 +80,7 @@ class SendingEndpoints:
     )
     async def send_another_message(self, request: Request[NoQuery, JsonObject]) -> Reply:
         """Send a message event, each time anew."""
-        requester = request.requester
-        event_id = await self.sending.send_message(
-            requester.user_id,
-            request.room_id,
-            request.path["eventType"],
-            request.body,
-            None,
-            is_suspended=requester.is_suspended,
-        )
-        return Reply({"event_id": event_id})
+        return await self._send(request, None)
 
     @endpoint(
         "POST",
@@ -119,17 +92,7 @@ class SendingEndpoints:
     )
     async def redact_event_anew(self, request: Request[NoQuery, RedactBody]) -> Reply:
         """Take the content of an event away."""
-        requester = request.requester
-        content = {} if request.body.reason is None else {"reason": request.body.reason}
-        event_id = await self.sending.redact(
-            requester.user_id,
-            request.room_id,
-            request.event_id,
-            content,
-            None,
-            is_suspended=requester.is_suspended,
-        )
-        return Reply({"event_id": event_id})
+        return await self._redact(request, None)
 
     @endpoint(
         "PUT",
@@ -145,10 +108,35 @@ class SendingEndpoints:
     )
     async def set_state(self, request: Request[SendQuery, JsonObject]) -> Reply:
         """Set a piece of the room's state."""
-        sender, event_type, state_key = request.requester.user_id, request.path["eventType"], _state_key(request)
+        sender, event_type = request.requester.user_id, request.path["eventType"]
+        state_key = request.path.get("stateKey", "")
         if request.query.delay_ms is not None:
             return await self._delay(request, Draft(event_type, sender, request.body, state_key=state_key), None)
         event_id = await self.sending.set_state(sender, request.room_id, event_type, state_key, request.body)
+        return Reply({"event_id": event_id})
+
+    async def _send(
+        self, request: Request[Any, JsonObject], transaction: ClientTransaction | None
+    ) -> Reply:  # Any: whatever else the endpoint reads
+        event_id = await self.sending.send_message(
+            request.requester.user_id,
+            request.room_id,
+            request.path["eventType"],
+            request.body,
+            transaction,
+            is_suspended=request.requester.is_suspended,
+        )
+        return Reply({"event_id": event_id})
+
+    async def _redact(self, request: Request[NoQuery, RedactBody], transaction: ClientTransaction | None) -> Reply:
+        event_id = await self.sending.redact(
+            request.requester.user_id,
+            request.room_id,
+            request.event_id,
+            {} if request.body.reason is None else {"reason": request.body.reason},
+            transaction,
+            is_suspended=request.requester.is_suspended,
+        )
         return Reply({"event_id": event_id})
 
     async def _delay(
@@ -161,9 +149,6 @@ class SendingEndpoints:
         return Reply({"delay_id": await self.delayed_events.schedule(draft, request.room_id, delay_ms, transaction)})
 
 
-def _state_key(request: Request[SendQuery, JsonObject]) -> str:
-    return request.path.get("stateKey", "")
-
-
-def _transaction(request: Request[Any, Any], scope: str) -> ClientTransaction:  # Any: each endpoint's own body
+def transaction_of(request: Request[Any, Any], scope: str) -> ClientTransaction:  # Any: each endpoint's own body
+    """The client's own name for a request whose path has one: its device's, among those to `scope`."""
     return ClientTransaction(request.requester.device_id or DeviceID(""), scope, request.path["txnId"])

@@ -31,7 +31,6 @@ from homeserver.services.events.client_format import DELAYED
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.sending import ClientTransaction, Sending
 from homeserver.storage.accounts import find_account
-from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.delayed_events import (
     Delayed,
@@ -218,18 +217,15 @@ class DelayedEvents:
         self, tx: Transaction, delayed: Delayed, content: bytes, transaction: ClientTransaction | None
     ) -> str:
         now_ms = self._clock.now_ms()
-        key = None
-        if transaction is not None:
-            key = (delayed.user_id, transaction.device_id, transaction.scope, transaction.transaction_id)
-            known = find_outcome(tx, *key, now_ms=now_ms)
-            if known is not None:
-                return known
+        known = None if transaction is None else transaction.outcome(tx, delayed.user_id, now_ms=now_ms)
+        if known is not None:
+            return known
         waiting, first_ms = count_scheduled(tx, delayed.user_id)
         if waiting >= MOST_SCHEDULED:
             raise LimitExceeded(max((first_ms or now_ms) - now_ms, 1_000), "Too many delayed events wait already")
         insert_delayed_event(tx, delayed, content)
-        if key is not None:
-            insert_outcome(tx, *key, outcome=delayed.delay_id, now_ms=now_ms)
+        if transaction is not None:
+            transaction.note(tx, delayed.user_id, delayed.delay_id, now_ms=now_ms)
         return delayed.delay_id
 
     def _restart(self, tx: Transaction, delay_id: str) -> None:

@@ -32,6 +32,14 @@ class ClientTransaction:
     scope: str
     transaction_id: str
 
+    def outcome(self, tx: Transaction, user_id: UserID, *, now_ms: int) -> str | None:
+        """What it led to before; None if it is new."""
+        return find_outcome(tx, user_id, self.device_id, self.scope, self.transaction_id, now_ms=now_ms)
+
+    def note(self, tx: Transaction, user_id: UserID, outcome: str, *, now_ms: int) -> None:
+        """Note what it led to, in the transaction in which it did."""
+        insert_outcome(tx, user_id, self.device_id, self.scope, self.transaction_id, outcome=outcome, now_ms=now_ms)
+
 
 class Sending:
     """Puts the events of local users into rooms."""
@@ -103,29 +111,14 @@ class Sending:
         *,
         is_suspended: bool,
     ) -> EventID:
-        if transaction is not None:
-            outcome = find_outcome(
-                tx,
-                draft.sender,
-                transaction.device_id,
-                transaction.scope,
-                transaction.transaction_id,
-                now_ms=self._clock.now_ms(),
-            )
-            if outcome is not None:
-                return EventID(outcome)
+        now_ms = self._clock.now_ms()
+        known = None if transaction is None else transaction.outcome(tx, draft.sender, now_ms=now_ms)
+        if known is not None:
+            return EventID(known)
         sent_as = None if transaction is None else (transaction.device_id, transaction.transaction_id)
         event_id = self._add_message(tx, room_id, draft, sent_as, is_suspended=is_suspended)
         if transaction is not None:
-            insert_outcome(
-                tx,
-                draft.sender,
-                transaction.device_id,
-                transaction.scope,
-                transaction.transaction_id,
-                outcome=event_id,
-                now_ms=self._clock.now_ms(),
-            )
+            transaction.note(tx, draft.sender, event_id, now_ms=now_ms)
         return event_id
 
     def _add_message(
