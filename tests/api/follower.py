@@ -85,7 +85,7 @@ class Follower:
         timeline = section.get("timeline", {})
         events = timeline.get("events", [])
         if timeline.get("limited") or (events and not room.timeline):
-            room.timeline += self._fill_gap(room_id, timeline["prev_batch"], set(room.timeline))
+            room.timeline += fill_gap(self.client, room_id, timeline["prev_batch"], set(room.timeline))
         room.timeline += [event["event_id"] for event in events]
         told = section.get("state", {}).get("events", []) + [event for event in events if "state_key" in event]
         if self.manner.wants_state_after:
@@ -98,18 +98,19 @@ class Follower:
         room.account_data |= {each["type"]: each["content"] for each in events_of}
         room.receipts |= receipts_in(section)
 
-    def _fill_gap(self, room_id: str, begin: str, known: set[str]) -> list[str]:
-        """What lies between the events that are known and a token, oldest first."""
-        missing: list[str] = []
-        while True:
-            page = self.client.messages(room_id, "b", begin=begin, limit=PAGE)
-            for event in page["chunk"]:
-                if event["event_id"] in known:
-                    return missing[::-1]
-                missing.append(event["event_id"])
-            if "end" not in page:
+
+def fill_gap(client: Client, room_id: str, begin: str, known: set[str]) -> list[str]:
+    """What lies between the events that are known and a token, oldest first."""
+    missing: list[str] = []
+    while True:
+        page = client.messages(room_id, "b", begin=begin, limit=PAGE)
+        for event in page["chunk"]:
+            if event["event_id"] in known:
                 return missing[::-1]
-            begin = page["end"]
+            missing.append(event["event_id"])
+        if "end" not in page:
+            return missing[::-1]
+        begin = page["end"]
 
 
 def companions(client: Client, rooms: Iterable[str]) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.api.client import Client
-from tests.api.follower import PAGE, FollowedRoom, devices_of, receipts_in
+from tests.api.follower import FollowedRoom, devices_of, fill_gap, receipts_in
 from tests.api.sliding import EXTENSIONS, Connection
 
 # Any: JSON, throughout.
@@ -85,20 +85,8 @@ class SlidingFollower:
         room = self.rooms[room_id]
         known, events = set(room.timeline), [event["event_id"] for event in section["timeline"]]
         if section["limited"] and known.isdisjoint(events):
-            room.timeline += self._fill_gap(room_id, section["prev_batch"], known)
+            room.timeline += fill_gap(self.client, room_id, section["prev_batch"], known)
         room.timeline += [event_id for event_id in events if event_id not in known]
         room.state |= {(event["type"], event["state_key"]): event["event_id"] for event in section["required_state"]}
         room.unread = {name: section[name] for name in ("notification_count", "highlight_count")}
         room.joined_members = section.get("joined_count", room.joined_members)
-
-    def _fill_gap(self, room_id: str, begin: str, known: set[str]) -> list[str]:
-        missing: list[str] = []
-        while True:
-            page = self.client.messages(room_id, "b", begin=begin, limit=PAGE)
-            for event in page["chunk"]:
-                if event["event_id"] in known:
-                    return missing[::-1]
-                missing.append(event["event_id"])
-            if "end" not in page:
-                return missing[::-1]
-            begin = page["end"]
