@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.storage.database import Transaction
@@ -80,17 +80,11 @@ def find_report(tx: Transaction, report_id: str) -> Report | None:
     return None if row is None else _report(row)
 
 
-def _report(row: Sequence[object]) -> Report:
-    report_id, reporter, room_id, event_id, user_id, reason, received_ms = row
-    return Report(
-        str(report_id),
-        UserID(str(reporter)),
-        None if room_id is None else RoomID(str(room_id)),
-        None if event_id is None else EventID(str(event_id)),
-        None if user_id is None else UserID(str(user_id)),
-        str(reason),
-        int(str(received_ms)),
-    )
+def _report(row: tuple[Any, ...]) -> Report:  # Any: a row
+    room_id = None if row[2] is None else RoomID(row[2])
+    event_id = None if row[3] is None else EventID(row[3])
+    user_id = None if row[4] is None else UserID(row[4])
+    return Report(row[0], UserID(row[1]), room_id, event_id, user_id, row[5], row[6])
 
 
 TABLES: Final[tuple[Table, ...]] = (

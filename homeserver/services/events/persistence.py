@@ -190,10 +190,6 @@ class RoomWrite:
         self._absent.update(event_id for event_id in asked if event_id not in found)
         return found
 
-    def expect(self, events: Mapping[EventID, StoredEvent]) -> None:
-        """Need not load these: they were read before, and have nothing around them that could change."""
-        self._found.update(events)
-
     def add(
         self, encoded: EncodedEvent, *, transaction: tuple[str, str] | None = None, notifies: bool = True
     ) -> StoredEvent:

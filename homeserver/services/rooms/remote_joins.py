@@ -13,7 +13,7 @@ from homeserver.core.errors import ProtocolError
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.event_format import parse_and_encode
 from homeserver.core.hashing import reference_hash
-from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of_user
+from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of, server_name_of_user
 from homeserver.core.membership_templates import AUTHORISER, MembershipWish
 from homeserver.core.policy_servers import POLICY, PolicyServer, read_policy
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
@@ -150,7 +150,7 @@ def _has_member_of(server: ServerName, state: Iterable[Any]) -> bool:
     for pdu in state:
         if isinstance(pdu, dict) and pdu.get("type") == "m.room.member" and isinstance(pdu.get("content"), dict):
             target = pdu.get("state_key")
-            is_theirs = isinstance(target, str) and target.partition(":")[2] == server
+            is_theirs = isinstance(target, str) and server_name_of(UserID(target)) == server
             if is_theirs and pdu["content"].get("membership") == "join":
                 return True
     return False
