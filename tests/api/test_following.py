@@ -1,6 +1,8 @@
 """Whoever follows by syncs, at whatever pace and in whatever manner, knows in the end what one knows who asks anew."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
@@ -59,6 +61,15 @@ class Story:
         """Let one more thing happen."""
         acts, weights = zip(*self.acts, strict=True)
         self.random.choices(acts, weights)[0]()
+
+    @contextmanager
+    def told_with(self, whose: str) -> Iterator[None]:
+        """Tell with a difference that is found within whose it is, and what happened last."""
+        try:
+            yield
+        except AssertionError as difference:
+            story_so_far = "\n".join(self.told[-40:])
+            raise AssertionError(f"{whose}:\n{difference}\n{story_so_far}") from difference
 
     def somebody(self) -> Client:
         return self.random.choice(self.people)
@@ -208,12 +219,8 @@ def follow_a_story(server: Server, seed: int, *, restart_every: int = 10**9) -> 
             story.go_on()
         number = random.randrange(len(followers))
         followers[number].follow()
-        try:
+        with story.told_with(f"seed {seed}, {followers[number].client.user_id}, {followers[number].manner}"):
             compare(followers[number], seen_anew(fresh[number % PEOPLE]))
-        except AssertionError as difference:
-            story_so_far = "\n".join(story.told[-40:])
-            whose = f"{followers[number].client.user_id}, who follows by {followers[number].manner}"
-            raise AssertionError(f"seed {seed}, {whose}:\n{difference}\n{story_so_far}") from difference
 
 
 def test_who_follows_knows_what_one_knows_who_asks_anew(server: Server) -> None:

@@ -74,12 +74,8 @@ def follow_a_story(server: Server, seed: int, *, restart_every: int = 10**9) -> 
         follower.follow(random.choice([None, *story.rooms]))
         if random.random() < 0.3:
             follower.catch_up()
-            try:
+            with story.told_with(f"seed {seed}, {follower.client.user_id}, {follower.manner}"):
                 compare(follower, fresh[number % PEOPLE])
-            except AssertionError as difference:
-                story_so_far = "\n".join(story.told[-40:])
-                whose = f"{follower.client.user_id}, who follows by {follower.manner}"
-                raise AssertionError(f"seed {seed}, {whose}:\n{difference}\n{story_so_far}") from difference
 
 
 def test_who_follows_windows_knows_what_one_knows_who_follows_everything(server: Server) -> None:

@@ -6,22 +6,12 @@ import pytest
 
 from tests.api.client import Client, meanwhile, new_user
 from tests.api.sliding import PATH, Connection, following, keys, texts
-from tests.server import Server, running
+from tests.server import running
 from tests.services.e2ee.signed_keys import device_keys
 
 # Any: JSON, throughout.
 
 NAME = ["m.room.name", ""]
-
-
-@pytest.fixture
-def alice(server: Server) -> Client:
-    return new_user(server.url, "alice")
-
-
-@pytest.fixture
-def bob(server: Server) -> Client:
-    return new_user(server.url, "bob")
 
 
 def test_clients_find_out_that_it_is_there(alice: Client) -> None:
