@@ -1,6 +1,7 @@
 """People who use a homeserver: what they do, and what their device learns of by its syncs."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -94,13 +95,16 @@ class Person:
     async def reaches(self, other: "Person") -> None:
         """Return once this user's server speaks with the other's: after an outage it holds back for a while."""
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                try:
-                    await self.get("profile", other.user_id)
-                except Refused:
-                    await self.look(200)
-                else:
-                    return
+            while not await self._is_told_of_nobody(other):
+                await self.look(200)
+
+    async def _is_told_of_nobody(self, other: "Person") -> bool:
+        """Whether the other's server says that it has no such user: a new one each time, for answers are remembered."""
+        try:
+            await self.get("profile", f"@nobody-{secrets.token_hex(6)}:{other.server_name}")
+        except Refused as refused:
+            return refused.status == 404
+        raise AssertionError("the other server knows everybody")
 
     async def create_room(self, **wishes: Any) -> str:
         """A new room's ID, with its creator's device knowing it."""
