@@ -29,6 +29,7 @@ STABLE_BY_NOW: Final = (
     "org.matrix.msc3773",  # notification counts of threads
     "org.matrix.msc3827.stable",  # public rooms by their type
     "org.matrix.msc3916.stable",  # media for those who show a token
+    "org.matrix.msc4380.stable",  # wanting no invites
     "uk.half-shot.msc2666.query_mutual_rooms.stable",  # rooms shared with another user
     "uk.tcpip.msc4133.stable",  # further fields of profiles
 )
@@ -39,6 +40,7 @@ PROPOSALS: Final = (
     "org.matrix.msc4140",  # delayed events
     "org.matrix.msc4140.stable",
     "org.matrix.msc4143",  # where calls of many take place
+    "org.matrix.msc4155",  # whose invites one wants
     "org.matrix.msc4306",  # subscriptions to threads
     "org.matrix.msc4308",  # changes of these, page by page and in sliding sync
     "org.matrix.simplified_msc3575",  # sliding sync, by the name of the proposal that it simplifies

@@ -194,7 +194,7 @@ class RoomCreation:
         for user_id in invitees:
             if server_name_of(user_id) != self._server_name:
                 continue
-            check_accepts_invites(tx, user_id)
+            check_accepts_invites(tx, user_id, creator)
             content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}
             if wishes.is_direct:
                 content["is_direct"] = True

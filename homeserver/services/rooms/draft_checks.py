@@ -147,7 +147,7 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
     if membership == "invite":
         if not is_local:
             raise RemoteFailed(f"The server of {target} cannot be reached from here")
-        check_accepts_invites(write.tx, target)
+        check_accepts_invites(write.tx, target, draft.sender)
     content = {key: value for key, value in draft.content.items() if key != "join_authorised_via_users_server"}
     if is_local and membership in ("join", "invite", "knock"):
         content = {**member_profile(write.tx, target), **content}

@@ -99,7 +99,7 @@ class RoomMembership:
         write = self._open(tx, room_id)
         current = _member(write, invite.target)
         if current is None or current.content.get("membership") not in ("invite", "join"):
-            check_accepts_invites(tx, invite.target)
+            check_accepts_invites(tx, invite.target, invite.sender)
             self._redeem(write, invite, notifies=True)
             write.finish()
 
@@ -129,7 +129,7 @@ class RoomMembership:
         current = _member(write, target)
         if current is not None and current.content.get("membership") == "join":
             raise Forbidden(f"{target} is already in the room")
-        check_accepts_invites(tx, target)
+        check_accepts_invites(tx, target, sender)
         self._add(write, sender, target, {"membership": "invite", **member_profile(tx, target)}, reason)
 
     def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:

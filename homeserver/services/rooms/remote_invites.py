@@ -148,7 +148,7 @@ class RemoteInvites:
         account = find_account(tx, target)
         if account is None or account.is_deactivated:
             raise NotFound("There is no such user here")
-        check_accepts_invites(tx, target)
+        check_accepts_invites(tx, target, signed.event.sender)
         head = find_head(tx, signed.event.room_id)
         if head is not None and head.is_blocked:
             raise Forbidden("This server takes no part in the room")

@@ -15,7 +15,7 @@ from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.events.client_format import OUTSIDE
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
-from homeserver.services.rooms.invite_permission import refuses_invites
+from homeserver.services.rooms.invite_permission import invite_rules
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.memory import SyncMemory, keep_newer
 from homeserver.services.sync.request import SyncRequest, Window
@@ -285,8 +285,9 @@ def _stripped(asked: _Question, membership: str) -> Section:
         for one in asked.memberships.values()
         if one.membership == membership and one.log_position > after and one.sender not in asked.ignored
     ]
-    if membership == "invite" and found and refuses_invites(asked.tx, asked.user_id):
-        return {}
+    if membership == "invite" and found:
+        rules = invite_rules(asked.tx, asked.user_id)
+        found = [one for one in found if not rules.hides(one.sender)]
     return {
         one.room_id: {f"{membership}_state": {"events": orjson.Fragment(one.stripped_state or b"[]")}} for one in found
     }

@@ -13,7 +13,7 @@ import orjson
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.services.events.room_state import RoomStates
-from homeserver.services.rooms.invite_permission import refuses_invites
+from homeserver.services.rooms.invite_permission import invite_rules
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.room_listings import Listing, RoomListings
 from homeserver.services.sync.sliding_request import ListConfig, ListFilter, RoomConfig, SlidingRequest
@@ -118,8 +118,8 @@ class SlidingLists:
             rooms = sorted((*rooms, *departed), key=lambda room: -room.active_position)
         invites = [room for room in rooms if room.membership == "invite"]
         if invites:
-            refuses = refuses_invites(tx, user_id)
-            hidden = {room.room_id for room in invites if refuses or room.sender in ignored}
+            rules = invite_rules(tx, user_id)
+            hidden = {room.room_id for room in invites if room.sender in ignored or rules.hides(room.sender)}
             rooms = [room for room in rooms if room.room_id not in hidden]
         return rooms
 

@@ -17,7 +17,7 @@ from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
 from homeserver.services.rooms.ignored_users import ignored_users
-from homeserver.services.rooms.invite_permission import refuses_invites
+from homeserver.services.rooms.invite_permission import invite_rules
 from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.typing import Typing
@@ -203,7 +203,7 @@ def _memberships(tx: Transaction, user_id: UserID, after: int) -> dict[RoomID, M
 
 def _is_unwanted(tx: Transaction, one: Membership, ignored: frozenset[str]) -> bool:
     """Whether it is an invite of which the user wants to hear nothing."""
-    return one.membership == "invite" and (one.sender in ignored or refuses_invites(tx, one.user_id))
+    return one.membership == "invite" and (one.sender in ignored or invite_rules(tx, one.user_id).hides(one.sender))
 
 
 def _position(shown: tuple[int, Any]) -> int:

@@ -153,6 +153,23 @@ def test_users_who_are_not_there_or_want_no_invites_are_not_invited(people: Worl
         receive(people, scene, invite_of(scene))
 
 
+@pytest.mark.parametrize(("answer", "is_told"), [("blocked", True), ("ignored", False)])
+def test_a_user_chooses_the_servers_whose_invites_they_want(people: World, answer: str, is_told: bool) -> None:
+    scene = Scene()
+    wish = {f"{answer}_servers": [str(ONE)]}
+    now(people.account_data.put(OUR_ALICE, OUR_ALICE, None, "org.matrix.msc4155.invite_permission_config", wish))
+    invite = invite_of(scene)
+
+    if is_told:
+        with pytest.raises(InviteBlocked):
+            receive(people, scene, invite)
+    else:
+        receive(people, scene, invite)
+
+    assert "rooms" not in sync(people, OUR_ALICE)
+    assert membership(people, invite.room_id) == (None if is_told else "invite")
+
+
 def test_an_invite_into_a_room_that_is_here_comes_with_the_rooms_events(people: World) -> None:
     scene = Scene()
     room_id = people.others.open(scene, ONE)

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from homeserver.core.errors import AuthRejected, ProtocolError
-from homeserver.core.identifiers import DeviceID, EventID
+from homeserver.core.identifiers import DeviceID, EventID, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.errors import Forbidden, InvalidParameter, InviteBlocked, MissingParameter, NestedThread
 from homeserver.services.rooms.creation import InitialState, RoomWishes
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.storage.profiles import Profile, store_profile
 from tests.services.sync.asking import sync
-from tests.services.world import ALICE, BOB, PHONE, World, now
+from tests.services.world import ALICE, BOB, CAROL, PHONE, World, now
 
 # Any: JSON, throughout.
 
@@ -253,6 +253,25 @@ def test_a_user_who_accepts_no_invites_is_not_invited_in_any_way(world: World) -
 
     assert "rooms" not in blocked
     assert room_id in sync(world, BOB)["rooms"]["invite"]
+
+
+def test_whose_invites_are_blocked_is_told_so_and_whose_are_ignored_is_not(world: World) -> None:
+    dave = UserID("@dave:example.org")
+    filtering = {"allowed_users": [CAROL], "ignored_users": [ALICE], "blocked_servers": ["*"]}
+    now(world.account_data.put(BOB, BOB, None, "org.matrix.msc4155.invite_permission_config", filtering))
+    since = sync(world, BOB)["next_batch"]
+    ignored, shown = world.create_room(ALICE), world.create_room(CAROL)
+    blocked = world.create_room(dave)
+
+    now(world.membership.invite(ALICE, ignored, BOB, None))
+    now(world.membership.invite(CAROL, shown, BOB, None))
+    with pytest.raises(InviteBlocked):
+        now(world.membership.invite(dave, blocked, BOB, None))
+
+    assert set(sync(world, BOB)["rooms"]["invite"]) == {shown}
+    assert set(sync(world, BOB, since)["rooms"]["invite"]) == {shown}
+    world.join(BOB, ignored)  # of which Bob heard in another way
+    assert set(sync(world, BOB)["rooms"]["join"]) == {ignored}
 
 
 def test_a_transaction_id_belongs_to_a_path_and_a_device(world: World) -> None:

@@ -53,13 +53,17 @@ def test_a_room_is_in_sight_once_its_members_are_known_for_who_wants_them_all(wo
     assert set(other.ask()["rooms"]) == {room.room_id}
 
 
-def test_who_wants_no_invites_has_none_in_a_list(world: World, sliding: Sliding) -> None:
+@pytest.mark.parametrize("is_by_name", [False, True])
+def test_who_wants_no_invites_has_none_in_a_list(world: World, sliding: Sliding, is_by_name: bool) -> None:
     room_id = world.create_room(ALICE, invite=[BOB])
     phone = Phone(sliding, BOB, lists=window())
     assert set(phone.ask()["rooms"]) == {room_id}
 
-    content = {"default_action": "block"}
-    now(world.account_data.put(BOB, BOB, None, "m.invite_permission_config", content))
+    if is_by_name:
+        content = {"ignored_users": [ALICE]}
+        now(world.account_data.put(BOB, BOB, None, "org.matrix.msc4155.invite_permission_config", content))
+    else:
+        now(world.account_data.put(BOB, BOB, None, "m.invite_permission_config", {"default_action": "block"}))
 
     assert Phone(sliding, BOB, "other", lists=window()).ask()["lists"] == {"all": {"count": 0}}
 
