@@ -17,11 +17,13 @@ from typing import Final
 
 from tests.bench.attack import AttackCounts, attacked
 from tests.bench.contestants import Contestant, columba, peer
+from tests.bench.encrypted import keys
 from tests.bench.federated import FederatedCounts, federated
 from tests.bench.flood import FloodCounts, flood
 from tests.bench.measures import MEASURES, Arena, Counts, Measure
 from tests.bench.report import Results
 from tests.bench.resolution import Resolvers, resolution, state_storage
+from tests.bench.syncing import SYNCING
 from tests.federation.peers import COLUMBA, SYNAPSE
 from tests.server import REPOSITORY
 from tests.synapse import SynapseMissing, synapse_python
@@ -32,6 +34,8 @@ FLOOD: Final = "flood"  # a measure of Columba beside itself
 FEDERATION: Final = "federation"  # a measure of servers with TLS, beside others that are made by hand
 ATTACK: Final = "attack"  # a measure of Columba, beside a server that means harm
 APART: Final = (RESOLUTION, FLOOD, FEDERATION, ATTACK)
+CLIENTS: Final = "clients"  # what many rooms, members and devices cost: measured once, because it is long prepared
+CLIENT_MEASURES: Final[tuple[Measure, ...]] = (*SYNCING, keys)
 CONDITIONS: Final = (
     "SQLite, loopback, no TLS, a process each; the load comes from a third. Rate limits off, log of warnings, "
     "room version 12, syncs with set_presence=offline; all other settings as they come."
@@ -41,15 +45,15 @@ CONDITIONS: Final = (
 def main() -> int:
     """Measure what the command line asks for."""
     options = _options()
-    by_name = {measure.__name__: measure for measure in MEASURES}
-    unknown = [name for name in options.only if name not in by_name and name not in APART]
+    unknown = [name for name in options.only if name not in _names()]
     if unknown:
-        print(f"There is no measure {', '.join(unknown)}; there are {_names()}.", file=sys.stderr)
+        print(f"There is no measure {', '.join(unknown)}; there are {', '.join(_names())}.", file=sys.stderr)
         return 2
-    measures = [by_name[name] for name in options.only if name not in APART] if options.only else list(MEASURES)
+    measures = [one for one in MEASURES if not options.only or one.__name__ in options.only]
+    of_clients = [one for one in CLIENT_MEASURES if not options.only or {one.__name__, CLIENTS} & set(options.only)]
     counts = Counts(rooms=options.rooms, members=options.members).scaled(options.scale)
     if options.profile:
-        return _profile(measures, counts, options.profile)
+        return _profile([*measures, *of_clients], counts, options.profile)
     makers: list[Callable[[], Contestant]] = [columba]
     python: Path | None = None
     if options.peer == "synapse":
@@ -62,6 +66,8 @@ def main() -> int:
     for number in range(options.rounds if measures else 0):
         for make in makers if number % 2 == 0 else makers[::-1]:
             asyncio.run(_round(make(), measures, counts, results, f"round {number + 1} of {options.rounds}"))
+    for make in makers if of_clients else ():
+        asyncio.run(_round(make(), of_clients, counts, results, CLIENTS))
     if not options.only or RESOLUTION in options.only:
         _measure_resolution(Resolvers(python), results)
     if not options.only or FLOOD in options.only:
@@ -79,7 +85,7 @@ def main() -> int:
             results.add("Columba", figures)
         _tell("")
     machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
-    print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution once; {machine}.\n")
+    print(f"\n{CONDITIONS}\nMedians of {options.rounds}, resolution and clients once; {machine}.\n")
     print(results.table())
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +144,7 @@ def _profile(measures: Sequence[Measure], counts: Counts, path: Path) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", default=[], metavar="MEASURE", help=f"of {_names()}")
+    parser.add_argument("--only", nargs="+", default=[], metavar="MEASURE", help=f"of {', '.join(_names())}")
     parser.add_argument("--peer", choices=("synapse", "none"), default="synapse", help="what to measure beside Columba")
     parser.add_argument("--peer-python", type=Path, metavar="FILE", help="an interpreter that has Synapse already")
     parser.add_argument("--rounds", type=int, default=3, help="how often; 3 unless given")
@@ -159,8 +165,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names() -> str:
-    return ", ".join([*(measure.__name__ for measure in MEASURES), *APART])
+def _names() -> list[str]:
+    return [*(measure.__name__ for measure in (*MEASURES, *CLIENT_MEASURES)), CLIENTS, *APART]
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ class Counts:
     members_of_rooms: int = 8
     messages_of_rooms: int = 10
     creations: int = 20
+    some_rooms: int = 100
+    many_rooms: int = 500
+    restarts: int = 2
+    repetitions: int = 9
+    listeners: int = 200
+    deliveries_to_many: int = 6
+    history: int = 5_000
+    devices: int = 100
+    one_time_keys: int = 50
 
     def scaled(self, factor: float) -> "Counts":
         """The same with other numbers of operations; how many members, and how many at once, stays."""
@@ -67,6 +76,7 @@ class Arena:
     contestant: Contestant
     counts: Counts
     users: list[User] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)  # what a measure leaves for others. Any: each of its own kind
 
     async def people(self, count: int) -> list[User]:
         """The first so many users, made when they are first asked for."""
@@ -115,6 +125,26 @@ class Stopwatch:
             Figure(f"{what}, p50", "ms", quantile(self.walls_ms, 0.5)),
             Figure(f"{what}, p95", "ms", quantile(self.walls_ms, 0.95)),
         ]
+
+
+class Samples:
+    """The server's CPU time of each of some operations, without what lies between them."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self._contestant = contestant
+        self.cpus_ms: list[float] = []
+
+    async def time(self, operation: Awaitable[Any]) -> Any:
+        """Await one operation, once the server is done with those before. Any: whatever it gives."""
+        await asyncio.sleep(SETTLE_S)
+        began = self._contestant.cpu_s()
+        result = await operation
+        self.cpus_ms.append((self._contestant.cpu_s() - began) * 1000)
+        return result
+
+    def figure(self, what: str, parts: int = 1) -> Figure:
+        """The median, of one of the equal parts of an operation."""
+        return Figure(what, "CPU ms", quantile(self.cpus_ms, 0.5) / parts)
 
 
 def quantile(values: Sequence[float], part: float) -> float:
@@ -264,9 +294,12 @@ class Reader:
             answer = await self._user.sync(self._since, POLL_MS)
             self._since = answer["next_batch"]
             for room in answer.get("rooms", {}).get("join", {}).values():
-                for event in room["timeline"]["events"]:
-                    if event["content"].get("body") == self._body:
-                        self._came.set()
+                self.look_at(room["timeline"]["events"])
+
+    def look_at(self, events: Sequence[Any]) -> None:
+        """Look for the expected text. Any: JSON."""
+        if any(event["content"].get("body") == self._body for event in events):
+            self._came.set()
 
     def expect(self, body: str) -> None:
         """From now on wait for this text."""
