@@ -87,6 +87,10 @@ class Postgres:
             self.tables = self._run(TABLES, self.template)
         return self._create(TEMPLATE)
 
+    def url_of_copy(self, url: str) -> str:
+        """A new database with all that is in another, to which nobody is connected."""
+        return self._create(_name(url))
+
     def backend(self, url: str) -> KeptBackend:
         """How to open a database that url_of_new_database gave."""
         if url not in self.kept:
@@ -114,7 +118,7 @@ class Postgres:
 
     def drop(self, url: str) -> None:
         """Delete a database, whoever is connected."""
-        self._run(f'DROP DATABASE "{url.partition("@/")[2].partition("?")[0]}" WITH (FORCE)')
+        self._run(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
     def kill(self) -> None:
         """End the server with all its processes as a power cut would; its folder stays."""
@@ -161,6 +165,10 @@ class Postgres:
                 return cursor.fetchall() if cursor.description is not None else []
         finally:
             connection.close()
+
+
+def _name(url: str) -> str:
+    return url.partition("@/")[2].partition("?")[0]
 
 
 def start_postgres(*, fsync: bool = True) -> Postgres:

@@ -65,6 +65,7 @@ class Opened:
         await self.activity.flush()
         await self.parts.federation.sender.flush()
         await self.parts.outgoing.destinations.flush()
+        await self.parts.syncing.lost_time.note_reached()
 
 
 def open_server(settings: Settings, process: Process) -> Opened:

@@ -22,6 +22,7 @@ from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.tls_groups import TlsGroups
 from homeserver.services.accounts.device_activity import FLUSH_S
 from homeserver.services.events.collection import StateCollection
+from homeserver.services.sync.lost_time import NOTED_EVERY_S
 from homeserver.settings.sections import Settings
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.schema import sweep_all
@@ -125,6 +126,7 @@ class Columba:
             federation.sender.start(loops)
             parts.encryption.remote_users.start(loops)
             loops.start("failing servers", destinations.flush, DESTINATIONS_EVERY_S)
+        loops.start("how far the log has come", parts.syncing.lost_time.note_reached, NOTED_EVERY_S)
         loops.start("acknowledged messages", parts.syncing.long_poll.flush_acknowledged, ACKNOWLEDGED_EVERY_S)
         loops.run_once("departures of closed accounts", parts.accounts.deactivation.resume)
         loops.run_once("what was here before it could be searched", parts.rooms.search_backlog.work_off)

@@ -6,6 +6,7 @@ from homeserver.assembly.encryption import Encryption
 from homeserver.assembly.events import Events
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.rooms import Rooms
+from homeserver.runtime.continuity_files import ContinuityFiles
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.event_stream import EventStream
@@ -56,7 +57,8 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     assembling = SyncAssembling(
         sync_rooms, room_lists, parts, memory, rooms.typing, rooms.presence, events.partial_rooms, database.epoch
     )
-    lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, clock)
+    outside = ContinuityFiles(made.settings.data_dir)
+    lost_time = LostTime(database, encryption.device_keys, encryption.remote_users, outside, clock)
     long_poll = LongPoll(database, assembling, memory, lost_time, events.news, events.bell, clock)
     sent_members = SentMembers()
     listings = RoomListings(database, events.news, made.budget)

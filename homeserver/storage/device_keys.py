@@ -1,5 +1,6 @@
 """What devices publish: their own keys, one-time keys that are handed out once, and fallback keys.
 
+One-time keys that were here when the database was put back to a backup (continuity.py) count as handed out.
 Keys that sign other keys, and their signatures, are in cross_signing.py.
 """
 
@@ -15,6 +16,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 CLAIMED_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+IS_WITHHELD: Final = "number <= (SELECT keys_upto FROM continuity)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ def device_keys_of_user(tx: Transaction, user_id: UserID) -> dict[str, dict[str,
     return {row[0]: {} if row[1] is None else orjson.loads(bytes(row[1])) for row in rows}
 
 
-FIND_ONE_TIME = """
-    SELECT algorithm, key_id, key, claimed_ms IS NOT NULL FROM one_time_keys
-     WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids[text]"""
+FIND_ONE_TIME = f"""
+    SELECT algorithm, key_id, key, claimed_ms IS NOT NULL OR {IS_WITHHELD} FROM one_time_keys
+     WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids[text]"""  # noqa: S608 - a constant
 
 
 def find_one_time_keys(
@@ -106,9 +108,10 @@ def insert_one_time_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, 
     tx.insert_many(INSERT_ONE_TIME, rows)
 
 
-FORGET_CLAIMED = """
+FORGET_CLAIMED = f"""
     DELETE FROM one_time_keys
-     WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids[text] AND claimed_ms IS NOT NULL"""
+     WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids[text]
+       AND (claimed_ms IS NOT NULL OR {IS_WITHHELD})"""  # noqa: S608 - a constant
 
 
 def forget_claimed_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, key_ids: Collection[str]) -> None:
@@ -117,13 +120,14 @@ def forget_claimed_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, k
         tx.run(FORGET_CLAIMED, user_id=user_id, device_id=device_id, key_ids=list(key_ids))
 
 
-FORGET_UNCLAIMED = """
-    DELETE FROM one_time_keys WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL"""
+WITHHOLD = f"""
+    UPDATE one_time_keys SET claimed_ms = :now_ms
+     WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL AND NOT {IS_WITHHELD}"""  # noqa: S608
 
 
-def forget_unclaimed_keys(tx: Transaction, user_id: UserID, device_id: DeviceID) -> int:
-    """Forget the one-time keys of a device that were not handed out; return how many there were."""
-    return tx.run(FORGET_UNCLAIMED, user_id=user_id, device_id=device_id)
+def withhold_one_time_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, *, now_ms: int) -> int:
+    """Have the one-time keys of a device count as handed out; return how many did not."""
+    return tx.run(WITHHOLD, user_id=user_id, device_id=device_id, now_ms=now_ms)
 
 
 FALLBACK_OF_DEVICE = """
@@ -148,13 +152,14 @@ def store_fallback_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, k
     tx.insert_many(STORE_FALLBACK, [{**_key_row(user_id, device_id, key), "is_used": False} for key in keys])
 
 
-COUNTS = """
+COUNTS = f"""
     SELECT algorithm, COUNT(*) FROM one_time_keys
-     WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL GROUP BY algorithm
+     WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL AND NOT {IS_WITHHELD}
+     GROUP BY algorithm
     UNION ALL
     SELECT algorithm, -1 FROM fallback_keys
      WHERE user_id = :user_id AND device_id = :device_id AND NOT is_used
-    ORDER BY 1"""
+    ORDER BY 1"""  # noqa: S608 - a constant
 
 
 def key_counts(tx: Transaction, user_id: UserID, device_id: DeviceID) -> KeyCounts:
@@ -164,12 +169,12 @@ def key_counts(tx: Transaction, user_id: UserID, device_id: DeviceID) -> KeyCoun
 
 
 # Another process may have taken the key that the inner query chose: the outer condition sees that.
-CLAIM_ONE_TIME = """
+CLAIM_ONE_TIME = f"""
     UPDATE one_time_keys SET claimed_ms = :now_ms
      WHERE claimed_ms IS NULL AND number IN (
            SELECT MIN(number) FROM one_time_keys
-            WHERE slot IN :slots[text] AND claimed_ms IS NULL GROUP BY slot)
-    RETURNING slot, key_id, key"""
+            WHERE slot IN :slots[text] AND claimed_ms IS NULL AND NOT {IS_WITHHELD} GROUP BY slot)
+    RETURNING slot, key_id, key"""  # noqa: S608 - a constant
 
 
 def claim_one_time_keys(tx: Transaction, claims: Collection[KeyClaim], *, now_ms: int) -> list[ClaimedKey]:
@@ -194,14 +199,28 @@ def claim_fallback_keys(tx: Transaction, claims: Collection[KeyClaim]) -> list[C
     return [ClaimedKey(slots[row[0]], row[1], bytes(row[2])) for row in rows]
 
 
+USE_UP_FALLBACK = "UPDATE fallback_keys SET is_used = :is_used WHERE NOT is_used"
+
+
+def use_up_fallback_keys(tx: Transaction) -> None:
+    """Have all fallback keys count as used, so that devices put others in their place. Until then they are there."""
+    tx.run(USE_UP_FALLBACK, is_used=True)
+
+
 SWEEP = """
     DELETE FROM one_time_keys WHERE number IN (
         SELECT number FROM one_time_keys WHERE claimed_ms < :before LIMIT :limit)"""
+SWEEP_WITHHELD = """
+    DELETE FROM one_time_keys WHERE number IN (
+        SELECT number FROM one_time_keys
+         WHERE number <= (SELECT keys_upto FROM continuity WHERE broken_ms < :before) LIMIT :limit)"""
 
 
 def sweep_claimed(tx: Transaction, now_ms: int, limit: int) -> int:
-    """Forget keys that were handed out so long ago that nobody tries their upload again."""
-    return tx.run(SWEEP, before=now_ms - CLAIMED_KEPT_MS, limit=limit)
+    """Forget keys that were handed out, or may have been, so long ago that nobody tries their upload again."""
+    before = now_ms - CLAIMED_KEPT_MS
+    gone = tx.run(SWEEP, before=before, limit=limit)
+    return gone + tx.run(SWEEP_WITHHELD, before=before, limit=limit - gone)
 
 
 def _slot(user_id: str, device_id: str, algorithm: str) -> str:

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from homeserver.storage import log_leaps
+from homeserver.storage import continuity, log_leaps
 from homeserver.storage.tables import Retention, Table
 
 TABLES: Final = (
     Table("schema_revisions", retention=Retention.bounded("one per revision")),
     Table("counters", retention=Retention.bounded("one per named counter")),
     Table("log_position", retention=Retention.bounded("one")),
+    *continuity.TABLES,
     *log_leaps.TABLES,
 )

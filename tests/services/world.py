@@ -111,6 +111,7 @@ from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import Unread
 from homeserver.storage.database import Backend
 from tests.databases import SyncDatabase
+from tests.fakes.continuity import FakeOutside
 from tests.fakes.policy_source import FakePolicySource
 from tests.fakes.remote_servers import RemoteServers, keys_of_all
 
@@ -271,7 +272,8 @@ class World:
             self.partial_rooms,
             self.database.epoch,
         )
-        self.lost_time = LostTime(self.database, self.device_keys, self.remote_users, self.clock)
+        self.kept_outside = FakeOutside()
+        self.lost_time = LostTime(self.database, self.device_keys, self.remote_users, self.kept_outside, self.clock)
         self.long_poll = LongPoll(
             self.database, self.assembling, self.sync_memory, self.lost_time, self.news, self.bell, self.clock
         )

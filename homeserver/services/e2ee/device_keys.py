@@ -44,11 +44,11 @@ from homeserver.storage.device_keys import (
     find_device_keys,
     find_one_time_keys,
     forget_claimed_keys,
-    forget_unclaimed_keys,
     insert_one_time_keys,
     key_counts,
     store_device_keys,
     store_fallback_keys,
+    withhold_one_time_keys,
 )
 from homeserver.storage.devices import find_device
 
@@ -177,12 +177,12 @@ class DeviceKeys:
             of_device[one.full_id] = orjson.Fragment(one.key)
         return ClaimedKeys(keys)
 
-    async def forget_one_time_keys(self, user_id: UserID, device_id: DeviceID) -> None:
+    async def withhold_one_time_keys(self, user_id: UserID, device_id: DeviceID) -> None:
         """Hand out none of the one-time keys that a device has here."""
-        await self._database.write(self._forget, user_id, device_id)
+        await self._database.write(self._withhold, user_id, device_id)
 
-    def _forget(self, tx: Transaction, user_id: UserID, device_id: DeviceID) -> None:
-        if forget_unclaimed_keys(tx, user_id, device_id):
+    def _withhold(self, tx: Transaction, user_id: UserID, device_id: DeviceID) -> None:
+        if withhold_one_time_keys(tx, user_id, device_id, now_ms=self._clock.now_ms()):
             self._tell_counts(tx, {(user_id, device_id)})
 
     def _is_local(self, user_id: UserID) -> bool:

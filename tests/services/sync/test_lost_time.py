@@ -97,3 +97,83 @@ def test_the_first_client_that_comes_from_that_time_shows_that_lists_of_devices_
         doubted.append(kept is not None and kept.is_stale)
 
     assert doubted == [False, True, False]
+
+
+def test_given_a_database_behind_what_stands_outside_then_keys_of_before_are_not_handed_out(world: World) -> None:
+    publish_device(world, ALICE)
+    fallback = {"signed_curve25519:F": one_time_key(ALICE, "fallback")}
+    now(world.lost_time.start())
+    now(world.device_keys.upload(ALICE, PHONE, one_time_keys=KEYS, fallback_keys=fallback))
+    world.kept_outside.note_reached(world.database.position + 5)
+
+    now(world.lost_time.start())
+
+    body = sync(world, ALICE)
+    assert world.kept_outside.reached() == world.database.position
+    assert body["device_one_time_keys_count"] == {"signed_curve25519": 0}
+    assert body["device_unused_fallback_key_types"] == []
+    assert claimed(world) == ["signed_curve25519:F"]
+
+
+def test_given_a_copy_of_all_that_the_server_has_then_keys_of_before_are_not_handed_out(world: World) -> None:
+    publish_device(world, ALICE)
+    now(world.lost_time.start())
+    now(world.device_keys.upload(ALICE, PHONE, one_time_keys=KEYS))
+    world.kept_outside.copy()
+
+    now(world.lost_time.start())
+    other = {"signed_curve25519:C": one_time_key(ALICE, "C")}
+    now(
+        world.device_keys.upload(ALICE, PHONE, one_time_keys={**KEYS, **other})
+    )  # the upload of A and B was tried again
+
+    assert claimed(world) == ["signed_curve25519:C"]
+    assert claimed(world) == []
+
+
+def test_given_the_same_database_when_the_server_starts_again_then_its_keys_are_handed_out(world: World) -> None:
+    publish_device(world, ALICE)
+    now(world.lost_time.start())  # the first time, as after an update: there is nothing to compare with
+    now(world.device_keys.upload(ALICE, PHONE, one_time_keys=KEYS))
+    now(world.lost_time.note_reached())
+
+    for _ in range(3):
+        now(world.lost_time.start())
+
+    assert len(claimed(world)) == 1
+
+
+def test_a_database_that_was_put_back_goes_on_beyond_all_that_was_given_though_the_clock_is_behind(
+    world: World,
+) -> None:
+    now(world.lost_time.start())
+    world.create_room(ALICE)
+    token = sync(world, ALICE)["next_batch"]
+    reached = world.clock.now_ms() + 1_000_000
+    world.kept_outside.note_reached(reached)
+
+    now(world.lost_time.start())
+
+    assert parse_sync_token(sync(world, ALICE)["next_batch"]).position > reached
+    assert world.lost_time.holds(reached)
+    assert not world.lost_time.holds(parse_sync_token(token).position)
+
+
+def test_a_server_that_was_put_back_doubts_what_it_knows_of_devices_elsewhere(world: World) -> None:
+    now(world.lost_time.start())
+    fresh = RemoteDeviceList(FAY, 7, 0, is_stale=False, marks=0, failures=0, next_attempt_ms=0)
+    world.sync_database.write(store_list, fresh, now_ms=world.clock.now_ms())
+    world.kept_outside.copy()
+
+    now(world.lost_time.start())
+
+    kept = world.sync_database.read(find_list, FAY)
+    assert kept is not None
+    assert kept.is_stale
+
+
+def claimed(world: World) -> list[str]:
+    """A one-time key of Alice's phone, or its fallback key."""
+    return sorted(
+        now(world.device_keys.claim({ALICE: {PHONE: "signed_curve25519"}})).keys.get(ALICE, {}).get(PHONE, {})
+    )
