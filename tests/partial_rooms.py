@@ -9,7 +9,8 @@ from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.identifiers import EventID
 from homeserver.core.redaction import redacted_event
 from homeserver.core.state_map import StateMap
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.services.events.receipt import Received
 from homeserver.storage.events import Form
 from tests.forked_rooms import TWO

@@ -11,7 +11,7 @@ from typing import Final
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID
 from homeserver.core.state_map import StateMap
-from homeserver.services.events.intake import HEADS_LIMIT
+from homeserver.services.events.judging import HEADS_LIMIT
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.events import Verdict as StoredVerdict
 from tests.convergence.deliveries import WAYS, Delivery, deliveries

@@ -17,7 +17,8 @@ from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import SigningKey
 from homeserver.core.state_map import StateMap
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.storage.events import StoredEvent, events_by_id

@@ -20,7 +20,8 @@ from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import ROOM_VERSIONS, V11, V12, RoomVersion
 from homeserver.services.errors import NotFound
-from homeserver.services.events.intake import EVENTS_PER_WRITE, HEADS_LIMIT, MOST_WAITING, Outcome
+from homeserver.services.events.intake import EVENTS_PER_WRITE, MOST_WAITING, Outcome
+from homeserver.services.events.judging import HEADS_LIMIT
 from homeserver.services.events.receipt import Received
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.memberships import find_membership

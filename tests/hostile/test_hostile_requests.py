@@ -13,7 +13,7 @@ from homeserver.core.errors import ProtocolError
 from homeserver.core.event_format import PDU_LIMIT_BYTES
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import SigningKey
-from homeserver.services.events.intake import HEADS_LIMIT
+from homeserver.services.events.judging import HEADS_LIMIT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from homeserver.storage.schema import TABLES
 from tests.api.client import PASSWORD, Client, new_user

@@ -12,7 +12,7 @@ from homeserver.core.event import Event
 from homeserver.core.event_audit import Kept, Unsound, is_merged, read_stored
 from homeserver.core.identifiers import EventID, ServerName, server_name_of
 from homeserver.services.admin.audit_reading import Below, Reading
-from homeserver.services.events.intake import HEADS_LIMIT
+from homeserver.services.events.judging import HEADS_LIMIT
 from homeserver.storage import graph_audit as rows
 from homeserver.storage.event_edges import EdgeKind
 from homeserver.storage.events import Form

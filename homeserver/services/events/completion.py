@@ -27,7 +27,8 @@ from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.services.events.intake import Intake, missing_ancestors, received_of
 from homeserver.services.events.partial_rooms import PartialRooms
-from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
+from homeserver.services.events.persistence import RoomWrite, RoomWriter
+from homeserver.services.events.writing.states import MEMBER
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, Verdict, accepted_from, events_by_id
@@ -216,7 +217,7 @@ def _right_roots(write: RoomWrite, right: dict[bytes, bytes], events: list[Store
     for stored in events:
         before, after = stored.root_before, stored.root_after
         if before in right and after is not None and stored.verdict is Verdict.ACCEPTED:
-            right.setdefault(after, write.state_after(right[before], stored.event))
+            right.setdefault(after, write.states.after(right[before], stored.event))
     return right
 
 

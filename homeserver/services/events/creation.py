@@ -20,8 +20,9 @@ from homeserver.core.signing import Signer
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.events.partial_rooms import PartialRooms, known_membership
-from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
+from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
+from homeserver.services.events.writing.states import MEMBER
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.rooms import find_head

@@ -5,28 +5,27 @@ room. Spec: server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Final
 
 from homeserver.core.auth_rules import authorise, check_auth_events
-from homeserver.core.auth_selection import CREATE, auth_types_for
 from homeserver.core.canonical_json import decode_checked
 from homeserver.core.errors import AuthRejected
 from homeserver.core.event import EncodedEvent, Event, is_create, view_event
-from homeserver.core.hashing import create_event_id_of, reference_hash
-from homeserver.core.identifiers import EventID, RoomID, ServerName, server_name_of_user
-from homeserver.core.policy_servers import POLICY, is_recommended, read_policy
+from homeserver.core.hashing import reference_hash
+from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
-from homeserver.core.state_map import EMPTY_ROOT, StateKey
-from homeserver.core.state_nodes import HashedEventID
+from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import RoomIsPartial
+from homeserver.services.events.given_states import GivenState, GivenStates, derived_root_before, given_root_before
 from homeserver.services.events.joining_heads import MOST_HEADS, HeadJoining
+from homeserver.services.events.judging import has_auth_events, judge, judge_history, judge_outlier
 from homeserver.services.events.partial_rooms import PartialRooms
-from homeserver.services.events.persistence import MEMBER, RoomWrite, RoomWriter
+from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.services.events.receipt import Received
 from homeserver.services.events.state_merging import NotMerged
 from homeserver.storage.collectable_rooms import note_collectable
@@ -39,7 +38,6 @@ from homeserver.storage.partial_rooms import (
     store_partial_room,
 )
 from homeserver.storage.remote_memberships import remove_remote_memberships
-from homeserver.storage.room_servers import is_server_in_room
 from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import (
     WaitingEvent,
@@ -52,13 +50,10 @@ from homeserver.storage.waiting_events import (
     trim_waiting,
 )
 
-HEADS_LIMIT: Final = 20  # as many as an event may be built on: so that the next one can join them all
 EVENTS_PER_WRITE: Final = 50  # whatever a peer sends, other writers wait for no more than these
 MOST_OF_HISTORY: Final = 100  # events from the past, which are taken all or none: as many as servers give at once
 MOST_WAITING: Final = 2_000  # of a room
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
-
-Entry = EventID | HashedEventID
 
 
 class Outcome(Enum):
@@ -76,17 +71,6 @@ _OUTCOMES: Final = {
     Verdict.SOFT_FAILED: Outcome.SOFT_FAILED,
     Verdict.REJECTED: Outcome.REJECTED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class GivenState:
-    """The state before an event whose previous events are not all here, as another server tells it."""
-
-    event_ids: Sequence[EventID]  # of state events that are stored, if only as outliers
-    given_by: ServerName
-    omits_members: bool = False  # most members are not told, but by which servers they are in the room
-    servers: Collection[ServerName] = ()
-    followed_by: EventID | None = None  # a stored state event: what is meant is the state after it
 
 
 @dataclass(slots=True)
@@ -277,13 +261,13 @@ class Intake:
             event = one.encoded.event
             if write is None and _may_begin(event):
                 write = self._writer.begin(tx, room_id, version)
-            known = None if write is None else write.load([event.event_id]).get(event.event_id)
+            known = None if write is None else write.find(event.event_id)
             if write is None or _is_out_of_place(write, event, known):
                 step.outcomes[event.event_id] = Outcome.DROPPED
             elif known is not None and known.root is not None:
                 step.outcomes[event.event_id] = _OUTCOMES[known.verdict]
                 write.complete(known, one.encoded, one.form)
-            elif (missing := missing_ancestors(write, event)) is None or write.is_under_itself(event):
+            elif (missing := missing_ancestors(write, event)) is None or write.graph.is_under_itself(event):
                 step.outcomes[event.event_id] = Outcome.DROPPED
             elif missing or write.is_partial:
                 waiting_event = WaitingEvent(
@@ -294,7 +278,7 @@ class Intake:
                 step.outcomes[event.event_id] = Outcome.WAITING
             else:
                 try:
-                    stored = _judge(write, one, write.merged_root(event.prev_event_ids), is_relayed=relays)
+                    stored = judge(write, one, write.states.merged(event.prev_event_ids), is_relayed=relays)
                 except NotMerged as not_merged:
                     step.not_merged = not_merged
                     break
@@ -330,7 +314,7 @@ class Intake:
             event = one.encoded.event
             if write is None and _may_begin(event):
                 write = self._writer.begin(tx, room_id, version)
-            outcomes[event.event_id] = Outcome.DROPPED if write is None else _keep_outlier(write, one)
+            outcomes[event.event_id] = Outcome.DROPPED if write is None else _take_outlier(write, one)
         if write is not None:
             write.finish()
         return outcomes
@@ -343,7 +327,7 @@ class Intake:
         write = self._writer.open(tx, room_id)
         if write is None or (write.is_partial and not begins_anew):
             return step
-        known = write.load([event.event_id]).get(event.event_id)
+        known = write.find(event.event_id)
         if _is_out_of_place(write, event, known):
             return step
         if known is not None and known.root is not None:
@@ -351,21 +335,21 @@ class Intake:
             return step
         missing = missing_ancestors(write, event)
         # Of a large room's state only what differs from the present is looked at: nobody else writes meanwhile.
-        states = _GivenStates(write, {event.event_id: given}, EMPTY_ROOT if begins_anew else write.root)
+        states = GivenStates(write, {event.event_id: given}, EMPTY_ROOT if begins_anew else write.root)
         changes = states.changes(given)
-        if missing is None or changes is None or _begins(event) or write.is_under_itself(event):
+        if missing is None or changes is None or _begins(event) or write.graph.is_under_itself(event):
             return step
-        if not _has_auth_events(write, event):
+        if not has_auth_events(write, event):
             return step
         try:
-            root_before = _derived_root(write, event, missing)
+            root_before = derived_root_before(write, event, missing)
             is_given = root_before is None
             if root_before is None:
-                root_before = _given_root(write, event, states.near, changes, omits_members=given.omits_members)
+                root_before = given_root_before(write, event, states.near, changes, omits_members=given.omits_members)
             if root_before is None:
                 return step
             given_by = given.given_by if is_given else None
-            stored = _judge(write, received, root_before, given_by, begins_anew=begins_anew)
+            stored = judge(write, received, root_before, given_by, begins_anew=begins_anew)
         except NotMerged as not_merged:
             step.left, step.not_merged = (received,), not_merged
             return step
@@ -397,15 +381,15 @@ class Intake:
         event_ids = [one.encoded.event.event_id for one in received]
         nothing = _Step(outcomes=dict.fromkeys(event_ids, Outcome.DROPPED))
         write = self._writer.open(tx, room_id)
-        places = None if write is None else write.history_places(event_ids)
+        places = None if write is None else write.graph.history_places(event_ids)
         if write is None or places is None or len(received) > MOST_OF_HISTORY:
             return nothing
         step = _Step()
         gaps: dict[EventID, list[EventID]] = {}
-        states = _GivenStates(write, given, write.state_over_gap(event_ids))
+        states = GivenStates(write, given, write.state_over_gap(event_ids))
         for one, place in zip(received, places, strict=True):
             event = one.encoded.event
-            known = write.load([event.event_id]).get(event.event_id)
+            known = write.find(event.event_id)
             if _is_out_of_place(write, event, known):
                 return nothing
             if known is not None and known.root is not None:
@@ -413,7 +397,7 @@ class Intake:
                 continue
             missing = missing_ancestors(write, event)
             try:
-                stored = None if missing is None else _judge_history(write, one, bool(missing), states, place)
+                stored = None if missing is None else judge_history(write, one, bool(missing), states, place)
             except NotMerged as not_merged:
                 return _Step(left=received, not_merged=not_merged)
             except RoomIsPartial:  # as in `_take`
@@ -434,6 +418,15 @@ def _of_room(room_id: RoomID, received: Sequence[Received]) -> tuple[dict[EventI
     left = [one for one in received if one.encoded.event.room_id == room_id]
     others = (one.encoded.event for one in received if one.encoded.event.room_id != room_id)
     return {event.event_id: Outcome.DROPPED for event in others}, left
+
+
+def _take_outlier(write: RoomWrite, received: Received) -> Outcome:
+    event = received.encoded.event
+    known = write.find(event.event_id)
+    if _is_out_of_place(write, event, known):
+        return Outcome.DROPPED
+    verdict = judge_outlier(write, received) if known is None else known.verdict
+    return Outcome.DROPPED if verdict is None else _OUTCOMES[verdict]
 
 
 def _begins(event: Event) -> bool:
@@ -480,261 +473,6 @@ def missing_ancestors(write: RoomWrite, event: Event) -> list[EventID] | None:
         for event_id in named
         if event_id not in found or (event_id in event.prev_event_ids and found[event_id].root is None)
     ]
-
-
-def _derived_root(write: RoomWrite, event: Event, missing: Sequence[EventID]) -> bytes | None:
-    """The state before an event if it follows, as a whole, from what is here. Raises NotMerged."""
-    if missing or not _stands_on_whole_states(write, event):
-        return None
-    return write.merged_root(event.prev_event_ids)
-
-
-def _given_root(
-    write: RoomWrite, event: Event, near: bytes, changes: Mapping[StateKey, Entry | None], *, omits_members: bool
-) -> bytes | None:
-    """The state before an event on the word of another server, and of what is here; None if it makes no sense.
-
-    It is told by what is different from the state `near`. Raises NotMerged.
-    """
-    if omits_members:
-        entries = _with_own_members(write, event, changes)
-        return None if entries is None else write.add_partial_state(entries)
-    given_root = write.change_state(near, changes)
-    if not _stands_on_whole_states(write, event):
-        return given_root
-    return write.merged_root(event.prev_event_ids, given_root=given_root)
-
-
-def _stands_on_whole_states(write: RoomWrite, event: Event) -> bool:
-    """Whether all is known of the states after those of an event's previous events that are here."""
-    stored = write.load(event.prev_event_ids).values()
-    return all(write.is_whole(one.root) for one in stored if one.root is not None)
-
-
-def _with_own_members(
-    write: RoomWrite, event: Event, given: Mapping[StateKey, Entry | None]
-) -> dict[StateKey, Entry | None] | None:
-    """A state without members, with those that an event needs: its auth events say who they are, and who is not there.
-
-    None if they are others than the state has.
-    """
-    entries: dict[StateKey, Entry | None] = dict(given)
-    for one in write.load(event.auth_event_ids).values():
-        entry = write.state_entry(one.event)
-        if one.event.type == MEMBER and entries.setdefault((MEMBER, one.event.state_key or ""), entry) != entry:
-            return None
-    needed = auth_types_for(event.type, event.sender, event.state_key, event.content, event.version)
-    return {**{key: None for key in needed if key[0] == MEMBER}, **entries}
-
-
-def _has_auth_events(write: RoomWrite, event: Event) -> bool:
-    return len(write.load(event.auth_event_ids)) == len(set(event.auth_event_ids))
-
-
-def _judge(
-    write: RoomWrite,
-    received: Received,
-    root_before: bytes,
-    root_given_by: ServerName | None = None,
-    *,
-    is_relayed: bool = False,
-    begins_anew: bool = False,
-) -> StoredEvent:
-    """Ask the rules three times, and for the signature of a policy server, and put the event where they say.
-
-    Raises NotMerged, having changed nothing.
-    """
-    event = received.encoded.event
-    create = _create_of(write, event)
-    refusal = _refusal_by_auth_events(write, event, create) or _refusal_by_state(write, event, root_before, create)
-    verdict = Verdict.ACCEPTED
-    if refusal is not None:
-        verdict = Verdict.REJECTED
-    elif write.heads and not begins_anew:
-        if root_before != write.root:
-            refusal = _refusal_by_state(write, event, write.root, create)
-        if refusal is None and len(write.heads) >= HEADS_LIMIT and not write.is_built_on_head(event):
-            refusal = "the room has as many heads as it may have"
-        if refusal is None:
-            refusal = _refusal_by_policy(write, event)
-        if refusal is not None:
-            verdict = Verdict.SOFT_FAILED
-    return write.place(
-        received.encoded,
-        received.form,
-        verdict,
-        root_before,
-        refusal,
-        root_given_by,
-        is_relayed=is_relayed,
-        begins_anew=begins_anew,
-    )
-
-
-class _GivenStates:
-    """The states that were given with events, made out of one that is here and much like them."""
-
-    def __init__(self, write: RoomWrite, given: Mapping[EventID, GivenState], near: bytes) -> None:
-        """`near` is the root of that state."""
-        self.near = near
-        self._write = write
-        self._given = given
-        self._known: dict[EventID, StateKey] | None = None  # what is in it
-        self._roots: dict[int, bytes | None] = {}  # several events may have the same
-        self.servers = {one.given_by for one in given.values()}
-
-    def find(self, event_id: EventID) -> tuple[bytes, ServerName] | None:
-        """The root of the state before an event, and who gave it; None if there is none, or it cannot be one."""
-        given = self._given.get(event_id)
-        if given is None:
-            return None
-        if id(given) not in self._roots:
-            self._roots[id(given)] = self._make(given)
-        root = self._roots[id(given)]
-        return None if root is None else (root, given.given_by)
-
-    def _make(self, given: GivenState) -> bytes | None:
-        changes = self.changes(given)
-        return None if changes is None else self._write.change_state(self.near, changes)
-
-    def changes(self, given: GivenState) -> dict[StateKey, Entry | None] | None:
-        """What differs from the state that is here: only that is loaded. None if the given state cannot be one."""
-        if self._known is None:
-            whole = self._write.whole_state(self.near)
-            self.near = EMPTY_ROOT if whole is None else self.near
-            self._known = {} if whole is None else {event_id: key for key, event_id in whole.items()}
-        known = self._known
-        others = [event_id for event_id in given.event_ids if event_id not in known]
-        entries = _given_entries(self._write, others)
-        kept = {known[event_id] for event_id in given.event_ids if event_id in known}
-        if entries is None or not kept.isdisjoint(entries):
-            return None
-        changes: dict[StateKey, Entry | None] = dict.fromkeys(set(known.values()) - kept)
-        changes |= entries
-        write, last_id = self._write, given.followed_by
-        last = None if last_id is None else write.load([last_id]).get(last_id)
-        if last is not None and last.event.state_key is not None and last.verdict is not Verdict.REJECTED:
-            # Judged by its auth events alone, like all the others: nobody would get more into the state by this.
-            changes[last.event.type, last.event.state_key] = write.state_entry(last.event)
-        return changes
-
-
-def _judge_history(
-    write: RoomWrite, received: Received, lacks_ancestors: bool, given: _GivenStates, place: int
-) -> StoredEvent | None:
-    """Ask the rules twice, and put the event into the past; None if it cannot be judged.
-
-    Raises NotMerged, having changed nothing.
-    """
-    event = received.encoded.event
-    if not _has_auth_events(write, event):
-        return None
-    given_root: bytes | None = None
-    given_by: ServerName | None = None
-    if lacks_ancestors:
-        found = given.find(event.event_id)
-        if found is None:
-            return None
-        given_root, given_by = found
-    root_before = write.merged_root(event.prev_event_ids, given_root=given_root)
-    create = _create_of(write, event)
-    refusal = _refusal_by_auth_events(write, event, create)
-    if refusal is None:
-        refusal = _refusal_by_state(write, event, root_before, create)
-        others = given.servers - {server_name_of_user(event.sender)}
-        if refusal is not None and others and not _holds_auth_events(write, event, root_before):
-            return None
-    verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED
-    return write.place_in_history(received.encoded, received.form, verdict, root_before, refusal, given_by, place=place)
-
-
-def _holds_auth_events(write: RoomWrite, event: Event, root: bytes) -> bool:
-    """Whether all that authorised an event is in a state."""
-    listed = [stored.event for stored in write.load(event.auth_event_ids).values()]
-    state = write.rules_state([(one.type, one.state_key or "") for one in listed], root)
-    return {one.event_id for one in listed} <= {one.event_id for one in state.values()}
-
-
-def _keep_outlier(write: RoomWrite, received: Received) -> Outcome:
-    event = received.encoded.event
-    known = write.load([event.event_id]).get(event.event_id)
-    if _is_out_of_place(write, event, known):
-        return Outcome.DROPPED
-    if known is not None:
-        return _OUTCOMES[known.verdict]
-    create = _create_of(write, event)
-    needs_create = event.version.room_id_is_create_hash and event.type != "m.room.create"
-    if not _has_auth_events(write, event) or (needs_create and create is None):
-        return Outcome.DROPPED
-    refusal = _refusal_by_auth_events(write, event, create)
-    verdict = Verdict.ACCEPTED if refusal is None else Verdict.REJECTED
-    write.place_outlier(received.encoded, received.form, verdict, refusal)
-    return _OUTCOMES[verdict]
-
-
-def _given_entries(write: RoomWrite, event_ids: Sequence[EventID]) -> dict[StateKey, Entry] | None:
-    """The entries of a given state, without what was rejected.
-
-    None if an event of it is not here, or it has two of one type and state key.
-    """
-    entries: dict[StateKey, Entry] = {}
-    stored = write.load(event_ids)
-    for event_id in event_ids:
-        one = stored.get(event_id)
-        if one is None or one.event.room_id != write.room_id or one.event.state_key is None:
-            return None
-        entry = write.state_entry(one.event)
-        if (
-            one.verdict is not Verdict.REJECTED
-            and entries.setdefault((one.event.type, one.event.state_key), entry) != entry
-        ):
-            return None
-    return entries
-
-
-def _create_of(write: RoomWrite, event: Event) -> StoredEvent | None:
-    """The m.room.create that a room of version 12 or later has without naming it."""
-    if not event.version.room_id_is_create_hash or event.type == "m.room.create":
-        return None
-    create_id = create_event_id_of(event.room_id)
-    return write.load([create_id]).get(create_id)
-
-
-def _refusal_by_auth_events(write: RoomWrite, event: Event, create: StoredEvent | None) -> str | None:
-    listed = write.load(event.auth_event_ids)
-    rejected = {event_id for event_id, stored in listed.items() if stored.verdict is Verdict.REJECTED}
-    if create is not None and create.verdict is Verdict.REJECTED:
-        rejected.add(create.event.event_id)
-    events = [stored.for_rules for stored in listed.values()]
-    create_event = None if create is None else create.event
-    try:
-        check_auth_events(event, events, create=create_event, rejected=rejected)
-        state = {(one.type, one.state_key): one for one in events if one.state_key is not None}
-        authorise(event, state, create_event)
-    except AuthRejected as refused:
-        return f"by its auth events: {refused.reason}"
-    return None
-
-
-def _refusal_by_state(write: RoomWrite, event: Event, root: bytes, create: StoredEvent | None) -> str | None:
-    keys = auth_types_for(event.type, event.sender, event.state_key, event.content, event.version)
-    state = write.rules_state((*keys, CREATE), root)
-    try:
-        authorise(event, state, None if create is None else create.event)
-    except AuthRejected as refused:
-        return f"by the state: {refused.reason}"
-    return None
-
-
-def _refusal_by_policy(write: RoomWrite, event: Event) -> str | None:
-    """Why an event is not recommended where the room has a policy server. Spec: #validating-policy-server-signatures"""
-    policy_event = write.state([POLICY]).get(POLICY)
-    policy = None if policy_event is None else read_policy(policy_event.content)
-    if policy is None or is_recommended(event, policy):
-        return None
-    if not is_server_in_room(write.tx, write.room_id, policy.server):
-        return None
-    return f"{policy.server} has not signed it, which is the room's policy server"
 
 
 def received_of(waiting: WaitingEvent, version: RoomVersion) -> Received:

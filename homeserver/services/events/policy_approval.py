@@ -27,8 +27,9 @@ from homeserver.outbound.errors import RemoteError, RemoteRefused, Unreachable
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotRecommended, PolicyServerFailed, RefusedByPolicyServer
-from homeserver.services.events.persistence import MEMBER, RoomWrite
+from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.events.policy_signatures import PolicySource, policy_in_use, with_policy_signature
+from homeserver.services.events.writing.states import MEMBER
 from homeserver.storage.database import Database, Transaction
 
 P = ParamSpec("P")

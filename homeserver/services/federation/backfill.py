@@ -23,7 +23,8 @@ from homeserver.runtime.flights import Flights
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
-from homeserver.services.events.intake import MOST_OF_HISTORY, GivenState, Intake, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import MOST_OF_HISTORY, Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.federation.event_fetching import (
     MOST_BYTES,

@@ -21,7 +21,8 @@ from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefuse
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.parallel import in_parallel
-from homeserver.services.events.intake import GivenState, Intake
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Intake
 from homeserver.services.events.receipt import Receipt, Received, Refused
 from homeserver.storage.database import Database
 from homeserver.storage.events import known_events

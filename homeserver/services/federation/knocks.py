@@ -7,8 +7,8 @@ import orjson
 
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
-from homeserver.services.events.persistence import STRIPPED_TYPES
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.writing.shown import STRIPPED_TYPES
 from homeserver.services.federation.membership_intake import MembershipIntake
 from homeserver.services.federation.membership_templates import MembershipTemplates
 from homeserver.storage.database import Database, Transaction

@@ -21,7 +21,8 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
-from homeserver.services.events.intake import GivenState, Intake, received_of
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Intake, received_of
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.federation.event_fetching import (
     MOST_BYTES,

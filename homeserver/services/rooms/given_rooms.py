@@ -30,9 +30,10 @@ from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.outbound.errors import RemoteNonsense
 from homeserver.services.events.completion import Completion
-from homeserver.services.events.intake import EVENTS_PER_WRITE, GivenState, Intake, Outcome
-from homeserver.services.events.persistence import MEMBER, state_entry_of
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import EVENTS_PER_WRITE, Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.events.writing.states import MEMBER, state_entry_of
 from homeserver.services.rooms.several_servers import candidates
 from homeserver.storage.events import Form
 from homeserver.storage.partial_rooms import PartialRoom

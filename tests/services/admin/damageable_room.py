@@ -9,7 +9,8 @@ from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import VerifyKey
 from homeserver.services.admin.room_audit import Fault, RoomAudit
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form

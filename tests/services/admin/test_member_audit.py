@@ -7,7 +7,8 @@ from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.identifiers import RoomID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.admin.room_audit import RoomAudit
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form

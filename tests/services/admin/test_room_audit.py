@@ -23,7 +23,7 @@ from homeserver.core.signing import SigningKey, VerifyKey
 from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.admin.room_audit import Fault, KnownKeys, RoomAudit
 from homeserver.services.errors import NotFound
-from homeserver.services.events.intake import GivenState
+from homeserver.services.events.given_states import GivenState
 from homeserver.services.events.receipt import Received
 from homeserver.services.rooms.creation import InitialState
 from homeserver.storage.accounts import Account, AccountKind, insert_account
@@ -465,7 +465,7 @@ class Forge:
         def write(tx: Transaction) -> None:
             room = self.world.writer.open(tx, self.room_id)
             assert room is not None
-            root = room.merged_root(encoded.event.prev_event_ids) if root_before is None else root_before
+            root = room.states.merged(encoded.event.prev_event_ids) if root_before is None else root_before
             room.place(encoded, form, verdict, root, None if verdict is Verdict.ACCEPTED else "as the test wants it")
             room.finish()
 

@@ -11,7 +11,8 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.state_map import StateMap
-from homeserver.services.events.intake import GivenState, Intake, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.news import RoomWritten
 from homeserver.services.events.receipt import Received
 from homeserver.storage.database import Transaction

@@ -13,7 +13,8 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.admin.room_audit import RoomAudit
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.rooms import PLACE_STEP
@@ -151,7 +152,7 @@ def test_there_is_room_between_two_events_for_very_many(world: World) -> None:
     def read(tx: Transaction) -> list[int] | None:
         write = past.world.writer.open(tx, past.room_id)
         assert write is not None
-        return write.history_places([missed.event_id] * 100)
+        return write.graph.history_places([missed.event_id] * 100)
 
     places = past.world.sync_database.read(read)
 

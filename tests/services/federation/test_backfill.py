@@ -10,7 +10,8 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, ServerName
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.events import intake
-from homeserver.services.events.intake import GivenState, Outcome
+from homeserver.services.events.given_states import GivenState
+from homeserver.services.events.intake import Outcome
 from homeserver.services.federation import backfill
 from homeserver.services.rooms.room_history import LONGEST_WAIT_S
 from homeserver.storage.events import Verdict

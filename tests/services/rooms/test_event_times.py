@@ -6,7 +6,7 @@ from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events import intake
-from homeserver.services.events.intake import GivenState
+from homeserver.services.events.given_states import GivenState
 from homeserver.services.federation import backfill
 from homeserver.services.rooms.event_times import EventTimes
 from tests.forked_rooms import ALICE, ONE, TWO
