@@ -115,7 +115,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     room_settings = RoomSettings(push_rules, news)
     backfill = Backfill(database, client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
-    sending = Sending(creation, clock, server_name)
+    sending = Sending(creation, readers, clock, server_name)
     serials = Serials()
     typing = Typing(database, events.notifying, news, events.bell, clock, server_name, serials=serials)
     presence = Presence(

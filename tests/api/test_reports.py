@@ -45,10 +45,15 @@ def test_what_one_may_not_see_one_may_not_report(server: Server, alice: Client, 
         ("rooms", other_id, "report", event_id),
         ("rooms", other_id, "report", "$" + "n" * 43),
         ("rooms", "!nowhere:example.org", "report", event_id),
-        ("rooms", "!nowhere:example.org", "report"),
         ("users", f"@nobody:{server.server_name}", "report"),
     ):
         bob.post(*path, body={"reason": "x"}, status=404, errcode="M_NOT_FOUND")
+
+    assert told(server, bob) == []
+
+
+def test_a_report_of_a_room_that_is_not_here_is_answered_like_others_and_not_kept(server: Server, bob: Client) -> None:
+    assert bob.post("rooms", "!nowhere:example.org", "report", body={"reason": "x"}) == {}
 
     assert told(server, bob) == []
 

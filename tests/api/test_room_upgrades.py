@@ -64,10 +64,10 @@ def test_who_may_not_send_a_tombstone_may_not_replace_the_room(alice: Client, bo
         client.post("rooms", room_id, "upgrade", body={"new_version": "12"}, status=403, errcode="M_FORBIDDEN")
 
 
-def test_a_room_that_does_not_exist_is_not_found(alice: Client) -> None:
+def test_a_room_that_does_not_exist_is_refused_like_one_of_others(alice: Client) -> None:
     room_id = f"!none:{alice.server_name}"
 
-    alice.post("rooms", room_id, "upgrade", body={"new_version": "12"}, status=404, errcode="M_NOT_FOUND")
+    alice.post("rooms", room_id, "upgrade", body={"new_version": "12"}, status=403, errcode="M_FORBIDDEN")
 
 
 def test_additional_creators_are_creators_of_the_new_room(alice: Client, bob: Client) -> None:

@@ -311,7 +311,7 @@ WRONG_QUERY_VALUES: Final = tuple(
 )
 
 
-def _pool(name: str) -> tuple[Value, ...]:
+def pool(name: str) -> tuple[Value, ...]:
     """What a name means; nothing when it is not known."""
     fitting = [known for known in MEANINGS if name == known or name.endswith((f"_{known}", f".{known}"))]
     return MEANINGS[max(fitting, key=len)] if fitting else ()
@@ -319,8 +319,8 @@ def _pool(name: str) -> tuple[Value, ...]:
 
 @cache
 def _texts(name: str) -> st.SearchStrategy[Value]:
-    pool = _pool(name)
-    return st.one_of(st.sampled_from(pool), st.sampled_from(pool), strings()) if pool else strings()
+    known = pool(name)
+    return st.one_of(st.sampled_from(known), st.sampled_from(known), strings()) if known else strings()
 
 
 @cache
@@ -546,7 +546,7 @@ def drafts(draw: st.DrawFn, endpoint: Endpoint) -> Draft:
 def plain_draft(method: str, path: str) -> Draft:
     """A request to a path: what stands first for each of its parameters, and an empty object where a body may be."""
     segments = (
-        next(iter(_pool(segment[1:-1])), "thing") if segment.startswith("{") else Raw(segment.encode())
+        next(iter(pool(segment[1:-1])), "thing") if segment.startswith("{") else Raw(segment.encode())
         for segment in path.split("/")[1:]
     )
     body: Value = {} if method in ("PUT", "POST") else None
@@ -567,8 +567,8 @@ def _paths(draw: st.DrawFn, path: str, *, is_wrong: bool) -> tuple[str | Raw | K
 
 @cache
 def _segments(name: str) -> st.SearchStrategy[Any]:  # Any: str, Raw or Known
-    pool = _pool(name)
-    return st.sampled_from(pool) if pool else st.sampled_from(("thing", "1", "m.thing", "a/b", "%", "\U0001f54a"))
+    known = pool(name)
+    return st.sampled_from(known) if known else st.sampled_from(("thing", "1", "m.thing", "a/b", "%", "\U0001f54a"))
 
 
 @st.composite

@@ -14,6 +14,7 @@ NOTARY: Final = "tests/hostile/test_hostile_notary.py"
 GRAPH: Final = "tests/hostile/test_graph_attacks.py"
 OTHERS: Final = "tests/hostile/test_other_servers.py"
 ATTACKS: Final = "tests/hostile/test_attacks.py"
+ROOMS_OF_OTHERS: Final = "tests/hostile/test_other_rooms.py"
 RESOLUTION: Final = "tests/core/test_state_resolution_attacks.py"
 
 # What is attacked: rooms (their rules, signatures and state), what may be read, who speaks, and whether the server
@@ -175,6 +176,13 @@ READING: Final[Mapping[str, tuple[str, ...]]] = {
     "missing events and history are given from before the asker came": (
         f"{OTHERS}::test_what_was_said_before_a_server_came_is_not_told",
         "tests/services/federation/test_serving_events.py::test_what_was_before_a_server_came_is_redacted",
+    ),
+    "an event or a room is given to clients for its ID, or its existence is": (
+        f"{ROOMS_OF_OTHERS}::test_an_event_of_another_room_looks_like_none",
+        f"{ROOMS_OF_OTHERS}::test_an_event_that_one_may_not_see_looks_like_none",
+        f"{ROOMS_OF_OTHERS}::test_a_room_that_one_was_never_in_looks_like_none",
+        f"{ROOMS_OF_OTHERS}::test_nothing_that_is_answered_tells_what_was_said",
+        f"{ROOMS_OF_OTHERS}::test_every_field_that_names_a_room_or_an_event_is_asked_about",
     ),
     "events around one show what should be hidden": (
         "tests/services/rooms/test_timeline.py::test_every_answer_for_an_event_that_one_may_not_see_is_the_same",

@@ -178,7 +178,7 @@ class World:
         self.erased_users = ErasedUsers()
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
         self.membership = RoomMembership(self.database, self.event_creation, SERVER)
-        self.sending = Sending(self.event_creation, self.clock, SERVER)
+        self.sending = Sending(self.event_creation, self.readers, self.clock, SERVER)
         self._open_reading()
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states)

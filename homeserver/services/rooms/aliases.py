@@ -132,11 +132,11 @@ class RoomAliases:
     def _create(self, tx: Transaction, alias: Alias) -> None:
         write = self._creation.writer.open(tx, alias.room_id)
         if write is None:
-            raise NotFound("This server knows no such room")
+            raise Forbidden(NOT_IN_ROOM)
         key = ("m.room.member", alias.creator)
         member = write.state((key,)).get(key)
         if member is None or member.content.get("membership") != "join":
-            raise Forbidden("You are not in this room")
+            raise Forbidden(NOT_IN_ROOM)
         if not insert_alias(tx, alias, created_ms=self._clock.now_ms()):
             raise AliasInUse
 

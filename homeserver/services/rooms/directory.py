@@ -29,6 +29,7 @@ from homeserver.storage.rooms import (
 MOST_ROOMS: Final = 500
 MOST_ROOM_TYPES: Final = 100
 LONGEST_TERM: Final = 255
+NO_SUCH_ROOM: Final = "This server knows no such room"
 SHOWN_TYPES: Final = tuple(
     (event_type, "")
     for event_type in (
@@ -66,7 +67,7 @@ class RoomDirectory:
         """Whether the room is shown. Raises NotFound."""
         found = await self._database.read(find_published, room_id)
         if found is None:
-            raise NotFound("This server knows no such room")
+            raise NotFound(NO_SUCH_ROOM)
         return found
 
     async def publish(self, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool) -> None:
@@ -102,9 +103,11 @@ class RoomDirectory:
     ) -> None:
         head = find_head(tx, room_id)
         if head is None:
-            raise NotFound("This server knows no such room")
+            raise NotFound(NO_SUCH_ROOM)
         if not is_admin:
             membership = find_membership(tx, room_id, user_id)
+            if membership is None and not find_published(tx, room_id):
+                raise NotFound(NO_SUCH_ROOM)  # whether there is a closed room by this ID is not told
             if membership is None or membership.membership != "join":
                 raise Forbidden("You are not in this room")
             state = self._states.select(tx, room_id, head.current_root, (CREATE, POWER_LEVELS))

@@ -33,13 +33,14 @@ from homeserver.services.errors import (
 from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.invite_permission import check_accepts_invites
-from homeserver.services.rooms.readers import NOT_IN_ROOM
+from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.profiles import member_profile
 from homeserver.storage.relations import has_annotated
 
 REDACTION: Final = "m.room.redaction"
+NO_EVENT: Final = "There is no such event in this room"
 
 
 def named_redaction(draft: Draft) -> Draft:
@@ -63,11 +64,11 @@ def named_redaction(draft: Draft) -> Draft:
     )
 
 
-def check_redaction(write: RoomWrite, draft: Draft, *, is_suspended: bool = False) -> None:
+def check_redaction(write: RoomWrite, draft: Draft, readers: Readers, *, is_suspended: bool = False) -> None:
     """A redaction, by whichever endpoint it comes, is of one's own event, or of one who has the power for it.
 
     Who is suspended has no such power. Room versions 3 and later let any user of the sender's server redact.
-    Raises Forbidden, NotFound, InvalidParameter, UserSuspended.
+    Raises Forbidden, InvalidParameter, UserSuspended, and NotFound, alike for what the sender may not see.
     """
     if draft.type == REDACTION and draft.state_key is not None:
         raise Forbidden("A redaction is no state")
@@ -81,19 +82,23 @@ def check_redaction(write: RoomWrite, draft: Draft, *, is_suspended: bool = Fals
         raise Forbidden(NOT_IN_ROOM)
     target = write.load((target_id,)).get(target_id)
     if target is None or target.event.room_id != write.room_id or target.verdict:
-        raise NotFound("There is no such event in this room")
+        raise NotFound(NO_EVENT)
     levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
-    if target.event.sender != draft.sender and is_suspended:
-        raise UserSuspended
-    if target.event.sender != draft.sender and levels.user_level(draft.sender) < levels.redact:
+    has_power = not is_suspended and levels.user_level(draft.sender) >= levels.redact
+    if target.event.sender != draft.sender and not has_power:
+        if readers.find_visible(write.tx, write.room_id, draft.sender, target_id) is None:
+            raise NotFound(NO_EVENT)
+        if is_suspended:
+            raise UserSuspended
         raise Forbidden("You may not redact this event")
     if target.event.type == "m.room.create":
         raise Forbidden("The event that created a room cannot be redacted")
 
 
-def check_relation(write: RoomWrite, draft: Draft) -> None:
+def check_relation(write: RoomWrite, draft: Draft, readers: Readers) -> None:
     """Nobody reacts twice with the same key, or begins a thread inside a thread.
 
+    What the parent is matters only where the sender may see it: nobody learns of it by relating to it.
     Raises DuplicateAnnotation, InvalidParameter, NestedThread.
     """
     relation = relation_of(draft.content)
@@ -101,8 +106,12 @@ def check_relation(write: RoomWrite, draft: Draft) -> None:
         return
     parent = write.load((relation.event_id,)).get(relation.event_id)
     content = parent.event.content if parent is not None and parent.event.room_id == write.room_id else {}
+
+    def is_seen() -> bool:
+        return readers.find_visible(write.tx, write.room_id, draft.sender, relation.event_id) is not None
+
     if relation.rel_type == "m.annotation":
-        if not may_be_annotated(content):
+        if not may_be_annotated(content) and is_seen():
             raise InvalidParameter("An annotation or a replacement cannot be annotated")
         if relation.key is not None and has_annotated(
             write.tx,
@@ -113,7 +122,7 @@ def check_relation(write: RoomWrite, draft: Draft) -> None:
             aggregation_key=relation.key,
         ):
             raise DuplicateAnnotation
-    elif relation.rel_type == "m.thread" and not may_be_thread_root(content):
+    elif relation.rel_type == "m.thread" and not may_be_thread_root(content) and is_seen():
         raise NestedThread
 
 

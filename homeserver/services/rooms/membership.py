@@ -63,7 +63,7 @@ class RoomMembership:
 
     async def ban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Remove a user and let them not come back."""
-        await self._creation.write(self._set, sender, room_id, target, "ban", reason)
+        await self._creation.write(self._ban, sender, room_id, target, reason)
 
     async def unban(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Let a banned user come back. Raises BadState for one who is not banned."""
@@ -151,6 +151,11 @@ class RoomMembership:
         if membership is None or membership.membership in ("leave", "ban"):
             raise Forbidden(f"{target} is not in the room")
         self._set(tx, sender, room_id, target, "leave", reason)
+
+    def _ban(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
+        write = self._open_for(tx, room_id)
+        self._check_is_joined(write, sender)
+        self._add(write, sender, target, {"membership": "ban"}, reason)
 
     def _unban(self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         write = self._open_for(tx, room_id)

@@ -40,7 +40,7 @@ class Reports:
         await self._database.write(self._report_event, self._report(reporter, reason, room_id, event_id))
 
     async def report_room(self, reporter: UserID, room_id: RoomID, reason: str) -> None:
-        """Tell of a room, from inside or outside. Raises NotFound."""
+        """Tell of a room, from inside or outside. Of a room that is not here nothing is kept, and nobody is told so."""
         await self._database.write(_report_room, self._report(reporter, reason, room_id))
 
     async def report_user(self, reporter: UserID, user_id: UserID, reason: str) -> None:
@@ -77,9 +77,8 @@ class Reports:
 
 
 def _report_room(tx: Transaction, report: Report) -> None:
-    if report.room_id is None or find_head(tx, report.room_id) is None:
-        raise NotFound("There is no such room here")
-    insert_report(tx, report)
+    if report.room_id is not None and find_head(tx, report.room_id) is not None:
+        insert_report(tx, report)
 
 
 def _report_user(tx: Transaction, report: Report, *, is_here: bool) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import Forbidden, UserSuspended
 from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.draft_checks import (
     check_canonical_alias,
@@ -19,9 +21,10 @@ from homeserver.services.rooms.draft_checks import (
     checked_member,
     named_redaction,
 )
-from homeserver.services.rooms.readers import NOT_IN_ROOM
+from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Transaction
+from homeserver.storage.events import StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,9 @@ class ClientTransaction:
 class Sending:
     """Puts the events of local users into rooms."""
 
-    def __init__(self, creation: EventCreation, clock: Clock, server_name: ServerName) -> None:
+    def __init__(self, creation: EventCreation, readers: Readers, clock: Clock, server_name: ServerName) -> None:
         self._creation = creation
+        self._readers = readers
         self._clock = clock
         self._server_name = server_name
 
@@ -131,9 +135,9 @@ class Sending:
         is_suspended: bool,
     ) -> EventID:
         write = self._open(tx, room_id)
-        check_redaction(write, draft, is_suspended=is_suspended)
-        check_relation(write, draft)
-        stored = self._creation.add(write, draft, sent_as=sent_as)
+        check_redaction(write, draft, self._readers, is_suspended=is_suspended)
+        check_relation(write, draft, self._readers)
+        stored = self._add(write, draft, sent_as)
         write.finish()
         return stored.event.event_id
 
@@ -147,12 +151,21 @@ class Sending:
             draft = checked_member(write, draft, self._server_name)
         if current is not None and current.content == draft.content and current.sender == draft.sender:
             return current.event_id
-        check_redaction(write, draft)
+        check_redaction(write, draft, self._readers)
         if key == ("m.room.canonical_alias", ""):
             check_canonical_alias(write, draft.content, current)
-        stored = self._creation.add(write, draft, sent_as=sent_as)
+        stored = self._add(write, draft, sent_as)
         write.finish()
         return stored.event.event_id
+
+    def _add(self, write: RoomWrite, draft: Draft, sent_as: tuple[str, str] | None) -> StoredEvent:
+        """Add it. Who never had to do with the room is not told why it refuses, or that it exists."""
+        try:
+            return self._creation.add(write, draft, sent_as=sent_as)
+        except AuthRejected:
+            if known_membership(write.tx, write.room_id, draft.sender) is None:
+                raise Forbidden(NOT_IN_ROOM) from None
+            raise
 
     def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
         write = self._creation.writer.open(tx, room_id)

@@ -32,7 +32,6 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import (
     Forbidden,
     InvalidParameter,
-    NotFound,
     NotRecommended,
     RoomIsPartial,
     UnsupportedVersion,
@@ -105,7 +104,7 @@ class RoomUpgrades:
 
         The new room, the tombstone and all that makes them what they are is one write. In a room with very many bans,
         members or rooms of a space the rest of these follows.
-        Raises UnsupportedVersion, InvalidParameter, NotFound, Forbidden.
+        Raises UnsupportedVersion, InvalidParameter, and Forbidden, alike for a room that does not exist.
         """
         version = _version(new_version)
         named = _creators(additional_creators, user_id) if version.privileged_creators else ()
@@ -124,7 +123,7 @@ class RoomUpgrades:
     def _followers(self, tx: Transaction, room_id: RoomID) -> Followers:
         head = find_head(tx, room_id)
         if head is None:
-            raise NotFound("This server knows no such room")
+            raise Forbidden(NOT_IN_ROOM)
         if head.is_partial:
             raise RoomIsPartial(room_id)  # who is banned is not known
         states = self._creation.writer.states
@@ -271,7 +270,7 @@ class RoomUpgrades:
     def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
         write = self._creation.writer.open(tx, room_id)
         if write is None:
-            raise NotFound("This server knows no such room")
+            raise Forbidden(NOT_IN_ROOM)
         return write
 
 

@@ -9,7 +9,7 @@ from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomAlias, RoomID, UserID
 from homeserver.core.room_upgrades import TRANSFERRED_TYPES
 from homeserver.core.room_versions import ROOM_VERSIONS
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, UnsupportedVersion
+from homeserver.services.errors import Forbidden, InvalidParameter, UnsupportedVersion
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.services.rooms.upgrades import Followers, RoomUpgrades, Upgrade
@@ -381,5 +381,5 @@ def test_who_may_not_or_asks_for_nonsense_changes_nothing(
 
 
 def test_a_room_that_is_not_known_cannot_be_replaced(world: World) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(Forbidden):
         upgrade(world, RoomID("!none:example.org"), "12")
