@@ -24,6 +24,9 @@ LONG_FIRST = {
         ("federation", "clients", "durability", "api", "docs", "hostile", "cli", "bench", "convergence", "services")
     )
 }
+# What differs between databases is in storage, whose tests have both every day: what is built on it is tried on the
+# other one by `make test-all`.
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.other_database)]
 FEW = 8  # examples are the least
 NO_SKIPS = os.environ.get("COLUMBA_NO_SKIPS") == "1"
 

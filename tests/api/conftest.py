@@ -1,10 +1,11 @@
-"""One server per kind of database for all tests of a run, and new users for each test."""
+"""A server for all tests of a run, on either kind of database, and new users for each test."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.api.client import Client, new_user
+from tests.conftest import DATABASES
 from tests.postgres import Postgres
 from tests.server import Server, running
 from tests.storage.conftest import postgres
@@ -28,7 +29,7 @@ def postgresql_server(postgres: Postgres) -> Iterator[Server]:
     postgres.drop(url)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=DATABASES)
 def server(request: pytest.FixtureRequest) -> Server:
     """A running server, on either kind of database."""
     found: Server = request.getfixturevalue(f"{request.param}_server")

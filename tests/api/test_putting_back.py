@@ -8,11 +8,12 @@ import pytest
 
 from tests.api.client import Client, new_user
 from tests.api.test_device_keys import SIGNED, claim, one_time, publish
+from tests.conftest import DATABASES
 from tests.postgres import Postgres
 from tests.server import Server, new_server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def fresh(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     """A server of one's own that does not run yet."""
     url = "sqlite" if request.param == "sqlite" else postgres.url_of_empty_database()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.assembled import AssembledServer, Spent, assembled
+from tests.conftest import DATABASES
 from tests.postgres import Postgres
-from tests.services.conftest import DATABASES
 
 POLLS = 50
 NOTHING = Spent()

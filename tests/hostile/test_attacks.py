@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.api.client import PASSWORD, Client, new_user
+from tests.conftest import DATABASES
 from tests.hostile.conftest import SETTINGS
 from tests.server import Server, running
 
@@ -17,7 +18,7 @@ ROOM_VERSIONS_WITH_FLOATS: Final = ("1", "5")
 STRICT_ROOM_VERSIONS: Final = ("6", "12")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=DATABASES)
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(f"{request.param}_server")
     return found

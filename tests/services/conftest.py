@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 
 from homeserver.storage.database import Backend
+from tests.conftest import DATABASES
 from tests.services.world import World
 from tests.storage.conftest import fresh_backend, postgres
 
 __all__ = ["backend", "postgres", "shared_world", "world"]
-
-# What differs between databases is in storage, whose tests have both, as have those of the whole server (api): what
-# lies between is tried on the other one by `make test-all`.
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.other_database)]
 
 
 @pytest.fixture(params=DATABASES)
