@@ -97,13 +97,14 @@ class KnownUser:
 
 
 # Inside: by the index of words alone, as far as is bearable. A user who can be seen is in a room with the asker, or in
-# one that is open to all, or has an account here and the operator wants all of those to be found.
+# one that is open to all, or has an account here and the operator wants all of those to be found. The asker is found
+# where others would find them: who looks for somebody to talk to means no one of their private rooms by themselves.
 FIND = """
     SELECT w.user_id, MIN(w.word) FROM (
         SELECT word, user_id FROM user_words WHERE word >= :begin AND word <= :end ORDER BY word LIMIT :most) AS w
      WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = w.user_id AND u.is_deactivated)
        AND (EXISTS (SELECT 1 FROM memberships t JOIN memberships m ON m.room_id = t.room_id
-                     WHERE t.user_id = w.user_id AND t.membership = 'join'
+                     WHERE t.user_id = w.user_id AND t.membership = 'join' AND t.user_id <> :asker
                        AND m.user_id = :asker AND m.membership = 'join')
          OR EXISTS (SELECT 1 FROM memberships t
                       JOIN rooms r ON r.room_id = t.room_id JOIN room_index x ON x.room_id = t.room_id

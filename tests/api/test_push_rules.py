@@ -20,6 +20,9 @@ def test_all_rules_are_listed_under_each_of_their_paths(alice: Client) -> None:
     assert alice.get("pushrules", "global", "") == alice.get("pushrules", "global") == rules
     assert set(rules) == {"override", "content", "room", "sender", "underride"}
     assert rules["override"][0]["rule_id"] == ".m.rule.master"
+    for kind, listed in rules.items():
+        assert alice.get("pushrules", "global", kind, "") == alice.get("pushrules", "global", kind) == listed
+    alice.get("pushrules", "global", "nonsense", "", status=400, errcode="M_INVALID_PARAM")
     mention = next(rule for rule in rules["override"] if rule["rule_id"] == ".m.rule.is_user_mention")
     assert mention["conditions"][0]["value"] == alice.user_id
 

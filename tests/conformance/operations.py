@@ -26,6 +26,7 @@ OWN_PATHS: Final = {
     "/_matrix/client/v1/delayed_events": "MSC4140, which is accepted",
     "/_matrix/client/v3/rooms/{}/delayed_event/": "MSC4140, which is accepted",
     "/_matrix/client/v1/rtc/": "MSC4143, which clients use by this name too",
+    "/_matrix/client/v3/pushrules/global/{}/": "the rules of one kind, as Synapse lists them",
     "/_matrix/client/v3/auth/": "fallback pages of user-interactive authentication, in prose only",
     "/_matrix/client/v3/rooms/{}/redact/{}": "without a transaction ID, as before there were any",
     "/_matrix/client/v3/rooms/{}/send/{}": "as above",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.core.errors import BadJson, BadSignature
+from homeserver.core.errors import BadIdentifier, BadJson, BadSignature
 from homeserver.core.identifiers import KeyID, ServerName
 from homeserver.core.x_matrix import (
     HEADER_LIMIT,
@@ -96,13 +96,24 @@ def test_what_is_needed_must_be_there(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoiled",
+    "wrong",
     [
         USUAL.replace("one.example:8448", "one.example:99999"),
+        USUAL.replace("one.example:8448", "one.example:http"),
         USUAL.replace("one.example:8448", "one_example"),
         USUAL.replace("one.example:8448", ""),
         USUAL.replace("ed25519:a_1", "ed25519"),
         USUAL.replace("ed25519:a_1", ""),
+    ],
+)
+def test_a_server_or_a_key_that_cannot_be_is_no_wrong_signature(wrong: str) -> None:
+    with pytest.raises(BadIdentifier):
+        parse_x_matrix(wrong)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
         USUAL + ',origin="one.example:8448"',
         USUAL + ',Sig="other"',
         USUAL.replace('",key', '" key'),

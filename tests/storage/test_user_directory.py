@@ -119,6 +119,15 @@ def test_only_those_who_are_in_a_room_share_it(db: SyncDatabase) -> None:
     assert (found(db, "bob"), found(db, "alice", by=BOB)) == ([], [])
 
 
+def test_who_is_in_a_private_room_is_not_found_there_by_themselves(db: SyncDatabase) -> None:
+    db.write(make_room, ROOM)
+    db.write(join, ROOM, BOB)
+    db.write(make_room, OTHER, is_public=True)
+    db.write(join, OTHER, ALICE)
+
+    assert (found(db, "bob", by=BOB), found(db, "alice", by=ALICE)) == ([], [ALICE])
+
+
 def test_renewed_words_are_those_of_the_names_that_are_left(db: SyncDatabase) -> None:
     for room_id in (ROOM, OTHER):
         db.write(make_room, room_id)

@@ -74,6 +74,20 @@ class PushRuleEndpoints:
 
     @endpoint(
         "GET",
+        "/_matrix/client/v3/pushrules/global/{kind}/",
+        auth=ACCESS_TOKEN,
+        limit=RateClass.GENERAL,
+        spec="client-server-api/#get_matrixclientv3pushrulesglobal",
+        also=("/_matrix/client/v3/pushrules/global/{kind}",),
+    )
+    async def rules_of_kind(self, request: PlainRequest) -> Reply:
+        """The rules of one kind. The specification has no such path; Synapse has it, and there are clients that ask."""
+        user_id = request.requester.user_id
+        rules = await self.rules.rules_of_kind(user_id, request.path["kind"])
+        return Reply([rule_to_json(rule, user_id) for rule in rules])
+
+    @endpoint(
+        "GET",
         "/_matrix/client/v3/pushrules/global/{kind}/{ruleId}",
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,

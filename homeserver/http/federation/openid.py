@@ -7,12 +7,13 @@ import msgspec
 from homeserver.http.endpoint import NONE, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.openid import OpenIDTokens
+from homeserver.services.errors import MissingToken
 
 
 class UserQuery(msgspec.Struct, frozen=True):
     """Whose token it is that somebody gave away."""
 
-    access_token: str
+    access_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -30,5 +31,7 @@ class FederationOpenIDEndpoints:
         query=UserQuery,
     )
     async def userinfo(self, request: Request[UserQuery, NoBody]) -> Reply:
-        """The user."""
+        """The user. Without a token there is the error for requests that need one, and not that for parameters."""
+        if request.query.access_token is None:
+            raise MissingToken
         return Reply({"sub": await self.tokens.user(request.query.access_token)})

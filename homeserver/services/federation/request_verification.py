@@ -39,7 +39,7 @@ class RequestVerification:
         """The server that signed the request. See PeerVerifier.
 
         With several signatures, all by keys that are known must be right, and there must be one.
-        Raises Unauthorized; Forbidden for a server that is blocked here.
+        Raises Unauthorized; BadIdentifier for names that cannot be; Forbidden for a server that is blocked here.
         """
         claims = self._claims(authorization)
         origin = claims[0].origin
@@ -63,7 +63,7 @@ class RequestVerification:
         return origin
 
     def _claims(self, authorization: Iterable[str]) -> list[XMatrix]:
-        """What the headers claim: one origin, one signature by each key. Raises Unauthorized, Forbidden."""
+        """What the headers claim: one origin, one signature by each key. Raises what `verify` does."""
         headers = [header for header in authorization if is_x_matrix(header)]
         if not headers:
             raise Unauthorized("The request is not signed: it has no Authorization header of the scheme X-Matrix")

@@ -4,7 +4,7 @@ What may be changed how is in core/push_rules.py; which class of users the rules
 services/events/push_classes.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -42,6 +42,11 @@ class PushRules:
     async def all_rules(self, user_id: UserID) -> RuleSet:
         """Every rule of the user, the default ones too."""
         return rule_set(await self._database.read(find_rule_changes, user_id))
+
+    async def rules_of_kind(self, user_id: UserID, kind: str) -> Sequence[Rule]:
+        """The rules of one kind, the most important first."""
+        wanted = rule_kind(kind)
+        return tuple((await self.all_rules(user_id)).of_kind(wanted))
 
     async def rule(self, user_id: UserID, kind: str, rule_id: str) -> Rule:
         """One rule."""

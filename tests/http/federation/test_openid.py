@@ -25,4 +25,4 @@ def test_a_token_is_worth_its_user(serve: Serve, serving: Serving) -> None:
 
     assert (answer.status, answer.json) == (200, {"sub": user_id})
     assert (wrong.status, wrong.json["errcode"]) == (401, "M_UNKNOWN_TOKEN")
-    assert (none.status, none.json["errcode"]) == (400, "M_MISSING_PARAM")
+    assert (none.status, none.json["errcode"]) == (401, "M_MISSING_TOKEN")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import ServerName
 from homeserver.core.key_validity import PublishedKey
 from homeserver.core.signing import SigningKey
@@ -123,7 +124,6 @@ def test_what_was_changed_on_the_way_is_refused(gatehouse: Gatehouse, changed: M
         ((header(shown={"sig": "no base64"}),), "wrong"),
         ((header(shown={"sig": ""}),), "wrong"),
         ((header(shown={"sig": None}),), "lacks"),
-        ((header(shown={"origin": "no server"}),), "cannot be"),
         ((header(shown={"origin": TWO}),), "No key"),
         ((header(shown={"key": "ed25519:b"}),), "No key"),
         ((header(shown={"key": "ml_dsa:a"}),), "No key"),
@@ -145,6 +145,12 @@ def test_a_request_that_is_not_properly_signed_is_refused(
 ) -> None:
     with pytest.raises(Unauthorized, match=reason):
         gatehouse.verify(*authorization)
+    assert gatehouse.heard == []
+
+
+def test_a_server_that_cannot_be_is_a_wrong_request(gatehouse: Gatehouse) -> None:
+    with pytest.raises(BadIdentifier):
+        gatehouse.verify(header(shown={"origin": "two.example:http"}))
     assert gatehouse.heard == []
 
 
