@@ -11,6 +11,7 @@ from homeserver.services.accounts.account_data import AccountDataKeeping
 from homeserver.services.accounts.appservice_names import NoAppservices
 from homeserver.services.accounts.deactivation import Deactivation
 from homeserver.services.accounts.device_removal import DeviceRemoval
+from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
 from homeserver.services.accounts.openid import OpenIDTokens
@@ -33,6 +34,7 @@ class Accounts:
 
     account_data: AccountDataKeeping
     deactivation: Deactivation
+    guests: GuestAccounts
     interactive_auth: InteractiveAuth
     login: Login
     openid_tokens: OpenIDTokens
@@ -56,15 +58,17 @@ def make_accounts(
     argon2 = settings.passwords
     passwords = Passwords(made.in_thread, time_cost=argon2.argon2_time_cost, memory_kib=argon2.argon2_memory_kib)
     appservices = NoAppservices()
-    tokens = AccessTokens(database, appservices, clock)
+    allows_guests = settings.registration.allow_guest_access
+    tokens = AccessTokens(database, appservices, clock, admits_guests=allows_guests)
     removal = DeviceRemoval(tokens, device_lists)
     lifetime_ms = settings.access_token_lifetime_s * 1000
     sessions = Sessions(database, tokens, removal, device_lists, clock, randomness, lifetime_ms)
     check = PasswordCheck(database, passwords, clock)
     interactive_auth = InteractiveAuth(check, clock, randomness)
     policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
+    guests = GuestAccounts(database, sessions, tokens, clock, randomness, server_name, are_allowed=allows_guests)
     registration = Registration(
-        database, passwords, interactive_auth, sessions, appservices, clock, randomness, server_name, policy
+        database, passwords, interactive_auth, sessions, appservices, guests, clock, randomness, server_name, policy
     )
     remote_profiles = RemoteProfileQueries(outgoing.federation_client, made.budget, clock)
     return Accounts(
@@ -72,6 +76,7 @@ def make_accounts(
         deactivation=Deactivation(
             database, interactive_auth, sessions, device_lists, tokens, rooms.anywhere, events.erased_users
         ),
+        guests=guests,
         interactive_auth=interactive_auth,
         login=Login(database, check, passwords, sessions, clock, randomness, server_name),
         openid_tokens=OpenIDTokens(database, clock, randomness),

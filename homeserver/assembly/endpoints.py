@@ -156,7 +156,7 @@ def _of_accounts(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         LoginEndpoints(accounts.login, accounts.sessions, accounts.interactive_auth),
         OpenIDEndpoints(accounts.openid_tokens, made.server_name),
         ProfileEndpoints(accounts.profiles),
-        RegistrationEndpoints(accounts.registration),
+        RegistrationEndpoints(accounts.registration, accounts.guests),
         ServerAdministrationEndpoints(AccountModeration(database, accounts.tokens, made.server_name), devices),
         TagEndpoints(accounts.account_data),
     )

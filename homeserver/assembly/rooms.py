@@ -16,6 +16,7 @@ from homeserver.services.rooms.delayed_events import DelayedEvents
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.given_rooms import GivenRooms
+from homeserver.services.rooms.guest_departures import GuestDepartures
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
@@ -59,6 +60,7 @@ class Rooms:
     delayed_events: DelayedEvents
     directory: RoomDirectory
     given_rooms: GivenRooms
+    guest_departures: GuestDepartures
     hierarchy: Hierarchy
     inviting: RemoteInviting
     membership: RoomMembership
@@ -132,6 +134,9 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         delayed_events=DelayedEvents(database, creation, sending, clock, made.randomness, error_body),
         directory=directory,
         given_rooms=given_rooms,
+        guest_departures=GuestDepartures(
+            database, states, anywhere, news, are_allowed=settings.registration.allow_guest_access
+        ),
         hierarchy=Hierarchy(database, spaces, remote_spaces, made.budget, clock, made.randomness, server_name),
         inviting=inviting,
         membership=membership,

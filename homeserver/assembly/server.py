@@ -97,6 +97,7 @@ class Columba:
         opened.parts.rooms.backfill.stop()
         opened.parts.rooms.search_backlog.stop()
         opened.parts.rooms.delayed_events.stop()
+        opened.parts.rooms.guest_departures.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
         await loops_ended
@@ -132,6 +133,7 @@ class Columba:
         loops.run_once("what was here before it could be searched", parts.rooms.search_backlog.work_off)
         loops.run_once("events that waited", parts.events.intake.resume)
         parts.rooms.delayed_events.start(loops)
+        parts.rooms.guest_departures.start(loops)
         parts.rooms.presence.start(loops)
         await federation.receiver.start(loops)
         await federation.missing_events.start(loops)

@@ -70,6 +70,9 @@ class Door:
     def _limit(self, mark: Endpoint, arrival: Arrival, requester: Requester | None, origin: ServerName | None) -> None:
         if requester is not None and not requester.is_rate_limited:
             return
+        if requester is not None and requester.is_guest:
+            # Guests are anybody, as many as somebody likes: they share what their network may.
+            self._rate_limiting.take(RateClass.GUEST, network_of(arrival.client_ip))
         if requester is not None and mark.auth is not Auth.OPTIONAL_TOKEN:
             self._rate_limiting.take(mark.limit, requester.user_id)
         elif origin is not None:

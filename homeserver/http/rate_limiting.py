@@ -30,6 +30,7 @@ class RateClass(Enum):
     KEYS = "keys"
     MEDIA = "media"
     REPORT = "report"
+    GUEST = "guest"  # whatever guests ask, besides the class of what they ask
     FEDERATION = "federation"
 
 

@@ -59,6 +59,7 @@ class Registration:
     enabled: bool = field(default=False, metadata=reads(kinds.flag))
     require_token: bool = field(default=True, metadata=reads(kinds.flag))
     shared_secret: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
+    allow_guest_access: bool = field(default=False, metadata=reads(kinds.flag))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, RateLimit]] = MappingProxyType(
         "keys": RateLimit(rate_hz=20, burst=100),
         "media": RateLimit(rate_hz=20, burst=200),
         "report": RateLimit(rate_hz=0.1, burst=10),
+        "guest": RateLimit(rate_hz=5, burst=50),
         "federation": RateLimit(rate_hz=50, burst=200),
     }
 )

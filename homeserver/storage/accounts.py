@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from homeserver.core.identifiers import UserID
+from homeserver.core.identifiers import RoomID, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
@@ -107,6 +107,34 @@ DEPARTING = """
 def departing_users(tx: Transaction) -> list[UserID]:
     """The users whose accounts were deactivated and who have not left all their rooms yet."""
     return [UserID(row[0]) for row in tx.all(DEPARTING)]
+
+
+IS_GUEST = "SELECT 1 FROM users WHERE user_id = :user_id AND kind = 'guest'"
+
+
+def is_guest(tx: Transaction, user_id: UserID) -> bool:
+    """Whether a user of this server is a guest. Whether those of others are is for their servers to know."""
+    return tx.one(IS_GUEST, user_id=user_id) is not None
+
+
+GUESTS_IN_ROOM = """
+    SELECT u.user_id FROM memberships m JOIN users u ON u.user_id = m.user_id
+     WHERE m.room_id = :room_id AND m.membership = 'join' AND m.is_local AND u.kind = 'guest' ORDER BY u.user_id"""
+
+
+def guests_in_room(tx: Transaction, room_id: RoomID) -> list[UserID]:
+    """The guests of this server who are in a room."""
+    return [UserID(row[0]) for row in tx.all(GUESTS_IN_ROOM, room_id=room_id)]
+
+
+ROOMS_WITH_GUESTS = """
+    SELECT DISTINCT m.room_id FROM users u JOIN memberships m ON m.user_id = u.user_id
+     WHERE u.kind = 'guest' AND m.membership = 'join' ORDER BY m.room_id"""
+
+
+def rooms_with_guests(tx: Transaction) -> list[RoomID]:
+    """The rooms that guests of this server are in."""
+    return [RoomID(row[0]) for row in tx.all(ROOMS_WITH_GUESTS)]
 
 
 ERASED = "SELECT user_id FROM users WHERE is_erased"

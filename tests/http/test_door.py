@@ -60,7 +60,7 @@ class Signup:
     async def register(self, _: PlainRequest) -> Reply:
         return Reply({})
 
-    @endpoint("POST", "/thing", auth=ACCESS_TOKEN, limit=RateClass.REGISTER, spec="")
+    @endpoint("POST", "/thing", auth=ACCESS_TOKEN, limit=RateClass.REGISTER, spec="", guests=True)
     async def thing(self, _: PlainRequest) -> Reply:
         return Reply({})
 
@@ -117,10 +117,13 @@ class Callers:
 @pytest.fixture
 def callers() -> Callers:
     tokens = Tokens()
-    for name in ("alice", "bob", "bridge"):
+    for name in ("alice", "bob", "bridge", "guest", "visitor"):
         user_id = UserID(f"@{name}:example.org")
-        tokens.known[name] = Requester(user_id, DeviceID("D"), 1, is_rate_limited=name != "bridge")
-    limiting = RateLimiting({RateClass.REGISTER: RateLimit(per_second=0.001, burst=1)}, ManualClock())
+        tokens.known[name] = Requester(
+            user_id, DeviceID("D"), 1, is_guest=name in ("guest", "visitor"), is_rate_limited=name != "bridge"
+        )
+    limit = RateLimit(per_second=0.001, burst=1)
+    limiting = RateLimiting({RateClass.REGISTER: limit, RateClass.GUEST: limit}, ManualClock())
     door = Door(Authentication(tokens, Peers(), accepts_query_tokens=False), limiting)
     return Callers(door, Router(collect([Signup()]), frozenset(Surface)))
 
@@ -131,6 +134,15 @@ def test_where_a_token_is_needed_its_user_is_limited(callers: Callers) -> None:
 
     with pytest.raises(LimitExceeded):
         callers.call("/thing", "alice", "192.0.2.2")
+
+
+def test_guests_are_limited_by_their_address_too(callers: Callers) -> None:
+    callers.call("/thing", "guest")
+
+    with pytest.raises(LimitExceeded):
+        callers.call("/thing", "visitor")
+    callers.call("/thing", "visitor", "192.0.2.2")
+    callers.call("/thing", "alice")
 
 
 def test_where_none_is_needed_the_address_is_limited_whoever_shows_one(callers: Callers) -> None:

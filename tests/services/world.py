@@ -21,6 +21,7 @@ from homeserver.services.accounts.device_activity import DeviceActivity
 from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
+from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
 from homeserver.services.accounts.password_change import PasswordChange
@@ -320,6 +321,7 @@ class World:
         self.login = Login(
             self.database, self.password_check, self.passwords, self.sessions, self.clock, self.randomness, SERVER
         )
+        self.guests = self.open_guests(are_allowed=True)
         self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
         self.registration_tokens = RegistrationTokens(self.database, self.clock, self.randomness)
         self.devices = Devices(self.database, self.device_removal, self.device_lists, self.interactive_auth, self.clock)
@@ -336,6 +338,18 @@ class World:
             self.erased_users,
         )
 
+    def open_guests(self, *, are_allowed: bool) -> GuestAccounts:
+        """Guests, if they are allowed."""
+        return GuestAccounts(
+            self.database,
+            self.sessions,
+            self.tokens,
+            self.clock,
+            self.randomness,
+            SERVER,
+            are_allowed=are_allowed,
+        )
+
     def open_registration(self, policy: RegistrationPolicy) -> Registration:
         """Registration as this policy has it."""
         return Registration(
@@ -344,6 +358,7 @@ class World:
             self.interactive_auth,
             self.sessions,
             self.appservices,
+            self.guests,
             self.clock,
             self.randomness,
             SERVER,

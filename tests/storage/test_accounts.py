@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 
-from homeserver.core.identifiers import UserID
+from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.storage.accounts import (
     Account,
     AccountKind,
     accounts_after,
     find_account,
+    guests_in_room,
     insert_account,
+    is_guest,
+    rooms_with_guests,
     set_password_hash,
     update_account,
 )
+from homeserver.storage.database import Transaction
+from homeserver.storage.memberships import Membership, store_memberships
 from tests.databases import SyncDatabase
 
 ALICE = Account(UserID("@alice:example.org"), AccountKind.USER, 1_700_000_000_000, password_hash="hash")
@@ -71,3 +76,52 @@ def test_pages_of_accounts_meet_everybody_once(db: SyncDatabase) -> None:
     second = db.read(accounts_after, first[-1].user_id, limit=3)
 
     assert first + second == accounts
+
+
+def member(room_id: RoomID, user_id: UserID, membership: str) -> Membership:
+    return Membership(
+        room_id=room_id,
+        user_id=user_id,
+        membership=membership,
+        event_id=EventID("$member"),
+        sender=user_id,
+        place=1,
+        log_position=1,
+        display_name=None,
+        avatar_url=None,
+        is_local=True,
+        is_forgotten=False,
+        stripped_state=None,
+        joined_place=None,
+    )
+
+
+def test_guests_are_found_in_the_rooms_that_they_are_in(db: SyncDatabase) -> None:
+    guest, gone = UserID("@guest:example.org"), UserID("@gone:example.org")
+    room, other = RoomID("!room:example.org"), RoomID("!other:example.org")
+
+    def fill(tx: Transaction) -> None:
+        for account in (ALICE, Account(guest, AccountKind.GUEST, 1), Account(gone, AccountKind.GUEST, 1)):
+            insert_account(tx, account)
+        store_memberships(
+            tx,
+            [
+                member(room, ALICE.user_id, "join"),
+                member(other, ALICE.user_id, "join"),
+                member(room, guest, "join"),
+                member(room, gone, "leave"),
+                member(other, gone, "invite"),
+            ],
+        )
+
+    db.write(fill)
+
+    assert [db.read(is_guest, each) for each in (guest, gone, ALICE.user_id, UserID("@x:example.org"))] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert db.read(rooms_with_guests) == [room]
+    assert db.read(guests_in_room, room) == [guest]
+    assert db.read(guests_in_room, other) == []

@@ -10,6 +10,7 @@ from homeserver.http.client.login import device_wish, session_fields
 from homeserver.http.endpoint import NONE, OPTIONAL_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.begun_registrations import RegistrationWish
+from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import Attempt
 from homeserver.services.accounts.registration import Registration
 
@@ -30,6 +31,7 @@ class RegisterBody(msgspec.Struct, frozen=True):
     initial_device_display_name: str | None = None
     inhibit_login: bool = False
     refresh_token: bool = False
+    guest_access_token: str | None = None
 
 
 class AvailableQuery(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class RegistrationEndpoints:
     """How accounts are made."""
 
     registration: Registration
+    guests: GuestAccounts
 
     @endpoint(
         "POST",
@@ -64,19 +67,17 @@ class RegistrationEndpoints:
         """Make an account."""
         body = request.body
         if request.query.kind == "guest":
-            registered = await self.registration.register_guest()
+            return Reply(session_fields(await self.guests.register(body.initial_device_display_name)))
+        device = device_wish(body.device_id, body.initial_device_display_name, wants_refresh_token=body.refresh_token)
+        wanted_device = None if body.inhibit_login else device
+        wish = RegistrationWish(body.username, body.password, wanted_device, body.guest_access_token)
+        requester = request.authenticated
+        if requester is not None and requester.appservice_id is not None:
+            registered = await self.registration.register_for_appservice(requester, wish)
         else:
-            device = device_wish(
-                body.device_id, body.initial_device_display_name, wants_refresh_token=body.refresh_token
-            )
-            wish = RegistrationWish(body.username, body.password, None if body.inhibit_login else device)
-            requester = request.authenticated
-            if requester is not None and requester.appservice_id is not None:
-                registered = await self.registration.register_for_appservice(requester, wish)
-            else:
-                # Clients ask for the stages first, and only then say which account they want.
-                attempt = Attempt("POST /register", b"", body.auth)
-                registered = await self.registration.register(wish, attempt)
+            # Clients ask for the stages first, and only then say which account they want.
+            attempt = Attempt("POST /register", b"", body.auth)
+            registered = await self.registration.register(wish, attempt)
         if registered.session is None:
             return Reply({"user_id": registered.user_id, "home_server": registered.user_id.partition(":")[2]})
         return Reply(session_fields(registered.session))

@@ -36,7 +36,6 @@ class RelationsEndpoints:
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
         query=RelationsQuery,
-        guests=True,
     )
     async def related(self, request: Request[RelationsQuery, NoBody]) -> Reply:
         """All that relates to an event."""
@@ -49,7 +48,6 @@ class RelationsEndpoints:
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
         query=RelationsQuery,
-        guests=True,
     )
     async def related_by_type(self, request: Request[RelationsQuery, NoBody]) -> Reply:
         """What relates to an event in one way."""
@@ -62,7 +60,6 @@ class RelationsEndpoints:
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
         query=RelationsQuery,
-        guests=True,
     )
     async def related_by_types(self, request: Request[RelationsQuery, NoBody]) -> Reply:
         """What relates to an event in one way and is of one type."""

@@ -125,7 +125,6 @@ class RoomDirectoryEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv3roomsroomidaliases",
-        guests=True,
     )
     async def aliases_of_room(self, request: PlainRequest) -> Reply:
         """A room's names on this server."""

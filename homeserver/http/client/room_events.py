@@ -73,7 +73,6 @@ class RoomEventsEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv3eventseventid",
-        guests=True,
     )
     async def event_of_any_room(self, request: PlainRequest) -> Reply:
         """One event, whatever its room."""
@@ -137,7 +136,6 @@ class RoomEventsEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv3roomsroomidjoined_members",
-        guests=True,
     )
     async def joined_members(self, request: PlainRequest) -> Reply:
         """How those who are in the room are shown."""

@@ -56,7 +56,6 @@ class RoomMembershipEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv3joined_rooms",
-        guests=True,
     )
     async def joined_rooms(self, request: PlainRequest) -> Reply:
         """The rooms that the user is in."""
@@ -71,6 +70,7 @@ class RoomMembershipEndpoints:
         query=JoinQuery,
         body=JoinBody,
         suspended=False,
+        guests=True,
     )
     async def join_room(self, request: Request[JoinQuery, JoinBody]) -> Reply:
         """Join a room by its ID or alias."""
@@ -85,6 +85,7 @@ class RoomMembershipEndpoints:
         query=JoinQuery,
         body=JoinBody,
         suspended=False,
+        guests=True,
     )
     async def join_room_by_id(self, request: Request[JoinQuery, JoinBody]) -> Reply:
         """Join a room by its ID."""
@@ -150,7 +151,6 @@ class RoomMembershipEndpoints:
         auth=ACCESS_TOKEN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#post_matrixclientv3roomsroomidforget",
-        guests=True,
     )
     async def forget_room(self, request: Request[NoQuery, NoBody]) -> Reply:
         """Hide a room that the user left."""

@@ -34,7 +34,6 @@ class ThreadEndpoints:
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1roomsroomidthreads",
         query=ThreadsQuery,
-        guests=True,
     )
     async def list_threads(self, request: Request[ThreadsQuery, NoBody]) -> Reply:
         """The roots of threads, those with the newest events first."""

@@ -18,11 +18,15 @@ LONGEST_REMEMBERED: Final = 512  # of each text
 
 @dataclass(frozen=True, slots=True)
 class RegistrationWish:
-    """The account that somebody wants. Without a device nobody is logged in."""
+    """The account that somebody wants. Without a device nobody is logged in.
+
+    With the access token of a guest it is the guest's, who stays who they are.
+    """
 
     username: str | None
     password: str | None
     device: DeviceWish | None
+    guest_access_token: str | None = None
 
     @property
     def says_nothing(self) -> bool:
@@ -33,7 +37,7 @@ class RegistrationWish:
     def is_short(self) -> bool:
         """Whether it may be kept in memory."""
         device = self.device or DeviceWish()
-        texts = (self.username, self.password, device.device_id, device.display_name)
+        texts = (self.username, self.password, self.guest_access_token, device.device_id, device.display_name)
         return all(len(text or "") <= LONGEST_REMEMBERED for text in texts)
 
 

@@ -14,7 +14,14 @@ from homeserver.core.canonical_json import encode_canonical
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import RoomID, ServerName, UserID, parse_server_name, server_name_of_user
 from homeserver.services.accounts.requester import Requester
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, ProfileKeyTooLarge, ProfileTooLarge
+from homeserver.services.errors import (
+    Forbidden,
+    GuestAccessForbidden,
+    InvalidParameter,
+    NotFound,
+    ProfileKeyTooLarge,
+    ProfileTooLarge,
+)
 from homeserver.services.rooms.member_profiles import MemberProfiles
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
@@ -88,7 +95,7 @@ class Profiles:
         Raises Forbidden, InvalidParameter, ProfileKeyTooLarge, ProfileTooLarge.
         """
         _check_key(key)
-        self._check_owner(requester, user_id)
+        self._check_owner(requester, user_id, key)
         if key == DISPLAY_NAME:
             _check_text(value, LONGEST_DISPLAY_NAME)
         elif key == AVATAR:
@@ -99,7 +106,7 @@ class Profiles:
     async def delete_field(self, requester: Requester, user_id: UserID, key: str) -> None:
         """Take a field of one's own profile away, if it is there. Raises Forbidden."""
         _check_key(key)
-        self._check_owner(requester, user_id)
+        self._check_owner(requester, user_id, key)
         if key in (DISPLAY_NAME, AVATAR):
             await self._change(user_id, key, None)
         else:
@@ -111,7 +118,9 @@ class Profiles:
             await self._member_profiles.write(self._member_profiles.update, user_id, rooms[:ROOMS_AT_ONCE])
             rooms = rooms[ROOMS_AT_ONCE:]
 
-    def _check_owner(self, requester: Requester, user_id: UserID) -> None:
+    def _check_owner(self, requester: Requester, user_id: UserID, key: str) -> None:
+        if requester.is_guest and key != DISPLAY_NAME:
+            raise GuestAccessForbidden("Guests may only change their display name")
         is_local = server_name_of_user(user_id) == self._server_name
         if user_id != requester.user_id and not (requester.is_admin and is_local):
             raise Forbidden("This is another user's profile")

@@ -1,6 +1,7 @@
 """Making accounts: by whoever may, with what this server asks for; by application services; by administrators.
 
-Spec: client-server-api/#account-registration. The tokens that may be asked for are made by administrators.
+Guests are in guest_accounts.py, until they want an account of their own. The tokens that may be asked for are made by
+administrators. Spec: client-server-api/#account-registration
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
 from homeserver.services.accounts.begun_registrations import Begun, BegunRegistrations, RegistrationWish
+from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import DUMMY, REGISTRATION_TOKEN, Attempt, InteractiveAuth
 from homeserver.services.accounts.passwords import Passwords, check_new_password
 from homeserver.services.accounts.profiles import LONGEST_DISPLAY_NAME
@@ -21,7 +23,6 @@ from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Ses
 from homeserver.services.errors import (
     Exclusive,
     Forbidden,
-    GuestAccessForbidden,
     InvalidParameter,
     InvalidUsername,
     MissingParameter,
@@ -64,6 +65,7 @@ class Registration:
         interactive_auth: InteractiveAuth,
         sessions: Sessions,
         appservices: AppserviceNames,
+        guests: GuestAccounts,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -74,6 +76,7 @@ class Registration:
         self._interactive_auth = interactive_auth
         self._sessions = sessions
         self._appservices = appservices
+        self._guests = guests
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
@@ -83,6 +86,7 @@ class Registration:
     async def register(self, wish: RegistrationWish, attempt: Attempt) -> Registered:
         """Make an account for whoever passes the stages that the policy asks for.
 
+        Who shows the access token of a guest, and wants the guest's name, has the guest's account from then on.
         What the session's first attempt said of the account need not be said again. Who comes again when the account is
         made, with the session and the password, got no answer: they are logged in to it.
         Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, UserInteractionRequired.
@@ -98,7 +102,10 @@ class Registration:
         if begun is not None and begun.wish is not None and wish.says_nothing:
             wish = begun.wish
         user_id = self._wanted_user_id(wish.username)
-        await self._check_free(user_id, appservice_id=None)
+        if wish.guest_access_token is None:
+            await self._check_free(user_id, appservice_id=None)
+        else:
+            await self._guests.check_is_guest(wish.guest_access_token, user_id)
         if wish.password is not None:
             check_new_password(wish.password)
         stage = REGISTRATION_TOKEN if self._policy.needs_token else DUMMY
@@ -118,7 +125,11 @@ class Registration:
             password_hash=await self._passwords.hash_new(wish.password),
         )
         made = await self._database.write(
-            self._create, account, wish.device, token=token if isinstance(token, str) else None
+            self._create,
+            account,
+            wish.device,
+            token=token if isinstance(token, str) else None,
+            is_upgrade=wish.guest_access_token is not None,
         )
         if begun is not None:
             self._begun.note_made(begun, user_id, None if made.session is None else made.session.device_id)
@@ -138,10 +149,6 @@ class Registration:
         # Nobody has the tokens that got lost: the device gets others.
         device = replace(wish.device, device_id=wish.device.device_id or begun.device_id)
         return Registered(user_id, await self._database.write(self._sessions.open, user_id, device))
-
-    async def register_guest(self) -> Registered:
-        """Guests are not welcome here. Raises GuestAccessForbidden."""
-        raise GuestAccessForbidden("This server has no guest accounts")
 
     async def register_for_appservice(self, requester: Requester, wish: RegistrationWish) -> Registered:
         """Make an account in the namespace of an application service. Raises Exclusive, UserInUse, InvalidUsername."""
@@ -228,9 +235,14 @@ class Registration:
         *,
         token: str | None,
         display_name: str | None = None,
+        is_upgrade: bool = False,
     ) -> Registered:
         if token is not None and not use_registration_token(tx, token, now_ms=self._clock.now_ms()):
             raise Forbidden("The registration token is not valid any more")
+        if is_upgrade:
+            self._guests.upgrade(tx, account)
+            session = None if device is None else self._sessions.open(tx, account.user_id, device)
+            return Registered(account.user_id, session)
         if not insert_account(tx, account):
             raise UserInUse
         if display_name:

@@ -32,12 +32,20 @@ class AccessTokens:
     """Finds who calls. Writes that end tokens, or change what an account may, say so here after their commit."""
 
     def __init__(
-        self, database: Database, appservices: AppserviceNames, clock: Clock, most_known: int = MOST_KNOWN
+        self,
+        database: Database,
+        appservices: AppserviceNames,
+        clock: Clock,
+        most_known: int = MOST_KNOWN,
+        *,
+        admits_guests: bool = True,
     ) -> None:
+        """Where guests are not admitted the tokens of those who were are nobody's, until they are again."""
         self._database = database
         self._appservices = appservices
         self._clock = clock
         self._most_known = most_known
+        self._admits_guests = admits_guests
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._by_user: dict[UserID, set[bytes]] = {}
         self._changes = 0  # how often something was forgotten: what was read before that is not to be remembered
@@ -92,7 +100,7 @@ class AccessTokens:
     async def _find_stored(self, token_hash: bytes) -> Requester | None:
         changes = self._changes
         found = await self._database.read(find_access_token, token_hash)
-        if found is None or found.is_deactivated:
+        if found is None or found.is_deactivated or (found.kind is AccountKind.GUEST and not self._admits_guests):
             return None
         if found.replaces is not None:
             await self._database.write(self._end_replaced, token_hash)

@@ -32,6 +32,7 @@ from homeserver.services.errors import (
 )
 from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.guests import check_member_draft
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.services.rooms.restricted_joins import find_authoriser
@@ -145,12 +146,15 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
     """A member event that is set as state, held to what the endpoints for membership ask.
 
     Who authorises a restricted join is found here, never believed; the profile is added where it is not given.
-    Raises InvalidParameter, RemoteFailed, Forbidden, InviteBlocked.
+    Raises InvalidParameter, RemoteFailed, Forbidden, GuestAccessForbidden, InviteBlocked.
     """
     try:
         target = parse_user_id(draft.state_key or "")
     except BadIdentifier:
         raise InvalidParameter("The state key of m.room.member is a user ID") from None
+    key = ("m.room.member", target)
+    current = write.state((key,)).get(key)
+    check_member_draft(write, draft, current)
     membership = draft.content.get("membership")
     is_local = server_name_of_user(target) == server_name
     if membership == "invite":
@@ -161,8 +165,7 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
     if is_local and membership in ("join", "invite", "knock"):
         content = {**member_profile(write.tx, target), **content}
     if membership == "join":
-        key = ("m.room.member", target)
-        authoriser = find_authoriser(write, target, write.state((key,)).get(key), server_name)
+        authoriser = find_authoriser(write, target, current, server_name)
         if authoriser is not None:
             content["join_authorised_via_users_server"] = authoriser
     return replace(draft, content=content)

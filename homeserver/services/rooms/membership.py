@@ -12,6 +12,7 @@ from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecomme
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.guests import check_may_join
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
@@ -35,7 +36,10 @@ class RoomMembership:
     async def join(
         self, user_id: UserID, room: str, reason: str | None, third_party_signed: Mapping[str, Any] | None = None
     ) -> RoomID:
-        """Join the room of this ID or alias; joining again changes nothing. Raises NotFound, AuthRejected."""
+        """Join the room of this ID or alias; joining again changes nothing.
+
+        Raises NotFound, AuthRejected, GuestAccessForbidden.
+        """
         return await self._creation.write(self._join, user_id, room, reason, third_party_signed)
 
     async def knock(self, user_id: UserID, room_id: RoomID, reason: str | None) -> RoomID:
@@ -85,6 +89,7 @@ class RoomMembership:
         current = _member(write, user_id)
         if current is not None and current.content.get("membership") == "join":
             return room_id
+        check_may_join(write, user_id)
         if signed is not None and (current is None or current.content.get("membership") != "invite"):
             self._redeem(write, redeemed(signed.get("sender"), user_id, signed), notifies=False)
             current = _member(write, user_id)

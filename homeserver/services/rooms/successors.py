@@ -10,7 +10,9 @@ from typing import Any, Final
 from homeserver.core.auth_selection import CREATE
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import RoomID, UserID, parse_room_id
+from homeserver.services.errors import GuestAccessForbidden
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.guests import UNWELCOME, is_unwelcome
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.storage.database import Database, Transaction
@@ -41,12 +43,20 @@ class Successors:
         *,
         via: Sequence[str] = (),
     ) -> RoomID:
-        """See RemoteMembership.join."""
+        """See RemoteMembership.join. Raises GuestAccessForbidden, too."""
         before = self._database.position
         room_id = await self._anywhere.join(user_id, room, reason, third_party_signed, via=via)
-        if await self._database.read(self._find_replaced, user_id, room_id, before) is not None:
+        is_unwelcome, replaced = await self._database.read(self._look, user_id, room_id, before)
+        if is_unwelcome:
+            # Whether a room elsewhere lets guests in is in its state, which is told to those alone who have joined.
+            await self._anywhere.leave(user_id, room_id, None)
+            raise GuestAccessForbidden(UNWELCOME)
+        if replaced is not None:
             await self._database.write(self._take_over, user_id, room_id, before)
         return room_id
+
+    def _look(self, tx: Transaction, user_id: UserID, room_id: RoomID, before: int) -> tuple[bool, RoomID | None]:
+        return is_unwelcome(tx, self._states, room_id, user_id), self._find_replaced(tx, user_id, room_id, before)
 
     def _find_replaced(self, tx: Transaction, user_id: UserID, room_id: RoomID, before: int) -> RoomID | None:
         """The room that the user was in and this one replaces, as both rooms say; if the user has come since."""

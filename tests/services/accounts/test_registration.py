@@ -12,7 +12,6 @@ from homeserver.services.accounts.sessions import DeviceWish
 from homeserver.services.errors import (
     Exclusive,
     Forbidden,
-    GuestAccessForbidden,
     InvalidParameter,
     InvalidUsername,
     MissingParameter,
@@ -144,11 +143,6 @@ def test_closed_registration_makes_no_account_and_tells_nothing_of_names(world: 
     ):
         with pytest.raises(Forbidden):
             now(refused)
-
-
-def test_guests_are_refused(world: World) -> None:
-    with pytest.raises(GuestAccessForbidden):
-        now(world.registration.register_guest())
 
 
 def test_administrators_make_accounts_whether_registration_is_open_or_not(world: World, closed: Registration) -> None:

@@ -107,9 +107,10 @@ sub _settings
       },
 
       registration => {
-         enabled       => JSON::true,
-         require_token => JSON::false,
-         shared_secret => "reg_secret",
+         enabled            => JSON::true,
+         require_token      => JSON::false,
+         shared_secret      => "reg_secret",
+         allow_guest_access => JSON::true,
       },
 
       # A run makes more than 800 users, as fast as it can.
