@@ -105,6 +105,16 @@ def test_initial_sync_has_presence_of_all_and_of_a_room(alice: Client, bob: Clie
     assert carol.user_id in {event["sender"] for event in another}
 
 
+def test_initial_sync_has_ones_own_presence_before_others_are_told(alice: Client) -> None:
+    alice.get("events", query={"timeout": 0})
+
+    [own] = alice.get("initialSync")["presence"]
+
+    assert (own["type"], own["sender"]) == ("m.presence", alice.user_id)
+    assert (own["content"]["user_id"], own["content"]["presence"]) == (alice.user_id, "online")
+    assert own["content"]["last_active_ago"] >= 0
+
+
 def test_one_speaks_for_oneself_and_sees_those_with_whom_one_shares_a_room(
     alice: Client, bob: Client, carol: Client
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import DeviceID, RoomID, ServerName, UserID, server_name_of
 from homeserver.core.presence import OFFLINE, PresenceWord, Status
+from homeserver.core.rate_limits import Bucket, RateLimit, take
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.wakeups import Bell
@@ -34,8 +35,9 @@ from homeserver.storage.memberships import mutual_rooms
 
 LOOP: Final = "presence"
 SWEEP_S: Final = 60.0
-FIRST_S: Final = 0.5  # after a change, if nothing was told lately,
-GATHER_S: Final = 2.5  # and at most so often
+FIRST_S: Final = 0.5  # after a change, if little was told lately,
+GATHER_S: Final = 2.5  # and so often if there is always something to tell
+TELLING: Final = RateLimit(per_second=1 / GATHER_S, burst=6)
 REMOTE_S: Final = 1_800.0  # for so long another server is believed that does not say it again
 REPEAT_S: Final = 1_500.0  # and so often this one says it again
 LONGEST_STATUS_MSG: Final = 1_000
@@ -95,7 +97,7 @@ class _Found:
 
 
 class Presence:
-    """Knows who is there, and tells others. On the reactor thread; `presence_since` answers on any."""
+    """Knows who is there, and tells others. On the reactor thread; `presence_since` and `own` answer on any."""
 
     def __init__(
         self,
@@ -118,7 +120,7 @@ class Presence:
         self._moved: set[UserID] | None = None  # who left a room while the database is asked
         self._heard_s: OrderedDict[UserID, float] = OrderedDict()  # users of other servers; heard of last is the last
         self._told_servers_s: OrderedDict[UserID, float] = OrderedDict()  # users of this one
-        self._told_s = -GATHER_S
+        self._telling: Bucket | None = None
         self._loops: Loops | None = None
         self._is_planned = False
         self._listeners: list[Listener] = []
@@ -172,6 +174,11 @@ class Presence:
         found = self._views.since(user_id, serial)
         now_s = self._clock.seconds()
         return [(other, status.content(now_s)) for other, status in found]
+
+    def own(self, user_id: UserID) -> dict[str, Any] | None:
+        """How present a user is for themselves, told to others or not; None for one of whom nothing is known."""
+        status = self._people.find(user_id)
+        return None if status is None else status.content(self._clock.seconds())
 
     # Other servers
 
@@ -227,7 +234,7 @@ class Presence:
             moved, self._moved = self._moved, None
             if not has_read:
                 self._put_back(gathered)
-        self._told_s = self._clock.seconds()
+        self._telling, _ = take(TELLING, self._telling, self._now_ms())
         self._apply(gathered, question, found, moved)
         self._plan()
 
@@ -408,8 +415,12 @@ class Presence:
         if self._loops is None or self._is_planned or self._moved is not None or self._gathered.is_empty:
             return
         self._is_planned = True
-        due_s = max(FIRST_S, self._told_s + GATHER_S - self._clock.seconds())
+        _, wait_ms = take(TELLING, self._telling, self._now_ms())
+        due_s = max(FIRST_S, (wait_ms or 0) / 1000)
         self._clock.call_later(due_s, lambda: self._hurry(self._loops))
+
+    def _now_ms(self) -> int:
+        return int(self._clock.seconds() * 1000)
 
     @staticmethod
     def _hurry(loops: Loops | None) -> None:

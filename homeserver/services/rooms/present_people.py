@@ -51,7 +51,7 @@ class PresentPeople:
         return len(self._people)
 
     def find(self, user_id: UserID) -> Status | None:
-        """How present a user is now; None when nothing is known."""
+        """How present a user is now; None when nothing is known. On any thread."""
         person = self._people.get(user_id)
         if person is None:
             return None
@@ -122,7 +122,8 @@ class PresentPeople:
 
     def _told(self, person: _Person) -> tuple[PresenceWord, str | None, bool]:
         now_s = self._clock.seconds()
-        there = (one.presence for one in person.devices.values() if one.polls or one.until_s > now_s)
+        devices = tuple(person.devices.values())  # at once, as another thread may ask
+        there = (one.presence for one in devices if one.polls or one.until_s > now_s)
         presence = most_present(there)
         if presence != ONLINE or person.last_active_s is None:
             return presence, person.status_msg, False

@@ -84,6 +84,11 @@ class SyncAssembling:
             return found
         return [one for one in found if wanted.matches(event_type=PRESENCE, sender=one[0])]
 
+    def own_presence(self, user_id: UserID) -> PresenceNow:
+        """How present the user is themselves, also if that is to be told to others only in a moment."""
+        content = self._presence.own(user_id)
+        return [] if content is None else [(user_id, content)]
+
     def from_memory(self, request: SyncRequest, since: SyncToken, changes: Sequence[Change], position: int) -> Answer:
         """The answer when `changes` are all that concerns the user after `since`, up to `position`."""
         window = Window(since.position, position)

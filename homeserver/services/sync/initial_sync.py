@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from homeserver.core.filters import parse_filter
-from homeserver.core.identifiers import RoomID
+from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
@@ -16,6 +16,7 @@ from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.services.sync.assembling import PUSH_RULES, SyncAssembling
+from homeserver.services.sync.ephemeral import presence_event
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.room_lists import from_elsewhere
 from homeserver.services.sync.rooms import RoomPart, SyncRooms, in_old_form
@@ -89,10 +90,17 @@ class InitialSync:
         return {
             "end": end,
             "rooms": rooms,
-            "presence": answer.body.get("presence", {}).get("events", []),
+            "presence": self._presence(viewer.user_id, answer.body),
             "account_data": [event for event in account_data if event["type"] != PUSH_RULES],
             "receipts": [receipt for room_id, section in shown.items() for receipt in _receipts(room_id, section)],
         }
+
+    def _presence(self, user_id: UserID, body: Mapping[str, Any]) -> list[Any]:
+        """That of all whom the user sees, and their own, which old clients look for here."""
+        told = list(body.get("presence", {}).get("events", []))
+        if all(event["sender"] != user_id for event in told):
+            told += (presence_event(*own, is_old=True) for own in self._assembling.own_presence(user_id))
+        return told
 
     def _room(self, tx: Transaction, viewer: Viewer, room_id: RoomID, limit: int) -> dict[str, Any]:
         wanted = {"room": {"rooms": [room_id], "include_leave": True, "timeline": {"limit": limit}}}

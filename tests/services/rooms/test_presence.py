@@ -13,11 +13,13 @@ from homeserver.runtime.loops import Loops
 from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.rooms import presence as rules
 from homeserver.services.rooms.presence import (
+    FIRST_S,
     GATHER_S,
     LONGEST_STATUS_MSG,
     REMOTE_S,
     REPEAT_S,
     SWEEP_S,
+    TELLING,
     Presence,
     Scope,
 )
@@ -145,13 +147,32 @@ def test_many_changes_in_a_moment_are_one_read_and_wake_each_watcher_once(people
 
 def test_changes_that_do_not_end_wake_nobody_more_often_than_they_are_gathered(people: People, room_id: RoomID) -> None:
     def change() -> None:
-        for number in range(100):
+        for number in range(200):
             people.says(ALICE, "online", f"message {number}")
             people.world.clock.advance(0.1)
 
-    woken = people.woken([BOB], change)
+    at_first, later = people.woken([BOB], change), people.woken([BOB], change)
 
-    assert 1 <= woken[BOB] <= 10 / GATHER_S + 1
+    assert 1 <= at_first[BOB] <= 20 / GATHER_S + TELLING.burst
+    assert 1 <= later[BOB] <= 20 / GATHER_S + 1
+
+
+def test_what_changes_after_a_quiet_time_is_told_soon_also_if_more_follows(people: People, room_id: RoomID) -> None:
+    changes: tuple[PresenceWord, ...] = ("online", "unavailable", "online")
+    for presence in changes:
+        people.says(ALICE, presence)
+        people.world.clock.advance(FIRST_S)
+
+        assert people.seen_by(BOB)[ALICE] == presence
+
+
+def test_users_see_themselves_before_others_do(people: People, room_id: RoomID) -> None:
+    people.says(ALICE, "unavailable")
+
+    own = people.presence.own(ALICE)
+    assert own is not None
+    assert own["presence"] == "unavailable"
+    assert (people.presence.own(BOB), people.seen_by(BOB)) == (None, {})
 
 
 def test_who_goes_and_comes_back_in_a_moment_is_no_news_and_no_read(people: People, room_id: RoomID) -> None:
