@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homeserver.core.identifiers import UserID
+from homeserver.core.identifiers import UserID, server_name_of
 from homeserver.core.search_words import tokens_of, words_of
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
@@ -99,6 +99,7 @@ class KnownUser:
 # Inside: by the index of words alone, as far as is bearable. A user who can be seen is in a room with the asker, or in
 # one that is open to all, or has an account here and the operator wants all of those to be found. The asker is found
 # where others would find them: who looks for somebody to talk to means no one of their private rooms by themselves.
+# Who is in a room that everybody here has left is not known any more, nor whether it is still open.
 FIND = """
     SELECT w.user_id, MIN(w.word) FROM (
         SELECT word, user_id FROM user_words WHERE word >= :begin AND word <= :end ORDER BY word LIMIT :most) AS w
@@ -109,7 +110,9 @@ FIND = """
          OR EXISTS (SELECT 1 FROM memberships t
                       JOIN rooms r ON r.room_id = t.room_id JOIN room_index x ON x.room_id = t.room_id
                      WHERE t.user_id = w.user_id AND t.membership = 'join'
-                       AND NOT r.is_blocked AND (r.is_published OR x.is_public))
+                       AND NOT r.is_blocked AND (r.is_published OR x.is_public)
+                       AND EXISTS (SELECT 1 FROM room_servers s WHERE s.server = :server
+                                      AND s.room_id = t.room_id AND s.until_position IS NULL))
          OR (:finds_all AND EXISTS (SELECT 1 FROM users u WHERE u.user_id = w.user_id)))
        AND NOT w.user_id IN :hidden[text]
      GROUP BY w.user_id ORDER BY 2, 1 LIMIT :limit"""
@@ -132,6 +135,7 @@ def find_users(tx: Transaction, seeker: Seeker, word: str, *, is_prefix: bool, l
         end=word + AFTER_ALL if is_prefix else word,
         most=MOST_LOOKED_AT,
         asker=seeker.user_id,
+        server=server_name_of(seeker.user_id),
         finds_all=seeker.finds_all,
         hidden=list(seeker.hidden),
         limit=limit,
@@ -143,7 +147,9 @@ SEEN_NAMES = """
     SELECT t.user_id, t.display_name, t.avatar_url, MAX(t.log_position)
       FROM memberships t JOIN rooms r ON r.room_id = t.room_id JOIN room_index x ON x.room_id = t.room_id
      WHERE t.user_id IN :user_ids[text] AND t.membership = 'join' AND NOT r.is_blocked
-       AND (r.is_published OR x.is_public
+       AND ((r.is_published OR x.is_public)
+             AND EXISTS (SELECT 1 FROM room_servers s
+                          WHERE s.server = :server AND s.room_id = t.room_id AND s.until_position IS NULL)
          OR EXISTS (SELECT 1 FROM memberships m
                      WHERE m.room_id = t.room_id AND m.user_id = :asker AND m.membership = 'join'))
      GROUP BY t.user_id, t.display_name, t.avatar_url ORDER BY 4 DESC"""
@@ -157,7 +163,8 @@ def known_users(tx: Transaction, seeker: Seeker, user_ids: Sequence[UserID]) -> 
     if not user_ids:
         return []
     names: dict[str, list[tuple[str | None, str | None]]] = {}
-    for user_id, name, avatar, _ in tx.all(SEEN_NAMES, user_ids=list(user_ids), asker=seeker.user_id):
+    asker, server = seeker.user_id, server_name_of(seeker.user_id)
+    for user_id, name, avatar, _ in tx.all(SEEN_NAMES, user_ids=list(user_ids), asker=asker, server=server):
         names.setdefault(user_id, []).append((name, avatar))
     profiles = {row[0]: (row[1], row[2]) for row in tx.all(PROFILES, user_ids=list(user_ids))}
     return [KnownUser(user_id, names.get(user_id, ()), profiles.get(user_id)) for user_id in user_ids]

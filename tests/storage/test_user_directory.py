@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.identifiers import EventID, RoomID, UserID, server_name_of_user
 from homeserver.core.room_versions import V12
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account, update_account
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import Membership, remove_memberships, store_memberships
 from homeserver.storage.profiles import Profile, store_profile
 from homeserver.storage.room_index import RoomFacts, note_activity
+from homeserver.storage.room_servers import count_members
 from homeserver.storage.rooms import RoomHead, insert_room, set_published
 from homeserver.storage.user_directory import (
     KnownUser,
@@ -35,6 +36,8 @@ def make_room(tx: Transaction, room_id: RoomID, *, is_public: bool | None = Fals
 
 def join(tx: Transaction, room_id: RoomID, user_id: UserID, name: str | None = None, membership: str = "join") -> None:
     """A membership and what is kept beside it."""
+    if membership == "join":
+        count_members(tx, room_id, {server_name_of_user(user_id): 1}, position=1, now_ms=0)
     member = Membership(
         room_id=room_id,
         user_id=user_id,
@@ -94,6 +97,21 @@ def test_everybody_finds_those_in_a_public_or_published_room(db: SyncDatabase) -
     db.write(note_activity, ROOM, position=2, bump_position=None, facts=facts)
 
     assert (found(db, "bob"), found(db, "carol")) == ([], [CAROL])
+
+
+def test_nobody_is_found_by_a_public_room_that_everybody_here_has_left(db: SyncDatabase) -> None:
+    db.write(make_room, ROOM, is_public=True)
+    db.write(join, ROOM, BOB)
+    db.write(join, ROOM, REMOTE, "Robert")
+    seeker = Seeker(ALICE, (), finds_all=False)
+    assert found(db, "robert") == [REMOTE]
+    assert db.read(known_users, seeker, [REMOTE])[0].names == [("Robert", None)]
+
+    db.write(remove_memberships, ROOM, [BOB])
+    db.write(count_members, ROOM, {server_name_of_user(BOB): -1}, position=2, now_ms=1)
+
+    assert found(db, "robert") == []
+    assert db.read(known_users, seeker, [REMOTE]) == [KnownUser(REMOTE, (), None)]
 
 
 def test_accounts_are_found_where_all_are_until_they_are_closed(db: SyncDatabase) -> None:
