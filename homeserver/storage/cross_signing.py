@@ -198,14 +198,30 @@ def key_signatures_on(tx: Transaction, user_id: UserID, key_id: str) -> list[Ver
     return [VerifiedSignature(user_id, KeyID(row[0]), row[1]) for row in rows]
 
 
-USERS_SIGNED = """
-    SELECT DISTINCT user_id FROM user_signatures
-     WHERE signer_id = :signer_id AND log_position > :after AND log_position <= :upto"""
+NOTE_USER_SIGNING = """
+    UPDATE cross_signing_keys SET log_position = :log_position
+     WHERE user_id = :user_id AND usage = 'user_signing'"""
 
 
-def users_signed_by(tx: Transaction, signer_id: UserID, *, after: int, upto: int) -> set[UserID]:
-    """The users whose master keys this user last signed in (after, upto]."""
-    return {UserID(row[0]) for row in tx.all(USERS_SIGNED, signer_id=signer_id, after=after, upto=upto)}
+def note_user_signing_change(tx: Transaction, user_id: UserID, log_position: int) -> None:
+    """The user-signing key of a user became another at this position."""
+    tx.run(NOTE_USER_SIGNING, user_id=user_id, log_position=log_position)
+
+
+PRIVATE_CHANGES = """
+    SELECT user_id FROM user_signatures
+     WHERE signer_id = :signer_id AND log_position > :after AND log_position <= :upto
+    UNION
+    SELECT user_id FROM cross_signing_keys
+     WHERE user_id = :signer_id AND log_position > :after AND log_position <= :upto"""
+
+
+def private_changes_of(tx: Transaction, signer_id: UserID, *, after: int, upto: int) -> set[UserID]:
+    """The users of whom something changed in (after, upto] that this user alone may see.
+
+    They are those whose master keys the user signed, and the user themself if their user-signing key became another.
+    """
+    return {UserID(row[0]) for row in tx.all(PRIVATE_CHANGES, signer_id=signer_id, after=after, upto=upto)}
 
 
 FORGET_OTHERS_ON = "DELETE FROM user_signatures WHERE user_id = :user_id AND key_id = :key_id"

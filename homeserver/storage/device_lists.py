@@ -129,39 +129,47 @@ def changed_device_lists(tx: Transaction, *, after: int, upto: int) -> set[UserI
     return {UserID(row[0]) for row in tx.all(CHANGED, after=after, upto=upto)}
 
 
+# Whoever is in a room encrypts what they send there for those who are invited, too.
+
 LOCAL_AUDIENCE = """
     SELECT DISTINCT theirs.user_id FROM memberships mine
       JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join' AND theirs.is_local
-     WHERE mine.user_id = :user_id AND mine.membership = 'join'"""
+     WHERE mine.user_id = :user_id AND mine.membership IN ('join', 'invite')"""
 
 
 def local_audience(tx: Transaction, user_id: UserID) -> set[UserID]:
-    """The users of this server whom a change of the user's devices concerns: the user, and who shares a room."""
+    """The users of this server whom a change of the user's devices concerns: the user, and who encrypts for them."""
     return {user_id, *(UserID(row[0]) for row in tx.all(LOCAL_AUDIENCE, user_id=user_id))}
 
 
-SHARING = """
+RECIPIENTS = """
     SELECT DISTINCT theirs.user_id FROM memberships mine
-      JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join'
-     WHERE mine.user_id = :user_id AND mine.membership = 'join' AND theirs.user_id IN :others[text]"""
+      JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership IN ('join', 'invite')
+     WHERE mine.user_id = :user_id AND mine.membership = 'join'"""
+RECIPIENTS_AMONG = RECIPIENTS + " AND theirs.user_id IN :others[text]"
 
 
-def sharing_among(tx: Transaction, user_id: UserID, others: Collection[UserID]) -> set[UserID]:
-    """Those of `others` who are now joined to a room in which the user is joined."""
+def recipients_of(tx: Transaction, user_id: UserID) -> set[UserID]:
+    """Everybody for whom a user encrypts: joined or invited to a room in which the user is joined."""
+    return {UserID(row[0]) for row in tx.all(RECIPIENTS, user_id=user_id)}
+
+
+def recipients_among(tx: Transaction, user_id: UserID, others: Collection[UserID]) -> set[UserID]:
+    """Those of `others` for whom the user encrypts."""
     if not others:
         return set()
-    return {UserID(row[0]) for row in tx.all(SHARING, user_id=user_id, others=list(others))}
+    return {UserID(row[0]) for row in tx.all(RECIPIENTS_AMONG, user_id=user_id, others=list(others))}
 
 
-JOINED = """
-    SELECT room_id, user_id FROM memberships WHERE room_id IN :room_ids[text] AND membership = 'join'"""
+RECIPIENTS_IN = """
+    SELECT room_id, user_id FROM memberships WHERE room_id IN :room_ids[text] AND membership IN ('join', 'invite')"""
 
 
-def joined_members(tx: Transaction, room_ids: Sequence[RoomID]) -> list[tuple[RoomID, UserID]]:
-    """Who is now joined to each of these rooms."""
+def recipients_in(tx: Transaction, room_ids: Sequence[RoomID]) -> list[tuple[RoomID, UserID]]:
+    """Who is now joined or invited to each of these rooms."""
     if not room_ids:
         return []
-    return [(RoomID(row[0]), UserID(row[1])) for row in tx.all(JOINED, room_ids=list(room_ids))]
+    return [(RoomID(row[0]), UserID(row[1])) for row in tx.all(RECIPIENTS_IN, room_ids=list(room_ids))]
 
 
 TABLES: Final[tuple[Table, ...]] = (

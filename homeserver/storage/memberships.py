@@ -256,12 +256,6 @@ def shown_members(
     return {(RoomID(row[0]), UserID(row[1])): (row[2], row[3]) for row in rows}
 
 
-SHARED_ROOM_USERS = """
-    SELECT DISTINCT theirs.user_id FROM memberships mine
-      JOIN memberships theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join'
-     WHERE mine.user_id = :user_id AND mine.membership = 'join'"""
-
-
 MUTUAL = """
     SELECT m.room_id FROM memberships m JOIN memberships o ON o.room_id = m.room_id
      WHERE m.user_id = :user_id AND m.membership = 'join' AND o.user_id = :other AND o.membership = 'join'
@@ -282,11 +276,6 @@ def count_mutual_rooms(tx: Transaction, user_id: UserID, other: UserID) -> int:
     """In how many rooms both users are joined."""
     row = tx.one(COUNT_MUTUAL, user_id=user_id, other=other)
     return 0 if row is None else int(row[0])
-
-
-def users_sharing_rooms(tx: Transaction, user_id: UserID) -> set[UserID]:
-    """Everybody joined to a room in which the user is joined, the user too if in any room."""
-    return {UserID(row[0]) for row in tx.all(SHARED_ROOM_USERS, user_id=user_id)}
 
 
 FORGET = """

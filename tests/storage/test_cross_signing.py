@@ -13,11 +13,12 @@ from homeserver.storage.cross_signing import (
     forget_signatures_on,
     key_signatures_on,
     master_keys_of,
+    note_user_signing_change,
+    private_changes_of,
     published_keys,
     store_cross_signing_keys,
     store_key_signatures,
     store_user_signatures,
-    users_signed_by,
 )
 from homeserver.storage.database import Transaction
 from homeserver.storage.device_keys import store_device_keys
@@ -112,9 +113,21 @@ def test_whom_a_user_signed_is_found_by_position(db: SyncDatabase) -> None:
     sign_user(db, CAROL, "c1", [signature(ALICE, "u1")], 6)
     sign_user(db, ALICE, "m1", [signature(BOB, "u2")], 7)
 
-    assert db.read(users_signed_by, ALICE, after=4, upto=9) == {BOB, CAROL}
-    assert db.read(users_signed_by, ALICE, after=5, upto=9) == {CAROL}
-    assert db.read(users_signed_by, CAROL, after=0, upto=9) == set()
+    assert db.read(private_changes_of, ALICE, after=4, upto=9) == {BOB, CAROL}
+    assert db.read(private_changes_of, ALICE, after=5, upto=9) == {CAROL}
+    assert db.read(private_changes_of, CAROL, after=0, upto=9) == set()
+
+
+def test_where_a_user_signing_key_changed_is_private_too_until_it_is_gone(db: SyncDatabase) -> None:
+    store(db, key_of(ALICE, KeyUsage.USER_SIGNING, "u1"), key_of(ALICE, KeyUsage.MASTER, "m1"))
+
+    db.write(note_user_signing_change, ALICE, 5)
+
+    assert db.read(private_changes_of, ALICE, after=4, upto=5) == {ALICE}
+    assert db.read(private_changes_of, ALICE, after=5, upto=9) == set()
+    assert db.read(private_changes_of, BOB, after=0, upto=9) == set()
+    db.write(delete_cross_signing_key, ALICE, KeyUsage.USER_SIGNING)
+    assert db.read(private_changes_of, ALICE, after=4, upto=5) == set()
 
 
 def test_signatures_on_a_key_that_is_gone_are_forgotten(db: SyncDatabase) -> None:
@@ -135,7 +148,7 @@ def test_signatures_by_a_key_that_is_gone_are_forgotten(db: SyncDatabase) -> Non
     db.write(forget_signatures_by, ALICE, "ed25519:s1")
 
     assert db.read(key_signatures_on, ALICE, "PHONE") == [signature(ALICE, "s2")]
-    assert db.read(users_signed_by, ALICE, after=0, upto=9) == set()
+    assert db.read(private_changes_of, ALICE, after=0, upto=9) == set()
 
 
 def test_signatures_on_a_device_go_with_it(db: SyncDatabase) -> None:

@@ -11,11 +11,12 @@ from homeserver.storage.device_lists import (
     changed_device_lists,
     device_updates,
     device_updates_at,
-    joined_members,
     local_audience,
     note_device_list_change,
     note_device_update,
-    sharing_among,
+    recipients_among,
+    recipients_in,
+    recipients_of,
     sweep_device_updates,
     sweep_remote_changes,
 )
@@ -45,10 +46,11 @@ def test_changes_in_one_batch_leave_one_row_per_user(db: SyncDatabase) -> None:
 
 def test_who_is_in_no_room_shares_none(db: SyncDatabase) -> None:
     assert db.read(local_audience, ALICE) == {ALICE}
-    assert db.read(sharing_among, ALICE, {BOB}) == set()
-    assert db.read(sharing_among, ALICE, set()) == set()
-    assert db.read(joined_members, [RoomID("!nowhere:example.org")]) == []
-    assert db.read(joined_members, []) == []
+    assert db.read(recipients_of, ALICE) == set()
+    assert db.read(recipients_among, ALICE, {BOB}) == set()
+    assert db.read(recipients_among, ALICE, set()) == set()
+    assert db.read(recipients_in, [RoomID("!nowhere:example.org")]) == []
+    assert db.read(recipients_in, []) == []
 
 
 def test_updates_of_a_user_form_a_chain_and_have_what_their_device_is_now(db: SyncDatabase) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
+from homeserver.storage.device_lists import recipients_among, recipients_of
 from homeserver.storage.memberships import (
     Membership,
     MembershipChange,
@@ -35,7 +36,6 @@ from homeserver.storage.memberships import (
     store_memberships,
     stripped_states,
     sweep_changes,
-    users_sharing_rooms,
 )
 from homeserver.storage.rooms import SYNC_HORIZON_MS
 from tests.conftest import examples
@@ -229,9 +229,13 @@ def test_every_answer_follows_from_the_rows(
         assert {row.room_id: row for row in db.read(rooms_of_user, user_id)} == {
             room_id: row for room_id, row in of_user.items() if not row.is_forgotten
         }
-        assert db.read(users_sharing_rooms, user_id) == {
-            other for (room_id, other), row in model.rows.items() if room_id in in_rooms and row.membership == "join"
+        recipients = {
+            other
+            for (room_id, other), row in model.rows.items()
+            if room_id in in_rooms and row.membership in ("join", "invite")
         }
+        assert db.read(recipients_of, user_id) == recipients
+        assert db.read(recipients_among, user_id, USERS[:2]) == recipients & set(USERS[:2])
         for other in USERS:
             theirs_too = {room_id for room_id, row in model.of_user(other).items() if row.membership == "join"}
             mutual = sorted(in_rooms & theirs_too)

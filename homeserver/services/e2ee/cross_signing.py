@@ -31,6 +31,7 @@ from homeserver.storage.cross_signing import (
     forget_signatures_on,
     key_signatures_on,
     master_keys_of,
+    note_user_signing_change,
     store_cross_signing_keys,
     store_key_signatures,
     store_user_signatures,
@@ -81,17 +82,26 @@ class CrossSigning:
         has_new = has_new_keys(upload, stored)
         if has_new and not is_authenticated and KeyUsage.MASTER in stored:
             return False
+        changed = {key.usage for key in upload.keys if not _is_stored(key, stored)}
         for usage in _outdated(upload.keys, stored):
+            changed.add(usage)
             key = stored[usage]
             delete_cross_signing_key(tx, user_id, usage)
             forget_signatures_on(tx, user_id, key.public_key)
             forget_signatures_by(tx, user_id, key.verify_key.key_id)
         if has_new:
             store_cross_signing_keys(tx, upload.keys)
-        has_signed = [_add_signatures_of(tx, key) for key in upload.keys]
-        if has_new or any(has_signed):
+        changed.update([key.usage for key in upload.keys if _add_signatures_of(tx, key)])
+        if changed == {KeyUsage.USER_SIGNING}:
+            tx.at_position(("cross_signing_keys",), partial(self._note_user_signing_at, user_id=user_id))
+        elif changed:
             self._device_lists.note_change(tx, user_id)
         return True
+
+    def _note_user_signing_at(self, tx: Transaction, position: int, *, user_id: UserID) -> None:
+        """Nobody else ever sees this key, so only the user's own devices are told."""
+        note_user_signing_change(tx, user_id, position)
+        tx.after_commit(lambda: self._news.publish(DeviceListWritten(position, user_id), (user_id,)))
 
     def _upload_signatures(
         self, tx: Transaction, signer_id: UserID, signed_keys: Sequence[tuple[UserID, str, Any]]
@@ -164,6 +174,10 @@ class _Signer:
     def _own(self, usage: KeyUsage) -> list[VerifyKey]:
         key = self._keys.get(usage)
         return [] if key is None else [key.verify_key]
+
+
+def _is_stored(key: CrossSigningKey, stored: Mapping[KeyUsage, CrossSigningKey]) -> bool:
+    return key.usage in stored and is_same_key(key, stored[key.usage])
 
 
 def _outdated(uploaded: Sequence[CrossSigningKey], stored: Mapping[KeyUsage, CrossSigningKey]) -> Iterator[KeyUsage]:

@@ -1,26 +1,30 @@
-"""Whose devices changed, told to those who encrypt for them: everybody who shares a room.
+"""Whose devices changed, told to those who encrypt for them: who is in a room in which they are, or invited to it.
 
+The specification speaks of users who share a room and leaves open whether those who are invited do. What is said in a
+room is encrypted for them, so whoever is in it needs to know their devices; not the other way round.
 Spec: client-server-api/#tracking-the-device-list-for-a-user. Other servers are told by services/federation.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 
 from homeserver.core.identifiers import RoomID, UserID, server_name_of_user
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.news import DeviceListWritten, News, OutgoingWritten
-from homeserver.storage.cross_signing import users_signed_by
+from homeserver.storage.cross_signing import private_changes_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.device_keys import device_keys_of_user
 from homeserver.storage.device_lists import (
     CROSS_SIGNING,
     changed_device_lists,
-    joined_members,
     local_audience,
     note_device_list_change,
     note_device_update,
-    sharing_among,
+    recipients_among,
+    recipients_in,
+    recipients_of,
 )
 from homeserver.storage.log_leaps import is_left_out
 from homeserver.storage.memberships import (
@@ -28,7 +32,6 @@ from homeserver.storage.memberships import (
     changes_of_rooms,
     changes_of_user,
     joined_room_ids,
-    users_sharing_rooms,
 )
 from homeserver.storage.room_servers import shares_room_with_others
 from homeserver.storage.rooms import sync_horizon
@@ -89,57 +92,75 @@ class DeviceLists:
 def changes(tx: Transaction, user_id: UserID, *, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:
     """What a user's client needs to know of (after, upto]: whose keys it must ask for anew, and whose it may forget.
 
-    The first are users in the same rooms whose devices or keys changed, or who came into a room with the user, the user
-    themself when their own changed, and those whom another device of the user verified. The second shared a room with
-    the user at `after`, and share none now.
+    The first are users in the same rooms, or invited to them, whose devices or keys changed, or who came into a room
+    with the user or were invited to it, the user themself when their own changed, and those whom another device of the
+    user verified. The second were in or invited to a room with the user at `after`, and are in none now.
     """
     updated = changed_device_lists(tx, after=after, upto=upto)
     come, gone = _come_and_gone(tx, user_id, after, upto)
-    sharing = sharing_among(tx, user_id, updated | gone)
-    left = gone - sharing
-    verified = users_signed_by(tx, user_id, after=after, upto=upto)
-    return (updated & (sharing | {user_id})) | come | (verified - left), left
+    recipients = recipients_among(tx, user_id, updated | gone)
+    left = gone - recipients
+    private = private_changes_of(tx, user_id, after=after, upto=upto)
+    return (updated & (recipients | {user_id})) | come | (private - left), left
 
 
 def _changes_since(tx: Transaction, user_id: UserID, position: int) -> tuple[set[UserID], set[UserID]]:
     span = span_since(tx, LogPosition(position))
     if span.after < sync_horizon(tx) or is_left_out(tx, position):
-        return users_sharing_rooms(tx, user_id) | {user_id}, set()
+        return recipients_of(tx, user_id) | {user_id}, set()
     return changes(tx, user_id, after=span.after, upto=span.upto)
+
+
+class _Level(IntEnum):
+    """How far somebody is in a room."""
+
+    OUT = 0
+    INVITED = 1
+    JOINED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """How one user's membership in one room went from the beginning of a span to its end."""
 
-    was_joined: bool
-    is_joined: bool
-    was_out: bool  # of the room, at the beginning or in between
+    first: _Level
+    last: _Level
+    lowest: _Level
 
     @property
-    def has_come(self) -> bool:
-        return self.is_joined and self.was_out
+    def has_risen(self) -> bool:
+        """Whether the user came into the room, or was invited; also who was away in between."""
+        return self.last > self.lowest
+
+    @property
+    def was_joined(self) -> bool:
+        return self.first is _Level.JOINED
+
+    @property
+    def is_joined(self) -> bool:
+        return self.last is _Level.JOINED
 
 
 def _come_and_gone(tx: Transaction, user_id: UserID, after: int, upto: int) -> tuple[set[UserID], set[UserID]]:
     """Who came into a room with the user within (after, upto], and who was in one at `after` of whom one is gone.
 
-    Who left and came back has come: meanwhile the server of one may have told that of the other nothing.
+    Whoever is invited counts as being there for those who are joined. Who left and came back has come: meanwhile the
+    server of one may have told that of the other nothing. So has who was invited and joins.
     """
     own = _steps(changes_of_user(tx, user_id, after=after, upto=upto))
-    entered = {room_id for (room_id, _), step in own.items() if step.has_come}
-    new = {room_id for (room_id, _), step in own.items() if step.has_come and not step.was_joined}
+    entered = {room_id for (room_id, _), step in own.items() if step.is_joined and step.has_risen}
+    new = {room_id for room_id in entered if not own[room_id, user_id].was_joined}
     left = {room_id for (room_id, _), step in own.items() if step.was_joined and not step.is_joined}
     watched = left.union(joined_room_ids(tx, user_id)) - new
     others = _steps(changes_of_rooms(tx, tuple(watched), after=after, upto=upto))
     come: set[UserID] = set()
     gone: set[UserID] = set()
     for (room_id, other), step in others.items():
-        if step.was_joined and (room_id in left or not step.is_joined):
+        if step.first is not _Level.OUT and (room_id in left or step.last is _Level.OUT):
             gone.add(other)
-        elif step.has_come and room_id not in left:
+        elif step.has_risen and room_id not in left:
             come.add(other)
-    for room_id, member in joined_members(tx, tuple(entered | left)):
+    for room_id, member in recipients_in(tx, tuple(entered | left)):
         if room_id in entered:
             come.add(member)
         elif (room_id, member) not in others:
@@ -153,7 +174,12 @@ def _steps(history: Sequence[MembershipChange]) -> Mapping[tuple[RoomID, UserID]
     for change in history:
         key = (change.room_id, change.user_id)
         known = steps.get(key)
-        was_joined = change.before == "join" if known is None else known.was_joined
-        was_out = not was_joined if known is None else known.was_out or not known.is_joined
-        steps[key] = _Step(was_joined, change.membership == "join", was_out)
+        first = _level(change.before) if known is None else known.first
+        last = _level(change.membership)
+        lowest = min(first if known is None else known.lowest, last)
+        steps[key] = _Step(first, last, lowest)
     return steps
+
+
+def _level(membership: str | None) -> _Level:
+    return {"join": _Level.JOINED, "invite": _Level.INVITED}.get(membership or "", _Level.OUT)

@@ -109,6 +109,34 @@ def test_keys_are_told_to_those_who_share_a_room(world: World) -> None:
     assert carol.heard() == []
 
 
+def test_another_user_signing_key_is_told_to_its_user_alone(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    publish_identity(world, ALICE)
+    before = world.database.position
+    alice, bob = Listener(world, ALICE), Listener(world, BOB)
+    key = signed(cross_signing_key(ALICE, "user_signing", "other"), ALICE, f"{ALICE} master")
+
+    assert upload(world, ALICE, {"user_signing_key": key}, is_authenticated=True)
+
+    assert alice.heard() == [DeviceListWritten(world.database.position, ALICE)]
+    assert bob.heard() == []
+    assert now(world.device_lists.changes_since(ALICE, before)) == ({ALICE}, set())
+    assert now(world.device_lists.changes_since(BOB, before)) == (set(), set())
+    assert now(world.device_lists.changes_since(ALICE, world.database.position)) == (set(), set())
+
+
+def test_a_user_signing_key_that_comes_with_another_key_is_told_to_all(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    publish_identity(world, ALICE)
+    before = world.database.position
+
+    assert upload(world, ALICE, identity(ALICE, "2"), is_authenticated=True)
+
+    assert now(world.device_lists.changes_since(BOB, before)) == ({ALICE}, set())
+
+
 def test_keys_of_somebody_else_are_refused(world: World) -> None:
     with pytest.raises(BadJson):
         upload(world, MALLORY, identity(ALICE))

@@ -21,8 +21,9 @@ from homeserver.services.admin.room_audit import Fault, RoomAudit
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.intake import Outcome
 from homeserver.services.events.joining_heads import MOST_HEADS
+from homeserver.storage.device_lists import recipients_of
 from homeserver.storage.events import Verdict
-from homeserver.storage.memberships import find_membership, members_of_room, users_sharing_rooms
+from homeserver.storage.memberships import find_membership, members_of_room
 from homeserver.storage.room_servers import servers_in_room
 from homeserver.storage.rooms import set_published
 from homeserver.storage.waiting_events import rooms_with_ready, rooms_with_waiting
@@ -84,7 +85,7 @@ def test_the_members_come_later_and_what_happened_meanwhile_stands_on_them(world
         assert room.state(stored.root_before) == dict(room.scene.history.before[event.event_id])
         assert room.is_whole(stored.root_before)
     assert room_members(world, room) == {ALICE, BOB, CAROL, OUR_ALICE}
-    assert world.sync_database.read(users_sharing_rooms, OUR_ALICE) == {ALICE, BOB, CAROL, OUR_ALICE}
+    assert world.sync_database.read(recipients_of, OUR_ALICE) == {ALICE, BOB, CAROL, OUR_ALICE}
     assert world.sync_database.read(servers_in_room, room.room_id) == {ONE, TWO, SERVER}
     assert room.rows("SELECT is_given FROM room_servers WHERE room_id = :room_id AND is_given") == []
 

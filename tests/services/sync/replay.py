@@ -626,13 +626,13 @@ class Stage:
         return told, threads if apart else None
 
     def _check_device_lists(self, replica: Replica, joined: Any) -> None:
-        sharing = {
+        recipients = {
             event["state_key"]
             for room_id in joined
             for event in map(shown, now(self.world.timeline.state(replica.viewer, room_id)))
-            if event["type"] == MEMBER and event["content"]["membership"] == "join"
+            if event["type"] == MEMBER and event["content"]["membership"] in ("join", "invite")
         }
-        for user_id in sharing | {replica.viewer.user_id}:
+        for user_id in recipients | {replica.viewer.user_id}:
             version = self.list_versions.get(user_id, 0)
             assert replica.known_lists.get(user_id, 0) == version, f"the devices of {user_id} are not current"
 
