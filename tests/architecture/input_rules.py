@@ -15,6 +15,33 @@ TRANSACTIONS: Final = frozenset({"tx", "_tx"})
 REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT"})
 
 
+SECRET: Final = re.compile(r"(?:^|_)(?:mac|hmac|secret|password|nonce|(?:access|refresh|login)_token)$")
+
+
+def secrets_compared_in_the_open(tree: Tree) -> list[str]:
+    """Find comparisons whose duration tells how much of a secret was right. Whoever has the terminal is no enemy."""
+    return [
+        f"{module.path}:{node.lineno}: a secret is compared by hmac.compare_digest, or found by its hash."
+        for module in tree.values()
+        if module.package != "cli"
+        for node in module.nodes
+        if isinstance(node, ast.Compare)
+        and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
+        and not any(isinstance(each, ast.Constant) for each in (node.left, *node.comparators))
+        and any(SECRET.search(_last_name(each)) for each in (node.left, *node.comparators))
+    ]
+
+
+def _last_name(node: ast.expr) -> str:
+    """What something is called where it is compared."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Call(func=ast.Attribute(value=owner)):
+            return _last_name(owner)
+    return ""
+
+
 def statements_that_are_no_constants(tree: Tree) -> list[str]:
     """Find statements that are put together where they are run: whatever is in them might come from a request."""
     return [

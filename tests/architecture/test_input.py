@@ -28,6 +28,17 @@ def test_every_statement_is_a_constant() -> None:
     assert input_rules.statements_that_are_no_constants(read_tree()) == []
 
 
+def test_no_secret_is_compared_in_the_open() -> None:
+    assert input_rules.secrets_compared_in_the_open(read_tree()) == []
+
+
+@pytest.mark.parametrize("text", ["wish.mac == proof", "shown != self._secret", "password.encode() == b", "a == nonce"])
+def test_a_secret_that_is_compared_in_the_open_is_found(text: str) -> None:
+    tree = made_up({"homeserver/services/thing.py": f"def f(): return {text}"})
+
+    assert len(input_rules.secrets_compared_in_the_open(tree)) == 1
+
+
 def test_no_regular_expression_explodes() -> None:
     patterns = list(patterns_of_homeserver())
 

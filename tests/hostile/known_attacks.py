@@ -1,7 +1,8 @@
 """How other homeservers were broken, one line for each way, and the tests that each way must fail at here.
 
-Whoever finds another way adds a line. That the tests exist is checked in test_known_attacks.py. Attacks on what this
-server has not (media, push gateways, application services, previews of pages) come with these.
+Whoever finds another way adds a line, and the number by which the public knows it, where there is one. That the tests
+exist is checked in test_known_attacks.py. Attacks on what this server has not (media, push gateways, application
+services, previews of pages) come with these.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ GRAPH: Final = "tests/hostile/test_graph_attacks.py"
 OTHERS: Final = "tests/hostile/test_other_servers.py"
 ATTACKS: Final = "tests/hostile/test_attacks.py"
 ROOMS_OF_OTHERS: Final = "tests/hostile/test_other_rooms.py"
+CLIENTS: Final = "tests/hostile/test_client_attacks.py"
 RESOLUTION: Final = "tests/core/test_state_resolution_attacks.py"
 
 # What is attacked: rooms (their rules, signatures and state), what may be read, who speaks, and whether the server
@@ -184,6 +186,18 @@ READING: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ROOMS_OF_OTHERS}::test_nothing_that_is_answered_tells_what_was_said",
         f"{ROOMS_OF_OTHERS}::test_every_field_that_names_a_room_or_an_event_is_asked_about",
     ),
+    # CVE-2024-53867
+    "a window of rooms shows those who left what came later": (
+        f"{ROOMS_OF_OTHERS}::test_nothing_that_is_answered_tells_what_was_said",
+        "tests/api/test_sliding_sync.py::test_who_was_removed_is_told_how_and_nothing_that_came_later",
+        "tests/api/test_sliding_sync.py::test_a_room_that_its_user_left_is_told_of_once_where_it_was_known",
+        "tests/api/test_sliding_sync.py::test_a_room_of_others_is_subscribed_to_in_vain",
+    ),
+    "lists of devices tell of those with whom no room is shared any more": (
+        "tests/services/e2ee/test_device_lists.py::test_changes_after_the_end_of_sharing_are_not_told",
+        "tests/services/e2ee/test_device_lists.py::test_who_leaves_the_last_shared_room_has_left_on_both_sides",
+        "tests/services/e2ee/test_device_lists.py::test_who_left_before_one_joined_was_never_there",
+    ),
     "events around one show what should be hidden": (
         "tests/services/rooms/test_timeline.py::test_every_answer_for_an_event_that_one_may_not_see_is_the_same",
         "tests/api/test_security.py::test_whether_an_event_exists_elsewhere_is_not_told",
@@ -241,6 +255,7 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/core/test_event_graph.py::test_a_ladder_with_exponentially_many_paths_is_walked_once",
     ),
     "one malformed event stops all that goes out": (
+        f"{REQUESTS}::test_a_message_to_a_device_that_no_strict_server_can_read_keeps_no_other_from_going_out",
         f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
         f"{REQUESTS}::test_events_that_one_server_cannot_bear_go_on_to_it",
         "tests/services/federation/test_sender.py"
@@ -249,16 +264,25 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "an event that this server fails at ends its room": (
         "tests/services/federation/test_receiver.py::test_an_event_at_which_this_server_fails_ends_no_room",
     ),
+    # CVE-2024-52815
     "an invite breaks its user's sync": (
         f"{REQUESTS}::test_an_invite_that_shows_too_much_breaks_no_sync",
         f"{ANSWERS}::test_what_is_shown_to_somebody_who_knocks_breaks_no_sync",
     ),
-    "a page of rejected events ends the history": (
+    # CVE-2026-45076
+    "a page of rejected or hidden events ends the history, or a list": (
+        f"{CLIENTS}::test_pages_of_what_one_may_not_see_end_nothing",
+        "tests/api/test_security.py::test_a_page_of_what_one_may_not_see_does_not_end_the_history",
         f"{GRAPH}::test_a_page_full_of_what_is_shown_to_nobody_does_not_end_the_history",
     ),
     "what is shown with an invite is too large to be sent": (
         f"{REQUESTS}::test_a_room_that_says_very_much_of_itself_keeps_no_server_from_being_invited",
     ),
+    "what describes a room has another shape than it should, and lists of rooms break": (
+        f"{CLIENTS}::test_state_of_any_shape_keeps_no_list_from_being_shown",
+        f"{ANSWERS}::test_what_a_list_of_rooms_says_is_looked_at",
+    ),
+    # CVE-2025-61672
     "malformed keys of devices stop what goes out": (
         f"{ANSWERS}::test_keys_of_devices_that_are_none_are_shown_to_nobody_and_end_nothing",
         "tests/services/e2ee/test_device_keys.py"
@@ -269,11 +293,17 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         "::test_of_a_server_that_tells_of_too_many_changes_the_list_is_asked_for_once",
         f"{ANSWERS}::test_a_list_of_very_many_devices_is_kept_up_to_a_bound",
     ),
+    # CVE-2023-45129
     "a list of servers is made to be slow": (
         f"{REQUESTS}::test_a_list_of_servers_full_of_wildcards_is_asked_without_end_to_the_room",
         "tests/core/test_server_acls.py::test_patterns_made_to_be_slow_are_answered_by_one_pass",
     ),
-    "a push rule is made to be slow": (
+    # CVE-2021-29471
+    "a push rule or a filter is made to be slow": (
+        "tests/core/test_push_evaluation.py::test_rules_made_to_be_slow_see_the_beginning_of_long_texts_only",
+        "tests/core/test_push_evaluation.py::test_of_very_many_or_costly_patterns_the_beginning_of_a_text_is_enough",
+        "tests/core/test_push_rules.py::test_the_number_of_rules_is_limited",
+        "tests/architecture/test_input.py::test_no_regular_expression_explodes",
         "tests/core/test_globs.py::test_patterns_made_to_backtrack_come_to_an_end",
         f"{ATTACKS}::test_no_condition_of_a_push_rule_keeps_others_from_speaking",
     ),
@@ -287,6 +317,9 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "numbers are none: NaN, infinity, floats, integers without end": (
         f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
         f"{ATTACKS}::test_what_is_no_number_gets_into_no_room",
+        f"{ATTACKS}::test_what_canonical_json_does_not_know_gets_into_no_strict_room",
+        f"{CLIENTS}::test_what_is_no_number_is_in_no_body",
+        f"{CLIENTS}::test_a_number_that_not_everybody_reads_breaks_nothing_wherever_it_is_kept",
     ),
     "an event is larger than may be": (
         f"{REQUESTS}::test_events_that_no_room_can_have_are_not_kept",
@@ -327,6 +360,14 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ANSWERS}::test_an_answer_without_end_is_read_no_further_than_may_be",
         "tests/outbound/test_https.py::test_a_compressed_body_is_refused",
     ),
+    "rooms replace each other": (f"{CLIENTS}::test_rooms_that_replace_each_other_are_joined_and_replaced",),
+    "relations go round in a circle, or are threads in threads and edits of edits": (
+        f"{CLIENTS}::test_edits_of_edits_and_threads_in_threads_are_none",
+        f"{REQUESTS}::test_events_that_relate_to_each_other_end",
+        "tests/services/rooms/test_relations.py::test_what_relates_to_relations_is_found_up_to_a_depth",
+        "tests/services/rooms/test_aggregations.py::test_an_event_of_a_thread_is_no_root_of_another",
+        "tests/services/rooms/test_aggregations.py::test_edits_that_are_not_valid_are_not_told",
+    ),
     "events name each other in a circle": (
         f"{REQUESTS}::test_events_that_name_each_other_are_never_judged_and_the_room_goes_on",
         f"{ANSWERS}::test_auth_events_that_name_each_other_are_left_out_of_a_room",
@@ -344,6 +385,7 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "spaces hold each other, or have no end": (
         f"{ANSWERS}::test_what_is_said_of_spaces_costs_a_bounded_number_of_requests",
         "tests/services/rooms/test_hierarchy.py::test_circles_end_and_each_room_is_shown_once",
+        f"{CLIENTS}::test_spaces_that_hold_each_other_are_walked_through_once",
         "tests/services/federation/test_hierarchy.py::test_a_space_in_itself_ends",
     ),
     "a room, a directory or a list of rooms names servers without end": (
@@ -382,4 +424,43 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         f"{GRAPH}::test_an_auth_event_that_is_listed_twice_makes_an_event_rejected",
     ),
 }
-KNOWN_ATTACKS: Final = {**ROOMS, **READING, **SPEAKING, **STAYING_UP}
+# Who somebody is, and what only they know.
+SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "whoever names another address in a header is not limited": (
+        f"{ATTACKS}::test_whoever_is_no_proxy_cannot_be_somebody_else",
+        f"{ATTACKS}::test_behind_a_proxy_only_what_the_proxy_says_counts",
+        "tests/http/test_client_address.py::test_the_client_is_the_rightmost_that_is_no_proxy",
+    ),
+    "guests use the TURN servers": (
+        "tests/services/accounts/test_calls.py::test_guests_get_no_credentials_unless_the_operator_says_so",
+        "tests/core/test_turn.py::test_a_password_counts_for_one_user_one_time_and_one_secret",
+    ),
+    "signatures of keys are kept that nobody has verified": (
+        "tests/services/e2ee/test_cross_signing.py::test_no_signature_is_kept_that_does_not_verify",
+        "tests/services/e2ee/test_cross_signing.py::test_signatures_by_others_in_an_uploaded_key_are_not_kept",
+        "tests/services/e2ee/test_cross_signing.py::test_keys_of_others_cannot_be_signed_but_for_their_master_key_"
+        "by_ones_own_user_signing_key",
+        "tests/services/e2ee/test_device_keys.py::test_signatures_by_other_users_in_a_devices_keys_are_not_kept",
+    ),
+    "tokens are in logs, errors or measurements": (
+        f"{ATTACKS}::test_no_secret_is_in_the_log_or_in_what_is_answered_or_measured",
+        "tests/http/test_authentication.py::test_a_token_in_the_query_counts_only_where_that_is_accepted",
+        "tests/http/test_authentication.py::test_the_header_goes_before_the_query",
+    ),
+    "how long a comparison takes tells a secret": (
+        "tests/architecture/test_input.py::test_no_secret_is_compared_in_the_open",
+        "tests/services/accounts/test_token_values.py::test_what_cannot_be_a_token_is_not_looked_up",
+    ),
+    "a proof of the shared secret is used again, or late, or for more than it was for": (
+        "tests/services/accounts/test_shared_secret.py::test_a_nonce_counts_once_even_for_a_wrong_proof",
+        "tests/services/accounts/test_shared_secret.py::test_a_nonce_does_not_last",
+        "tests/services/accounts/test_shared_secret.py::test_a_proof_for_a_user_makes_no_administrator",
+        "tests/services/accounts/test_shared_secret.py::test_nul_cannot_move_the_borders_of_what_is_proven",
+    ),
+    "a token that is empty, of another kind or of somebody gone is somebody's": (
+        f"{ATTACKS}::test_an_empty_token_is_nobodys",
+        f"{ATTACKS}::test_a_token_for_something_else_is_no_access_token",
+        f"{ATTACKS}::test_a_deactivated_user_is_out_and_stays_out",
+    ),
+}
+KNOWN_ATTACKS: Final = {**ROOMS, **READING, **SPEAKING, **STAYING_UP, **SECRETS}

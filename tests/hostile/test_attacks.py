@@ -321,7 +321,7 @@ def test_behind_a_proxy_only_what_the_proxy_says_counts(strict_server: Server) -
 # What is secret and does not belong into a log
 
 
-def test_no_secret_is_in_the_log() -> None:
+def test_no_secret_is_in_the_log_or_in_what_is_answered_or_measured() -> None:
     with running(settings={**SETTINGS, "log": {"level": "debug", "format": "json"}}) as server:
         alice = new_user(server.url, "alice", refresh_token=True)
         room_id = alice.create_room()
@@ -331,18 +331,28 @@ def test_no_secret_is_in_the_log() -> None:
         second = alice.login_again()
         assert second.access_token is not None
 
-        for query in ({"access_token": token}, {"access_token": token, "since": "not.a.token"}):
-            nobody.send("GET", "sync", query=query)
-        nobody.send("GET", "nothing", "here", query={"access_token": token})
-        nobody.send("PUT", "rooms", room_id, "send", "a", "b", content=b"{", query={"access_token": token})
-        nobody.send("POST", "login", content=json.dumps({"type": "m.login.token", "token": "secret.login"}).encode())
-        nobody.send("POST", "refresh", content=b'{"refresh_token": "secret.refresh"}')
-        nobody.send("GET", "account", "whoami", headers={"Authorization": "Bearer secret.bearer"})
-        nobody.send("GET", "account", "whoami", headers={"Authorization": f"Bearer {token}\t"})
-        nobody.send("GET", "sync", query={"access_token": "secret.query"})
+        answers = [
+            *(
+                nobody.send("GET", "sync", query=query)
+                for query in ({"access_token": token}, {"access_token": token, "since": "not.a.token"})
+            ),
+            nobody.send("GET", "nothing", "here", query={"access_token": token}),
+            nobody.send("PUT", "rooms", room_id, "send", "a", "b", content=b"{", query={"access_token": token}),
+            nobody.send(
+                "POST", "login", content=json.dumps({"type": "m.login.token", "token": "secret.login"}).encode()
+            ),
+            nobody.send("POST", "refresh", content=b'{"refresh_token": "secret.refresh"}'),
+            nobody.send("GET", "account", "whoami", headers={"Authorization": "Bearer secret.bearer"}),
+            nobody.send("GET", "account", "whoami", headers={"Authorization": f"Bearer {token}\t"}),
+            nobody.send("GET", "sync", query={"access_token": "secret.query"}),
+            nobody.send("GET", "/_columba", "metrics"),
+        ]
         alice.send("POST", "logout", content=b"{}")
 
         log = server.log
         assert "whoami" in log, "requests are in this log, without what is secret"
-        for secret in (token, second.access_token, PASSWORD, "secret.", "access_token"):
-            assert secret not in log
+        told = log + "".join(str(answer) for answer in answers)
+        assert answers[-1].status == 200
+        for secret in (token, second.access_token, PASSWORD, "secret."):
+            assert secret not in told
+        assert "access_token" not in log

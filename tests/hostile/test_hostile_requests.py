@@ -17,6 +17,7 @@ from homeserver.services.events.judging import HEADS_LIMIT
 from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from homeserver.storage.schema import TABLES
 from tests.api.client import PASSWORD, Client, new_user
+from tests.api.sliding import following
 from tests.hostile.hostile_server import HostileServer, Pdu, Refusal, Room, Victim, check_goes_on, now_ms
 from tests.tls import CertificateAuthority
 
@@ -44,6 +45,24 @@ def shared_power(alice: Client, evil: HostileServer) -> str:
 def state_of(alice: Client, room: Room) -> set[str]:
     """The events of a room's state, as its members see it."""
     return {event["event_id"] for event in alice.get("rooms", room.room_id, "state")}
+
+
+def check_lists_of_rooms(alice: Client, room_id: str) -> None:
+    """Fail unless everything answers that shows somebody her rooms, and what is said of this one is bounded."""
+    connection = following(alice, "invited", required_state=[["*", "*"]])
+    connection.want(room_subscriptions={room_id: {"timeline_limit": 10, "required_state": [["*", "*"]]}})
+    shown = [connection.ask(), connection.ask(), alice.get("initialSync"), alice.get("events", query={"timeout": 0})]
+    shown += [alice.get("publicRooms"), alice.post("user_directory", "search", body={"search_term": "mallory"})]
+    sought = {"search_categories": {"room_events": {"search_term": "x"}}}
+    shown += [alice.post("search", body=sought), alice.get("notifications"), alice.get("joined_rooms")]
+    assert len(json.dumps(shown)) < 1_000_000
+    for path in (
+        ("/_matrix/client/v1", "room_summary", room_id),
+        ("/_matrix/client/v1", "rooms", room_id, "hierarchy"),
+        ("rooms", room_id, "initialSync"),
+    ):
+        answer = alice.send("GET", *path)
+        assert answer.status in (200, 403, 404), (path, answer)
 
 
 def check_none_is_kept(room: Room, victim: Victim, pdus: list[Pdu], allowed: int = 0) -> None:
@@ -429,6 +448,7 @@ def test_an_invite_that_shows_too_much_breaks_no_sync(
         assert len(json.dumps(shown)) < 300_000
         for events in shown.values():
             assert all(isinstance(event["content"], dict) for event in events["invite_state"]["events"])
+        check_lists_of_rooms(alice, own.room_id)
 
     assert victim.rows("remote_memberships", user_id=alice.user_id) <= 1
     other = evil.join(public_room(alice))
@@ -529,6 +549,43 @@ def test_redactions_that_name_each_other_end(victim: Victim, evil: HostileServer
     for pdu in circle:
         room.learn(pdu)
     check_goes_on(room, victim, alice)
+
+
+@pytest.mark.parametrize("kind", ["m.thread", "m.replace", rarely("m.annotation"), rarely("m.reference")])
+def test_events_that_relate_to_each_other_end(victim: Victim, evil: HostileServer, alice: Client, kind: str) -> None:
+    room = evil.join(public_room(alice, room_version="2"))
+    names = [f"$related{number}.{kind}:{evil.name}" for number in range(5)]
+    circle = [
+        room.build("m.room.message", related(kind, names[number - 1]), event_id=name)
+        for number, name in enumerate(names)
+    ]
+    itself = f"$itself.{kind}:{evil.name}"
+    alone = room.build("m.room.message", related(kind, itself), event_id=itself)
+
+    evil.send(*circle, alone)
+    victim.settle()
+
+    for name in (*names, itself):
+        assert victim.keeps(name)
+        for path in (("relations", name), ("relations", name, kind), ("threads",)):
+            query = {"recurse": True, "limit": 50} if path[0] == "relations" else {}
+            told = alice.get("/_matrix/client/v1", "rooms", room.room_id, *path, query=query)
+            assert len(told["chunk"]) <= len(names) + 1
+        assert alice.get("rooms", room.room_id, "event", name)["event_id"] == name
+        alice.get("rooms", room.room_id, "context", name)
+    alice.messages(room.room_id, limit=20)
+    alice.sync(filter={"room": {"timeline": {"limit": 5}}})
+    following(alice, kind).ask()
+    for pdu in (*circle, alone):
+        room.learn(pdu)
+    check_goes_on(room, victim, alice)
+
+
+def related(kind: str, event_id: str) -> dict[str, Any]:
+    """The content of a message that relates to an event in every way that a kind of relation knows."""
+    relation = {"rel_type": kind, "event_id": event_id, "key": "k", "m.in_reply_to": {"event_id": event_id}}
+    said = {"msgtype": "m.text", "body": "b"}
+    return {**said, "m.relates_to": relation, "m.new_content": {**said, "m.relates_to": relation}}
 
 
 def test_a_list_of_servers_full_of_wildcards_is_asked_without_end_to_the_room(
@@ -633,6 +690,24 @@ def test_messages_for_devices_reach_those_of_users_here_and_nobody_else(
         {"sender": evil.user, "type": "m.x", "message_id": "good", "messages": {alice.user_id: {"*": {"a": 1}}}},
     )
     assert [event["content"] for event in alice.sync()["to_device"]["events"]] == [{"a": 1}]
+
+
+def test_a_message_to_a_device_that_no_strict_server_can_read_keeps_no_other_from_going_out(
+    victim: Victim, evil: HostileServer, alice: Client
+) -> None:
+    room = evil.join(public_room(alice))
+    odd = b'{"messages": {"%s": {"*": {"n": %s}}}}'
+    path = ("sendToDevice", "org.example.odd")
+
+    statuses = set()
+    for number in (b"1.5", b"-0.0", b"1e300", b"9007199254740993", b"1" + b"0" * 400, b'"\\ud800"', b'"\\u0000"'):
+        content = odd % (evil.user.encode(), number)
+        statuses.add(alice.send("PUT", *path, alice.new_transaction(), content=content).status)
+    alice.put(*path, alice.new_transaction(), body={"messages": {evil.user: {"*": {"n": "plain"}}}})
+
+    assert statuses <= {200, 400}
+    evil.wait_for(lambda: '"plain"' in json.dumps(evil.edus))
+    check_goes_on(room, victim, alice)
 
 
 def test_a_user_has_no_more_receipts_and_threads_than_may_be(

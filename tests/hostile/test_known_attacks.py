@@ -39,14 +39,20 @@ def test_what_is_said_to_withstand_an_attack_exists(attack: str) -> None:
 
 
 def test_no_attack_is_listed_twice() -> None:
-    parts = (known_attacks.ROOMS, known_attacks.READING, known_attacks.SPEAKING, known_attacks.STAYING_UP)
+    parts = (
+        known_attacks.ROOMS,
+        known_attacks.READING,
+        known_attacks.SPEAKING,
+        known_attacks.STAYING_UP,
+        known_attacks.SECRETS,
+    )
 
     assert len(KNOWN_ATTACKS) == sum(len(part) for part in parts)
 
 
-def test_what_a_hostile_server_does_is_in_the_list() -> None:
+def test_what_hostile_servers_and_clients_do_is_in_the_list() -> None:
     listed = {one for named in KNOWN_ATTACKS.values() for one in named}
 
-    for name in ("test_hostile_requests", "test_hostile_answers", "test_hostile_policy_servers"):
-        file = f"tests/hostile/{name}.py"
+    for name in ("hostile_requests", "hostile_answers", "hostile_policy_servers", "client_attacks"):
+        file = f"tests/hostile/test_{name}.py"
         assert {f"{file}::{test}" for test in names_in(file)} <= listed
