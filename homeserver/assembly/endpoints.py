@@ -181,7 +181,7 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         EventStreamEndpoints(parts.syncing.event_stream, rooms.presence),
         EventTimeEndpoints(EventTimes(database, rooms.readers, events.states, rooms.backfill, clock)),
         HierarchyEndpoints(rooms.hierarchy),
-        InitialSyncEndpoints(parts.syncing.initial_sync),
+        InitialSyncEndpoints(parts.syncing.initial_sync, rooms.presence),
         MutualRoomsEndpoints(Acquaintance(database)),
         NotificationEndpoints(
             Notifications(database, rooms.readers, events.formats, events.push_classes, events.notifying)

@@ -105,9 +105,7 @@ def test_initial_sync_has_presence_of_all_and_of_a_room(alice: Client, bob: Clie
     assert carol.user_id in {event["sender"] for event in another}
 
 
-def test_initial_sync_has_ones_own_presence_before_others_are_told(alice: Client) -> None:
-    alice.get("events", query={"timeout": 0})
-
+def test_who_asks_for_everything_is_online_and_sees_that_before_others_do(alice: Client) -> None:
     [own] = alice.get("initialSync")["presence"]
 
     assert (own["type"], own["sender"]) == ("m.presence", alice.user_id)

@@ -8,6 +8,7 @@ from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpo
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
+from homeserver.services.rooms.presence import Presence
 from homeserver.services.sync.initial_sync import InitialSync
 
 
@@ -29,6 +30,7 @@ class InitialSyncEndpoints:
     """First answers."""
 
     initial_sync: InitialSync
+    presence: Presence
 
     @endpoint(
         "GET",
@@ -39,11 +41,11 @@ class InitialSyncEndpoints:
         query=InitialSyncQuery,
     )
     async def everything(self, request: Request[InitialSyncQuery, NoBody]) -> Reply:
-        """All rooms of the user, and what belongs to the account."""
-        query = request.query
-        return Reply(
-            await self.initial_sync.everything(_viewer(request), limit=_limit(query.limit), archived=query.archived)
-        )
+        """All rooms of the user, and what belongs to the account. Who asks is there, as with a first /sync."""
+        query, viewer = request.query, _viewer(request)
+        limit = _limit(query.limit)
+        with self.presence.polling(viewer.user_id, viewer.device_id, None):
+            return Reply(await self.initial_sync.everything(viewer, limit=limit, archived=query.archived))
 
     @endpoint(
         "GET",
