@@ -135,16 +135,17 @@ class Typing:
             before.cancel()
 
     def typing_since(self, user_id: UserID, serial: int) -> list[tuple[RoomID, list[UserID]]]:
-        """Who types now in each room of the user where that changed after `serial`: 0 for all rooms where anybody does.
+        """Who types now in each room of the user where that changed after `serial`; 0: where anybody does, or did.
 
-        Only rooms in which the user is joined.
+        Only rooms in which the user is joined. That nobody types any more is told without a serial too: a client that
+        begins anew, or sees a room again, may show somebody who typed when it last looked.
         """
         found: list[tuple[RoomID, list[UserID]]] = []
         with self._lock:
             for room_id, room in reversed(self._rooms.items()):
                 if room.serial <= serial:
                     break
-                if user_id in room.members and (room.typing or serial):
+                if user_id in room.members:
                     found.append((room_id, list(room.typing)))
         return found
 

@@ -61,7 +61,6 @@ def test_typing_ends_when_its_time_is_over_and_not_before(world: World, room_id:
 
     assert still == [(room_id, [ALICE])]
     assert world.typing.typing_since(BOB, serial) == [(room_id, [])]
-    assert world.typing.typing_since(BOB, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_the_time_is_within_bounds(world: World, room_id: RoomID, asked_ms: int 
     world.clock.advance(0.002)
 
     assert before == [(room_id, [ALICE])]
-    assert world.typing.typing_since(BOB, 0) == []
+    assert world.typing.typing_since(BOB, 0) == [(room_id, [])]
 
 
 def test_nobody_types_for_another_or_in_a_room_of_others(world: World, room_id: RoomID) -> None:
@@ -109,6 +108,16 @@ def test_who_joins_is_told_who_types(world: World, room_id: RoomID) -> None:
     world.join(CAROL, room_id)
 
     assert world.typing.typing_since(CAROL, serial) == [(room_id, [ALICE])]
+
+
+def test_whoever_begins_anew_is_told_that_nobody_types_any_more(world: World, room_id: RoomID) -> None:
+    quiet = world.create_room(ALICE)
+    types(world, ALICE, room_id)
+
+    types(world, ALICE, room_id, is_typing=False)
+
+    assert world.typing.typing_since(ALICE, 0) == [(room_id, [])]
+    assert quiet not in dict(world.typing.typing_since(ALICE, 0))
 
 
 def test_rooms_in_which_nobody_types_are_forgotten_beyond_a_number(world: World, room_id: RoomID) -> None:
