@@ -181,7 +181,7 @@ def test_strangers_see_nothing_of_a_room(alice: Client, bob: Client) -> None:
     event_id = alice.say(room_id, "secret")
 
     bob.get("rooms", room_id, "event", event_id, status=404, errcode="M_NOT_FOUND")
-    bob.get("rooms", room_id, "context", event_id, status=404)
+    bob.get("rooms", room_id, "context", event_id, status=403, errcode="M_FORBIDDEN")
     bob.get("rooms", room_id, "members", status=403, errcode="M_FORBIDDEN")
     bob.get("rooms", room_id, "joined_members", status=403, errcode="M_FORBIDDEN")
     bob.state(room_id, "m.room.name", status=403, errcode="M_FORBIDDEN")

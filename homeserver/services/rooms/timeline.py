@@ -113,7 +113,11 @@ class Timeline:
     async def context(
         self, viewer: Viewer, room_id: RoomID, event_id: EventID, limit: int | None, event_filter: RoomEventFilter
     ) -> Context:
-        """An event and up to `limit` around it. Raises NotFound."""
+        """An event and up to `limit` around it.
+
+        Raises Forbidden for one who may not read the room, as for its messages: the specification names no error, and
+        clients tell users then to join it, rather than that there is nothing. Raises NotFound.
+        """
         return await self._read_known(
             self._context, viewer, room_id, event_id, _limit(limit, event_filter), event_filter
         )
@@ -280,10 +284,7 @@ class Timeline:
         limit: int,
         event_filter: RoomEventFilter,
     ) -> Context:
-        try:
-            access = self._readers.access(tx, room_id, viewer.user_id)
-        except Forbidden:
-            raise NotFound(NOT_FOUND) from None
+        access = self._readers.access(tx, room_id, viewer.user_id)
         seen = self._readers.find_seen(tx, room_id, viewer.user_id, event_id)
         if seen is None or seen[0].place is None or seen[0].place > access.upto_place:
             raise NotFound(NOT_FOUND)

@@ -244,11 +244,27 @@ def test_every_answer_for_an_event_that_one_may_not_see_is_the_same(world: World
         with pytest.raises(NotFound) as refused:
             now(world.timeline.event(world.viewer(BOB), room_id, event_id))
         stories.append(refused.value.reason)
-        with pytest.raises(NotFound) as refused:
-            context(world, BOB, room_id, event_id, 1)
-        stories.append(refused.value.reason)
 
     assert len(set(stories)) == 1
+
+
+def test_the_context_of_an_event_that_one_may_not_see_does_not_tell_whether_there_is_one(world: World) -> None:
+    mine, other = world.create_room(BOB), world.create_room(ALICE)
+    foreign = world.send(ALICE, other)
+    missing = EventID("$" + "A" * 43)
+    in_mine, elsewhere = [], []
+
+    for event_id in (missing, foreign):
+        with pytest.raises(NotFound) as not_found:
+            context(world, BOB, mine, event_id, 1)
+        in_mine.append(not_found.value.reason)
+        for room_id in (other, RoomID("!no:example.org")):
+            with pytest.raises(Forbidden) as forbidden:
+                context(world, BOB, room_id, event_id, 1)
+            elsewhere.append(forbidden.value.reason)
+
+    assert len(set(in_mine)) == 1
+    assert len(set(elsewhere)) == 1
 
 
 def test_who_left_reads_the_room_as_they_left_it(world: World) -> None:
