@@ -175,10 +175,17 @@ class Presence:
         now_s = self._clock.seconds()
         return [(other, status.content(now_s)) for other, status in found]
 
-    def own(self, user_id: UserID) -> dict[str, Any] | None:
-        """How present a user is for themselves, told to others or not; None for one of whom nothing is known."""
-        status = self._people.find(user_id)
-        return None if status is None else status.content(self._clock.seconds())
+    def near(self, tx: Transaction, user_id: UserID) -> list[UserID]:
+        """Whose presence concerns a user: their own, of this server all who share a room, of others whom they see."""
+        if self._scope == Scope.OFF:
+            return []
+        told = [other for other, _ in self._views.since(user_id, 0)]
+        return list(dict.fromkeys([user_id, *told, *local_users_near(tx, user_id, self._server_name, REACH)]))
+
+    def true_of(self, user_ids: Iterable[UserID]) -> list[tuple[UserID, dict[str, Any]]]:
+        """How present these users are now, whether others were told of it yet or not."""
+        now_s = self._clock.seconds()
+        return [(user_id, self._status(user_id).content(now_s)) for user_id in user_ids]
 
     # Other servers
 

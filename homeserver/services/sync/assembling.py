@@ -4,7 +4,7 @@
 when they don't suffice; `read` asks the database in one transaction. Both use the same sections.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -84,10 +84,14 @@ class SyncAssembling:
             return found
         return [one for one in found if wanted.matches(event_type=PRESENCE, sender=one[0])]
 
-    def own_presence(self, user_id: UserID) -> PresenceNow:
-        """How present the user is themselves, also if that is to be told to others only in a moment."""
-        content = self._presence.own(user_id)
-        return [] if content is None else [(user_id, content)]
+    def near(self, tx: Transaction, user_id: UserID) -> list[UserID]:
+        """Whose presence concerns a user, without those whom the user ignores."""
+        ignored = ignored_users(tx, user_id)
+        return [other for other in self._presence.near(tx, user_id) if other not in ignored]
+
+    def presence_of(self, request: SyncRequest, user_ids: Iterable[UserID]) -> list[dict[str, Any]]:
+        """Events that say how present each of these users is now. On the reactor thread."""
+        return _presence_events(request, self._presence.true_of(user_ids), ())
 
     def from_memory(self, request: SyncRequest, since: SyncToken, changes: Sequence[Change], position: int) -> Answer:
         """The answer when `changes` are all that concerns the user after `since`, up to `position`."""

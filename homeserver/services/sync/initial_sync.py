@@ -4,11 +4,12 @@ Spec: client-server-api/#get_matrixclientv3initialsync, #get_matrixclientv3rooms
 of a first /sync, put into other words: the rooms are read there. How it goes on is in event_stream.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from homeserver.core.filters import parse_filter
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.presence import OFFLINE
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
@@ -16,7 +17,6 @@ from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.services.sync.assembling import PUSH_RULES, SyncAssembling
-from homeserver.services.sync.ephemeral import presence_event
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.room_lists import from_elsewhere
 from homeserver.services.sync.rooms import RoomPart, SyncRooms, in_old_form
@@ -53,18 +53,29 @@ class InitialSync:
 
     async def everything(self, viewer: Viewer, *, limit: int | None, archived: bool) -> dict[str, Any]:
         """All that concerns the user; rooms that the user left if `archived`; of each room at most `limit` messages."""
-        return await self._database.read(self._everything, viewer, _limit(limit), archived)
+        found, near = await self._database.read(self._everything, viewer, _limit(limit), archived)
+        presence = self._presence(viewer, near)
+        return {**found, "presence": [event for event in presence if event["content"]["presence"] != OFFLINE]}
 
     async def room(self, viewer: Viewer, room_id: RoomID, *, limit: int | None) -> dict[str, Any]:
         """A room that the user is or was in, or that everybody may read.
 
         Raises Forbidden, and RoomIsPartial when it takes too long until the room is known as a whole.
         """
-        return await self._partial_rooms.once_known(
+        found, members = await self._partial_rooms.once_known(
             lambda: self._database.read(self._room, viewer, room_id, _limit(limit))
         )
+        # That somebody is offline is told, too: the client may know better days of a room that it asks for alone.
+        return {**found, "presence": self._presence(viewer, members)}
 
-    def _everything(self, tx: Transaction, viewer: Viewer, limit: int, archived: bool) -> dict[str, Any]:
+    def _presence(self, viewer: Viewer, user_ids: Iterable[UserID]) -> list[dict[str, Any]]:
+        """How present these are. Those who follow are told of many changes together, after a while; here none waits."""
+        return self._assembling.presence_of(_request(viewer, {}), user_ids)
+
+    def _everything(
+        self, tx: Transaction, viewer: Viewer, limit: int, archived: bool
+    ) -> tuple[dict[str, Any], list[UserID]]:
+        """The answer but for presence, and whose presence belongs to it."""
         request = _request(viewer, {"room": {"include_leave": archived, "timeline": {"limit": limit}}})
         answer = self._assembling.read(tx, request)
         sections = answer.body.get("rooms", {})
@@ -87,22 +98,18 @@ class InitialSync:
             # for the room as such.
             info["visibility"] = _visibility(room_id in published)
             rooms.append(info)
-        return {
+        found = {
             "end": end,
             "rooms": rooms,
-            "presence": self._presence(viewer.user_id, answer.body),
             "account_data": [event for event in account_data if event["type"] != PUSH_RULES],
             "receipts": [receipt for room_id, section in shown.items() for receipt in _receipts(room_id, section)],
         }
+        return found, self._assembling.near(tx, viewer.user_id)
 
-    def _presence(self, user_id: UserID, body: Mapping[str, Any]) -> list[Any]:
-        """That of all whom the user sees, and their own, which old clients look for here."""
-        told = list(body.get("presence", {}).get("events", []))
-        if all(event["sender"] != user_id for event in told):
-            told += (presence_event(*own, is_old=True) for own in self._assembling.own_presence(user_id))
-        return told
-
-    def _room(self, tx: Transaction, viewer: Viewer, room_id: RoomID, limit: int) -> dict[str, Any]:
+    def _room(
+        self, tx: Transaction, viewer: Viewer, room_id: RoomID, limit: int
+    ) -> tuple[dict[str, Any], list[UserID]]:
+        """The answer but for presence, and whose presence belongs to it."""
         wanted = {"room": {"rooms": [room_id], "include_leave": True, "timeline": {"limit": limit}}}
         request = _request(viewer, wanted)
         access = self._readers.access(tx, room_id, viewer.user_id)
@@ -118,10 +125,10 @@ class InitialSync:
         if membership is not None and membership.membership != "knock":
             info["membership"] = membership.membership
         info["visibility"] = _visibility(bool(published_among(tx, [room_id])))
-        told = answer.body.get("presence", {}).get("events", []) if access.is_joined else []
-        there = memberships_in_room(tx, room_id, [event["sender"] for event in told]) if told else {}
-        present = [event for event in told if event["sender"] in there and there[event["sender"]].membership == "join"]
-        return {**info, "presence": present, "receipts": list(_receipts(room_id, section))}
+        near = self._assembling.near(tx, viewer.user_id) if access.is_joined else []
+        there = memberships_in_room(tx, room_id, near) if near else {}
+        joined = [user_id for user_id in near if user_id in there and there[user_id].membership == "join"]
+        return {**info, "receipts": list(_receipts(room_id, section))}, joined
 
     @staticmethod
     def _looked_at(tx: Transaction, viewer: Viewer, access: Access) -> RoomPart:

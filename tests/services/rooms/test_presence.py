@@ -169,10 +169,10 @@ def test_what_changes_after_a_quiet_time_is_told_soon_also_if_more_follows(peopl
 def test_users_see_themselves_before_others_do(people: People, room_id: RoomID) -> None:
     people.says(ALICE, "unavailable")
 
-    own = people.presence.own(ALICE)
-    assert own is not None
-    assert own["presence"] == "unavailable"
-    assert (people.presence.own(BOB), people.seen_by(BOB)) == (None, {})
+    [(user_id, own)] = people.presence.true_of([ALICE])
+
+    assert (user_id, own["presence"]) == (ALICE, "unavailable")
+    assert people.seen_by(BOB) == {}
 
 
 def test_who_goes_and_comes_back_in_a_moment_is_no_news_and_no_read(people: People, room_id: RoomID) -> None:
@@ -475,5 +475,6 @@ def test_where_presence_is_off_everybody_is_offline(world: World, room_id: RoomI
     people.says(ALICE, "online", "here")
 
     assert now(people.presence.status(BOB, ALICE)) == {"presence": "offline"}
+    assert now(world.database.read(people.presence.near, BOB)) == []
     with pytest.raises(Forbidden):
         now(people.presence.status(CAROL, ALICE))

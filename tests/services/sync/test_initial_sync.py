@@ -17,7 +17,7 @@ from tests.services.federation.large_rooms import LargeRoom
 from tests.services.rooms.test_remote_invites import invite_of, receive
 from tests.services.sync.asking import timeless
 from tests.services.sync.test_stream_chunks import bodies, follow
-from tests.services.world import ALICE, BOB, World, now, shown
+from tests.services.world import ALICE, BOB, CAROL, World, now, shown
 
 # Any: JSON, throughout.
 
@@ -136,8 +136,49 @@ def test_one_room_is_told_to_its_members_as_among_all_of_them(world: World) -> N
 
     among_all = everything(world, ALICE)
     assert timeless({**room, "receipts": among_all["receipts"]}) == timeless(
-        {**among_all["rooms"][room_id], "presence": [], "receipts": room["receipts"]}
+        {**among_all["rooms"][room_id], "presence": room["presence"], "receipts": room["receipts"]}
     )
+
+
+def test_who_is_there_is_told_at_once_to_those_who_share_a_room(world: World) -> None:
+    room_id, other = world.create_room(ALICE), world.create_room(ALICE, preset="public_chat")
+    world.create_room(CAROL)
+    world.join(BOB, other)
+    for user_id in (ALICE, BOB, CAROL):
+        world.presence.set_status(user_id, None, user_id, "online", "hello")
+
+    seen = [event["content"] for event in everything(world, ALICE)["presence"]]
+
+    assert {one["user_id"]: (one["presence"], one["status_msg"]) for one in seen} == {
+        ALICE: ("online", "hello"),
+        BOB: ("online", "hello"),
+    }
+    assert [event["sender"] for event in one_room(world, ALICE, room_id)["presence"]] == [ALICE]
+    assert {event["sender"] for event in one_room(world, BOB, other)["presence"]} == {ALICE, BOB}
+
+
+def test_of_one_room_those_are_told_too_who_are_offline(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    world.presence.set_status(ALICE, None, ALICE, "online", None)
+
+    room = one_room(world, ALICE, room_id)
+
+    seen = {event["sender"]: event["content"]["presence"] for event in room["presence"]}
+    assert seen == {ALICE: "online", BOB: "offline"}
+    assert [event["sender"] for event in everything(world, ALICE)["presence"]] == [ALICE]
+
+
+def test_who_is_ignored_is_not_among_those_who_are_there(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.join(BOB, room_id)
+    now(world.account_data.put(ALICE, ALICE, None, "m.ignored_user_list", {"ignored_users": {BOB: {}}}))
+    for user_id in (ALICE, BOB):
+        world.presence.set_status(user_id, None, user_id, "online", None)
+
+    seen = [everything(world, ALICE), one_room(world, ALICE, room_id)]
+
+    assert [[event["sender"] for event in one["presence"]] for one in seen] == [[ALICE], [ALICE]]
 
 
 def test_a_room_that_all_may_read_is_shown_to_onlookers_from_when_it_was_opened(world: World) -> None:
