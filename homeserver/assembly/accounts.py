@@ -24,6 +24,7 @@ from homeserver.services.accounts.registration_tokens import RegistrationTokens
 from homeserver.services.accounts.remote_profiles import RemoteProfileQueries
 from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.shared_secret import SharedSecretRegistration
+from homeserver.services.accounts.terms import PolicyDocument
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.rooms.member_profiles import MemberProfiles
 
@@ -65,7 +66,10 @@ def make_accounts(
     sessions = Sessions(database, tokens, removal, device_lists, clock, randomness, lifetime_ms)
     check = PasswordCheck(database, passwords, clock)
     interactive_auth = InteractiveAuth(check, clock, randomness)
-    policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token)
+    terms = tuple(
+        PolicyDocument(one.policy, one.version, one.language, one.name, one.url) for one in settings.registration.terms
+    )
+    policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token, terms)
     guests = GuestAccounts(database, sessions, tokens, clock, randomness, server_name, are_allowed=allows_guests)
     registration = Registration(
         database, passwords, interactive_auth, sessions, appservices, guests, clock, randomness, server_name, policy

@@ -138,6 +138,7 @@ def _of_server(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             _contacts(settings),
             settings.support.page,
             livekit_urls,
+            settings.policy_server_key,
         ),
     )
 

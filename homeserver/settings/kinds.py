@@ -19,6 +19,9 @@ T = TypeVar("T")
 Kind = Callable[[Place], T]  # raises Refused
 
 _SIZE: Final = re.compile(r"(\d{1,15}) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_OPAQUE_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,255}")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+_PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/_-]{43}")
 _TURN: Final = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -242,6 +245,30 @@ def web_address(place: Place) -> str:
     if parts.query or parts.fragment or parts.username is not None:
         raise place.refuse("must be an URL without user, ? and #")
     return value.rstrip("/")
+
+
+def opaque_id(place: Place) -> str:
+    """A short name for programs: letters, digits, and . _ ~ -"""
+    value = text(place)
+    if not _OPAQUE_ID.fullmatch(value):
+        raise place.refuse(f"{value!r} is no name: write letters, digits, and . _ ~ -")
+    return value
+
+
+def language(place: Place) -> str:
+    """The tag of a language (BCP 47)."""
+    value = text(place)
+    if not _LANGUAGE.fullmatch(value):
+        raise place.refuse(f"{value!r} is no language: write en, or pt-BR")
+    return value
+
+
+def public_key(place: Place) -> str:
+    """An ed25519 public key, in base64 without padding."""
+    value = text(place)
+    if not _PUBLIC_KEY.fullmatch(value):
+        raise place.refuse("is no public key: write the 43 characters of base64 that an ed25519 key has")
+    return value
 
 
 def turn_uri(place: Place) -> str:

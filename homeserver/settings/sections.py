@@ -53,6 +53,31 @@ def _listeners(place: Place) -> tuple[Listener, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """A policy in one language. Spec: client-server-api/#terms-of-service-at-registration"""
+
+    policy: str = field(metadata=reads(kinds.opaque_id))
+    version: str = field(metadata=reads(kinds.text))
+    name: str = field(metadata=reads(kinds.text))
+    url: str = field(metadata=reads(kinds.web_address))
+    language: str = field(default="en", metadata=reads(kinds.language))
+
+
+def _terms(place: Place) -> tuple[PolicyDocument, ...]:
+    read = kinds.read_items(place, kinds.section(PolicyDocument))
+    versions: dict[str, tuple[Place, str]] = {}
+    languages: dict[tuple[str, str], Place] = {}
+    for at, document in read:
+        first, version = versions.setdefault(document.policy, (at, document.version))
+        if document.version != version:
+            raise at.refuse(f"is another version than {first.name}, of the same policy")
+        same = languages.setdefault((document.policy, document.language), at)
+        if same is not at:
+            raise at.refuse(f"is the same policy in the same language as {same.name}")
+    return tuple(document for _, document in read)
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """Who may make an account."""
 
@@ -60,6 +85,7 @@ class Registration:
     require_token: bool = field(default=True, metadata=reads(kinds.flag))
     shared_secret: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
     allow_guest_access: bool = field(default=False, metadata=reads(kinds.flag))
+    terms: tuple[PolicyDocument, ...] = field(default=(), metadata=reads(_terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +342,7 @@ class Settings:
     user_directory: UserDirectory = field(default_factory=UserDirectory, metadata=reads(kinds.section(UserDirectory)))
     calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
+    policy_server_key: str | None = field(default=None, metadata=reads(kinds.optional(kinds.public_key)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))
     log: Log = field(default_factory=Log, metadata=reads(kinds.section(Log)))
 

@@ -6,6 +6,7 @@ What a table declares is in storage/tables.py; the tables are declared in the fi
 from typing import Final
 
 from homeserver.storage import (
+    accepted_terms,
     access_tokens,
     account_data,
     accounts,
@@ -61,6 +62,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Table
 
 TABLES: Final[tuple[Table, ...]] = (
+    *accepted_terms.TABLES,
     *access_tokens.TABLES,
     *account_data.TABLES,
     *accounts.TABLES,

@@ -36,6 +36,7 @@ from homeserver.services.rooms.receipts import FULLY_READ, READ, READ_PRIVATE, M
 from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
+from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.destinations import FailingDestination, ServerRule, store_failing, store_server_rule
 from homeserver.storage.early_redactions import note_early_redaction
@@ -229,6 +230,7 @@ class Workload:
 
     def _log_in_and_out(self) -> None:
         world = self.world
+        world.sync_database.write(note_accepted_terms, ALICE, {"privacy_policy": str(self.runs)}, now_ms=self.runs)
         refresh_token = self.tablet.tokens.refresh_token
         assert refresh_token is not None
         self.tablet = replace(self.tablet, tokens=now(world.sessions.refresh(refresh_token)))

@@ -21,6 +21,7 @@ class WellKnownEndpoints:
     support_contacts: Sequence[Mapping[str, str]] = ()  # as in the specification: role, matrix_id, email_address
     support_page: str | None = None
     livekit_urls: Sequence[str] = ()
+    policy_server_key: str | None = None  # ed25519, in base64
 
     @endpoint(
         "GET",
@@ -69,3 +70,16 @@ class WellKnownEndpoints:
         if not found:
             raise NotFound("This server names no contacts")
         return Reply(found, headers=_CACHED)
+
+    @endpoint(
+        "GET",
+        "/.well-known/matrix/policy_server",
+        auth=NONE,
+        limit=RateClass.FREE,
+        spec="client-server-api/#getwell-knownmatrixpolicy_server",
+    )
+    async def policy_server(self, _: PlainRequest) -> Reply:
+        """The key of the policy server that runs under this server's name."""
+        if self.policy_server_key is None:
+            raise NotFound("No policy server runs under this name")
+        return Reply({"public_keys": {"ed25519": self.policy_server_key}}, headers=_CACHED)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Final
 
 from homeserver.core.identifiers import UserID, localpart_of
@@ -19,12 +20,15 @@ from homeserver.services.errors import Forbidden, MissingParameter, Unrecognized
 
 PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
 DUMMY: Final = "m.login.dummy"
+TERMS: Final = "m.login.terms"
 REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - the name of a stage
 
 LIFETIME_MS: Final = 15 * 60 * 1000
 MOST_SESSIONS: Final = 10_000
 
 Flows = Sequence[Sequence[str]]
+Params = Mapping[str, Mapping[str, Any]]  # of stages, each of its own shape
+NO_PARAMS: Final[Params] = MappingProxyType({})
 Stage = Callable[[Mapping[str, Any]], Awaitable[object]]
 """Takes the `auth` of a request; returns what is to be remembered of the passed stage, or raises Forbidden."""
 
@@ -65,9 +69,14 @@ class InteractiveAuth:
         await self.pass_stages(attempt, [[PASSWORD]], {PASSWORD: password}, user_id)
 
     async def pass_stages(
-        self, attempt: Attempt, flows: Flows, stages: Mapping[str, Stage], user_id: UserID | None
+        self,
+        attempt: Attempt,
+        flows: Flows,
+        stages: Mapping[str, Stage],
+        user_id: UserID | None,
+        params: Params = NO_PARAMS,
     ) -> Mapping[str, object]:
-        """What the stages of a complete flow returned. The session ends with that.
+        """What the stages of a complete flow returned. The session ends with that. `params` tells clients of stages.
 
         Raises UserInteractionRequired when more is needed, Forbidden when the session is of another request.
         """
@@ -76,11 +85,11 @@ class InteractiveAuth:
         shown = attempt.shown or {}
         kind = shown.get("type")
         if isinstance(kind, str):
-            await self._try_stage(session, flows, stages, kind, shown)
+            await self._try_stage(session, flows, stages, kind, shown, params)
         if any(all(stage in session.completed for stage in flow) for flow in flows):
             self._sessions.pop(session.name, None)
             return session.completed
-        raise self._more_needed(session, flows)
+        raise self._more_needed(session, flows, params)
 
     def __len__(self) -> int:
         """How many sessions are in memory."""
@@ -103,11 +112,17 @@ class InteractiveAuth:
         return session
 
     async def _try_stage(
-        self, session: _Session, flows: Flows, stages: Mapping[str, Stage], kind: str, shown: Mapping[str, Any]
+        self,
+        session: _Session,
+        flows: Flows,
+        stages: Mapping[str, Stage],
+        kind: str,
+        shown: Mapping[str, Any],
+        params: Params,
     ) -> None:
         stage = stages.get(kind)
         if stage is None or not any(kind in flow for flow in flows):
-            raise self._more_needed(session, flows, Unrecognized("This kind of authentication is not offered"))
+            raise self._more_needed(session, flows, params, Unrecognized("This kind of authentication is not offered"))
         if kind in session.completed:
             return
         try:
@@ -115,13 +130,16 @@ class InteractiveAuth:
         except WrongUser:
             raise
         except (Forbidden, MissingParameter) as failure:
-            raise self._more_needed(session, flows, failure) from failure
+            raise self._more_needed(session, flows, params, failure) from failure
 
     @staticmethod
     def _more_needed(
-        session: _Session, flows: Flows, failure: Forbidden | MissingParameter | Unrecognized | None = None
+        session: _Session,
+        flows: Flows,
+        params: Params,
+        failure: Forbidden | MissingParameter | Unrecognized | None = None,
     ) -> UserInteractionRequired:
-        return UserInteractionRequired(session.name, flows, {}, tuple(session.completed), failure)
+        return UserInteractionRequired(session.name, flows, params, tuple(session.completed), failure)
 
     async def _confirm_password(self, user_id: UserID, shown: Mapping[str, Any]) -> object:
         password = shown.get("password")

@@ -40,6 +40,6 @@ class OpenIDTokens:
     def _user(self, tx: Transaction, token_hash: bytes) -> UserID:
         user_id = find_openid_user(tx, token_hash, now_ms=self._clock.now_ms())
         account = None if user_id is None else find_account(tx, user_id)
-        if user_id is None or account is None or account.is_deactivated:
+        if user_id is None or account is None or account.is_deactivated or account.is_locked:
             raise UnknownToken
         return user_id

@@ -4,8 +4,9 @@ Guests are in guest_accounts.py, until they want an account of their own. The to
 administrators. Spec: client-server-api/#account-registration
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from homeserver.core.errors import BadIdentifier
@@ -15,11 +16,20 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
 from homeserver.services.accounts.begun_registrations import Begun, BegunRegistrations, RegistrationWish
 from homeserver.services.accounts.guest_accounts import GuestAccounts
-from homeserver.services.accounts.interactive_auth import DUMMY, REGISTRATION_TOKEN, Attempt, InteractiveAuth
+from homeserver.services.accounts.interactive_auth import (
+    DUMMY,
+    NO_PARAMS,
+    REGISTRATION_TOKEN,
+    TERMS,
+    Attempt,
+    InteractiveAuth,
+)
 from homeserver.services.accounts.passwords import Passwords, check_new_password
 from homeserver.services.accounts.profiles import LONGEST_DISPLAY_NAME
+from homeserver.services.accounts.registration_tokens import is_token
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
+from homeserver.services.accounts.terms import PolicyDocument, params_of, versions_of
 from homeserver.services.errors import (
     Exclusive,
     Forbidden,
@@ -29,6 +39,7 @@ from homeserver.services.errors import (
     UserInteractionRequired,
     UserInUse,
 )
+from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import Profile, store_profile
@@ -37,6 +48,7 @@ from homeserver.storage.user_directory import note_names
 
 CLOSED: Final = "Registration is disabled on this server"
 GENERATED_LENGTH: Final = 12
+NO_TERMS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,13 @@ class RegistrationPolicy:
 
     is_open: bool
     needs_token: bool
+    terms: Sequence[PolicyDocument] = ()  # to be accepted
+
+    @property
+    def flow(self) -> list[str]:
+        """The stages that have to be passed."""
+        asked = [*([REGISTRATION_TOKEN] if self.needs_token else []), *([TERMS] if self.terms else [])]
+        return asked or [DUMMY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +127,11 @@ class Registration:
             await self._guests.check_is_guest(wish.guest_access_token, user_id)
         if wish.password is not None:
             check_new_password(wish.password)
-        stage = REGISTRATION_TOKEN if self._policy.needs_token else DUMMY
-        stages = {DUMMY: _pass, REGISTRATION_TOKEN: self._show_token}
+        terms = self._policy.terms
+        stages = {DUMMY: _pass, REGISTRATION_TOKEN: self._show_token, TERMS: _pass}
+        params = {TERMS: params_of(terms)} if terms else NO_PARAMS
         try:
-            passed = await self._interactive_auth.pass_stages(attempt, [[stage]], stages, None)
+            passed = await self._interactive_auth.pass_stages(attempt, [self._policy.flow], stages, None, params)
         except UserInteractionRequired as required:
             self._begun.note(required.session, wish)
             raise
@@ -130,6 +150,7 @@ class Registration:
             wish.device,
             token=token if isinstance(token, str) else None,
             is_upgrade=wish.guest_access_token is not None,
+            terms=versions_of(terms),
         )
         if begun is not None:
             self._begun.note_made(begun, user_id, None if made.session is None else made.session.device_id)
@@ -200,7 +221,7 @@ class Registration:
         """True if an account can be made with this token. Raises Forbidden when none can be made at all."""
         if not self._policy.is_open:
             raise Forbidden(CLOSED)
-        found = await self._database.read(find_registration_token, token)
+        found = await self._database.read(find_registration_token, token) if is_token(token) else None
         return found is not None and found.is_valid(self._clock.now_ms())
 
     def _wanted_user_id(self, username: str | None) -> UserID:
@@ -236,7 +257,9 @@ class Registration:
         token: str | None,
         display_name: str | None = None,
         is_upgrade: bool = False,
+        terms: Mapping[str, str] = NO_TERMS,
     ) -> Registered:
+        note_accepted_terms(tx, account.user_id, terms, now_ms=self._clock.now_ms())
         if token is not None and not use_registration_token(tx, token, now_ms=self._clock.now_ms()):
             raise Forbidden("The registration token is not valid any more")
         if is_upgrade:

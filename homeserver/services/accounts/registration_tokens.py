@@ -28,6 +28,11 @@ UNKNOWN: Final = "There is no such registration token"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 
 
+def is_token(text: str) -> bool:
+    """Whether a token can read like this. Spec: client-server-api/#token-authenticated-registration"""
+    return _TOKEN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class TokenLimits:
     """How often and until when a token counts; None for no limit."""
@@ -63,7 +68,7 @@ class RegistrationTokens:
             if length is not None and not 1 <= length <= LONGEST:
                 raise InvalidParameter(f"A registration token has 1 to {LONGEST} characters")
             token = self._randomness.opaque_id("", DEFAULT_LENGTH if length is None else length)
-        elif _TOKEN.fullmatch(token) is None:
+        elif not is_token(token):
             raise InvalidParameter(f"A registration token is 1 to {LONGEST} letters, digits, and . _ ~ -")
         now_ms = self._clock.now_ms()
         _check(limits, now_ms)

@@ -29,6 +29,7 @@ from homeserver.storage.accounts import find_account
 from homeserver.storage.cross_signing import cross_signing_keys_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import devices_of_user, insert_device
+from homeserver.storage.login_tokens import delete_login_tokens
 
 LONGEST_NAME: Final = 256  # characters of a device's display name
 DEVICE_ID_LENGTH: Final = 10
@@ -121,12 +122,16 @@ class Sessions:
 
     async def log_out_all(self, user_id: UserID) -> None:
         """End all sessions of a user, and remove all devices."""
-        await self._database.write(self.end_all, user_id, besides=None)
+        await self._database.write(self._log_out_all, user_id)
 
     def end_all(self, tx: Transaction, user_id: UserID, *, besides: DeviceID | None) -> None:
         """Remove all devices of a user but one, within a write of the caller."""
         device_ids = [device.device_id for device in devices_of_user(tx, user_id)]
         self._removal.remove(tx, user_id, [device_id for device_id in device_ids if device_id != besides])
+
+    def _log_out_all(self, tx: Transaction, user_id: UserID) -> None:
+        delete_login_tokens(tx, user_id)  # or somebody who got one from a session that ends here would come back in
+        self.end_all(tx, user_id, besides=None)
 
     def _refresh(self, tx: Transaction, token_hash: bytes) -> IssuedTokens | None:
         """None for what is no refresh token, or not any more: an exception would undo the end of the session."""

@@ -4,7 +4,7 @@ import pytest
 
 from homeserver.services.accounts.openid import LIFETIME_S, OpenIDTokens
 from homeserver.services.errors import Forbidden, UnknownToken
-from tests.services.accounts.people import register
+from tests.services.accounts.people import change_account, register
 from tests.services.world import ALICE, BOB, World, now
 
 
@@ -47,3 +47,14 @@ def test_of_a_closed_account_a_token_shows_nothing(world: World, tokens: OpenIDT
 
     with pytest.raises(UnknownToken):
         now(tokens.user(token))
+
+
+def test_of_a_locked_account_a_token_shows_nothing_until_it_is_unlocked(world: World, tokens: OpenIDTokens) -> None:
+    token = now(tokens.issue(ALICE, ALICE))
+
+    change_account(world, ALICE, is_locked=True)
+    with pytest.raises(UnknownToken):
+        now(tokens.user(token))
+
+    change_account(world, ALICE, is_locked=False)
+    assert now(tokens.user(token)) == ALICE

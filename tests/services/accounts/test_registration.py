@@ -212,6 +212,15 @@ def test_a_token_expires(world: World, with_tokens: Registration) -> None:
         now(with_tokens.register(wish(), shows_token("welcome")))
 
 
+@pytest.mark.parametrize("token", ["", "wel come", "welcome\0", "x" * 65, "x" * 1_000_000, "\N{SNOWMAN}", "\ud800"])
+def test_what_is_no_token_is_not_valid_and_costs_no_read(world: World, with_tokens: Registration, token: str) -> None:
+    before = world.database.counts.reads
+
+    assert not now(with_tokens.is_token_valid(token))
+
+    assert world.database.counts.reads == before
+
+
 def test_names_of_an_application_service_are_its_own(world: World) -> None:
     world.appservices = Bridge()
     registration = world.open_registration(RegistrationPolicy(is_open=True, needs_token=False))

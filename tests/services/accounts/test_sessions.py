@@ -9,7 +9,7 @@ from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.accounts.tokens import AccessTokens
-from homeserver.services.errors import UnknownToken, UserLocked
+from homeserver.services.errors import Forbidden, UnknownToken, UserLocked
 from homeserver.storage.access_tokens import ENDED_KEPT
 from tests.services.accounts.people import change_account, register, whose
 from tests.services.world import ALICE, PHONE, World, now
@@ -100,6 +100,16 @@ def test_logging_out_everywhere_ends_all_sessions(world: World) -> None:
     now(world.sessions.log_out_all(ALICE))
 
     assert [whose(world, token) for token in tokens] == [None, None]
+
+
+def test_who_logs_out_everywhere_takes_back_what_would_log_in_another_device(world: World) -> None:
+    register(world, "alice")
+    token, _ = now(world.login.issue_token(ALICE))
+
+    now(world.sessions.log_out_all(ALICE))
+
+    with pytest.raises(Forbidden):
+        now(world.login.with_token(token, DeviceWish()))
 
 
 def test_a_second_login_of_a_device_ends_its_first_session(world: World) -> None:
