@@ -139,7 +139,7 @@ class InteractiveAuth:
         params: Params,
         failure: Forbidden | MissingParameter | Unrecognized | None = None,
     ) -> UserInteractionRequired:
-        return UserInteractionRequired(session.name, flows, params, tuple(session.completed), failure)
+        return UserInteractionRequired(session.name, flows, dict(params), tuple(session.completed), failure)
 
     async def _confirm_password(self, user_id: UserID, shown: Mapping[str, Any]) -> object:
         password = shown.get("password")
