@@ -12,12 +12,19 @@ from typing import Final
 
 from tests.api.client import PASSWORD, Client, new_user
 from tests.hostile.tables import Tables
+from tests.services.e2ee.signed_keys import device_keys
 
 PEOPLE: Final = ("self", "friend", "stranger")
 SHARED_SECRET: Final = "a secret of the tests"
 # Somebody in a hundred rooms has long answers.
 ROOMS_OF_A_LIFE: Final = 6
 
+UNSTABLE: Final = "/_matrix/client/unstable"
+BACKUP: Final = {
+    "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
+    "auth_data": {"public_key": "A", "signatures": {}},
+}
+BACKED_UP: Final = {"first_message_index": 0, "forwarded_count": 0, "is_verified": False, "session_data": {}}
 # Where no server is, which takes nobody long to find out, and no name to look up.
 NOWHERE: Final = "127.0.0.2:1"
 # What needs no server to be known, or what no server knows.
@@ -69,6 +76,31 @@ class Cast:
             self._deactivate()
         if missing:
             self._make_rooms()
+
+    def provide(self, endpoint: str) -> None:
+        """Let there be what an endpoint is about, where nothing else that the cast does leads to it."""
+        me, room = self.people["self"], self.names["own room"]
+        match endpoint.partition(".")[0]:
+            case "DelayedEventEndpoints":
+                path = (UNSTABLE, "org.matrix.msc4140", "rooms", room, "delayed_event", "m.thing", self.fresh())
+                wish = {"delay": 3_600_000, "content": {"a": 1}}
+                self.names["delayed event"] = me.put(*path, body=wish)["delay_id"]
+            case "DehydratedDeviceEndpoints":
+                keys = {**device_keys(me.user_id, "GHOST"), "dehydrated": True}
+                body = {"device_id": "GHOST", "device_data": {"a": 1}, "device_keys": keys}
+                me.put(UNSTABLE, "org.matrix.msc3814.v1", "dehydrated_device", body=body)
+                messages = {me.user_id: {"GHOST": {"a": 1}}}
+                self.people["friend"].put("sendToDevice", "m.thing", self.fresh(), body={"messages": messages})
+            case "KeyBackupsEndpoints":
+                version = me.post("room_keys", "version", body=BACKUP)["version"]
+                me.put("room_keys", "keys", room, "session", query={"version": version}, body=BACKED_UP)
+                self.names["backup version"] = version
+            case "PushRuleEndpoints":
+                for kind in ("override", "underride", "content"):
+                    me.put("pushrules", "global", kind, "mine", body={"actions": [], "pattern": "a", "conditions": []})
+            case "ThreadSubscriptionEndpoints":
+                thread = (UNSTABLE, "io.element.msc4306", "rooms", room, "thread", self.names["own event"])
+                me.put(*thread, "subscription", body={})
 
     def fresh(self) -> str:
         """A word that was never used."""

@@ -32,11 +32,12 @@ class Judge:
     faults: list[str] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
 
-    def begin(self) -> None:
-        """Make the cast whole, and forget the faults."""
+    def begin(self, endpoint: str = "") -> None:
+        """Make the cast whole, with what an endpoint is about, and forget the faults."""
         self.faults.clear()
         self.statuses.clear()
         self.cast.assemble()
+        self.cast.provide(endpoint)
         self.tables.mark()
 
     def send(self, sent: Sent) -> Answer:

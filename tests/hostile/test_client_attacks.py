@@ -137,7 +137,8 @@ def test_spaces_that_hold_each_other_are_walked_through_once(alice: Client, bob:
         alice.set_state(child, "m.space.parent", {"via": [alice.server_name], "canonical": True}, parent)
 
     for client in (alice, bob):
-        seen, page = [], {"next_batch": None}
+        seen: list[str] = []
+        page: dict[str, Any] = {"next_batch": None}
         for _ in range(9):
             query = {"limit": 1} if page["next_batch"] is None else {"limit": 1, "from": page["next_batch"]}
             page = {"next_batch": None, **client.get(V1, "rooms", outer, "hierarchy", query=query)}
@@ -208,11 +209,12 @@ def test_pages_of_what_one_may_not_see_end_nothing(alice: Client, bob: Client) -
 
     related = _all_pages(bob, (V1, "rooms", room_id, "relations", root))
     threads = _all_pages(bob, (V1, "rooms", room_id, "threads"))
-    found, batch = [], None
+    found: list[str] = []
+    batch: str | None = None
     for _ in range(60):
         term = {"search_term": "bananas", "order_by": "recent", "filter": {"rooms": [room_id], "limit": 3}}
         body = {"search_categories": {"room_events": term}}
-        query = {} if batch is None else {"next_batch": batch}
+        query: dict[str, str] = {} if batch is None else {"next_batch": batch}
         answer = bob.post("search", body=body, query=query)["search_categories"]["room_events"]
         found += [result["result"]["event_id"] for result in answer["results"]]
         batch = answer.get("next_batch")

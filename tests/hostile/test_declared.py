@@ -25,9 +25,9 @@ either_database = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 
 
 @pytest.fixture
-def judge(database: str, request: pytest.FixtureRequest) -> Judge:
+def judge(database: str, endpoint: Endpoint, request: pytest.FixtureRequest) -> Judge:
     found: Judge = request.getfixturevalue(f"{database}_judge")
-    found.begin()
+    found.begin(endpoint.name)
     return found
 
 
