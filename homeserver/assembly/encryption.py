@@ -8,6 +8,7 @@ from homeserver.assembly.outgoing import Outgoing
 from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
+from homeserver.services.e2ee.key_visibility import KeyVisibility
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
 from homeserver.services.e2ee.remote_users import RemoteUsers
@@ -20,6 +21,7 @@ class Encryption:
 
     device_lists: DeviceLists
     remote_users: RemoteUsers
+    key_visibility: KeyVisibility
     device_keys: DeviceKeys
     cross_signing: CrossSigning
     to_device: ToDevice
@@ -33,10 +35,12 @@ def make_encryption(made: Mechanics, outgoing: Outgoing, events: Events) -> Encr
     remote_users = RemoteUsers(database, device_lists, client, clock, made.randomness, server_name)
     outgoing.destinations.listen(remote_users.note_reachable)
     elsewhere = RemoteUserKeys(database, RemoteDeviceKeys(client, clock), remote_users, server_name)
+    visibility = KeyVisibility(database, is_limited=made.settings.limit_key_queries)
     return Encryption(
         device_lists,
         remote_users,
-        DeviceKeys(database, device_lists, elsewhere, news, clock, server_name),
+        visibility,
+        DeviceKeys(database, device_lists, elsewhere, visibility, news, clock, server_name),
         CrossSigning(database, device_lists, news),
         ToDevice(database, news, clock, server_name),
     )

@@ -213,7 +213,11 @@ def _of_rooms(made: Mechanics, parts: Parts) -> tuple[object, ...]:
 def _for_servers(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     federation, rooms, accounts = parts.federation, parts.rooms, parts.accounts
     return (
-        FederationDeviceEndpoints(DeviceServing(made.database, parts.encryption.device_keys, made.server_name)),
+        FederationDeviceEndpoints(
+            DeviceServing(
+                made.database, parts.encryption.device_keys, parts.encryption.key_visibility, made.server_name
+            )
+        ),
         FederationEventEndpoints(federation.event_serving),
         FederationHierarchyEndpoints(federation.hierarchy_serving),
         FederationHistoryEndpoints(federation.event_serving),

@@ -340,6 +340,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))
     cache_size: int = field(default=64 * MIB, metadata=reads(kinds.size_bytes(MIB, 1 << 40)))
     user_directory: UserDirectory = field(default_factory=UserDirectory, metadata=reads(kinds.section(UserDirectory)))
+    limit_key_queries: bool = field(default=False, metadata=reads(kinds.flag))
     calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     policy_server_key: str | None = field(default=None, metadata=reads(kinds.optional(kinds.public_key)))

@@ -1,8 +1,12 @@
 """Publishing, querying and claiming device keys, and how sync tells of them."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from tests.api.client import Client
+import pytest
+
+from tests.api.client import Client, new_user
+from tests.server import Server, running
 from tests.services.e2ee.signed_keys import device_keys, identity, one_time_key, public, signed
 
 SIGNED = "signed_curve25519"
@@ -181,3 +185,21 @@ def test_cross_signing_keys_are_in_the_answer(alice: Client, bob: Client) -> Non
         master = answer["master_keys"][alice.user_id]
         assert list(master["keys"].values()) == [public(f"{alice.user_id} master")]
         assert answer["self_signing_keys"][alice.user_id] == keys["self_signing_key"]
+
+
+def test_whose_keys_are_told_can_be_limited_to_those_who_share_a_room(limited: Server) -> None:
+    alice, bob, carol = (new_user(limited.url, name) for name in ("alice", "bob", "carol"))
+    for client in (bob, carol):
+        publish(client)
+    alice.create_room(bob)
+
+    found = query(alice, bob, carol)
+
+    assert found["device_keys"].keys() == {bob.user_id}
+
+
+@pytest.fixture
+def limited() -> Iterator[Server]:
+    """A server whose operator limits key queries."""
+    with running(settings={"limit_key_queries": True}) as server:
+        yield server

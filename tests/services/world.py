@@ -36,6 +36,7 @@ from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.device_keys import DeviceKeys
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.e2ee.key_visibility import KeyVisibility
 from homeserver.services.e2ee.remote_device_keys import RemoteDeviceKeys
 from homeserver.services.e2ee.remote_user_keys import RemoteUserKeys
 from homeserver.services.e2ee.remote_users import RemoteUsers
@@ -147,12 +148,14 @@ class World:
         changes_per_user: int = CHANGES_PER_USER,
         *,
         forgets_left_rooms: bool = False,
+        limits_key_queries: bool = False,
     ) -> None:
         self.backend = backend
         self.forgets_left_rooms = forgets_left_rooms
         self.boot = boot
         self.sync_database = SyncDatabase(backend, epoch=f"boot{boot}")
         self.database = self.sync_database.database
+        self.key_visibility = KeyVisibility(self.database, is_limited=limits_key_queries)
         self.clock = ManualClock(1_700_000_000 + 1_000_000 * (boot - 1))
         self.randomness = SeededRandomness(boot)
         self.budget = CacheBudget(32 * 1024 * 1024)
@@ -245,7 +248,9 @@ class World:
         self.remote_users = RemoteUsers(self.database, self.device_lists, client, self.clock, self.randomness, SERVER)
         asking = RemoteDeviceKeys(client, self.clock)
         elsewhere = RemoteUserKeys(self.database, asking, self.remote_users, SERVER)
-        self.device_keys = DeviceKeys(self.database, self.device_lists, elsewhere, self.news, self.clock, SERVER)
+        self.device_keys = DeviceKeys(
+            self.database, self.device_lists, elsewhere, self.key_visibility, self.news, self.clock, SERVER
+        )
         self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
         self.key_backups = KeyBackups(self.database)
         self.to_device = ToDevice(self.database, self.news, self.clock, SERVER)

@@ -38,7 +38,7 @@ class FederationDeviceEndpoints:
     )
     async def of_user(self, request: PlainRequest) -> Reply:
         """All devices of a user."""
-        return Reply(await self.devices.devices(request.path_user_id))
+        return Reply(await self.devices.devices(request.peer, request.path_user_id))
 
     @endpoint(
         "POST",
@@ -50,7 +50,7 @@ class FederationDeviceEndpoints:
     )
     async def query(self, request: Request[NoQuery, QueryBody]) -> Reply:
         """The keys of users' devices, and the keys that sign them."""
-        queried = await self.devices.query(request.body.device_keys)
+        queried = await self.devices.query(request.peer, request.body.device_keys)
         return Reply(
             {
                 "device_keys": queried.devices,

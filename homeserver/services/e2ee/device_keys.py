@@ -27,6 +27,7 @@ from homeserver.core.device_keys import (
 from homeserver.core.identifiers import DeviceID, KeyID, ServerName, UserID, server_name_of_user
 from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.device_lists import DeviceLists
+from homeserver.services.e2ee.key_visibility import KeyVisibility
 from homeserver.services.errors import InvalidParameter, UnknownToken
 from homeserver.services.events.news import KeyCountsWritten, News
 from homeserver.storage.cross_signing import (
@@ -104,6 +105,7 @@ class DeviceKeys:
         database: Database,
         device_lists: DeviceLists,
         elsewhere: KeysElsewhere,
+        visibility: KeyVisibility,
         news: News,
         clock: Clock,
         server_name: ServerName,
@@ -111,6 +113,7 @@ class DeviceKeys:
         self._database = database
         self._device_lists = device_lists
         self._elsewhere = elsewhere
+        self._visibility = visibility
         self._news = news
         self._clock = clock
         self._server_name = server_name
@@ -136,9 +139,9 @@ class DeviceKeys:
     async def query(self, viewer_id: UserID, device_keys: object, timeout_s: float = PATIENCE_S) -> QueriedKeys:
         """The keys of users' devices, with those that sign them; of other servers' users, unless it takes too long.
 
-        Raises BadJson.
+        Of whom the viewer may not know is left out. Raises BadJson.
         """
-        queries = parse_key_queries(device_keys)
+        queries = await self._visibility.for_user(viewer_id, parse_key_queries(device_keys))
         found = await self.query_local(viewer_id, queries)
         remote = [query for query in queries if not self._is_local(query.user_id)]
         if not remote:

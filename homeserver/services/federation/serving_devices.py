@@ -1,6 +1,7 @@
 """Devices and keys of this server's users, for other servers: shown as to a stranger.
 
-Whoever asks may: to encrypt for somebody, a server needs to share no room with them.
+Whoever asks may, unless the operator limits that (e2ee/key_visibility.py): to encrypt for somebody, a server needs to
+share no room with them.
 Spec: server-server-api/#device-management, server-server-api/#end-to-end-encryption
 """
 
@@ -10,6 +11,7 @@ from homeserver.core.cross_signing import KeyUsage
 from homeserver.core.device_keys import KeyQuery, parse_claims, parse_key_queries
 from homeserver.core.identifiers import ServerName, UserID, server_name_of_user
 from homeserver.services.e2ee.device_keys import STRANGER, DeviceKeys, QueriedKeys, shown_keys
+from homeserver.services.e2ee.key_visibility import KeyVisibility
 from homeserver.services.errors import NotFound
 from homeserver.storage.cross_signing import published_keys
 from homeserver.storage.database import Database, Transaction
@@ -21,18 +23,23 @@ from homeserver.storage.device_lists import newest_device_change
 class DeviceServing:
     """Gives other servers what they need to encrypt for users of this one."""
 
-    def __init__(self, database: Database, device_keys: DeviceKeys, server_name: ServerName) -> None:
+    def __init__(
+        self, database: Database, device_keys: DeviceKeys, visibility: KeyVisibility, server_name: ServerName
+    ) -> None:
         self._database = database
         self._device_keys = device_keys
+        self._visibility = visibility
         self._server_name = server_name
 
-    async def devices(self, user_id: UserID) -> dict[str, Any]:
+    async def devices(self, peer: ServerName, user_id: UserID) -> dict[str, Any]:
         """A user's devices, those without keys left out, and the keys that sign them.
 
-        The stream ID is that of the newest m.device_list_update of the user. Raises NotFound for users elsewhere.
+        The stream ID is that of the newest m.device_list_update of the user. Raises NotFound for users elsewhere, and
+        Forbidden for those of whom the server that asks may not know.
         """
         if server_name_of_user(user_id) != self._server_name:
             raise NotFound("The user is of another server")
+        await self._visibility.check_server(peer, user_id)
         stream_id, shown = await self._database.read(_devices, user_id)
         devices = []
         for device_id, keys in shown.devices[user_id].items():
@@ -45,9 +52,10 @@ class DeviceServing:
                 answer[field] = shown.cross_signing[usage][user_id]
         return answer
 
-    async def query(self, device_keys: object) -> QueriedKeys:
-        """The keys of users' devices; users elsewhere are passed over. Raises BadJson."""
-        return await self._device_keys.query_local(STRANGER, parse_key_queries(device_keys))
+    async def query(self, peer: ServerName, device_keys: object) -> QueriedKeys:
+        """The keys of users' devices; users elsewhere are passed over. Raises BadJson, Forbidden."""
+        queries = await self._visibility.for_server(peer, parse_key_queries(device_keys))
+        return await self._device_keys.query_local(STRANGER, queries)
 
     async def claim(self, one_time_keys: object) -> dict[UserID, Any]:
         """Take one-time keys of devices; users elsewhere are passed over. Raises BadJson."""

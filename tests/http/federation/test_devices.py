@@ -31,7 +31,7 @@ def world(tmp_path: Path, running_reactor: None) -> Iterator[World]:
 @pytest.fixture
 def site(serve: Serve, world: World) -> Served:
     return serve(
-        FederationDeviceEndpoints(DeviceServing(world.database, world.device_keys, SERVER)),
+        FederationDeviceEndpoints(DeviceServing(world.database, world.device_keys, world.key_visibility, SERVER)),
         served={Surface.FEDERATION},
     )
 

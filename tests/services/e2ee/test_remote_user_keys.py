@@ -34,7 +34,9 @@ def keys(world: World, servers: KeyServers) -> DeviceKeys:
     client = FederationClient(servers, OpenGate(), SERVER, world.key, world.clock)
     remote_users = RemoteUsers(world.database, world.device_lists, client, world.clock, SeededRandomness(), SERVER)
     elsewhere = RemoteUserKeys(world.database, RemoteDeviceKeys(client, world.clock), remote_users, SERVER)
-    return DeviceKeys(world.database, world.device_lists, elsewhere, world.news, world.clock, SERVER)
+    return DeviceKeys(
+        world.database, world.device_lists, elsewhere, world.key_visibility, world.news, world.clock, SERVER
+    )
 
 
 def test_users_of_all_servers_are_told_in_one_answer(world: World, keys: DeviceKeys, servers: KeyServers) -> None:

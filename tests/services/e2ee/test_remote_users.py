@@ -59,7 +59,9 @@ class Neighbours:
         client = FederationClient(self.servers, OpenGate(), SERVER, world.key, world.clock)
         self.users = RemoteUsers(world.database, world.device_lists, client, world.clock, Patience(), SERVER)
         elsewhere = RemoteUserKeys(world.database, RemoteDeviceKeys(client, world.clock), self.users, SERVER)
-        self.keys = DeviceKeys(world.database, world.device_lists, elsewhere, world.news, world.clock, SERVER)
+        self.keys = DeviceKeys(
+            world.database, world.device_lists, elsewhere, world.key_visibility, world.news, world.clock, SERVER
+        )
         self.fay: Person = self.servers.person(FAY)
         self.fay.devices[PHONE] = device_keys(FAY)
         self.room_id: RoomID = world.create_room(ALICE, preset="public_chat")

@@ -7,7 +7,7 @@ import pytest
 
 from homeserver.core.cross_signing import KeyUsage
 from homeserver.core.errors import BadJson
-from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.core.identifiers import DeviceID, ServerName, UserID
 from homeserver.services.errors import NotFound
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.storage.device_lists import device_updates
@@ -27,14 +27,15 @@ from tests.services.world import ALICE, BOB, SERVER, World, now
 
 EVE = UserID("@eve:elsewhere.example")
 SIGNED = "signed_curve25519"
+PEER = ServerName("elsewhere.example")
 
 
 def serving(world: World) -> DeviceServing:
-    return DeviceServing(world.database, world.device_keys, SERVER)
+    return DeviceServing(world.database, world.device_keys, world.key_visibility, SERVER)
 
 
 def devices(world: World, user_id: UserID = ALICE) -> dict[str, Any]:
-    return now(serving(world).devices(user_id))
+    return now(serving(world).devices(PEER, user_id))
 
 
 def test_a_users_devices_are_given_with_their_keys_and_names(world: World) -> None:
@@ -74,7 +75,7 @@ def test_cross_signing_keys_are_given_but_for_those_that_sign_other_users(world:
     publish_identity(world, ALICE)
 
     answer = devices(world)
-    queried = now(serving(world).query({ALICE: []}))
+    queried = now(serving(world).query(PEER, {ALICE: []}))
 
     assert answer["master_key"]["keys"] == cross_signing_key(ALICE, "master")["keys"]
     assert answer["self_signing_key"] == identity(ALICE)["self_signing_key"]
@@ -89,7 +90,7 @@ def test_who_verified_a_user_is_nothing_for_other_servers(world: World) -> None:
     master = signed(cross_signing_key(ALICE, "master"), BOB, f"{BOB} user_signing")
     now(world.cross_signing.upload_signatures(BOB, {ALICE: {public(f"{ALICE} master"): master}}))
 
-    shown = now(serving(world).query({ALICE: []})).cross_signing[KeyUsage.MASTER][ALICE]
+    shown = now(serving(world).query(PEER, {ALICE: []})).cross_signing[KeyUsage.MASTER][ALICE]
 
     assert BOB not in str(shown)
     assert BOB not in str(devices(world)["master_key"])
@@ -99,7 +100,7 @@ def test_a_query_can_name_devices_and_passes_over_users_elsewhere(world: World) 
     publish_device(world, ALICE, PHONE, "Alice's phone")
     publish_device(world, ALICE, LAPTOP)
 
-    queried = now(serving(world).query({ALICE: [PHONE], EVE: [], BOB: []}))
+    queried = now(serving(world).query(PEER, {ALICE: [PHONE], EVE: [], BOB: []}))
 
     assert {user_id: set(of_user) for user_id, of_user in queried.devices.items()} == {ALICE: {PHONE}, BOB: set()}
     assert queried.devices[ALICE][PHONE]["unsigned"] == {"device_display_name": "Alice's phone"}
@@ -126,7 +127,7 @@ def test_a_claimed_key_is_handed_out_once_and_users_elsewhere_are_passed_over(wo
 @pytest.mark.parametrize("wanted", [None, [], {"alice": []}, {ALICE: 1}, {ALICE: [PHONE, None]}])
 def test_a_query_that_makes_no_sense_is_refused(world: World, wanted: Any) -> None:
     with pytest.raises(BadJson):
-        now(serving(world).query(wanted))
+        now(serving(world).query(PEER, wanted))
 
 
 @pytest.mark.parametrize("wanted", [None, [], {"alice": {}}, {ALICE: [PHONE]}, {ALICE: {PHONE: None}}])
