@@ -36,7 +36,7 @@ class GuestDepartures:
         self._membership = membership
         self._are_there = are_allowed
         self._has_looked = False  # at all rooms; since then only what is written matters
-        self._changed: dict[RoomID, bytes | None] = {}  # with the state that guests were let in by, if that is known
+        self._changed: dict[RoomID, bytes | None] = {}  # with the state before, if nothing was between
         self._loops: Loops | None = None
         news.listen(self._note)
 
@@ -70,7 +70,9 @@ class GuestDepartures:
     def _note(self, change: Change) -> None:
         if not self._are_there or not isinstance(change, RoomWritten) or change.root_before == change.root_after:
             return
-        self._changed.setdefault(change.room_id, change.root_before)
+        # Of several changes in a row the first says little: guests may have been let in after it.
+        is_first = change.room_id not in self._changed
+        self._changed[change.room_id] = change.root_before if is_first else None
         if self._loops is not None:
             self._loops.hurry(LOOP)
 

@@ -91,6 +91,20 @@ def test_guests_of_the_time_when_they_were_allowed_are_not_forgotten(
     assert membership(world, room_id, guest) == "leave"
 
 
+def test_a_guest_who_came_while_the_door_was_open_for_a_moment_leaves(world: World, guest: UserID) -> None:
+    leaving = departures(world)
+    now(leaving.work_off())
+    room_id = world.create_room(ALICE, preset="public_chat")
+
+    for value in ("forbidden", "can_join"):
+        set_access(world, room_id, value)
+    world.join(guest, room_id)
+    set_access(world, room_id, "forbidden")
+    now(leaving.work_off())
+
+    assert membership(world, room_id, guest) == "leave"
+
+
 def test_a_guest_who_has_registered_stays(world: World, room_id: RoomID, guest: UserID) -> None:
     leaving = departures(world)
     now(leaving.work_off())
