@@ -12,7 +12,7 @@ from tests.services.sync.replay import WEIGHTED, Stage
 from tests.services.world import World
 
 EVERYDAY = 20
-SAMPLE = 300
+SAMPLE = 100
 WHOLE = 5_000
 
 Act = tuple[str, int, int, int]
