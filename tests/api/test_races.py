@@ -1,11 +1,13 @@
 """What comes of requests that arrive at once: one wins, none is lost, nothing is given out twice."""
 
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, Final, TypeVar
 
 from tests.api.client import PASSWORD, Client, meanwhile, numbers
+from tests.api.test_key_backups import ONE, create, key
 from tests.services.e2ee.signed_keys import device_keys, one_time_key
 
 T = TypeVar("T")
@@ -154,9 +156,9 @@ def test_a_one_time_key_is_claimed_by_one(alice: Client, bob: Client) -> None:
 
     def claim() -> list[str]:
         answers = [alice.post("keys", "claim", body=wanted)["one_time_keys"] for _ in range(2)]
-        return [key for answer in answers for key in answer[bob.user_id][bob.device_id]]
+        return [name for answer in answers for name in answer[bob.user_id][bob.device_id]]
 
-    claimed = [key for taken in at_once(*[claim] * AT_ONCE) for key in taken]
+    claimed = [name for taken in at_once(*[claim] * AT_ONCE) for name in taken]
 
     assert sorted(claimed) == sorted(keys)
 
@@ -175,3 +177,77 @@ def test_a_login_and_the_end_of_all_sessions_at_once_leave_no_half_of_a_session(
     devices = {device["device_id"] for device in after.get("devices")["devices"]}
     alive = {other.device_id for other in others if other.send("GET", "account", "whoami").status == 200}
     assert devices == alive | {after.device_id}
+
+
+def test_versions_of_a_key_backup_that_devices_make_at_once_all_differ_and_the_newest_is_current(
+    alice: Client,
+) -> None:
+    laptop = alice.login_again()
+
+    versions = at_once(*[lambda: create(alice), lambda: create(laptop)] * (AT_ONCE // 2))
+
+    assert len(set(versions)) == AT_ONCE
+    assert alice.get("room_keys", "version")["version"] == max(versions, key=int)
+
+
+def test_keys_that_devices_back_up_at_once_are_counted_once_each_and_of_two_the_better_is_kept(alice: Client) -> None:
+    devices = [alice, *(alice.login_again() for _ in range(3))]
+    version = create(alice)
+    before = alice.get("room_keys", "version")
+
+    def back_up(number: int) -> Callable[[], Any]:
+        own = {f"own{number}-{part}": key() for part in range(3)}
+        shared = {"shared": key(str(number), first_message_index=number)}
+        body = {"sessions": {**own, **shared}}
+        client = devices[number % len(devices)]
+        return lambda: client.put("room_keys", "keys", ONE, query={"version": version}, body=body)
+
+    answers = at_once(*map(back_up, range(AT_ONCE)))
+
+    after = alice.get("room_keys", "version")
+    sessions = alice.get("room_keys", "keys", ONE, query={"version": version})["sessions"]
+    assert after["count"] == len(sessions) == 3 * AT_ONCE + 1
+    assert sessions["shared"]["first_message_index"] == 0
+    etags = [answer["etag"] for answer in answers]
+    assert len({before["etag"], *etags}) == 1 + AT_ONCE
+    assert (after["count"], after["etag"]) in [(answer["count"], answer["etag"]) for answer in answers]
+
+
+def test_a_backup_that_is_deleted_while_keys_are_added_has_none_of_them(alice: Client) -> None:
+    version = create(alice)
+
+    def back_up(number: int) -> Callable[[], int]:
+        body = json.dumps(key()).encode()
+        path = ("room_keys", "keys", ONE, f"s{number}")
+        return lambda: alice.send("PUT", *path, content=body, query={"version": version}).status
+
+    def delete() -> int:
+        return alice.send("DELETE", "room_keys", "version", version).status
+
+    *added, deleted = at_once(*map(back_up, range(AT_ONCE - 1)), delete)
+
+    assert set(added) <= {200, 404}
+    assert deleted == 200
+    alice.get("room_keys", "keys", query={"version": version}, status=404, errcode="M_NOT_FOUND")
+    renewed = create(alice)
+    assert alice.get("room_keys", "version")["count"] == 0
+    assert alice.get("room_keys", "keys", query={"version": renewed}) == {"rooms": {}}
+
+
+def test_of_keys_that_are_added_while_a_new_version_is_made_those_that_are_late_are_told_which_it_is(
+    alice: Client,
+) -> None:
+    old = create(alice)
+
+    def back_up(number: int) -> Callable[[], Any]:
+        body = json.dumps(key()).encode()
+        path = ("room_keys", "keys", ONE, f"s{number}")
+        return lambda: alice.send("PUT", *path, content=body, query={"version": old})
+
+    *answers, new = at_once(*map(back_up, range(AT_ONCE - 1)), lambda: create(alice))
+
+    refused = [answer.json for answer in answers if answer.status != 200]
+    assert all(answer["errcode"] == "M_WRONG_ROOM_KEYS_VERSION" for answer in refused)
+    assert {answer["current_version"] for answer in refused} <= {new}
+    assert alice.get("room_keys", "version", old)["count"] == len(answers) - len(refused)
+    assert alice.get("room_keys", "version")["count"] == 0

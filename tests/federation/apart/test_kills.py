@@ -7,11 +7,13 @@ from typing import Final
 
 import pytest
 
+from tests.federation.apart.devices import names_of_devices
 from tests.federation.apart.islands import Islands
 from tests.federation.apart.links import Passage
 from tests.federation.apart.stories import VERSIONS, Story, begin
 from tests.federation.apart.witnesses import count_rows, until, witness
 from tests.federation.scenes import agree, people, shared_room
+from tests.federation.test_devices import upload_device_keys
 
 pytestmark = pytest.mark.large
 
@@ -103,6 +105,28 @@ async def test_a_server_that_is_killed_with_a_full_outbox_delivers_it(three: Isl
         for one in counting:
             await one.look()
             assert [one.told[event_id] for event_id in said] == [1] * len(said)
+
+
+async def test_a_change_of_devices_that_nobody_was_told_of_when_the_server_was_killed_is_told_then(
+    three: Islands,
+) -> None:
+    async with three.connected():
+        alice, bob = await people(*three.peers[:2])
+        await shared_room(alice, bob)
+        phone = await alice.another_device()
+        for device in (alice, phone):
+            await upload_device_keys(device)
+        await names_of_devices(alice, bob, (alice, None), (phone, None))
+
+        await three.cut(three.between([0], [1]), Passage.REFUSED)
+        await phone.post("logout")
+        tablet = await alice.another_device()
+        await upload_device_keys(tablet)
+        three.kill(0)
+        await three.peers[0].start()
+        await three.heal()
+
+        await names_of_devices(alice, bob, (alice, None), (tablet, None))
 
 
 async def test_servers_that_are_killed_again_and_again_agree_in_the_end(
