@@ -34,6 +34,7 @@ from homeserver.core.signing import SigningKey, sign_event
 from homeserver.core.unpadded_base64 import encode_base64
 from homeserver.core.x_matrix import signed_request
 from tests.api.client import Client
+from tests.api.sliding import following
 from tests.outbound.https_servers import Conversation, HttpsServer, Received, json_answer
 from tests.server import Server
 from tests.tls import CertificateAuthority
@@ -534,6 +535,24 @@ def check_goes_on(room: Room, victim: Victim, alice: Client) -> None:
     victim.settle()
     seen = {one["event_id"] for one in alice.messages(room.room_id, limit=20)["chunk"]}
     assert {said, room.id_of(answer)} <= seen
+
+
+def check_lists_of_rooms(alice: Client, room_id: str) -> None:
+    """Fail unless everything answers that shows somebody her rooms, and what is said of this one is bounded."""
+    connection = following(alice, "invited", required_state=[["*", "*"]])
+    connection.want(room_subscriptions={room_id: {"timeline_limit": 10, "required_state": [["*", "*"]]}})
+    shown = [connection.ask(), connection.ask(), alice.get("initialSync"), alice.get("events", query={"timeout": 0})]
+    shown += [alice.get("publicRooms"), alice.post("user_directory", "search", body={"search_term": "mallory"})]
+    sought = {"search_categories": {"room_events": {"search_term": "x"}}}
+    shown += [alice.post("search", body=sought), alice.get("notifications"), alice.get("joined_rooms")]
+    assert len(json.dumps(shown)) < 1_000_000
+    for path in (
+        ("/_matrix/client/v1", "room_summary", room_id),
+        ("/_matrix/client/v1", "rooms", room_id, "hierarchy"),
+        ("rooms", room_id, "initialSync"),
+    ):
+        answer = alice.send("GET", *path)
+        assert answer.status in (200, 403, 404), (path, answer)
 
 
 def now_ms() -> int:

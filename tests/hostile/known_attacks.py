@@ -433,6 +433,7 @@ SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "guests use the TURN servers": (
         "tests/services/accounts/test_calls.py::test_guests_get_no_credentials_unless_the_operator_says_so",
+        "tests/api/test_guests.py::test_turn_servers_carry_the_calls_of_guests_only_if_that_was_set",
         "tests/core/test_turn.py::test_a_password_counts_for_one_user_one_time_and_one_secret",
     ),
     "signatures of keys are kept that nobody has verified": (

@@ -31,6 +31,7 @@ from tests.hostile.hostile_server import (
     Victim,
     always,
     check_goes_on,
+    check_lists_of_rooms,
     packed,
     without_end,
 )
@@ -962,6 +963,7 @@ def test_what_is_shown_to_somebody_who_knocks_breaks_no_sync(
         assert len(json.dumps(shown)) < 300_000
         for events in shown.values():
             assert all(isinstance(event["content"], dict) for event in events["knock_state"]["events"])
+        check_lists_of_rooms(somebody, room.room_id)
 
 
 def lies_about_servers(evil: HostileServer) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,16 @@ from homeserver.services.federation.event_fetching import MOST_REQUESTS
 from homeserver.storage.schema import TABLES
 from tests.api.client import PASSWORD, Client, new_user
 from tests.api.sliding import following
-from tests.hostile.hostile_server import HostileServer, Pdu, Refusal, Room, Victim, check_goes_on, now_ms
+from tests.hostile.hostile_server import (
+    HostileServer,
+    Pdu,
+    Refusal,
+    Room,
+    Victim,
+    check_goes_on,
+    check_lists_of_rooms,
+    now_ms,
+)
 from tests.tls import CertificateAuthority
 
 # Any: JSON, throughout.
@@ -45,24 +54,6 @@ def shared_power(alice: Client, evil: HostileServer) -> str:
 def state_of(alice: Client, room: Room) -> set[str]:
     """The events of a room's state, as its members see it."""
     return {event["event_id"] for event in alice.get("rooms", room.room_id, "state")}
-
-
-def check_lists_of_rooms(alice: Client, room_id: str) -> None:
-    """Fail unless everything answers that shows somebody her rooms, and what is said of this one is bounded."""
-    connection = following(alice, "invited", required_state=[["*", "*"]])
-    connection.want(room_subscriptions={room_id: {"timeline_limit": 10, "required_state": [["*", "*"]]}})
-    shown = [connection.ask(), connection.ask(), alice.get("initialSync"), alice.get("events", query={"timeout": 0})]
-    shown += [alice.get("publicRooms"), alice.post("user_directory", "search", body={"search_term": "mallory"})]
-    sought = {"search_categories": {"room_events": {"search_term": "x"}}}
-    shown += [alice.post("search", body=sought), alice.get("notifications"), alice.get("joined_rooms")]
-    assert len(json.dumps(shown)) < 1_000_000
-    for path in (
-        ("/_matrix/client/v1", "room_summary", room_id),
-        ("/_matrix/client/v1", "rooms", room_id, "hierarchy"),
-        ("rooms", room_id, "initialSync"),
-    ):
-        answer = alice.send("GET", *path)
-        assert answer.status in (200, 403, 404), (path, answer)
 
 
 def check_none_is_kept(room: Room, victim: Victim, pdus: list[Pdu], allowed: int = 0) -> None:

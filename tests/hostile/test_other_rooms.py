@@ -98,6 +98,9 @@ def furnished(scene: Scene, name: str) -> tuple[str, str]:
             bob.post("rooms", room_id, "leave")
     event_id = alice.say(room_id, SAID)
     alice.say(room_id, SAID, **{"m.relates_to": {"rel_type": "m.thread", "event_id": event_id}})
+    if name == "late":  # nobody finds out what it is by relating to it: a reaction takes neither reactions nor threads
+        reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": "k"}}
+        event_id = alice.send_event(room_id, "m.reaction", reaction)
     alice.set_state(room_id, "m.room.topic", {"topic": LATER})
     if name in ("invited", "late"):
         alice.post("rooms", room_id, "invite", body={"user_id": bob.user_id})
