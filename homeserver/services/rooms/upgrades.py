@@ -32,13 +32,13 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import (
     Forbidden,
     InvalidParameter,
+    NotFound,
     NotRecommended,
     RoomIsPartial,
     UnsupportedVersion,
 )
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
-from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.storage.aliases import aliases_of_room
 from homeserver.storage.database import Database, Transaction
@@ -51,6 +51,7 @@ PER_WRITE: Final = 200  # bans, parts of a space, members: the rest of a large r
 CANONICAL_ALIAS: Final[StateKey] = ("m.room.canonical_alias", "")
 TOMBSTONE_KEY: Final[StateKey] = (TOMBSTONE, "")
 TOLD: Final = "This room has been replaced"
+NO_ROOM: Final = "You are in no such room"
 
 T = TypeVar("T")
 
@@ -104,7 +105,8 @@ class RoomUpgrades:
 
         The new room, the tombstone and all that makes them what they are is one write. In a room with very many bans,
         members or rooms of a space the rest of these follows.
-        Raises UnsupportedVersion, InvalidParameter, and Forbidden, alike for a room that does not exist.
+        Raises UnsupportedVersion, InvalidParameter, Forbidden for members, and NotFound for others, alike for a room
+        that does not exist.
         """
         version = _version(new_version)
         named = _creators(additional_creators, user_id) if version.privileged_creators else ()
@@ -123,7 +125,7 @@ class RoomUpgrades:
     def _followers(self, tx: Transaction, room_id: RoomID) -> Followers:
         head = find_head(tx, room_id)
         if head is None:
-            raise Forbidden(NOT_IN_ROOM)
+            raise NotFound(NO_ROOM)
         if head.is_partial:
             raise RoomIsPartial(room_id)  # who is banned is not known
         states = self._creation.writer.states
@@ -270,13 +272,13 @@ class RoomUpgrades:
     def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
         write = self._creation.writer.open(tx, room_id)
         if write is None:
-            raise Forbidden(NOT_IN_ROOM)
+            raise NotFound(NO_ROOM)
         return write
 
 
 def _check_may_replace(member: Event | None, create: Event, power_levels: Event | None, user_id: UserID) -> None:
     if member is None or member.content.get("membership") != "join":
-        raise Forbidden(NOT_IN_ROOM)
+        raise NotFound(NO_ROOM)
     levels = read_power_levels(create, power_levels, create.version)
     if not levels.may_send(user_id, TOMBSTONE, is_state=True):
         raise Forbidden("You may not replace this room")
