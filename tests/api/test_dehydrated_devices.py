@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Client
-from tests.services.e2ee.signed_keys import device_keys, one_time_key
+from tests.services.e2ee.signed_keys import device_keys, identity, one_time_key, public
 
 PATH = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
 SIGNED = "signed_curve25519"
@@ -101,6 +101,17 @@ def test_what_is_refused_leaves_the_old_one_where_it_was(alice: Client, changes:
     body = {"device_id": "DRY", "device_data": DATA, "device_keys": device_keys(alice.user_id, "DRY"), **changes}
 
     alice.put(PATH, body=body, status=400, errcode=errcode)
+
+    assert alice.get(PATH)["device_id"] == "OLD"
+
+
+def test_one_cannot_be_called_like_a_cross_signing_key(alice: Client) -> None:
+    alice.post("keys", "device_signing", "upload", body=identity(alice.user_id))
+    leave(alice, "OLD")
+    false_id = public(f"{alice.user_id} self_signing")
+    body = {"device_id": false_id, "device_data": DATA, "device_keys": device_keys(alice.user_id, false_id)}
+
+    alice.put(PATH, body=body, status=403, errcode="M_FORBIDDEN")
 
     assert alice.get(PATH)["device_id"] == "OLD"
 

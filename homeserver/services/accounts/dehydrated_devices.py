@@ -11,11 +11,13 @@ from typing import Any, Final
 import orjson
 
 from homeserver.core.canonical_json import encode_canonical
+from homeserver.core.cross_signing import check_device_id
 from homeserver.core.identifiers import DeviceID, UserID
 from homeserver.runtime.clock import Clock
 from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.e2ee.device_keys import DeviceKeys, KeyUpload, parse_upload
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, TooLarge
+from homeserver.storage.cross_signing import cross_signing_keys_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.dehydrated_devices import DehydratedDevice, find_dehydrated_device, insert_dehydrated_device
 from homeserver.storage.devices import insert_device
@@ -59,7 +61,8 @@ class DehydratedDevices:
     async def replace(self, user_id: UserID, device: DeviceWithKeys) -> None:
         """Keep a device instead of the one that the user had before, which goes in the same moment.
 
-        Raises BadJson, TooLarge, and InvalidParameter if the user has another device of this ID.
+        Raises BadJson, TooLarge, InvalidParameter if the user has another device of this ID, and KeyIDInUse if it is
+        that of a cross-signing key.
         """
         data = encode_canonical(device.data)
         if len(data) > DATA_LIMIT_BYTES:
@@ -92,6 +95,7 @@ class DehydratedDevices:
         known = find_dehydrated_device(tx, user_id)
         if known is not None:
             self._removal.remove(tx, user_id, (known.device_id,))
+        check_device_id(device.device_id, cross_signing_keys_of(tx, user_id).values())
         now_ms = self._clock.now_ms()
         if not insert_device(tx, user_id, device.device_id, display_name=display_name, now_ms=now_ms):
             raise InvalidParameter("There is a device of this ID")

@@ -7,6 +7,7 @@ device_activity.py.
 from collections.abc import Sequence
 from typing import Final
 
+from homeserver.core.cross_signing import check_device_id
 from homeserver.core.identifiers import DeviceID, UserID
 from homeserver.runtime.clock import Clock
 from homeserver.services.accounts.device_removal import DeviceRemoval
@@ -15,6 +16,7 @@ from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import LONGEST_NAME
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, TooLarge
+from homeserver.storage.cross_signing import cross_signing_keys_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.devices import Device, devices_of_user, find_device, insert_device, rename_device
 
@@ -53,7 +55,7 @@ class Devices:
     async def rename(self, requester: Requester, device_id: DeviceID, display_name: str | None) -> bool:
         """Show a device under another name; None leaves it. An application service can make a device so.
 
-        Returns True if the device is new. Raises NotFound, TooLarge.
+        Returns True if the device is new. Raises NotFound, TooLarge, KeyIDInUse.
         """
         if display_name is not None and len(display_name) > LONGEST_NAME:
             raise TooLarge(f"A device's name has at most {LONGEST_NAME} characters")
@@ -80,6 +82,7 @@ class Devices:
         if device is None:
             if not may_create:
                 raise NotFound(UNKNOWN)
+            check_device_id(device_id, cross_signing_keys_of(tx, user_id).values())
             now_ms = self._clock.now_ms()
             return insert_device(tx, user_id, device_id, display_name=display_name, now_ms=now_ms)
         if display_name is not None and display_name != device.display_name:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from homeserver.core.errors import KeyIDInUse
 from homeserver.core.identifiers import DeviceID
 from homeserver.services.accounts.interactive_auth import Attempt
 from homeserver.services.accounts.requester import Requester
@@ -13,6 +14,7 @@ from homeserver.services.events.news import DeviceListWritten
 from homeserver.storage.device_lists import changed_device_lists
 from tests.services.accounts.people import PASSWORD, register, whose
 from tests.services.accounts.test_interactive_auth import password
+from tests.services.e2ee.signed_keys import public, publish_identity
 from tests.services.world import ALICE, BOB, PHONE, World, now
 
 TABLET = DeviceID("TABLET")
@@ -117,3 +119,14 @@ def test_a_removed_device_changes_the_users_device_list(world: World, alice: Req
 def test_not_too_many_devices_go_at_once(world: World, alice: Requester) -> None:
     with pytest.raises(TooLarge):
         now(world.devices.remove(alice, [DeviceID(str(number)) for number in range(1001)], CONFIRMED))
+
+
+def test_a_device_cannot_be_made_that_is_called_like_a_cross_signing_key(world: World, alice: Requester) -> None:
+    publish_identity(world, ALICE)
+    requester = replace(alice, appservice_id="bridge")
+
+    for usage in ("master", "self_signing", "user_signing"):
+        with pytest.raises(KeyIDInUse):
+            now(world.devices.rename(requester, DeviceID(public(f"{ALICE} {usage}")), "false"))
+
+    assert sorted(device_ids(world)) == ["PHONE", "TABLET"]
