@@ -47,7 +47,7 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     """A reader of the log: nobody that writes knows of it."""
     database, clock, states, readers = made.database, made.clock, events.states, rooms.readers
     memory = SyncMemory()
-    unread = Unread(events.push_classes, memory)
+    unread = Unread(events.push_classes, memory, events.news)
     timelines = Timelines(readers)
     sync_rooms = SyncRooms(
         timelines, SyncStates(states, memory.sent_members), unread, events.formats, rooms.aggregations

@@ -243,6 +243,27 @@ def test_an_event_wakes_many_long_polls_without_a_read(world: World, room_id: Ro
     assert all(room_id in answer.body["rooms"]["join"] for answer in answers)
 
 
+def test_who_is_in_many_rooms_hears_of_each_without_a_read(world: World, room_id: RoomID) -> None:
+    rooms = [room_id, *(world.create_room(ALICE, preset="public_chat") for _ in range(3))]
+    for joined in rooms[1:]:
+        world.join(BOB, joined)
+    token = token_of(world, BOB)
+
+    def hear_of(joined: RoomID) -> Answer:
+        world.send(ALICE, joined)
+        before = world.database.counts.reads
+        answer = now(world.long_poll.sync(poll(BOB, token)))
+        assert world.database.counts.reads == before
+        return answer
+
+    for joined in (*rooms, *rooms):
+        answer = hear_of(joined)
+        token = answer.next_batch
+
+    section = answer.body["rooms"]["join"][rooms[-1]]
+    assert section["unread_notifications"]["notification_count"] == 2
+
+
 def test_a_receipt_wakes_long_polls_without_a_read(world: World, room_id: RoomID) -> None:
     event_id = world.send(ALICE, room_id)
     users = [ALICE, CAROL]

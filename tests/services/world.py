@@ -264,7 +264,7 @@ class World:
         self.sync_memory = SyncMemory()
         timelines = Timelines(self.readers)
         sync_states = SyncStates(self.states, self.sync_memory.sent_members)
-        unread = Unread(self.push_classes, self.sync_memory)
+        unread = Unread(self.push_classes, self.sync_memory, self.news)
         sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats, self.aggregations)
         device_parts = DeviceParts(self.sync_memory)
         room_lists = RoomLists(sync_rooms, self.states, unread, self.readers, self.sync_memory)

@@ -19,6 +19,7 @@ from homeserver.storage.notifications import ClassNotification, PersonalNotifica
 FOLLOWED_USERS: Final = 20_000
 CHANGES_PER_USER: Final = 200
 BYTES_PER_USER: Final = 256 * 1024  # of events; what a tail drops is in the database
+DROPPED_TOPICS: Final = 2_000  # of which a tail knows when it dropped something
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,16 @@ Change = (
 
 @dataclass(slots=True)
 class Tail:
-    """All changes for one user after log position `floor`, oldest first."""
+    """All changes for one user after log position `floor`, oldest first.
+
+    Of those between `start` and it, `dropped` says of each topic where the last one was.
+    """
 
     floor: int
+    start: int
     changes: deque[Change] = field(default_factory=deque)
     size_bytes: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
 
     def append(self, change: Change) -> None:
         """Add a change; the oldest go when the tail grows too long."""
@@ -145,6 +151,18 @@ class Tail:
             oldest = self.changes.popleft()
             self.floor = oldest.position
             self.size_bytes -= _size_of(oldest)
+            topic = _topic_of(oldest)
+            if topic is not None:
+                self.dropped[topic] = oldest.position
+            if len(self.dropped) > DROPPED_TOPICS:
+                self.dropped.clear()
+                self.start = self.floor
+
+    def about(self, topics: Collection[str], position: int) -> list[Change] | None:
+        """The changes about topics after `position`, oldest first; None when some of them were dropped."""
+        if position < self.start or any(self.dropped.get(topic, position) > position for topic in topics):
+            return None
+        return [change for change in self.changes if change.position > position and _topic_of(change) in topics]
 
 
 class News:
@@ -176,7 +194,7 @@ class News:
         if user_id in self._tails:
             self._tails.move_to_end(user_id)
             return
-        self._tails[user_id] = Tail(floor=position)
+        self._tails[user_id] = Tail(floor=position, start=position)
         if len(self._tails) > FOLLOWED_USERS:
             self._tails.popitem(last=False)
 
@@ -189,6 +207,24 @@ class News:
         if not changes or changes[-1].position <= position:
             return ()
         return [change for change in changes if change.position > position]
+
+    def about_since(self, user_id: UserID, topics: Collection[str], position: int) -> Sequence[Change] | None:
+        """As `since`, about rooms, by their IDs, and global account data, by its types: what else there was is nothing.
+
+        So the answer may be in memory where that of `since` is not.
+        """
+        tail = self._tails.get(user_id)
+        return None if tail is None else tail.about(topics, position)
+
+
+def _topic_of(change: Change) -> str | None:
+    match change:
+        case RoomWritten() | RoomBecameWhole() | ReceiptWritten():
+            return change.room_id
+        case AccountDataWritten():
+            return change.type if change.room_id is None else change.room_id
+        case _:
+            return None
 
 
 def _size_of(change: Change) -> int:

@@ -248,14 +248,8 @@ class SyncRooms:
     def _counts(self, request: SyncRequest, part: RoomPart) -> dict[str, object]:
         threads = part.unread
         if threads is None:
-            window = part.window
-            threads = self._unread.from_changes(
-                request.viewer.user_id,
-                part.room_id,
-                part.written,
-                after=window.after or 0,
-                position=window.upto,
-                ignored=part.ignored,
+            threads = self._unread.from_memory(
+                request.viewer.user_id, part.room_id, position=part.window.upto, ignored=part.ignored
             )
         return shown(threads, by_thread=request.filter.room.timeline.unread_thread_notifications)
 

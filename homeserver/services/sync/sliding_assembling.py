@@ -13,13 +13,14 @@ from homeserver.core.sliding_tokens import SlidingToken
 from homeserver.services.errors import UnknownPosition
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.typing import Typing
-from homeserver.services.sync.request import Window
+from homeserver.services.sync.request import NotInMemory, Window
 from homeserver.services.sync.room_listings import Listing
 from homeserver.services.sync.sliding_connections import SlidingConnections
 from homeserver.services.sync.sliding_extensions import ExtensionQuestion, SlidingExtensions
 from homeserver.services.sync.sliding_lists import Sightings, SlidingLists
-from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest
+from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest, View
 from homeserver.services.sync.sliding_rooms import AnswerQuestion, RoomQuestion, RoomResult, SlidingRooms
+from homeserver.services.sync.sliding_views import receipts_in_sight, said_in_sight
 from homeserver.services.sync.unread import Unread, shown
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import MembershipChange, changes_of_user
@@ -148,7 +149,9 @@ class SlidingAssembling:
         lists = {name: {"count": number} for name, number in sight.counts.items()}
         body: dict[str, Any] = {
             "lists": lists,
-            "rooms": {room_id: self._shown(sight, result, room_id) for room_id, result in results.items()},
+            "rooms": {
+                room_id: self._in_lists(sight.by_list, result.shown, room_id) for room_id, result in results.items()
+            },
             "extensions": extensions.shown,
         }
         connection, number = (0, 0) if since is None else (since.connection, since.number)
@@ -163,7 +166,63 @@ class SlidingAssembling:
             else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
         )
         is_empty = not results and not extensions.has_news
-        return SlidingAnswer(body, token, told, live, is_empty, quiet)
+        view = None if quiet is None else _view(sight, in_sight, frozenset(ignored))
+        return SlidingAnswer(body, token, told, live, is_empty, quiet, view)
+
+    def from_memory(self, request: SlidingRequest, sent: SentRooms, view: View, heard: Heard) -> SlidingAnswer:
+        """The answer to a client that has `view` in sight, when `heard` is all that was written for the user since.
+
+        Raises NotInMemory or MissingNodes when more is needed than memory has.
+        """
+        since, user_id, ignored = request.since, request.viewer.user_id, view.ignored
+        if since is None:
+            raise NotInMemory
+        serial, answer = self._typing.serial, next(self._answers)
+        asked = AnswerQuestion(
+            viewer=request.viewer,
+            reader=self._connections.reader(request),
+            answer=answer,
+            live_after=since.position,
+            upto=heard.upto,
+            ignored=ignored,
+        )
+        said = said_in_sight(view, request.lists, sent, heard.changes)
+        receipts = receipts_in_sight(view, heard.changes, user_id)
+        rooms: dict[str, Any] = {}
+        for room_id, one in said.items():
+            counts = self._unread.from_memory(user_id, room_id, position=heard.upto, ignored=ignored)
+            room = self._rooms.said(asked, one).shown | _flat(shown(counts, by_thread=False))
+            if room_id in view.directs:
+                room["is_dm"] = True
+            rooms[room_id] = self._in_lists(view.by_list, room, room_id)
+        extensions = self._extensions.read(
+            None,
+            request,
+            ExtensionQuestion(
+                window=Window(since.position, heard.upto),
+                by_list={name: view.configs.keys() & listed for name, listed in view.by_list.items()},
+                subscriptions=view.configs.keys() & request.subscriptions.keys(),
+                joined={room_id for room_id in view.configs if view.rooms[room_id].membership == "join"},
+                live=view.configs.keys(),
+                returned={},
+                fresh={},
+                receipts=receipts,
+                typing=self.typing_since(request) if request.extensions.typing else {},
+                typing_anywhere={},
+                ignored=ignored,
+                changes=heard.changes,
+            ),
+        )
+        lists = {name: {"count": number} for name, number in view.counts.items()}
+        return SlidingAnswer(
+            body={"lists": lists, "rooms": rooms, "extensions": extensions.shown},
+            token=SlidingToken(heard.upto, since.connection, since.number, self._epoch, serial, answer),
+            told={},
+            relevant=view.configs.keys(),
+            is_empty=not rooms and not extensions.has_news,
+            quiet={"lists": lists, "rooms": {}, "extensions": extensions.quiet},
+            view=view.with_rooms({room_id: one.room for room_id, one in said.items()}) if said else view,
+        )
 
     def _typing_anywhere(
         self, request: SlidingRequest, in_sight: Collection[RoomQuestion]
@@ -174,9 +233,9 @@ class SlidingAssembling:
         return dict(self._typing.typing_since(request.viewer.user_id, 0))
 
     @staticmethod
-    def _shown(sight: Sightings, result: RoomResult, room_id: RoomID) -> dict[str, Any]:
-        lists = [name for name, rooms in sight.by_list.items() if room_id in rooms]
-        return {**result.shown, "lists": lists} if lists else result.shown
+    def _in_lists(by_list: Mapping[str, Collection[RoomID]], room: dict[str, Any], room_id: RoomID) -> dict[str, Any]:
+        lists = [name for name, rooms in by_list.items() if room_id in rooms]
+        return {**room, "lists": lists} if lists else room
 
     def _add_counts(
         self,
@@ -270,6 +329,18 @@ def _add_direct(sight: Sightings, results: Mapping[RoomID, RoomResult]) -> None:
     for room_id, result in results.items():
         if room_id in sight.directs:
             result.shown["is_dm"] = True
+
+
+def _view(sight: Sightings, in_sight: Collection[RoomQuestion], ignored: frozenset[str]) -> View:
+    """What is in sight, to be kept without the rooms that are not."""
+    return View(
+        counts=sight.counts,
+        by_list=sight.by_list,
+        rooms={one.room.room_id: one.room for one in in_sight},
+        configs=sight.configs,
+        directs=sight.directs,
+        ignored=ignored,
+    )
 
 
 def _flat(counts: Mapping[str, object]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from homeserver.services.errors import UnknownPosition
 from homeserver.services.sync.memory import Recent, SyncMemory
 from homeserver.services.sync.room_listings import Listing, RoomListings
 from homeserver.services.sync.sent_members import Reader, SentMembers
-from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest
+from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest, View
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.sliding_connections import (
     ConnectionKey,
@@ -29,13 +29,15 @@ from homeserver.storage.sliding_connections import (
 CONNECTIONS: Final = 20_000
 MOST_ROOMS: Final = 20_000  # that one connection was told of; then its client begins anew
 ROOM_BYTES: Final = 250  # of memory
+ROOM_IN_SIGHT_BYTES: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """How the newest request of a connection was answered, and what it asked for."""
+    """How the newest request of a connection was answered, what it asked for, and which messages the device had."""
 
     wishes: int
+    has_messages_upto: int
     answer: SlidingAnswer
 
 
@@ -60,7 +62,7 @@ class SlidingConnections:
             "sliding sync", budget, lambda rooms: 500 + ROOM_BYTES * len(rooms)
         )
         self._answered: BoundedCache[ConnectionKey, _Answered] = BoundedCache(
-            "sliding sync answers", budget, lambda known: 1_000 + ROOM_BYTES * len(known.answer.relevant)
+            "sliding sync answers", budget, lambda known: 1_000 + ROOM_IN_SIGHT_BYTES * len(known.answer.relevant)
         )
         self._last: Recent[ConnectionKey, int] = Recent(CONNECTIONS)  # the turn of the newest request
         self._current: Recent[ConnectionKey, int] = Recent(CONNECTIONS)  # the newest of each name
@@ -77,12 +79,20 @@ class SlidingConnections:
 
         None where that is not known: the request is another one than that which the token answered.
         """
+        known = self._answer_before(request)
+        return None if known is None or known.quiet is None else replace(known, body=known.quiet, is_empty=True)
+
+    def view(self, request: SlidingRequest) -> View | None:
+        """What the client has in sight as of the request's position, where that is known."""
+        known = self._answer_before(request)
+        return None if known is None else known.view
+
+    def _answer_before(self, request: SlidingRequest) -> SlidingAnswer | None:
+        """The answer whose token the request shows, if it was to a request for the same."""
         known = self._answered.get(request.key)
-        if known is None or known.answer.quiet is None or known.answer.token != request.since:
+        if known is None or known.answer.token != request.since or known.wishes != request.wishes:
             return None
-        if known.wishes != request.wishes:
-            return None
-        return replace(known.answer, body=known.answer.quiet, is_empty=True)
+        return known.answer if request.has_messages_upto >= known.has_messages_upto else None
 
     def begin(self, request: SlidingRequest, epoch: str) -> int:
         """Note what a client shows to have by what it comes with; the turn of its request."""
@@ -133,7 +143,8 @@ class SlidingConnections:
         if answer.told and self.is_last(request, turn):
             answer = replace(answer, token=await self._noted(request, answer))
         if self.is_last(request, turn):
-            self._answered.put(request.key, _Answered(request.wishes, replace(answer, body={}, told={})))
+            answered = _Answered(request.wishes, request.has_messages_upto, replace(answer, body={}, told={}))
+            self._answered.put(request.key, answered)
         return answer
 
     async def _noted(self, request: SlidingRequest, answer: SlidingAnswer) -> SlidingToken:

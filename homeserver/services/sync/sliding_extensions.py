@@ -15,7 +15,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.push_rules import rule_set, rule_set_to_json
 from homeserver.core.sliding_tokens import to_device_token
 from homeserver.core.sync_tokens import SyncToken
-from homeserver.services.events.news import Change, RoomBecameWhole, RoomWritten
+from homeserver.services.events.news import Change, ReceiptWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.rooms.thread_subscriptions import MOST_CHANGES, SubscriptionChanges, read_changes
 from homeserver.services.sync.device_parts import PAGE, DeviceParts
 from homeserver.services.sync.ephemeral import receipt_event, typing_event
@@ -49,7 +49,7 @@ class ExtensionQuestion:
     live: Collection[RoomID]
     returned: Mapping[RoomID, int]
     fresh: Mapping[RoomID, Collection[str]]
-    receipts: Sequence[Receipt]
+    receipts: Sequence[Receipt | ReceiptWritten]
     typing: Mapping[RoomID, Sequence[UserID]]
     typing_anywhere: Mapping[RoomID, Sequence[UserID]]
     ignored: Collection[str]
@@ -77,10 +77,14 @@ class SlidingExtensions:
     def __init__(self, devices: DeviceParts) -> None:
         self._devices = devices
 
-    def read(self, tx: Transaction, request: SlidingRequest, asked: ExtensionQuestion) -> ExtensionsPart:
-        """The extensions that the request asks for."""
+    def read(self, tx: Transaction | None, request: SlidingRequest, asked: ExtensionQuestion) -> ExtensionsPart:
+        """The extensions that the request asks for.
+
+        Without `tx` no room is new to the client or was out of its sight, and `asked.changes`, which are known, have
+        neither account data nor subscriptions. Raises NotInMemory when memory does not suffice then.
+        """
         parts = {
-            "to_device": self._to_device(tx, request, asked.window),
+            "to_device": self._to_device(tx, request, asked),
             "e2ee": self._e2ee(tx, request, asked),
             "account_data": _account_data(tx, request, asked),
             "receipts": _receipts(tx, request, asked),
@@ -91,21 +95,22 @@ class SlidingExtensions:
         quiet = {name: part[2] for name, part in parts.items() if part is not None}
         return ExtensionsPart(shown, any(part[1] for part in parts.values() if part is not None), quiet)
 
-    def _to_device(self, tx: Transaction, request: SlidingRequest, window: Window) -> _Part | None:
+    def _to_device(self, tx: Transaction | None, request: SlidingRequest, question: ExtensionQuestion) -> _Part | None:
         wish = request.extensions.to_device
         if wish is None:
             return None
         asked = SyncRequest(request.viewer, SyncToken(0, wish.since, "", 0))
-        part = self._devices.to_device(tx, asked, window, page_size=max(1, min(wish.limit, PAGE)))
+        page_size = max(1, min(wish.limit, PAGE))
+        part = self._devices.to_device(tx, asked, question.window, question.changes or (), page_size)
         shown = {"next_batch": to_device_token(part.upto), "events": part.events}
         return shown, bool(part.events), {**shown, "events": []}
 
-    def _e2ee(self, tx: Transaction, request: SlidingRequest, question: ExtensionQuestion) -> _Part | None:
+    def _e2ee(self, tx: Transaction | None, request: SlidingRequest, question: ExtensionQuestion) -> _Part | None:
         if not request.extensions.e2ee:
             return None
         asked = SyncRequest(request.viewer)
-        shown = self._devices.key_counts(tx, asked)
         changes = question.changes
+        shown = self._devices.key_counts(tx, asked, changes or ())
         if changes is None or any(map(_brings_together, changes)):
             lists = self._devices.device_lists(tx, asked, question.window)
         else:
@@ -120,10 +125,13 @@ def _brings_together(change: Change) -> bool:
     return isinstance(change, RoomBecameWhole)
 
 
-def _account_data(tx: Transaction, request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
+def _account_data(tx: Transaction | None, request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
     scope, user_id, window = request.extensions.account_data, request.viewer.user_id, asked.window
     if scope is None:
         return None
+    quiet: Body = {"global": [], "rooms": {}}
+    if tx is None:
+        return quiet, False, quiet
     wanted = asked.in_scope(scope)
     fresh: list[RoomID | None] = [room_id for room_id in asked.fresh if room_id in wanted]
     found: list[AccountData] = []
@@ -150,23 +158,25 @@ def _account_data(tx: Transaction, request: SlidingRequest, asked: ExtensionQues
     for one in found:
         if one.room_id is not None:
             rooms.setdefault(one.room_id, []).append(_shown(one))
-    return {"global": glob, "rooms": rooms}, bool(glob or rooms), {"global": [], "rooms": {}}
+    return {"global": glob, "rooms": rooms}, bool(glob or rooms), quiet
 
 
 def _shown(one: AccountData) -> Body:
     return {"type": one.type, "content": orjson.Fragment(one.content)}
 
 
-def _receipts(tx: Transaction, request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
+def _receipts(tx: Transaction | None, request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
     """Of rooms that are new to the client, only the receipts that it can show, and the user's own."""
     scope, user_id = request.extensions.receipts, request.viewer.user_id
     if scope is None:
         return None
     wanted = asked.in_scope(scope).intersection(asked.joined)
-    fresh = [room_id for room_id in asked.fresh if room_id in wanted]
-    event_ids = sorted({event_id for room_id in fresh for event_id in asked.fresh[room_id]})
-    found = receipts_for_events(tx, fresh, event_ids, user_id, upto=asked.window.upto)
-    by_room: dict[str, list[Receipt]] = {}
+    found: Sequence[Receipt] = ()
+    if tx is not None:
+        fresh = [room_id for room_id in asked.fresh if room_id in wanted]
+        event_ids = sorted({event_id for room_id in fresh for event_id in asked.fresh[room_id]})
+        found = receipts_for_events(tx, fresh, event_ids, user_id, upto=asked.window.upto)
+    by_room: dict[str, list[Receipt | ReceiptWritten]] = {}
     for receipt in (*found, *(one for one in asked.receipts if one.room_id in wanted)):
         by_room.setdefault(receipt.room_id, []).append(receipt)
     rooms = {room_id: receipt_event(receipts, user_id, asked.ignored) for room_id, receipts in by_room.items()}
@@ -190,11 +200,14 @@ def _typing(request: SlidingRequest, asked: ExtensionQuestion) -> _Part | None:
     return {"rooms": rooms}, bool(rooms), {"rooms": {}}
 
 
-def _thread_subscriptions(tx: Transaction, request: SlidingRequest, window: Window) -> _Part | None:
+def _thread_subscriptions(tx: Transaction | None, request: SlidingRequest, window: Window) -> _Part | None:
     limit = request.extensions.thread_subscriptions
     if limit is None:
         return None
+    quiet = SubscriptionChanges((), None).shown
+    if tx is None:
+        return quiet, False, quiet
     asked = min(limit, MOST_CHANGES)
     changes = read_changes(tx, request.viewer.user_id, after=window.after or 0, upto=window.upto, limit=asked)
     shown = changes.shown if changes.before is None else {**changes.shown, "prev_batch": changes.before}
-    return shown, bool(changes.changed), SubscriptionChanges((), None).shown
+    return shown, bool(changes.changed), quiet

@@ -1,13 +1,14 @@
 """One call of sliding sync: answer now, or wait for the bell and answer then.
 
 What an answer consists of is in sliding_assembling.py. Whoever waits is woken by the bell of /sync, and looks into the
-database only when what was written may concern the request. Spec: MSC4186
+database only when what was written may concern the request and is not all in memory. Spec: MSC4186
 """
 
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from homeserver.core.errors import MissingNodes
 from homeserver.core.identifiers import RoomID
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.wakeups import Bell
@@ -25,9 +26,10 @@ from homeserver.services.events.news import (
     ToDeviceWritten,
 )
 from homeserver.services.sync.lost_time import LostTime
+from homeserver.services.sync.request import NotInMemory
 from homeserver.services.sync.sliding_assembling import SlidingAssembling
 from homeserver.services.sync.sliding_connections import SlidingConnections
-from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest
+from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest, View
 from homeserver.storage.database import Database
 
 LONGEST_S: Final = 300.0
@@ -64,21 +66,34 @@ class SlidingPoll:
             await self._lost_time.end_for(request.viewer)
             raise UnknownPosition
         until_s = self._clock.seconds() + min(request.timeout_ms / 1000, LONGEST_S)
-        quiet = self._connections.quiet_answer(request)
+        quiet, view = self._connections.quiet_answer(request), self._connections.view(request)
         turn = self._connections.begin(request, self._database.epoch)
         if quiet is not None and not await self._is_woken(request, quiet, until_s):
             return await self._connections.store(request, quiet, turn)
         while True:
             self._news.follow(request.viewer.user_id, self._database.position)
-            sent, listing = self._connections.known(request), self._connections.listing(request)
-            answer = await self._database.read(self._assembling.read, request, sent, listing, self._heard(request))
+            answer = self._from_memory(request, view)
+            if answer is None:
+                sent, listing = self._connections.known(request), self._connections.listing(request)
+                answer = await self._database.read(self._assembling.read, request, sent, listing, self._heard(request))
             if not answer.is_empty or request.since is None:
                 break
             if not await self._is_woken(request, answer, until_s):
                 break
             if not answer.told:
-                request = replace(request, since=answer.token)  # up to here there is nothing for this client
+                # Up to here there is nothing for this client.
+                request, view = replace(request, since=answer.token), answer.view
         return await self._connections.store(request, answer, turn)
+
+    def _from_memory(self, request: SlidingRequest, view: View | None) -> SlidingAnswer | None:
+        """The answer to a client that has `view` in sight; None: what is lacking is in the database."""
+        sent, heard = self._connections.known(request), self._heard(request)
+        if view is None or sent is None or heard is None:
+            return None
+        try:
+            return self._assembling.from_memory(request, sent, view, heard)
+        except (NotInMemory, MissingNodes):
+            return None
 
     def _heard(self, request: SlidingRequest) -> Heard | None:
         """What was written for the user since the request's position, if memory reaches back so far."""

@@ -1,7 +1,7 @@
 """What a sliding sync asks for: lists of rooms, windows into them, what is to be told of each room. Spec: MSC4186"""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID
@@ -9,6 +9,7 @@ from homeserver.core.required_state import RequiredState
 from homeserver.core.sliding_tokens import SlidingToken
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.news import Change
+from homeserver.storage.room_index import ListedRoom
 from homeserver.storage.sliding_connections import ConnectionKey, SentRoom
 
 MOST_TIMELINE_EVENTS: Final = 100
@@ -120,7 +121,16 @@ class SlidingRequest:
     @property
     def wishes(self) -> int:
         """A number that says what it asks for, since whenever and for however long: of this run of the server."""
-        return hash((frozenset(self.lists.items()), frozenset(self.subscriptions.items()), self.extensions))
+        extensions, wish = self.extensions, self.extensions.to_device
+        if wish is not None:
+            extensions = replace(extensions, to_device=replace(wish, since=0))
+        return hash((frozenset(self.lists.items()), frozenset(self.subscriptions.items()), extensions))
+
+    @property
+    def has_messages_upto(self) -> int:
+        """Up to where the device has the messages for it, if it asks for them."""
+        wish = self.extensions.to_device
+        return 0 if wish is None else wish.since
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +142,28 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """The rooms in sight with an answer: what lists have, and what each of the rooms is told of."""
+
+    counts: Mapping[str, int]
+    by_list: Mapping[str, Collection[RoomID]]
+    rooms: Mapping[RoomID, ListedRoom]
+    configs: Mapping[RoomID, RoomConfig]
+    directs: Collection[str]
+    ignored: frozenset[str]
+
+    def with_rooms(self, rooms: Mapping[RoomID, ListedRoom]) -> "View":
+        """The same with other things known of some rooms."""
+        return replace(self, rooms={**self.rooms, **rooms})
+
+
+@dataclass(frozen=True, slots=True)
 class SlidingAnswer:
     """A response. Any: JSON and fragments of it.
 
     `token` does not name the answer that tells of `told`, which is to be noted first. `relevant` are the rooms that
     were looked at. An empty answer tells a client nothing but its next token. `quiet` is the body of the next answer if
-    nothing happens, None when there is more to tell than this one does.
+    nothing happens, and `view` what is in sight then; both are None when there is more to tell than this one does.
     """
 
     body: dict[str, Any]
@@ -146,3 +172,4 @@ class SlidingAnswer:
     relevant: Collection[RoomID]
     is_empty: bool
     quiet: dict[str, Any] | None
+    view: View | None = None

@@ -19,11 +19,12 @@ from homeserver.services.events.client_format import NOTHING_RELATES, ClientForm
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
 from homeserver.services.rooms.readers import Readers
-from homeserver.services.sync.request import Window
+from homeserver.services.sync.request import NotInMemory, Window
 from homeserver.services.sync.room_lists import EVERYWHERE, from_elsewhere
 from homeserver.services.sync.sent_members import Reader
 from homeserver.services.sync.sliding_request import RoomConfig
 from homeserver.services.sync.sliding_states import SlidingState, SlidingStateQuestion, SlidingStates
+from homeserver.services.sync.sliding_views import Said
 from homeserver.services.sync.summaries import MOST_HEROES
 from homeserver.services.sync.timelines import Timeline, TimelineQuestion, Timelines
 from homeserver.storage.database import Transaction
@@ -163,6 +164,58 @@ class SlidingRooms:
                 results[room_id] = _stripped(asked, one, memberships[room_id])
         self._add_members(tx, user_id, [one.room for one in joined], results)
         return results
+
+    def said(self, asked: AnswerQuestion, said: Said) -> RoomResult:
+        """What is told of a room in which something was said, from memory alone.
+
+        Raises NotInMemory or MissingNodes when that does not suffice.
+        """
+        room, root = said.room, said.written[-1].root_after
+        question = TimelineQuestion(
+            room_id=room.room_id,
+            user_id=asked.viewer.user_id,
+            window=Window(asked.live_after, asked.upto),
+            event_filter=RoomEventFilter(events=EventFilter(limit=said.config.timeline_limit)),
+            ignored=asked.ignored,
+            joined_from=room.joined_place,
+            member_upto=EVERYWHERE,
+        )
+        stored = [one for change in said.written for one in change.events]
+        timeline = self._timelines.from_events(question, stored)
+        if timeline.limited or not timeline.events:
+            raise NotInMemory
+        one = RoomQuestion(room, said.config, asked.live_after, "join", said.sent)
+        return self._live(asked, one, root, timeline)
+
+    def _live(self, asked: AnswerQuestion, one: RoomQuestion, root: bytes, timeline: Timeline) -> RoomResult:
+        """A room whose state is that which the client knows, with what was said in it since."""
+        events = [stored for stored, _ in timeline.events]
+        question = SlidingStateQuestion(
+            room_id=one.room.room_id,
+            before=root,
+            root=root,
+            required=one.config.required_state,
+            known=None if one.sent is None else one.sent.required_state,
+            needed=_needed(events),
+            has_gap=False,
+            reader=asked.reader,
+            answer=asked.answer,
+        )
+        state = self._sliding_states.read(None, question)
+        sight = Sight(root, one.room.joined_place, EVERYWHERE)
+        memberships = {stored.event.event_id: membership for stored, membership in timeline.events}
+        shown: dict[str, Any] = {
+            **_common(one),
+            "timeline": self._formats.render(
+                None, events, asked.viewer, with_room_id=False, memberships=memberships, sight=sight
+            ),
+            "limited": False,
+            "num_live": _live(events, asked.live_after),
+            "required_state": self._formats.render(None, state.events, asked.viewer, with_room_id=False, sight=sight),
+        }
+        if events[0].place is not None:
+            shown["prev_batch"] = str(PaginationToken(events[0].place - 1))
+        return RoomResult(shown, _sent(one, asked, {}, has_gap=False))
 
     def _left(
         self, tx: Transaction, asked: AnswerQuestion, one: RoomQuestion, membership: Membership, before: bytes | None

@@ -51,8 +51,8 @@ class SlidingStates:
         self._states = states
         self._sent = sent
 
-    def read(self, tx: Transaction, question: SlidingStateQuestion) -> SlidingState:
-        """The state to tell."""
+    def read(self, tx: Transaction | None, question: SlidingStateQuestion) -> SlidingState:
+        """The state to tell. Without `tx` raises MissingNodes when memory does not suffice."""
         room_id, root, required = question.room_id, question.root, question.required
         changed: dict[StateKey, EventID | None] = {}
         wanted: dict[StateKey, EventID] = {}
@@ -77,10 +77,13 @@ class SlidingStates:
             members = {key[1]: event_id for key, event_id in wanted.items() if key[0] == MEMBER}
             is_new = question.before is None
             note = partial(self._sent.note, question.reader, room_id, members, question.answer, is_new_room=is_new)
-            tx.after_commit(note)
+            if tx is None:
+                note()
+            else:
+                tx.after_commit(note)
         return SlidingState(events, changed)
 
-    def _all(self, tx: Transaction, question: SlidingStateQuestion) -> dict[StateKey, EventID]:
+    def _all(self, tx: Transaction | None, question: SlidingStateQuestion) -> dict[StateKey, EventID]:
         """What is asked for of the whole state, as far as it is known."""
         required, root = question.required, question.root
 
@@ -97,7 +100,7 @@ class SlidingStates:
 
         return self._states.with_nodes(tx, question.room_id, entries)
 
-    def _needed_members(self, tx: Transaction, question: SlidingStateQuestion) -> dict[StateKey, EventID]:
+    def _needed_members(self, tx: Transaction | None, question: SlidingStateQuestion) -> dict[StateKey, EventID]:
         """The member events that the timeline needs, but those that the client has."""
         room_id, keys = question.room_id, [(MEMBER, user_id) for user_id in question.needed]
         members = self._states.with_nodes(tx, room_id, lambda nodes: _known_entries(nodes, question.root, keys))

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Final
 
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.services.events.news import EventNotified, RoomWritten
+from homeserver.services.events.news import AccountDataWritten, EventNotified, News, ReceiptWritten, RoomWritten
 from homeserver.services.events.push_classes import PushClasses
+from homeserver.services.push.rules import PUSH_RULES
 from homeserver.services.sync.memory import CountedRoom, SyncMemory
 from homeserver.services.sync.request import NotInMemory
 from homeserver.storage.database import Transaction
@@ -33,9 +34,10 @@ Counts = Mapping[str, UnreadCount]  # by thread
 class Unread:
     """Counts what a user has not read."""
 
-    def __init__(self, classes: PushClasses, memory: SyncMemory) -> None:
+    def __init__(self, classes: PushClasses, memory: SyncMemory, news: News) -> None:
         self._classes = classes
         self._memory = memory
+        self._news = news
 
     def read(
         self, tx: Transaction, user_id: UserID, room_ids: Iterable[RoomID], *, position: int, ignored: frozenset[str]
@@ -55,28 +57,27 @@ class Unread:
         tx.after_commit(partial(self._keep, user_id, counts, position, ignored))
         return counts
 
-    def from_changes(
-        self,
-        user_id: UserID,
-        room_id: RoomID,
-        changes: Iterable[RoomWritten],
-        *,
-        after: int,
-        position: int,
-        ignored: frozenset[str],
-    ) -> Counts:
-        """The counts that memory knows, with what `changes` (all of this room after `after`) add to them."""
+    def from_memory(self, user_id: UserID, room_id: RoomID, *, position: int, ignored: frozenset[str]) -> Counts:
+        """The counts that memory knows, with what was written since then, up to `position`. Raises NotInMemory."""
         counted = self._memory.counts.get((user_id, room_id))
-        if counted is None or counted.position < after or counted.ignored != ignored:
+        if counted is None or counted.ignored != ignored:
             raise NotInMemory
+        changes = self._news.about_since(user_id, (room_id, PUSH_RULES), counted.position)
         rules = self._classes.of_users(None, (user_id,)).get(user_id)
-        if rules is None:
+        if changes is None or rules is None:
             raise NotInMemory
         class_key = rules.in_room(room_id).class_key
         threads = dict(counted.threads)
         for change in changes:
-            if change.position > counted.position:
-                _add(threads, change, user_id, class_key, ignored)
+            match change:
+                case RoomWritten():
+                    _add(threads, change, user_id, class_key, ignored)
+                case ReceiptWritten() if change.user_id != user_id:
+                    pass
+                case AccountDataWritten() if change.room_id is not None:
+                    pass
+                case _:
+                    raise NotInMemory  # they go down, or other rules hold
         self._memory.counts.put((user_id, room_id), CountedRoom(max(position, counted.position), threads, ignored))
         return threads
 
@@ -127,8 +128,12 @@ class Unread:
 def _add(
     threads: dict[str, UnreadCount], change: RoomWritten, user_id: UserID, class_key: bytes, ignored: frozenset[str]
 ) -> None:
+    if any(one.user_id == user_id and one.before != one.membership for one in change.memberships):
+        raise NotInMemory  # who comes anew has read what was said before
     for stored, notified in zip(change.events, change.notified, strict=True):
         thread_id = stored.thread_id or MAIN_TIMELINE
+        if stored.event.redacts is not None:
+            raise NotInMemory  # what it redacts may have counted
         if stored.event.sender == user_id:
             if stored.event.state_key is None:
                 threads.pop(thread_id, None)  # who speaks has read what was said before

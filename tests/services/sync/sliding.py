@@ -49,7 +49,7 @@ class Sliding:
                 Timelines(world.readers), states, world.states, world.readers, world.formats, world.aggregations
             ),
             SlidingExtensions(DeviceParts(world.sync_memory)),
-            Unread(world.push_classes, world.sync_memory),
+            Unread(world.push_classes, world.sync_memory, world.news),
             self.connections,
             world.typing,
             database.epoch,

@@ -42,14 +42,14 @@ def test_the_first_answer_is_a_read_and_noted_and_the_next_that_is_empty_costs_n
     assert shown_rooms(phone) == []
 
 
-def test_a_message_in_a_room_in_sight_is_one_read_and_nothing_is_noted(
+def test_a_message_in_a_room_in_sight_costs_nothing_and_nothing_is_noted(
     world: World, sliding: Sliding, room_id: RoomID
 ) -> None:
     phone = Phone(sliding, BOB, lists=window(), extensions=ALL)
     phone.ask()
     world.send(ALICE, room_id, "hello")
 
-    assert cost_of(world.sync_database.counts, phone.ask) == ONE_READ
+    assert cost_of(world.sync_database.counts, phone.ask) == NOTHING
     assert shown_rooms(phone) == [room_id]
 
 
