@@ -258,6 +258,7 @@ class _Channel(http.HTTPChannel):
     def requestDone(self, request: http.Request) -> None:
         self._is_answering = False
         self._answered_at = self._received
+        self._phase = ""  # of short requests a sweep sees nothing: what comes next begins now
         if self.traffic.is_draining:
             self.persistent = False
         super().requestDone(request)
@@ -268,6 +269,8 @@ class _Channel(http.HTTPChannel):
 
     def resumeProducing(self) -> None:
         self._is_stuck = False
+        if self._phase == "stuck":
+            self._phase = ""  # even if it stops again before the next sweep
         super().resumeProducing()
 
     def loseConnection(self) -> None:

@@ -672,6 +672,10 @@ class Line:
         """As a client does that stops to read while much is to be sent."""
         self._channel.pauseProducing()
 
+    def take_what_waits(self) -> None:
+        """As a client does that reads again."""
+        self._channel.resumeProducing()
+
     def pass_time(self, seconds: int) -> None:
         """Sweeps come every few seconds."""
         for _ in range(seconds):
@@ -696,6 +700,14 @@ def test_an_idle_connection_is_closed_after_a_while(line: Line) -> None:
     line.pass_time(30)
 
     assert line.is_closed
+
+
+def test_a_connection_that_is_used_now_and_then_stays_open(line: Line) -> None:
+    for _ in range(200):
+        line.send(b"GET /_matrix/client/v3/ip HTTP/1.1\r\nHost: x\r\n\r\n")
+        line.pass_time(1)
+
+        assert not line.is_closed
 
 
 def test_a_long_poll_may_take_its_time(line: Line) -> None:
@@ -732,6 +744,15 @@ def test_a_large_upload_at_a_fair_rate_is_received(line: Line) -> None:
         line.pass_time(1)
 
     assert b'"size":1000000' in line.transport.value()
+
+
+def test_a_client_that_takes_much_slowly_is_not_cut_off(line: Line) -> None:
+    for _ in range(700):
+        line.take_nothing()
+        line.pass_time(1)
+        line.take_what_waits()
+
+    assert not line.is_closed
 
 
 def test_a_client_that_takes_nothing_is_cut_off(line: Line) -> None:
