@@ -6,6 +6,7 @@ is held to the narrow grammar. Who is local, and whether something exists, is as
 
 import re
 import unicodedata
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NewType
 
@@ -164,6 +165,7 @@ def _fits(value: str, limit_bytes: int) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)  # the names are many, and of few servers
 def _is_possible_server(server: str) -> bool:
     """What the grammar leaves open: ports and IPv4 parts within their range, IPv6 addresses that are some."""
     if server[0] == "[":

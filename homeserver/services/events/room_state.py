@@ -24,6 +24,7 @@ from homeserver.storage.room_index import RoomFacts
 from homeserver.storage.state_nodes import load_nodes
 
 T = TypeVar("T")
+Difference = Mapping[StateKey, tuple[EventID | None, EventID | None]]
 NAME: Final[StateKey] = ("m.room.name", "")
 TOPIC: Final[StateKey] = ("m.room.topic", "")
 ALIAS: Final[StateKey] = ("m.room.canonical_alias", "")
@@ -32,6 +33,8 @@ VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
 FACTS_FROM: Final[tuple[StateKey, ...]] = (CREATE, NAME, ENCRYPTION, JOIN_RULES, VISIBILITY)
 WORDS_FROM: Final[tuple[StateKey, ...]] = (NAME, TOPIC, ALIAS)
 RECENTLY_CHANGED: Final = 10_000
+KEPT_DIFFERENCE: Final = 100  # entries; a larger one is read again
+DIFFERENCE_BYTES: Final = 400  # an entry
 FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
 
 
@@ -81,6 +84,9 @@ class RoomStates:
     def __init__(self, budget: CacheBudget, events: EventCache) -> None:
         self.events = events
         self._nodes: BoundedCache[bytes, Node] = BoundedCache("state nodes", budget, node_size)
+        self._differences: BoundedCache[tuple[bytes, bytes], Difference] = BoundedCache(
+            "state differences", budget, lambda difference: 300 + DIFFERENCE_BYTES * len(difference)
+        )
 
     def with_nodes(
         self,
@@ -221,11 +227,17 @@ class RoomStates:
         before: bytes,
         after: bytes,
         fresh: Mapping[bytes, Node] | None = None,
-    ) -> Mapping[StateKey, tuple[EventID | None, EventID | None]]:
+    ) -> Difference:
         """What differs between two states: (before, after) for each key, at the cost of the difference."""
         if before == after:
             return {}
-        return self.with_nodes(tx, room_id, lambda nodes: state_map.difference(nodes, before, after), fresh)
+        known = self._differences.get((before, after))
+        if known is not None:
+            return known
+        found = self.with_nodes(tx, room_id, lambda nodes: state_map.difference(nodes, before, after), fresh)
+        if len(found) <= KEPT_DIFFERENCE:
+            self._differences.put((before, after), found)  # states never change, and so neither does this
+        return found
 
     def subtree_root(
         self,
