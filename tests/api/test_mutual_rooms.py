@@ -38,3 +38,18 @@ def test_oneself_and_what_is_no_user_are_refused(alice: Client) -> None:
         alice.get(*PATH, query={"user_id": user_id}, status=400, errcode="M_INVALID_PARAM")
     alice.get(*PATH, status=400)
     alice.get(*PATH, query={"user_id": "@b:example.org", "from": "x"}, status=400, errcode="M_INVALID_PARAM")
+
+
+def test_clients_that_know_the_older_name_are_told_the_same_by_the_names_of_that_time(
+    alice: Client, bob: Client
+) -> None:
+    room_id = alice.create_room_with(bob)
+
+    known = alice.get("/_matrix/client/versions")["unstable_features"]
+
+    assert known["uk.half-shot.msc2666.query_mutual_rooms"] is True
+    older = ("/_matrix/client/unstable/uk.half-shot.msc2666", "user", "mutual_rooms")
+    assert alice.get(*older, query={"user_id": bob.user_id}) == {"joined": [room_id], "count": 1}
+    asked = {"user_id": bob.user_id, "batch_token": room_id}
+    assert alice.get(*older, query=asked) == {"joined": [], "count": 1}
+    alice.get(*older, query={**asked, "batch_token": "x"}, status=400, errcode="M_INVALID_PARAM")

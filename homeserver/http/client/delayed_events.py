@@ -21,7 +21,7 @@ from homeserver.http.endpoint import (
 )
 from homeserver.http.rate_limiting import RateClass
 from homeserver.runtime.clock import Clock
-from homeserver.services.errors import InvalidParameter, Unrecognized
+from homeserver.services.errors import AlreadyFinalised, InvalidParameter, NotFound, Unrecognized
 from homeserver.services.events.creation import Draft
 from homeserver.services.rooms.delayed_events import DelayedEvent, DelayedEvents, Listing
 from homeserver.storage.delayed_events import Outcome, Reason
@@ -88,15 +88,25 @@ class DelayedEventEndpoints:
 
     @endpoint(
         "POST",
-        f"{UNSTABLE}/delayed_events/{{delayId}}/{{action}}",
+        "/_matrix/client/v1/delayed_events/{delayId}/{action}",
         auth=NONE,
         limit=RateClass.SEND,
         spec=SPEC,
-        also=["/_matrix/client/v1/delayed_events/{delayId}/{action}"],
     )
     async def act(self, request: PlainRequest) -> Reply:
         """Send an event now, put it off, or take it back."""
         return await self._act(request.path["delayId"], request.path["action"])
+
+    @endpoint(
+        "POST",
+        f"{UNSTABLE}/delayed_events/{{delayId}}/{{action}}",
+        auth=NONE,
+        limit=RateClass.SEND,
+        spec=SPEC,
+    )
+    async def act_by_older_name(self, request: PlainRequest) -> Reply:
+        """The same, for clients of the time before the proposal told what is over from what never was."""
+        return await self._act_if_waiting(request.path["delayId"], request.path["action"])
 
     @endpoint(
         "POST",
@@ -108,7 +118,7 @@ class DelayedEventEndpoints:
     )
     async def act_as_told(self, request: Request[NoQuery, ActionBody]) -> Reply:
         """The same, with the action in the body."""
-        return await self._act(request.path["delayId"], request.body.action)
+        return await self._act_if_waiting(request.path["delayId"], request.body.action)
 
     @endpoint(
         "GET",
@@ -163,6 +173,13 @@ class DelayedEventEndpoints:
         else:
             raise Unrecognized(f"{action!r:.40} cannot be done with a delayed event")
         return EMPTY
+
+    async def _act_if_waiting(self, delay_id: str, action: str) -> Reply:
+        # The proposal wants 409 now. matrix-js-sdk gives a call up then, for good; after 404 it joins the call anew.
+        try:
+            return await self._act(delay_id, action)
+        except AlreadyFinalised as over:
+            raise NotFound(over.reason) from over
 
     def _since_ms(self, since_ts: str | None, *, backwards: bool) -> int | None:
         if since_ts is None:

@@ -30,7 +30,8 @@ STABLE_BY_NOW: Final = (
     "org.matrix.msc3827.stable",  # public rooms by their type
     "org.matrix.msc3916.stable",  # media for those who show a token
     "org.matrix.msc4380.stable",  # wanting no invites
-    "uk.half-shot.msc2666.query_mutual_rooms.stable",  # rooms shared with another user
+    "uk.half-shot.msc2666.query_mutual_rooms",  # rooms shared with another user
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
     "uk.tcpip.msc4133.stable",  # further fields of profiles
 )
 

@@ -15,7 +15,7 @@ from homeserver.services.errors import Forbidden
 from homeserver.services.events.client_format import Sight
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import StoredEvent
+from homeserver.storage.events import StoredEvent, events_by_id
 from homeserver.storage.memberships import Membership, find_membership
 from homeserver.storage.rooms import RoomHead, find_head
 
@@ -149,6 +149,9 @@ class Readers:
         if not target_ids:
             return events
         targets = self._states.load(tx, target_ids)
+        if tx is not None:
+            # What was committed just now may be in this snapshot, and not in memory yet.
+            targets |= events_by_id(tx, [target_id for target_id, each in targets.items() if each.redacted_by is None])
         redacted = {
             (target.event.room_id, target_id) for target_id, target in targets.items() if target.redacted_by is not None
         }

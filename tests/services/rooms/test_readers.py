@@ -6,8 +6,11 @@ from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.creation import Draft
+from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.rooms.creation import InitialState
+from homeserver.services.rooms.readers import Readers
 from homeserver.storage.database import Transaction
+from homeserver.storage.events import room_news
 from tests.services.federation.others import FAR, FAY, join_remotely, remote_event, take
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, PHONE, World, now, shown
@@ -205,6 +208,30 @@ def test_a_redaction_that_does_not_count_is_shown_to_nobody(world: World) -> Non
     for redaction in unfounded:
         with pytest.raises(NotFound):
             now(world.timeline.event(Viewer(BOB, PHONE), room_id, redaction))
+
+
+def test_a_redaction_counts_for_who_reads_it_before_memory_has_heard_of_it(world: World) -> None:
+    room_id = room_with(world, "shared")
+    said = world.send(ALICE, room_id, "regretted")
+    unredacted = world.event_cache.get(said)
+    assert unredacted is not None
+    behind = RoomStates(world.budget, EventCache(world.budget))
+    behind.events.put(unredacted)
+
+    redaction = now(world.sending.redact(ALICE, room_id, said, {}, None))
+
+    def read(tx: Transaction) -> EventID:
+        ((newest, _),) = Readers(behind).visible(
+            tx,
+            room_id,
+            BOB,
+            room_news(tx, room_id, after=0, upto=tx.log_position, limit=1),
+            joined_from=0,
+            member_upto=0,
+        )
+        return newest.event.event_id
+
+    assert now(world.database.read(read)) == redaction
 
 
 def test_in_old_rooms_the_rules_have_judged_a_redaction_before_it_is_shown(world: World) -> None:
