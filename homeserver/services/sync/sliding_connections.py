@@ -16,7 +16,7 @@ from homeserver.services.errors import UnknownPosition
 from homeserver.services.sync.memory import Recent, SyncMemory
 from homeserver.services.sync.room_listings import Listing, RoomListings
 from homeserver.services.sync.sent_members import Reader, SentMembers
-from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest, View
+from homeserver.services.sync.sliding_request import SlidingAnswer, SlidingRequest
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.sliding_connections import (
     ConnectionKey,
@@ -74,21 +74,11 @@ class SlidingConnections:
         key = request.key
         return (key.user_id, key.device_id, key.conn_id)
 
-    def quiet_answer(self, request: SlidingRequest) -> SlidingAnswer | None:
-        """What is answered if nothing was written since the token that concerns the request.
+    def answer_before(self, request: SlidingRequest) -> SlidingAnswer | None:
+        """The answer whose token the request shows, without its body; None if it was to a request for something else.
 
-        None where that is not known: the request is another one than that which the token answered.
+        Its quiet one is what is answered if nothing was written since that concerns the request.
         """
-        known = self._answer_before(request)
-        return None if known is None or known.quiet is None else replace(known, body=known.quiet, is_empty=True)
-
-    def view(self, request: SlidingRequest) -> View | None:
-        """What the client has in sight as of the request's position, where that is known."""
-        known = self._answer_before(request)
-        return None if known is None else known.view
-
-    def _answer_before(self, request: SlidingRequest) -> SlidingAnswer | None:
-        """The answer whose token the request shows, if it was to a request for the same."""
         known = self._answered.get(request.key)
         if known is None or known.answer.token != request.since or known.wishes != request.wishes:
             return None

@@ -66,7 +66,9 @@ class SlidingPoll:
             await self._lost_time.end_for(request.viewer)
             raise UnknownPosition
         until_s = self._clock.seconds() + min(request.timeout_ms / 1000, LONGEST_S)
-        quiet, view = self._connections.quiet_answer(request), self._connections.view(request)
+        before = self._connections.answer_before(request)
+        quiet = None if before is None else _quiet(before)
+        view = None if before is None else before.view
         turn = self._connections.begin(request, self._database.epoch)
         if quiet is not None and not await self._is_woken(request, quiet, until_s):
             return await self._connections.store(request, quiet, turn)
@@ -119,6 +121,11 @@ class SlidingPoll:
             if changes:
                 position = changes[-1].position
             await self._bell.wait(user_id, remaining_s)
+
+
+def _quiet(before: SlidingAnswer) -> SlidingAnswer | None:
+    """The answer that follows another one if nothing happens, where that is known."""
+    return None if before.quiet is None else replace(before, body=before.quiet, is_empty=True)
 
 
 def _concerns(change: Change, request: SlidingRequest, relevant: Collection[RoomID]) -> bool:
