@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.services.accounts.dehydrated_devices import MESSAGES_PER_PAGE
 from tests.api.client import Client
 from tests.services.e2ee.signed_keys import device_keys, identity, one_time_key, public
 
@@ -44,13 +45,40 @@ def test_a_device_left_here_is_encrypted_for_and_woken_by_another(alice: Client,
         messages = {alice.user_id: {"DRY": {"n": number}, alice.device_id: {"n": -1}}}
         bob.put("sendToDevice", "m.room.encrypted", f"t{number}", body={"messages": messages})
 
-    first = alice.post(PATH, "DRY", "events", body={})
-    assert [event["content"]["n"] for event in first["events"]] == [0, 1, 2]
-    assert {event["sender"] for event in first["events"]} == {bob.user_id}
-    last = alice.post(PATH, "DRY", "events", body={"next_batch": first["next_batch"]})
-    assert last["events"] == []
+    received = alice.get(PATH, "DRY", "events")
+    assert [event["content"]["n"] for event in received["events"]] == [0, 1, 2]
+    assert {event["sender"] for event in received["events"]} == {bob.user_id}
+    assert "next_batch" not in received
     # A client that was interrupted begins again.
-    assert alice.post(PATH, "DRY", "events", body={})["events"] == first["events"]
+    assert alice.get(PATH, "DRY", "events") == received
+
+
+def test_what_it_received_comes_by_pages_of_which_the_last_leads_no_further(alice: Client, bob: Client) -> None:
+    leave(alice, "DRY")
+    for number in range(MESSAGES_PER_PAGE + 1):
+        messages = {alice.user_id: {"DRY": {"n": number}}}
+        bob.put("sendToDevice", "m.room.encrypted", f"t{number}", body={"messages": messages})
+        if number == MESSAGES_PER_PAGE - 1:
+            assert "next_batch" not in alice.get(PATH, "DRY", "events")
+
+    first = alice.get(PATH, "DRY", "events")
+    last = alice.get(PATH, "DRY", "events", query={"from": first["next_batch"]})
+
+    assert len(first["events"]) == MESSAGES_PER_PAGE
+    assert [event["content"]["n"] for event in first["events"] + last["events"]] == list(range(MESSAGES_PER_PAGE + 1))
+    assert "next_batch" not in last
+
+
+def test_a_client_that_asks_as_the_proposal_once_had_it_reads_until_a_page_is_empty(alice: Client, bob: Client) -> None:
+    leave(alice, "DRY")
+    bob.put("sendToDevice", "m.test", "t1", body={"messages": {alice.user_id: {"DRY": {}}}})
+
+    first = alice.post(PATH, "DRY", "events", body={})
+    last = alice.post(PATH, "DRY", "events", body={"next_batch": first["next_batch"]})
+
+    assert first["events"] == alice.get(PATH, "DRY", "events")["events"]
+    assert last["events"] == []
+    assert last["next_batch"] == first["next_batch"]
 
 
 def test_a_new_one_takes_the_place_of_the_old_with_all_that_it_received(alice: Client, bob: Client) -> None:
@@ -61,7 +89,8 @@ def test_a_new_one_takes_the_place_of_the_old_with_all_that_it_received(alice: C
 
     assert alice.get(PATH)["device_id"] == "NEWER"
     assert list(devices_of(bob, alice)) == ["NEWER"]
-    assert alice.post(PATH, "NEWER", "events", body={})["events"] == []
+    assert alice.get(PATH, "NEWER", "events") == {"events": []}
+    alice.get(PATH, "DRY", "events", status=403, errcode="M_FORBIDDEN")
     alice.post(PATH, "DRY", "events", body={}, status=403, errcode="M_FORBIDDEN")
 
 
@@ -140,4 +169,5 @@ def test_data_may_be_only_so_large(alice: Client) -> None:
 def test_a_token_that_was_not_given_here_is_refused(alice: Client, token: str) -> None:
     leave(alice, "DRY")
 
+    alice.get(PATH, "DRY", "events", query={"from": token}, status=400, errcode="M_INVALID_PARAM")
     alice.post(PATH, "DRY", "events", body={"next_batch": token}, status=400, errcode="M_INVALID_PARAM")

@@ -7,12 +7,13 @@ import msgspec
 import orjson
 
 from homeserver.core.identifiers import parse_device_id
-from homeserver.http.endpoint import ACCESS_TOKEN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.dehydrated_devices import DehydratedDevices, DeviceWithKeys, shown_messages
 from homeserver.services.errors import InvalidParameter
 
 PATH: Final = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
+EVENTS_PATH: Final = f"{PATH}/{{deviceId}}/events"
 SPEC: Final = "MSC3814: dehydrated devices"
 
 
@@ -27,8 +28,14 @@ class DeviceBody(msgspec.Struct, frozen=True):
     initial_device_display_name: str | None = None
 
 
-class EventsBody(msgspec.Struct, frozen=True):
+class EventsQuery(msgspec.Struct, frozen=True, rename={"begin": "from"}):
     """Where the page before this one ended."""
+
+    begin: str | None = None
+
+
+class EventsBody(msgspec.Struct, frozen=True):
+    """The same, as the proposal once had it."""
 
     next_batch: str | None = None
 
@@ -66,16 +73,19 @@ class DehydratedDeviceEndpoints:
         """Let go of the device."""
         return Reply({"device_id": await self.devices.remove(request.requester.user_id)})
 
-    @endpoint(
-        "POST",
-        f"{PATH}/{{deviceId}}/events",
-        auth=ACCESS_TOKEN,
-        limit=RateClass.KEYS,
-        spec=SPEC,
-        body=EventsBody,
-    )
-    async def events(self, request: Request[NoQuery, EventsBody]) -> Reply:
-        """A page of what was sent to the device; an empty one after the last."""
+    @endpoint("GET", EVENTS_PATH, auth=ACCESS_TOKEN, limit=RateClass.KEYS, spec=SPEC, query=EventsQuery)
+    async def events(self, request: Request[EventsQuery, NoBody]) -> Reply:
+        """A page of what was sent to the device; the last one leads no further."""
+        after = _position(request.query.begin)
+        inbox = await self.devices.inbox(request.requester.user_id, request.path_device_id, after)
+        body: dict[str, object] = {"events": shown_messages(inbox)}
+        if inbox.has_more:
+            body["next_batch"] = str(inbox.upto)
+        return Reply(body)
+
+    @endpoint("POST", EVENTS_PATH, auth=ACCESS_TOKEN, limit=RateClass.KEYS, spec=SPEC, body=EventsBody)
+    async def events_as_of_old(self, request: Request[NoQuery, EventsBody]) -> Reply:
+        """The same for clients that know the first form of the proposal: they read until a page is empty."""
         after = _position(request.body.next_batch)
         inbox = await self.devices.inbox(request.requester.user_id, request.path_device_id, after)
         return Reply({"events": shown_messages(inbox), "next_batch": str(inbox.upto)})
@@ -85,5 +95,5 @@ def _position(token: str | None) -> int:
     if token is None:
         return 0
     if not token.isascii() or not token.isdigit() or len(token) > 18:
-        raise InvalidParameter("next_batch is not one that this server gave")
+        raise InvalidParameter("The token is not one that this server gave")
     return int(token)

@@ -43,10 +43,11 @@ class DeviceWithKeys:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Messages that wait for a device, and the position up to which they are."""
+    """Messages that wait for a device, the position up to which they are, and whether there are others behind it."""
 
     messages: Sequence[ToDeviceMessage]
     upto: int
+    has_more: bool
 
 
 class DehydratedDevices:
@@ -124,5 +125,7 @@ def _inbox(tx: Transaction, user_id: UserID, device_id: DeviceID, after: int) ->
     if _device(tx, user_id).device_id != device_id:
         raise Forbidden("This is not your dehydrated device")
     upto = tx.log_position
-    messages = messages_for_device(tx, user_id, device_id, after=after, upto=upto, limit=MESSAGES_PER_PAGE)
-    return Inbox(messages, messages[-1].position if messages else max(after, 0))
+    waiting = messages_for_device(tx, user_id, device_id, after=after, upto=upto, limit=MESSAGES_PER_PAGE + 1)
+    messages = waiting[:MESSAGES_PER_PAGE]
+    has_more = len(waiting) > len(messages)
+    return Inbox(messages, messages[-1].position if messages else after, has_more)

@@ -1,4 +1,5 @@
-// Encryption with Rust crypto: devices that verify each other, keys that are handed on or held back, devices that go.
+// Encryption with Rust crypto: devices that verify each other, a device that waits while all others are away, keys that
+// are handed on or held back, devices that go.
 
 import { PASSWORD, assert, sdk } from "./stage.mjs";
 
@@ -109,6 +110,46 @@ export async function second_device(stage, { sliding }) {
     await says(phone, room, "from the phone");
     await reads(bob, room, "from the phone");
     await reads(alice, room, "from the phone");
+}
+
+// While all devices of Alice are away, one that lies on the server takes the keys; a new one takes them over from it.
+export async function dehydrated_device(stage) {
+    const { room, people } = await together(stage);
+    const [alice, bob] = people;
+    await protect(alice);
+    assert.ok(await alice.client.getCrypto().isDehydrationSupported());
+    await alice.client.getCrypto().startDehydration();
+    const lying = await alice.client.http.authedRequest("GET", "/dehydrated_device", undefined, undefined, {
+        prefix: "/_matrix/client/unstable/org.matrix.msc3814.v1",
+    });
+    await bob.until("the device that lies there", async () => {
+        const devices = await bob.client.getCrypto().getUserDeviceInfo([alice.userId], true);
+        return devices.get(alice.userId)?.get(lying.device_id)?.dehydrated;
+    });
+    await alice.client.logout(true);
+    stage.foresee(/ 401 M_UNKNOWN_TOKEN$/);
+    await bob.until("Alice's device gone", async () => {
+        const devices = await bob.client.getCrypto().getUserDeviceInfo([alice.userId], true);
+        return devices.get(alice.userId).size === 1;
+    });
+    await says(bob, room, "while you were out");
+    await says(bob, room, "and once more");
+
+    const next = await stage.login(alice);
+    next.keys.set("any", alice.keys.get("any"));
+    await next.start({ crypto: true });
+    const crypto = next.client.getCrypto();
+    await crypto.userHasCrossSigningKeys(alice.userId, true);
+    await crypto.bootstrapCrossSigning({});
+    const taken = new Promise((resolve) => next.client.once(CryptoEvent.RehydrationCompleted, resolve));
+    await crypto.startDehydration();
+    await taken;
+    await reads(next, room, "while you were out");
+    await reads(next, room, "and once more");
+    const { device_id } = await next.client.http.authedRequest("GET", "/dehydrated_device", undefined, undefined, {
+        prefix: "/_matrix/client/unstable/org.matrix.msc3814.v1",
+    });
+    assert.notEqual(device_id, lying.device_id);
 }
 
 // Keys held back from a device that is not verified; keys handed on in a file; what goes straight to a device.
