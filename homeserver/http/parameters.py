@@ -213,7 +213,7 @@ class BodyShape:
             except msgspec.ValidationError:
                 raise NotJson("The body is empty") from None
         body = parse_json(raw)
-        if _LONG_NUMBER.search(raw) is not None:
+        if _LONG_NUMBER in raw.translate(_DIGITS_AS_ZEROS):
             _check_integers(body)
         try:
             return msgspec.convert(body, self._declared)
@@ -256,7 +256,9 @@ def _nests_too_deep(body: Any) -> bool:  # Any: JSON
     return False
 
 
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{16}")
+# To search a body for [0-9]{16} takes ten times as long as this.
+_DIGITS_AS_ZEROS: Final = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
+_LONG_NUMBER: Final = b"0" * 16
 
 
 def _check_integers(body: Any) -> None:  # Any: JSON
