@@ -48,7 +48,7 @@ def make_syncing(made: Mechanics, events: Events, encryption: Encryption, rooms:
     database, clock, states, readers = made.database, made.clock, events.states, rooms.readers
     memory = SyncMemory()
     unread = Unread(events.push_classes, memory, events.news)
-    timelines = Timelines(readers)
+    timelines = Timelines(readers, states)
     sync_rooms = SyncRooms(
         timelines, SyncStates(states, memory.sent_members), unread, events.formats, rooms.aggregations
     )

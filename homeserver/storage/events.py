@@ -3,7 +3,7 @@
 What relates to what is in relations.py; who is in a room in memberships.py; state roots' nodes in state_nodes.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final, NewType
@@ -219,9 +219,24 @@ ROOM_NEWS = (
 )
 
 
-def room_news(tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
-    """The newest accepted events of a room with log positions in (after, upto], newest first."""
-    return [stored_of(row) for row in tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)]
+def room_news(
+    tx: Transaction,
+    room_id: RoomID,
+    *,
+    after: int,
+    upto: int,
+    limit: int,
+    known: Callable[[EventID], StoredEvent | None],
+) -> list[StoredEvent]:
+    """The newest accepted events of a room with log positions in (after, upto], newest first.
+
+    Those that are `known` as they are stored are not parsed once more.
+    """
+    rows = tx.all(ROOM_NEWS, room_id=room_id, after=after, upto=upto, limit=limit)
+    return [
+        stored if (stored := known(row[1])) is not None and is_stored_so(stored, row) else stored_of(row)
+        for row in rows
+    ]
 
 
 STREAM_NEWS = (
@@ -393,6 +408,15 @@ def stored_of(row: tuple[Any, ...]) -> StoredEvent:  # Any: see Transaction
         size_bytes=len(row[14]),
         root_given_by=row[16],
         rules_content=None if row[17] is None else decode_checked(version, bytes(row[17])),
+    )
+
+
+def is_stored_so(stored: StoredEvent, row: tuple[Any, ...]) -> bool:  # Any: see Transaction
+    """Whether an event that was read at another time is the one of a row of SELECT_EVENT, with all that may change."""
+    return (
+        (stored.nid, stored.form, stored.redacted_by) == (row[0], row[6], row[7])
+        and stored.root_before == row[12]
+        and stored.root_after == row[13]
     )
 
 

@@ -262,7 +262,7 @@ class World:
         self.presence = Presence(self.database, self.presence_views, self.news, self.bell, self.clock, SERVER)
         self.typing.listen_to_activity(self.presence.note_activity)
         self.sync_memory = SyncMemory()
-        timelines = Timelines(self.readers)
+        timelines = Timelines(self.readers, self.states)
         sync_states = SyncStates(self.states, self.sync_memory.sent_members)
         unread = Unread(self.push_classes, self.sync_memory, self.news)
         sync_rooms = SyncRooms(timelines, sync_states, unread, self.formats, self.aggregations)

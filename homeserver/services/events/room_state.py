@@ -19,7 +19,7 @@ from homeserver.core.state_nodes import size_bytes as node_size
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.services.errors import RoomIsPartial
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import Form, StoredEvent, events_by_id, with_right_roots
+from homeserver.storage.events import Form, StoredEvent, events_by_id, room_news, with_right_roots
 from homeserver.storage.room_index import RoomFacts
 from homeserver.storage.state_nodes import load_nodes
 
@@ -249,6 +249,15 @@ class RoomStates:
     ) -> bytes:
         """The digest of all state of one type: what follows from that state alone is cached under it."""
         return self.with_nodes(tx, room_id, lambda nodes: state_map.subtree_root(nodes, root, event_type), fresh)
+
+    def news(self, tx: Transaction, room_id: RoomID, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
+        """The newest accepted events of a room with log positions in (after, upto], newest first."""
+        known = self.events.get
+        found = room_news(tx, room_id, after=after, upto=upto, limit=limit, known=known)
+        for stored in found:
+            if known(stored.event.event_id) is not stored:
+                tx.after_commit(partial(self.events.put, stored))
+        return found
 
     def load(
         self,

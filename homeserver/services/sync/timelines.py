@@ -9,10 +9,11 @@ from typing import Final
 
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.readers import Readers, is_member_event_of
 from homeserver.services.sync.request import NotInMemory, Window
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import StoredEvent, room_news
+from homeserver.storage.events import StoredEvent
 from homeserver.storage.relations import relations_to
 
 DEFAULT_LIMIT: Final = 10
@@ -57,8 +58,9 @@ class TimelineQuestion:
 class Timelines:
     """Reads timelines."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Readers, states: RoomStates) -> None:
         self._readers = readers
+        self._states = states
 
     def from_events(self, question: TimelineQuestion, events: Sequence[StoredEvent]) -> Timeline:
         """The timeline when `events` are all that happened in the window, oldest first, and the user may see them."""
@@ -82,7 +84,7 @@ class Timelines:
         hidden: list[StoredEvent] = []
         for _ in range(MOST_PAGES):
             asked = max(limit - len(newest_first) + 1, least)
-            page = room_news(tx, question.room_id, after=after, upto=upto, limit=asked)
+            page = self._states.news(tx, question.room_id, after=after, upto=upto, limit=asked)
             wanted = self._wanted(tx, question, page)
             kept = {stored.nid for stored in wanted}
             hidden += [stored for stored in page if stored.nid not in kept]

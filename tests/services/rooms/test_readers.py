@@ -10,7 +10,6 @@ from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.readers import Readers
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import room_news
 from tests.services.federation.others import FAR, FAY, join_remotely, remote_event, take
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, PHONE, World, now, shown
@@ -225,7 +224,7 @@ def test_a_redaction_counts_for_who_reads_it_before_memory_has_heard_of_it(world
             tx,
             room_id,
             BOB,
-            room_news(tx, room_id, after=0, upto=tx.log_position, limit=1),
+            behind.news(tx, room_id, after=0, upto=tx.log_position, limit=1),
             joined_from=0,
             member_upto=0,
         )

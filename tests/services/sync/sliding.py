@@ -46,7 +46,12 @@ class Sliding:
         self.assembling = SlidingAssembling(
             SlidingLists(listings, world.states, world.readers, self.most_fresh),
             SlidingRooms(
-                Timelines(world.readers), states, world.states, world.readers, world.formats, world.aggregations
+                Timelines(world.readers, world.states),
+                states,
+                world.states,
+                world.readers,
+                world.formats,
+                world.aggregations,
             ),
             SlidingExtensions(DeviceParts(world.sync_memory)),
             Unread(world.push_classes, world.sync_memory, world.news),
