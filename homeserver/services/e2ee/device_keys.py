@@ -229,11 +229,8 @@ class DeviceKeys:
         tx.at_position((), partial(self._tell_counts_at, devices=devices))
 
     def _tell_counts_at(self, tx: Transaction, position: int, *, devices: Collection[tuple[UserID, DeviceID]]) -> None:
-        def publish() -> None:
-            for user_id, device_id in devices:
-                self._news.publish(KeyCountsWritten(position, user_id, device_id), (user_id,))
-
-        tx.after_commit(publish)
+        written = KeyCountsWritten(position, frozenset(devices))
+        tx.after_commit(lambda: self._news.publish(written, {user_id for user_id, _ in devices}))
 
 
 def parse_upload(

@@ -164,15 +164,8 @@ class ToDevice:
         self, tx: Transaction, position: int, *, addressed: Mapping[tuple[UserID, DeviceID], bytes]
     ) -> None:
         insert_messages(tx, addressed, log_position=position)
-        by_user: dict[UserID, list[DeviceID]] = {}
-        for user_id, device_id in addressed:
-            by_user.setdefault(user_id, []).append(device_id)
-
-        def publish() -> None:
-            for user_id, device_ids in by_user.items():
-                self._news.publish(ToDeviceWritten(position, user_id, tuple(device_ids)), (user_id,))
-
-        tx.after_commit(publish)
+        written = ToDeviceWritten(position, frozenset(addressed))
+        tx.after_commit(lambda: self._news.publish(written, {user_id for user_id, _ in addressed}))
 
 
 def _parsed(sender: UserID, event_type: str, messages: object) -> dict[UserID, dict[str, bytes]]:

@@ -85,11 +85,10 @@ class ThreadSubscriptionWritten:
 
 @dataclass(frozen=True, slots=True)
 class ToDeviceWritten:
-    """Messages wait for devices of a user."""
+    """Messages wait for devices, perhaps of many users."""
 
     position: int
-    user_id: UserID
-    device_ids: tuple[DeviceID, ...]
+    devices: frozenset[tuple[UserID, DeviceID]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,10 @@ class DeviceListWritten:
 
 @dataclass(frozen=True, slots=True)
 class KeyCountsWritten:
-    """A device's one-time or fallback keys were uploaded or claimed."""
+    """One-time or fallback keys of devices, perhaps of many users, were uploaded or claimed."""
 
     position: int
-    user_id: UserID
-    device_id: DeviceID
+    devices: frozenset[tuple[UserID, DeviceID]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class DeviceParts:
             inbox = self._memory.inboxes.get(device)
             if inbox is None or inbox.highest > after or inbox.position < (window.after or 0):
                 raise NotInMemory
-            if any(isinstance(change, ToDeviceWritten) and viewer.device_id in change.device_ids for change in changes):
+            if any(isinstance(change, ToDeviceWritten) and device in change.devices for change in changes):
                 raise NotInMemory
             self._memory.inboxes.put(device, Inbox(window.upto, inbox.highest))
             return ToDevicePart([], window.upto)
@@ -86,7 +86,7 @@ class DeviceParts:
         if tx is None:
             known = self._memory.key_counts.get(device)
             if known is None or any(
-                isinstance(change, KeyCountsWritten) and change.device_id == viewer.device_id for change in changes
+                isinstance(change, KeyCountsWritten) and device in change.devices for change in changes
             ):
                 raise NotInMemory
             return _shown(known.value)

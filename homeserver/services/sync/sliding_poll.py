@@ -147,7 +147,8 @@ def _concerns(change: Change, request: SlidingRequest, relevant: Collection[Room
         case ThreadSubscriptionWritten():
             return extensions.thread_subscriptions is not None
         case ToDeviceWritten():
-            return extensions.to_device is not None and request.viewer.device_id in change.device_ids
+            viewer = request.viewer
+            return extensions.to_device is not None and (viewer.user_id, viewer.device_id) in change.devices
         case DeviceListWritten() | KeyCountsWritten():
             return extensions.e2ee
         case _:

@@ -318,7 +318,7 @@ def test_a_device_is_told_when_its_keys_are_uploaded_or_claimed(world: World) ->
     claim_one(world)
 
     assert [type(change) for change in uploaded + claimed] == [KeyCountsWritten] * 2
-    assert claimed == [KeyCountsWritten(world.database.position, ALICE, PHONE)]
+    assert claimed == [KeyCountsWritten(world.database.position, frozenset({(ALICE, PHONE)}))]
     assert alice.heard() == []
 
 
