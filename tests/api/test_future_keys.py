@@ -86,10 +86,11 @@ def test_a_device_publishes_a_post_quantum_identity_and_a_full_upload_of_prekeys
 
 @pytest.mark.parametrize("kind", ["one_time_keys", "fallback_keys"])
 def test_a_key_of_whatever_algorithm_has_a_bounded_size(alice: Client, bob: Client, kind: str) -> None:
-    text = "x" * (MAX_KEY_BYTES - len('{"key":""}'))
-    publish(alice, **{kind: {f"{ML_KEM}:1": {"key": text}}})
+    text = "x" * (MAX_KEY_BYTES - len('{"key":"","signatures":{}}'))
+    largest = {"key": text, "signatures": {}}
+    publish(alice, **{kind: {f"{ML_KEM}:1": largest}})
 
-    body = {kind: {f"{ML_KEM}:2": {"key": f"{text}x"}}}
+    body = {kind: {f"{ML_KEM}:2": {**largest, "key": f"{text}x"}}}
     alice.post("keys", "upload", body=body, status=400, errcode="M_BAD_JSON")
 
-    assert claim(bob, alice, ML_KEM) == {f"{ML_KEM}:1": {"key": text}}
+    assert claim(bob, alice, ML_KEM) == {f"{ML_KEM}:1": largest}

@@ -245,7 +245,8 @@ def _is_parameter(segment: str) -> bool:
 
 
 def _fits(template: str, segment: str) -> bool:
-    return _is_parameter(template) or template == segment
+    # Of all that is named in a path only a state key may be empty.
+    return template == segment or (_is_parameter(template) and (segment != "" or template == "{stateKey}"))
 
 
 def _shape(template: tuple[str, ...]) -> tuple[str, ...]:

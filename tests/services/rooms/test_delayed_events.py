@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import DeviceID, RoomID
 from homeserver.http.errors import error_body
 from homeserver.runtime.loops import Loops
 from homeserver.services.errors import (
     AlreadyFinalised,
+    Forbidden,
     InvalidParameter,
     LimitExceeded,
     MaxDelayExceeded,
@@ -182,7 +182,7 @@ def test_rights_are_judged_when_it_is_sent(later: Later, room_id: RoomID) -> Non
     error = now(later.events.event(ALICE, forbidden)).delayed.finalised
     assert error is not None
     assert (error.outcome, (error.error or {})["errcode"]) == (Outcome.FAILED, "M_FORBIDDEN")
-    with pytest.raises(AuthRejected):
+    with pytest.raises(Forbidden):
         now(later.events.send(allowed_later))
     assert later.fate(allowed_later) is None
 
