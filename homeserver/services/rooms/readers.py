@@ -125,8 +125,13 @@ class Readers:
             if joined_from is not None and stored.place >= joined_from:
                 seen.append((stored, after if isinstance(after, str) else "join"))
                 continue
+            is_setting = (event.type, event.state_key) in (VISIBILITY, ("m.room.member", user_id))
+            alike = None if is_setting else stored.root_after  # other state changes nothing of what is asked
             if root not in known:
-                known[root] = self._at_root(tx, room_id, root, user_id)
+                found = None if alike is None else known.get(alike)
+                known[root] = found or self._at_root(tx, room_id, root, user_id)
+            if alike is not None:
+                known[alike] = known[root]
             visibility, membership = known[root]
             opened = read_visibility(event) if (event.type, event.state_key) == VISIBILITY else None
             if may_see_event(
