@@ -150,6 +150,15 @@ def get_many(nodes: Nodes, root: bytes, keys: Iterable[StateKey], *, shape: Shap
     return found
 
 
+def known_of(nodes: Nodes, root: bytes, keys: Sequence[StateKey]) -> dict[StateKey, EventID]:
+    """As `get_many`; keys of which a partial map does not know what they have are left out, too."""
+    try:
+        return get_many(nodes, root, keys)
+    except UnknownState:
+        found = {key: lookup(nodes, root, *key) for key in keys}
+        return {key: event_id for key, event_id in found.items() if not isinstance(event_id, Absence)}
+
+
 def subtree_root(nodes: Nodes, root: bytes, event_type: str, *, shape: Shape = SHAPE) -> bytes:
     """The digest of the entries of one type; EMPTY_SUBTREE when it has none. Another type's may be equal."""
     slot = _slot(nodes, root, event_type, shape)
@@ -170,9 +179,12 @@ def count_of_type(nodes: Nodes, root: bytes, event_type: str, *, shape: Shape = 
     return _count(slot.single or _whole(_node(nodes, slot.root)))
 
 
-def items(nodes: Nodes, root: bytes) -> Iterator[tuple[StateKey, EventID]]:
-    """All entries, in no order that means anything; of a partial map those that are known."""
-    return _events(_leaves(nodes, _type_slots(nodes, root)))
+def items(nodes: Nodes, root: bytes, *, left_out: str | None = None) -> Iterator[tuple[StateKey, EventID]]:
+    """All entries, or all but those of one type, in no order that means anything; of a partial map those it knows."""
+    slots = _type_slots(nodes, root)
+    if left_out is not None:
+        slots.pop(left_out, None)
+    return _events(_leaves(nodes, slots))
 
 
 def items_of_type(

@@ -169,12 +169,15 @@ class RoomStates:
         self, tx: Transaction | None, room_id: RoomID, root: bytes, keys: Iterable[StateKey]
     ) -> dict[StateKey, Event]:
         """As `select`; keys of which it is not known what they have are left out, too."""
-        wanted = tuple(keys)
+        found = self.known_ids(tx, room_id, root, tuple(keys))
+        events = self.load(tx, list(found.values()))
+        return {key: events[event_id].event for key, event_id in found.items() if event_id in events}
 
-        def known(nodes: Nodes) -> list[StateKey]:
-            return [key for key in wanted if state_map.lookup(nodes, root, *key) is not state_map.Absence.UNKNOWN]
-
-        return self.select(tx, room_id, root, self.with_nodes(tx, room_id, known))
+    def known_ids(
+        self, tx: Transaction | None, room_id: RoomID, root: bytes, keys: Sequence[StateKey]
+    ) -> dict[StateKey, EventID]:
+        """The IDs of the state events under those of the keys of which it is known that they have one."""
+        return self.with_nodes(tx, room_id, lambda nodes: state_map.known_of(nodes, root, keys))
 
     def whole(
         self, tx: Transaction | None, room_id: RoomID, root: bytes, *, as_far_as_known: bool = False
@@ -195,10 +198,7 @@ class RoomStates:
         """Every event of the state `root` but those of one type, in no order."""
 
         def entries(nodes: Nodes) -> list[EventID]:
-            wanted = [event_type for event_type in state_map.types(nodes, root) if event_type != left_out]
-            return [
-                event_id for event_type in wanted for _, event_id in state_map.items_of_type(nodes, root, event_type)
-            ]
+            return [event_id for _, event_id in state_map.items(nodes, root, left_out=left_out)]
 
         return list(self.load(tx, self.with_nodes(tx, room_id, entries)).values())
 

@@ -10,7 +10,7 @@ from functools import partial
 from homeserver.core import state_map
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.required_state import MEMBER, RequiredState
-from homeserver.core.state_map import Absence, Nodes, StateKey, UnknownState
+from homeserver.core.state_map import Nodes, StateKey
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.sync.sent_members import Reader, SentMembers
 from homeserver.storage.database import Transaction
@@ -91,7 +91,7 @@ class SlidingStates:
             types = set(required.wild_types)
             if required.is_wild_in_type:
                 types |= set(state_map.types(nodes, root)) - ({MEMBER} if required.is_lazy else set())
-            found = _known_entries(nodes, root, required.exact)
+            found = state_map.known_of(nodes, root, tuple(required.exact))
             for event_type in types:
                 for key, event_id in state_map.items_of_type(nodes, root, event_type):
                     if required.wants(*key):
@@ -103,19 +103,10 @@ class SlidingStates:
     def _needed_members(self, tx: Transaction | None, question: SlidingStateQuestion) -> dict[StateKey, EventID]:
         """The member events that the timeline needs, but those that the client has."""
         room_id, keys = question.room_id, [(MEMBER, user_id) for user_id in question.needed]
-        members = self._states.with_nodes(tx, room_id, lambda nodes: _known_entries(nodes, question.root, keys))
+        members = self._states.known_ids(tx, room_id, question.root, keys)
         if question.before is None:
             return members
         reader = question.reader
         return {
             key: event_id for key, event_id in members.items() if not self._sent.has(reader, room_id, key[1], event_id)
         }
-
-
-def _known_entries(nodes: Nodes, root: bytes, keys: Collection[StateKey]) -> dict[StateKey, EventID]:
-    """The entries under these keys, without those of which it is not known whether there are any."""
-    try:
-        return state_map.get_many(nodes, root, keys)
-    except UnknownState:
-        found = {key: state_map.lookup(nodes, root, *key) for key in keys}
-        return {key: event_id for key, event_id in found.items() if not isinstance(event_id, Absence)}

@@ -106,15 +106,15 @@ class SyncStates:
         needed = dict.fromkeys([*question.senders, *question.heroes])
         if question.before is None:
             needed[question.user_id] = None
-        state = self._states.select_known(tx, question.room_id, question.after, [(MEMBER, one) for one in needed])
+        members = self._states.known_ids(tx, question.room_id, question.after, [(MEMBER, one) for one in needed])
         device = question.device
         if device is not None and question.before is not None and not question.event_filter.include_redundant_members:
-            state = {
-                key: event
-                for key, event in state.items()
-                if not self._sent.has(device, question.room_id, key[1], event.event_id)
+            members = {
+                key: event_id
+                for key, event_id in members.items()
+                if not self._sent.has(device, question.room_id, key[1], event_id)
             }
-        loaded = self._states.load(tx, [event.event_id for event in state.values()])
+        loaded = self._states.load(tx, list(members.values()))
         return {_key(stored): stored for stored in loaded.values()}
 
     def _note_sent(self, tx: Transaction | None, question: StateQuestion, sent: Collection[StoredEvent]) -> None:
