@@ -1,82 +1,18 @@
-"""Two people with matrix-nio in an encrypted room: everything arrives, and the server cannot read it."""
+"""Two people with matrix-nio: in an encrypted room, of which the server can read nothing, and in one that is not."""
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import nio
+import pytest
 
-from tests.api.client import PASSWORD
+from tests.clients.nio_people import IS_ENCRYPTED, Person, person
 from tests.server import Server, running
 
 WHOLE_TEST_S: Final = 150.0
 MESSAGES_EACH: Final = 10
-IS_ENCRYPTED: Final = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
-
-
-class Person:
-    """Somebody with one device, who listens all the time. Any: matrix-nio has no type information."""
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self.heard: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()  # sender, text, whether it was encrypted
-        self.undecrypted: list[str] = []
-        self._changed = asyncio.Condition()
-        client.add_event_callback(self._hear, nio.RoomMessageText)
-        client.add_event_callback(self._fail_to_hear, nio.MegolmEvent)
-        client.add_response_callback(self._note)
-
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Return when something holds; looked at after each response."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(holds()))
-
-    async def say(self, room_id: str, text: str) -> None:
-        """Send a message, encrypted where the room is."""
-        content = {"msgtype": "m.text", "body": text}
-        answer = await self.client.room_send(room_id, "m.room.message", content, ignore_unverified_devices=True)
-        assert isinstance(answer, nio.RoomSendResponse), answer
-
-    def meets(self, other: "Person", room_id: str) -> bool:
-        """True when the room is known to be encrypted, the other to be in it, and the keys of the other's device."""
-        room = self.client.rooms.get(room_id)
-        if room is None or not room.encrypted or other.client.user_id not in room.users:
-            return False
-        devices = self.client.device_store.active_user_devices(other.client.user_id)
-        return other.client.device_id in {device.id for device in devices}
-
-    async def _hear(self, _: Any, event: Any) -> None:
-        if event.sender != self.client.user_id:
-            await self.heard.put((event.sender, event.body, event.decrypted))
-
-    async def _fail_to_hear(self, _: Any, event: Any) -> None:
-        self.undecrypted.append(event.event_id)
-
-    async def _note(self, _: Any) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-
-@asynccontextmanager
-async def person(url: str, name: str, store: Path) -> AsyncIterator[Person]:
-    """Somebody newly registered with the server at `url`, whose device syncs as long as the context lasts."""
-    client = nio.AsyncClient(url, name, device_id=None, store_path=str(store))
-    try:
-        answer = await client.register(name, PASSWORD)
-        assert isinstance(answer, nio.RegisterResponse), answer
-        somebody = Person(client)
-        syncing = asyncio.create_task(client.sync_forever(timeout=20_000))
-        try:
-            await somebody.until(lambda: client.next_batch and not client.should_upload_keys)
-            yield somebody
-        finally:
-            syncing.cancel()
-            await asyncio.gather(syncing, return_exceptions=True)
-    finally:
-        await client.close()
 
 
 async def talk(server: Server, folder: Path) -> list[str]:
@@ -104,18 +40,110 @@ async def make_room(alice: Person, bob: Person) -> str:
     created = await alice.client.room_create(invite=[bob.client.user_id], initial_state=[IS_ENCRYPTED])
     assert isinstance(created, nio.RoomCreateResponse), created
     room_id: str = created.room_id
-    await bob.until(lambda: room_id in bob.client.invited_rooms)
-    joined = await bob.client.join(room_id)
-    assert isinstance(joined, nio.JoinResponse), joined
-    await alice.until(lambda: alice.meets(bob, room_id))
-    await bob.until(lambda: bob.meets(alice, room_id))
+    await bob.join(room_id)
+    await alice.until(lambda: alice.meets(bob.client.user_id, bob.client.device_id, room_id))
+    await bob.until(lambda: bob.meets(alice.client.user_id, alice.client.device_id, room_id))
     return room_id
 
 
-def test_two_people_read_each_other_in_an_encrypted_room_and_the_server_holds_no_word_of_it(tmp_path: Path) -> None:
-    for name in ("alice", "bob"):
-        (tmp_path / name).mkdir()
+async def live_a_day(server: Server, folder: Path) -> None:
+    """Alice and Bob do in a room that is not encrypted what clients do in rooms, until Bob leaves it."""
+    async with (
+        asyncio.timeout(WHOLE_TEST_S),
+        person(server.url, "alice", folder / "alice") as alice,
+        person(server.url, "bob", folder / "bob") as bob,
+    ):
+        created = await alice.client.room_create(name="Dovecote", topic="Pigeons", invite=[bob.client.user_id])
+        room_id: str = created.room_id
+        await bob.join(room_id)
+        await bob.until(lambda: room_id in bob.client.rooms and bob.client.rooms[room_id].name == "Dovecote")
+        assert bob.client.rooms[room_id].topic == "Pigeons"
+        await alice.until(lambda: bob.client.user_id in alice.client.rooms[room_id].users)
 
+        root = await relate(alice, bob, room_id)
+        await show_attention(alice, bob, room_id, root)
+        await look_back(alice, bob, room_id)
+        await part(alice, bob, room_id)
+
+
+async def relate(alice: Person, bob: Person, room_id: str) -> str:
+    """Events that relate to another arrive, and are listed by the server: the other."""
+    root = await alice.say(room_id, "the root")
+    annotation = {"rel_type": "m.annotation", "event_id": root, "key": "\U0001f54a"}
+    reaction = await bob.send(room_id, "m.reaction", {"m.relates_to": annotation})
+    new = {"m.new_content": {"msgtype": "m.text", "body": "the better root"}}
+    replacement = {"rel_type": "m.replace", "event_id": root}
+    edit = await alice.say(room_id, "* the better root", **new, **{"m.relates_to": replacement})
+    reply = await bob.say(room_id, "in the thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    regretted = await bob.say(room_id, "regretted")
+    await bob.client.room_redact(room_id, regretted, reason="a slip")
+
+    await alice.until(lambda: {reaction, reply, regretted} <= alice.events.keys())
+    await bob.until(lambda: edit in bob.events)
+    assert alice.events[reaction].key == "\U0001f54a"
+    assert alice.events[reaction].reacts_to == root
+    assert bob.events[edit].source["content"]["m.new_content"]["body"] == "the better root"
+    listed = {event.event_id async for event in alice.client.room_get_event_relations(room_id, root)}
+    assert listed == {reaction, edit, reply}
+    thread = nio.api.RelationshipType.thread
+    assert [event.event_id async for event in alice.client.room_get_event_relations(room_id, root, thread)] == [reply]
+    shown = (await alice.client.room_get_event(room_id, root)).event.source
+    assert shown["unsigned"]["m.relations"]["m.thread"]["count"] == 1
+    gone = (await alice.client.room_get_event(room_id, regretted)).event
+    assert isinstance(gone, nio.RedactedEvent)
+    assert (gone.redacter, gone.reason) == (bob.client.user_id, "a slip")
+    return root
+
+
+async def show_attention(alice: Person, bob: Person, room_id: str, read: str) -> None:
+    """Alice sees Bob type, stop typing, and read."""
+    seen = alice.client.rooms[room_id]
+    me = bob.client.user_id
+    await bob.client.room_typing(room_id)
+    await alice.until(lambda: seen.typing_users == [me])
+    await bob.client.room_typing(room_id, typing_state=False)
+    await alice.until(lambda: seen.typing_users == [])
+    await bob.client.room_read_markers(room_id, fully_read_event=read, read_event=read)
+    await alice.until(lambda: me in seen.read_receipts and seen.read_receipts[me].event_id == read)
+    await bob.until(lambda: bob.client.rooms[room_id].fully_read_marker == read)
+
+
+async def look_back(alice: Person, bob: Person, room_id: str) -> None:
+    """Bob pages back through what was said, and finds each message once."""
+    said = [await alice.say(room_id, f"message {number}") for number in range(25)]
+    await bob.until(lambda: said[-1] in bob.events)
+    found: list[Any] = []
+    start = None
+    while True:
+        wanted = {"types": ["m.room.message"], "senders": [alice.client.user_id]}
+        page = await bob.client.room_messages(room_id, start, limit=10, message_filter=wanted)
+        assert isinstance(page, nio.RoomMessagesResponse), page
+        found += page.chunk
+        start = page.end
+        if start is None:
+            break
+    assert [event.event_id for event in found][:25] == said[::-1]
+    edit, root = found[25:]
+    assert (edit.body, root.body) == ("* the better root", "the root")
+    assert root.source["unsigned"]["m.relations"]["m.replace"]["event_id"] == edit.event_id
+
+
+async def part(alice: Person, bob: Person, room_id: str) -> None:
+    """Bob leaves: Alice sees it, and he can say nothing more there."""
+    left = await bob.client.room_leave(room_id)
+    assert isinstance(left, nio.RoomLeaveResponse), left
+    await alice.until(lambda: bob.client.user_id not in alice.client.rooms[room_id].users)
+    assert (await bob.client.joined_rooms()).rooms == []
+    after = await alice.say(room_id, "he is gone")
+    refused = await bob.client.room_get_event(room_id, after)
+    assert isinstance(refused, nio.RoomGetEventError)
+    forgotten = await bob.client.room_forget(room_id)
+    assert isinstance(forgotten, nio.RoomForgetResponse), forgotten
+    again = await bob.client.join(room_id)
+    assert again.status_code == "M_FORBIDDEN"
+
+
+def test_two_people_read_each_other_in_an_encrypted_room_and_the_server_holds_no_word_of_it(tmp_path: Path) -> None:
     with running() as server:
         written = asyncio.run(talk(server, tmp_path))
 
@@ -126,3 +154,9 @@ def test_two_people_read_each_other_in_an_encrypted_room_and_the_server_holds_no
     assert any(path.name.endswith("-wal") for path in files)
     assert stored.count(b"m.megolm.v1.aes-sha2") >= len(written)
     assert not [text for text in written if text.encode() in stored]
+
+
+@pytest.mark.clients
+def test_two_people_live_through_a_day_in_a_room_until_one_leaves_it(tmp_path: Path) -> None:
+    with running() as server:
+        asyncio.run(live_a_day(server, tmp_path))
