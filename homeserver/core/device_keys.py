@@ -8,7 +8,7 @@ Spec: client-server-api/#key-distribution. Cross-signing keys are in cross_signi
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from homeserver.core.canonical_json import encode_canonical
 from homeserver.core.errors import BadIdentifier, BadJson
@@ -42,8 +42,7 @@ class OneTimeKey:
         return f"{self.algorithm}:{self.key_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyClaim:
+class KeyClaim(NamedTuple):
     """Somebody wants a one-time key of a device."""
 
     user_id: UserID
@@ -51,8 +50,7 @@ class KeyClaim:
     algorithm: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyQuery:
+class KeyQuery(NamedTuple):
     """Somebody wants the keys of a user's devices. No device IDs: all of them."""
 
     user_id: UserID

@@ -57,6 +57,7 @@ def parse_server_name(value: str) -> ServerName:
     return ServerName(value)
 
 
+@lru_cache(maxsize=16_384)  # the same users are named in many requests, and by the hundred in some
 def parse_user_id(value: str) -> UserID:
     """`value`, if it is a user ID, however old: any localpart without colon and NUL counts. Raises BadIdentifier."""
     match = _USER_ID.fullmatch(value)

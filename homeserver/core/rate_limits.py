@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _ROUNDING: Final = 1e-6  # of a token: what waiting exactly `retry_after_ms` may lack
 
@@ -19,8 +19,7 @@ class RateLimit:
             raise ValueError("a rate limit lets something pass")
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """What was left at some time. A bucket that nobody has drawn from is full, and need not exist."""
 
     tokens: float

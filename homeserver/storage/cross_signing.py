@@ -6,7 +6,7 @@ see is part of each query: client-server-api/#key-and-signature-security
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -16,8 +16,7 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedDevice:
+class PublishedDevice(NamedTuple):
     """A device with its keys: `keys` is the JSON object that it uploaded."""
 
     user_id: UserID
@@ -26,8 +25,7 @@ class PublishedDevice:
     keys: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSignature:
+class StoredSignature(NamedTuple):
     """A verified signature on a key of `user_id`: `key_id` is a device ID or the public part of a key."""
 
     user_id: UserID

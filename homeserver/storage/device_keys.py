@@ -6,7 +6,7 @@ Keys that sign other keys, and their signatures, are in cross_signing.py.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -35,8 +35,7 @@ class StoredOneTimeKey:
     is_claimed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedKey:
+class ClaimedKey(NamedTuple):
     """A key that was handed out: a one-time key, or a fallback key. `key` is JSON."""
 
     claim: KeyClaim

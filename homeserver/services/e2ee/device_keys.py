@@ -307,8 +307,10 @@ def shown_keys(viewer_id: UserID, queries: Mapping[UserID, KeyQuery], published:
         wanted = queries[device.user_id].device_ids
         if wanted and device.device_id not in wanted:
             continue
-        added = signatures.get((device.user_id, device.device_id), ())
-        keys = visible_to(viewer_id, with_signatures(orjson.loads(device.keys), added))
+        keys = orjson.loads(device.keys)
+        if signatures:
+            keys = with_signatures(keys, signatures.get((device.user_id, device.device_id), ()))
+        keys = visible_to(viewer_id, keys)
         keys["unsigned"] = {} if device.display_name is None else {"device_display_name": device.display_name}
         devices[device.user_id][device.device_id] = keys
     cross_signing: dict[KeyUsage, dict[UserID, JsonObject]] = {}

@@ -173,11 +173,13 @@ def _parsed(sender: UserID, event_type: str, messages: object) -> dict[UserID, d
     for user, by_device in _object(messages, "messages").items():
         try:
             user_id = parse_user_id(user)
-            devices = {parse_device_id(device_id) for device_id in _object(by_device, "the messages of a user")}
+            for device_id in _object(by_device, "the messages of a user"):
+                parse_device_id(device_id)
         except BadIdentifier as bad:
             raise BadJson(bad.reason) from None
         parsed[user_id] = {
-            device_id: _encoded(sender, event_type, _object(by_device[device_id], "a message")) for device_id in devices
+            device_id: _encoded(sender, event_type, _object(content, "a message"))
+            for device_id, content in by_device.items()
         }
     if sum(map(len, parsed.values())) > MOST_RECIPIENTS:
         raise BadJson(f"More than {MOST_RECIPIENTS} devices at once")
