@@ -115,8 +115,10 @@ class Readers:
         `joined_from` and `member_upto` are as in Sight.
         """
         seen: list[tuple[StoredEvent, str]] = []
-        known: dict[bytes, tuple[Visibility, str | None]] = {}
-        for stored in self.that_count(tx, events):
+        counting = self.that_count(tx, events)
+        before_join = [one for one in counting if joined_from is None or (one.place or 0) < joined_from]
+        at_roots = self._at_roots(tx, room_id, before_join, user_id)
+        for stored in counting:
             root = stored.root_before
             if root is None or stored.place is None:
                 continue  # an outlier: it has no place in a timeline
@@ -125,14 +127,7 @@ class Readers:
             if joined_from is not None and stored.place >= joined_from:
                 seen.append((stored, after if isinstance(after, str) else "join"))
                 continue
-            is_setting = (event.type, event.state_key) in (VISIBILITY, ("m.room.member", user_id))
-            alike = None if is_setting else stored.root_after  # other state changes nothing of what is asked
-            if root not in known:
-                found = None if alike is None else known.get(alike)
-                known[root] = found or self._at_root(tx, room_id, root, user_id)
-            if alike is not None:
-                known[alike] = known[root]
-            visibility, membership = known[root]
+            visibility, membership = at_roots[root]
             opened = read_visibility(event) if (event.type, event.state_key) == VISIBILITY else None
             if may_see_event(
                 visibility_before=visibility,
@@ -234,14 +229,32 @@ class Readers:
         is_out = known is not None and known.event.content.get("membership") in ("leave", "ban")
         return known.event.event_id if known is not None and is_out else None
 
+    def _at_roots(
+        self, tx: Transaction | None, room_id: RoomID, events: Sequence[StoredEvent], user_id: UserID
+    ) -> dict[bytes, tuple[Visibility, str | None]]:
+        """The visibility and the user's membership before each event: read where no event before it tells them."""
+        at_roots: dict[bytes, tuple[Visibility, str | None]] = {}
+        for stored in sorted(events, key=lambda one: one.place or 0):
+            root, event = stored.root_before, stored.event
+            if root is None or stored.place is None:
+                continue
+            if root not in at_roots:
+                at_roots[root] = self._at_root(tx, room_id, root, user_id)
+            if stored.root_after is not None:
+                visibility, membership = at_roots[root]
+                if (event.type, event.state_key) == VISIBILITY:
+                    visibility = read_visibility(event)
+                if is_member_event_of(event, user_id):
+                    membership = _membership(event)
+                at_roots[stored.root_after] = (visibility, membership)
+        return at_roots
+
     def _at_root(
         self, tx: Transaction | None, room_id: RoomID, root: bytes, user_id: UserID
     ) -> tuple[Visibility, str | None]:
         member_key = ("m.room.member", user_id)
         state = self._states.select(tx, room_id, root, (VISIBILITY, member_key))
-        member = state.get(member_key)
-        membership = None if member is None else member.content.get("membership")
-        return read_visibility(state.get(VISIBILITY)), membership if isinstance(membership, str) else None
+        return read_visibility(state.get(VISIBILITY)), _membership(state.get(member_key))
 
     def _visibility(self, tx: Transaction, room_id: RoomID, root: bytes) -> Visibility:
         return read_visibility(self._states.select(tx, room_id, root, (VISIBILITY,)).get(VISIBILITY))
@@ -253,6 +266,11 @@ class Readers:
         opened = event if (event.type, event.state_key) == VISIBILITY else None
         visibilities = {self._visibility(tx, event.room_id, stored.root_before), read_visibility(opened)}
         return Visibility.WORLD_READABLE in visibilities
+
+
+def _membership(member: Event | None) -> str | None:
+    membership = None if member is None else member.content.get("membership")
+    return membership if isinstance(membership, str) else None
 
 
 def _judged_target(event: Event) -> EventID | None:
