@@ -34,7 +34,7 @@ class StateQuestion:
     after: bytes
     end: bytes
     event_filter: RoomEventFilter
-    timeline: Collection[StoredEvent] = ()
+    timeline: Sequence[StoredEvent] = ()
     senders: Collection[str] = ()
     heroes: Collection[str] = ()
     device: Device | None = None  # None: members that were sent before are sent again
@@ -74,7 +74,7 @@ class SyncStates:
         """
         newest = {_key(stored): index for index, stored in enumerate(events) if stored.event.state_key is not None}
         start = events[0].root_before if newest else None
-        if start is None:
+        if start is None or _lead_to(events, start, end):
             return 0
         first = 0
         for key, (_, event_id) in self._states.difference(tx, room_id, start, end).items():
@@ -95,6 +95,8 @@ class SyncStates:
             for key, (_, event_id) in self._states.difference(tx, room_id, question.before, question.after).items():
                 if event_id is not None:
                     changes[key] = event_id
+        if _lead_to(question.timeline, question.after, question.end):
+            return changes
         shown = {stored.event.event_id for stored in question.timeline}
         for key, (_, event_id) in self._states.difference(tx, room_id, question.after, question.end).items():
             if event_id is not None and event_id not in shown:
@@ -139,6 +141,16 @@ class SyncStates:
             note()
         else:
             tx.after_commit(note)
+
+
+def _lead_to(events: Sequence[StoredEvent], start: bytes, end: bytes) -> bool:
+    """Whether nothing but these events leads from one state to another: each stands where the one before it led."""
+    root = start
+    for stored in events:
+        if stored.root_before != root:
+            return False
+        root = stored.root or root
+    return root == end
 
 
 def _key(stored: StoredEvent) -> StateKey:

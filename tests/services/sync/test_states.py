@@ -137,6 +137,19 @@ def test_a_member_event_of_the_timeline_is_not_repeated_as_state(world: World) -
     assert told(body, room_id) == {}
 
 
+def test_who_joined_between_two_messages_is_told_where_a_filter_hides_the_join(world: World) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat")
+    world.send(ALICE, room_id)
+    world.join(BOB, room_id)
+    world.send(ALICE, room_id)
+    messages = {"room": {"timeline": {"types": ["m.room.message"]}}}
+
+    whole, hidden = sync(world, ALICE), sync(world, ALICE, definition=messages)
+
+    assert BOB not in told(whole, room_id)
+    assert told(hidden, room_id) == {ALICE: "join", BOB: "join"}
+
+
 def test_members_that_a_filter_keeps_away_count_as_not_sent(world: World) -> None:
     room_id = room_of_four(world)
     since = sync(world, BOB, definition=LAZY)["next_batch"]
