@@ -10,6 +10,7 @@ from typing import Final
 
 from homeserver.core.errors import MissingNodes
 from homeserver.core.identifiers import RoomID
+from homeserver.core.slices import slices
 from homeserver.core.state_map import FIXED_NODES
 from homeserver.core.state_nodes import Node, child_digests, decode
 from homeserver.storage.database import Transaction
@@ -23,7 +24,7 @@ BODIES = "SELECT digest, body FROM state_nodes WHERE room_id = :room_id AND dige
 def load_bodies(tx: Transaction, room_id: RoomID, digests: Iterable[bytes]) -> dict[bytes, bytes]:
     """The stored bytes of those of `digests` that the room has."""
     bodies: dict[bytes, bytes] = {}
-    for some in _slices(list(digests), DIGESTS_PER_STATEMENT):
+    for some in slices(list(digests), DIGESTS_PER_STATEMENT):
         for digest, body in tx.all(BODIES, room_id=room_id, digests=some):
             bodies[bytes(digest)] = bytes(body)
     return bodies
@@ -62,7 +63,7 @@ DELETE = "DELETE FROM state_nodes WHERE room_id = :room_id AND digest IN :digest
 
 def delete_nodes(tx: Transaction, room_id: RoomID, digests: Iterable[bytes]) -> int:
     """Delete nodes, whether or not a root reaches them; return how many there were."""
-    return sum(tx.run(DELETE, room_id=room_id, digests=some) for some in _slices(list(digests), DIGESTS_PER_STATEMENT))
+    return sum(tx.run(DELETE, room_id=room_id, digests=some) for some in slices(list(digests), DIGESTS_PER_STATEMENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +135,13 @@ def _levels(
     level = set(roots)
     while level := {digest for digest in level if not (digest in FIXED_NODES or digest in known or digest in reached)}:
         below: set[bytes] = set()
-        for some in _slices(list(level), DIGESTS_PER_STATEMENT):
+        for some in slices(list(level), DIGESTS_PER_STATEMENT):
             bodies = load_bodies(tx, room_id, some)
             if must_exist and len(bodies) < len(some):
                 raise MissingNodes(set(some) - bodies.keys())
             yield bodies
             below.update(child for body in bodies.values() for child in child_digests(body))
         level = below
-
-
-def _slices(digests: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(digests), size):
-        yield digests[start : start + size]
 
 
 TABLES: Final = (

@@ -25,11 +25,12 @@ from homeserver.core.device_keys import (
     parse_one_time_keys,
 )
 from homeserver.core.identifiers import DeviceID, KeyID, ServerName, UserID, server_name_of_user
+from homeserver.core.slices import slices
 from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.key_visibility import KeyVisibility
 from homeserver.services.errors import InvalidParameter, UnknownToken
-from homeserver.services.events.news import KeyCountsWritten, News
+from homeserver.services.events.news import DEVICES_PER_NEWS, KeyCountsWritten, News
 from homeserver.storage.cross_signing import (
     PublishedKeys,
     forget_signatures_by,
@@ -229,8 +230,9 @@ class DeviceKeys:
         tx.at_position((), partial(self._tell_counts_at, devices=devices))
 
     def _tell_counts_at(self, tx: Transaction, position: int, *, devices: Collection[tuple[UserID, DeviceID]]) -> None:
-        written = KeyCountsWritten(position, frozenset(devices))
-        tx.after_commit(lambda: self._news.publish(written, {user_id for user_id, _ in devices}))
+        for some in slices(list(devices), DEVICES_PER_NEWS):
+            written = KeyCountsWritten(position, frozenset(some))
+            tx.after_commit(partial(self._news.publish, written, {user_id for user_id, _ in some}))
 
 
 def parse_upload(

@@ -22,9 +22,10 @@ from homeserver.core.identifiers import (
     server_name_of_user,
 )
 from homeserver.core.rate_limits import Bucket, RateLimit, take
+from homeserver.core.slices import slices
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import LimitExceeded, TooLarge
-from homeserver.services.events.news import News, OutgoingWritten, ToDeviceWritten
+from homeserver.services.events.news import DEVICES_PER_NEWS, News, OutgoingWritten, ToDeviceWritten
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.to_device import delete_acknowledged, inboxes_of, insert_messages
@@ -164,8 +165,9 @@ class ToDevice:
         self, tx: Transaction, position: int, *, addressed: Mapping[tuple[UserID, DeviceID], bytes]
     ) -> None:
         insert_messages(tx, addressed, log_position=position)
-        written = ToDeviceWritten(position, frozenset(addressed))
-        tx.after_commit(lambda: self._news.publish(written, {user_id for user_id, _ in addressed}))
+        for devices in slices(list(addressed), DEVICES_PER_NEWS):
+            written = ToDeviceWritten(position, frozenset(devices))
+            tx.after_commit(partial(self._news.publish, written, {user_id for user_id, _ in devices}))
 
 
 def _parsed(sender: UserID, event_type: str, messages: object) -> dict[UserID, dict[str, bytes]]:

@@ -15,7 +15,7 @@ no event is judged again, and their states are put on the ground of the whole on
 services/federation/room_completion.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 
 from homeserver.core import state_map
 from homeserver.core.identifiers import EventID, RoomID, UserID, server_name_of
+from homeserver.core.slices import slices
 from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.services.events.intake import Intake, missing_ancestors, received_of
@@ -94,7 +95,7 @@ class Completion:
         made = await self._database.read(self._make, room, state)
         if not isinstance(made, _WholeState):
             return made
-        for nodes in _slices(made.nodes, self._nodes_per_write):
+        for nodes in slices(made.nodes, self._nodes_per_write):
             if not await self._database.write(_keep_nodes, room, nodes):
                 return Completed.ENDED
         await self._database.write(_settle_on, room, made.root)
@@ -107,7 +108,7 @@ class Completion:
             return None
         own: list[EventID] = []
         members = await self._database.read(self._members, room, root)
-        for some in _slices(members, self._members_per_write):
+        for some in slices(members, self._members_per_write):
             # They are read before the write, for which others wait. Who is of this server becomes known with the whole:
             # of a room that they are in they would be told at once.
             own += [event_id for user_id, event_id in some if self._is_own(user_id)]
@@ -116,7 +117,7 @@ class Completion:
             if not await self._database.write(self._learn, room, list(loaded.values())):
                 return Completed.ENDED
         waiting = await self._database.read(waiting_for_stored, room.room_id)
-        for event_ids in _slices(waiting, WAITING_PER_WRITE):
+        for event_ids in slices(waiting, WAITING_PER_WRITE):
             await self._database.write(self._close_gaps, room, event_ids)
         completed = await self._database.write(self._complete, room, root, own)
         if completed is Completed.WHOLE:
@@ -219,8 +220,3 @@ def _right_roots(write: RoomWrite, right: dict[bytes, bytes], events: list[Store
         if before in right and after is not None and stored.verdict is Verdict.ACCEPTED:
             right.setdefault(after, write.states.after(right[before], stored.event))
     return right
-
-
-def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]

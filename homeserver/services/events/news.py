@@ -19,6 +19,7 @@ from homeserver.storage.notifications import ClassNotification, PersonalNotifica
 FOLLOWED_USERS: Final = 20_000
 CHANGES_PER_USER: Final = 200
 BYTES_PER_USER: Final = 256 * 1024  # of events; what a tail drops is in the database
+DEVICES_PER_NEWS: Final = 100  # the tail of one user may hold what is told of the devices of many
 DROPPED_TOPICS: Final = 2_000  # of which a tail knows when it dropped something
 
 
@@ -85,7 +86,7 @@ class ThreadSubscriptionWritten:
 
 @dataclass(frozen=True, slots=True)
 class ToDeviceWritten:
-    """Messages wait for devices, perhaps of many users."""
+    """Messages wait for devices, perhaps of many users: of no more than `DEVICES_PER_NEWS`."""
 
     position: int
     devices: frozenset[tuple[UserID, DeviceID]]
@@ -101,7 +102,7 @@ class DeviceListWritten:
 
 @dataclass(frozen=True, slots=True)
 class KeyCountsWritten:
-    """One-time or fallback keys of devices, perhaps of many users, were uploaded or claimed."""
+    """One-time or fallback keys were uploaded or claimed: of as many devices as above."""
 
     position: int
     devices: frozenset[tuple[UserID, DeviceID]]

@@ -26,6 +26,7 @@ from homeserver.core.identifiers import (
     server_name_of_user,
 )
 from homeserver.core.room_versions import RoomVersion, room_version_of_create
+from homeserver.core.slices import slices
 from homeserver.core.state_map import StateKey
 from homeserver.core.state_nodes import HashedEventID
 from homeserver.outbound.errors import RemoteNonsense
@@ -221,7 +222,7 @@ class GivenRooms:
                         room.add(checked, is_state=is_state)
         room.check_create()
         kept: set[EventID] = set()
-        for event_ids in _slices(room.in_order(), EVENTS_PER_WRITE):
+        for event_ids in slices(room.in_order(), EVENTS_PER_WRITE):
             received = [room.events.pop(event_id).received(event_id, version) for event_id in event_ids]
             outcomes = await self._intake.take_outliers(room_id, version, received)
             kept.update(event_id for event_id, outcome in outcomes.items() if outcome in KEPT)
@@ -252,8 +253,3 @@ def _fitted(written: bytes) -> bytes:
 
 def _unpacked(packed: Any) -> Any:
     return orjson.loads(packed) if isinstance(packed, bytes) else packed
-
-
-def _slices(event_ids: list[EventID], size: int) -> Iterator[list[EventID]]:
-    for begin in range(0, len(event_ids), size):
-        yield event_ids[begin : begin + size]

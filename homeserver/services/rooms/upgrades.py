@@ -3,7 +3,7 @@
 What of the old room goes into the new one is in core/room_upgrades.py, what users set for it in room_settings.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -27,6 +27,7 @@ from homeserver.core.room_upgrades import (
     transferred_power_levels,
 )
 from homeserver.core.room_versions import RoomVersion, room_version
+from homeserver.core.slices import slices
 from homeserver.core.state_map import Nodes, StateKey
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import (
@@ -116,9 +117,9 @@ class RoomUpgrades:
         first = Followers(followers.keys[:some], followers.members[:some])
         new_room, is_new = await self._creation.write(self.replace, upgrade, first)
         done = some if is_new else 0
-        for keys in _slices(followers.keys[done:], some):
+        for keys in slices(followers.keys[done:], some):
             await self._creation.write(self._follow, upgrade, new_room, keys)
-        for members in _slices(followers.members[done:], some):
+        for members in slices(followers.members[done:], some):
             await self._database.write(self._settings.repeat, members, room_id, new_room)
         return new_room
 
@@ -304,8 +305,3 @@ def _creators(named: Sequence[str], user_id: UserID) -> tuple[UserID, ...]:
 
 def _keys(types: Sequence[str]) -> list[StateKey]:
     return [(event_type, "") for event_type in types]
-
-
-def _slices(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(whole), size):
-        yield whole[start : start + size]

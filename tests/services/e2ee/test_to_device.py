@@ -9,7 +9,7 @@ from homeserver.core.errors import BadJson
 from homeserver.core.identifiers import DeviceID, UserID, server_name_of_user
 from homeserver.services.e2ee.to_device import MESSAGE_LIMIT_BYTES, TO_ONE_USER
 from homeserver.services.errors import LimitExceeded, TooLarge
-from homeserver.services.events.news import ToDeviceWritten
+from homeserver.services.events.news import DEVICES_PER_NEWS, ToDeviceWritten
 from homeserver.storage.to_device import MESSAGES_PER_DEVICE, insert_messages, messages_for_device
 from tests.services.e2ee.signed_keys import LAPTOP, PHONE, Listener, add_device
 from tests.services.world import ALICE, BOB, CAROL, World, now
@@ -101,6 +101,18 @@ def test_whose_devices_get_messages_is_told(world: World) -> None:
     written = ToDeviceWritten(world.database.position, devices)
     assert alice.heard() == bob.heard() == [written]
     assert carol.heard() == []
+
+
+def test_what_is_told_of_the_devices_of_many_is_bounded(world: World) -> None:
+    for number in range(DEVICES_PER_NEWS):
+        add_device(world, BOB, DeviceID(f"BOB{number}"))
+    add_device(world, CAROL)
+    listeners = [Listener(world, user_id) for user_id in (BOB, CAROL)]
+
+    send(world, {BOB: {"*": {}}, CAROL: {"*": {}}})
+
+    heard = [change for listener in listeners for change in listener.heard()]
+    assert [len(change.devices) for change in heard] == [DEVICES_PER_NEWS, 1]
 
 
 def test_a_message_to_nobody_changes_nothing(world: World) -> None:
