@@ -8,7 +8,8 @@ from typing import Final
 
 import pytest
 
-from tests.clients.test_nio import Person, make_room, person
+from tests.clients.nio_people import Person, person
+from tests.clients.test_nio import make_room
 from tests.federation.peers import Peer
 
 pytestmark = pytest.mark.peers
