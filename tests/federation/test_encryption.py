@@ -20,8 +20,6 @@ MESSAGES_EACH: Final = 5
 async def two_people(host: Peer, guest: Peer, folder: Path) -> AsyncIterator[tuple[Person, Person]]:
     """Alice and Bob, each with a device that listens."""
     names = [f"{name}-{secrets.token_hex(4)}" for name in ("alice", "bob")]
-    for name in names:
-        (folder / name).mkdir()
     async with (
         person(host.url, names[0], folder / names[0]) as alice,
         person(guest.url, names[1], folder / names[1]) as bob,

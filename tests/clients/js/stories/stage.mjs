@@ -213,7 +213,11 @@ export class Person {
     }
 
     async says(roomId, text, more = {}) {
-        const { event_id } = await this.client.sendEvent(roomId, "m.room.message", { msgtype: "m.text", body: text, ...more });
+        const content = { msgtype: "m.text", body: text, ...more };
+        // Of a thread's message the SDK throws if it comes by a sync before it is answered.
+        const { event_id } = more["m.relates_to"]?.rel_type === "m.thread"
+            ? await this.asks("PUT", "v3", `/rooms/${encodeURIComponent(roomId)}/send/m.room.message/${this.client.makeTxnId()}`, undefined, content)
+            : await this.client.sendEvent(roomId, "m.room.message", content);
         return event_id;
     }
 
