@@ -262,6 +262,10 @@ DESCRIBING: Final = (
 )
 
 
+# What is a text is shown as it is, though it be no URI of a picture and no algorithm that anybody knows.
+SHOWN_AS_THEY_ARE: Final = ("avatar_url", "url", "algorithm")
+
+
 @pytest.mark.parametrize(
     "value", [*ODD_VALUES[:4], *map(rarely, ODD_VALUES[4:])], ids=lambda value: json.dumps(value)[:20]
 )
@@ -271,9 +275,12 @@ def test_state_of_any_shape_keeps_no_list_from_being_shown(alice: Client, bob: C
     bob.join(room_id)
     for client in (alice, bob):
         member = {"membership": "join", "displayname": value, "avatar_url": value, "is_direct": value}
+        member = {field: odd for field, odd in member.items() if not _is_shown_as_it_is(field, odd)}
         client.send("PUT", "rooms", room_id, "state", "m.room.member", client.user_id, content=_json(member))
 
     for event_type, state_key, field in DESCRIBING:
+        if _is_shown_as_it_is(field, value):
+            continue
         path = ("rooms", room_id, "state", event_type, state_key)
         assert alice.send("PUT", *path, content=_json({field: value})).status in (200, 400, 403), path
 
@@ -293,6 +300,10 @@ def test_state_of_any_shape_keeps_no_list_from_being_shown(alice: Client, bob: C
     assert room_id in [room["room_id"] for room in answer["chunk"]]
     client.post("publicRooms", body={"filter": {"generic_search_term": "odd"}})
     client.post("user_directory", "search", body={"search_term": "alice"})
+
+
+def _is_shown_as_it_is(field: str, value: Any) -> bool:
+    return isinstance(value, str) and field in SHOWN_AS_THEY_ARE
 
 
 def _json(value: Any) -> bytes:

@@ -159,18 +159,7 @@ class RoomDirectory:
             "room_type": text("m.room.create", "type"),
             "encryption": text("m.room.encryption", "algorithm"),
         }
-        return {
-            key: value
-            for key, value in shown.items()
-            if value is not None and (not isinstance(value, str) or is_as_specified(key, value))
-        }
-
-
-def is_as_specified(field: str, text: str) -> bool:
-    """Whether clients may be shown this text in the description of a room: what its state says may be anything."""
-    if field == "avatar_url":
-        return text.startswith("mxc://")
-    return field != "encryption" or text == "m.megolm.v1.aes-sha2"  # the only one that a description may name
+        return {key: value for key, value in shown.items() if value is not None}
 
 
 def _alias_name(term: str) -> str:

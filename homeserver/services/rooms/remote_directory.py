@@ -11,7 +11,7 @@ from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import ServerName, parse_room_alias, parse_room_id, parse_server_name
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.rooms.directory import MOST_ROOMS, DirectoryPage, is_as_specified
+from homeserver.services.rooms.directory import MOST_ROOMS, DirectoryPage
 from homeserver.services.rooms.several_servers import first_answer
 
 # JSON of other servers is `Any` in this file.
@@ -95,7 +95,7 @@ def room_as_told(one: object) -> Mapping[str, Any] | None:
     shown["guest_can_join"] = one.get("guest_can_join") is True
     for name in TEXTS:
         text = _text(one, name)
-        if text is not None and is_as_specified(name, text):
+        if text is not None:
             shown[name] = text
     with suppress(BadIdentifier):
         shown["canonical_alias"] = parse_room_alias(_text(one, "canonical_alias") or "")

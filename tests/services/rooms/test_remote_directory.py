@@ -54,8 +54,6 @@ def test_what_is_no_room_is_not_shown_and_what_is_odd_of_one_neither(world: Worl
         "name": ["x"],
         "topic": "x" * 20_000,
         "canonical_alias": "no alias",
-        "avatar_url": "https://one.example/picture",
-        "encryption": "rot13",
         "org.example.more": {},
     }
     world.others.published = [None, 1, "x", [], {}, {**ROOM, "room_id": 1}, {**ROOM, "room_id": "room"}, odd]
