@@ -190,18 +190,7 @@ class SlidingRooms:
     def _live(self, asked: AnswerQuestion, one: RoomQuestion, root: bytes, timeline: Timeline) -> RoomResult:
         """A room whose state is that which the client knows, with what was said in it since."""
         events = [stored for stored, _ in timeline.events]
-        question = SlidingStateQuestion(
-            room_id=one.room.room_id,
-            before=root,
-            root=root,
-            required=one.config.required_state,
-            known=None if one.sent is None else one.sent.required_state,
-            needed=_needed(events),
-            has_gap=False,
-            reader=asked.reader,
-            answer=asked.answer,
-        )
-        state = self._sliding_states.read(None, question)
+        state = self._sliding_states.read(None, _state_asked(asked, one, events, before=root, root=root, has_gap=False))
         sight = Sight(root, one.room.joined_place, EVERYWHERE)
         memberships = {stored.event.event_id: membership for stored, membership in timeline.events}
         shown: dict[str, Any] = {
@@ -261,17 +250,7 @@ class SlidingRooms:
         limited = timeline.limited or had_part
         # More than what is new says nothing of whether there is a gap behind what was known.
         has_gap = limited and not (one.is_expanded and not one.is_initial and self._reaches_back(one, events))
-        question = SlidingStateQuestion(
-            room_id=room_id,
-            before=stay.before,
-            root=stay.root,
-            required=one.config.required_state,
-            known=None if one.sent is None else one.sent.required_state,
-            needed=_needed(events),
-            has_gap=has_gap,
-            reader=asked.reader,
-            answer=asked.answer,
-        )
+        question = _state_asked(asked, one, events, before=stay.before, root=stay.root, has_gap=has_gap)
         state = self._sliding_states.read(tx, question)
         if stay.departure is not None:
             state = _with_departure(state, stay.departure, one, user_id)
@@ -408,6 +387,29 @@ def _became_whole(tx: Transaction, joined: Sequence[RoomQuestion]) -> set[RoomID
         return set()
     found = partial_among(tx, list(known_upto), after=min(known_upto.values()))
     return {room_id for room_id, position in found.items() if position is not None and position > known_upto[room_id]}
+
+
+def _state_asked(
+    asked: AnswerQuestion,
+    one: RoomQuestion,
+    events: Sequence[StoredEvent],
+    *,
+    before: bytes | None,
+    root: bytes,
+    has_gap: bool,
+) -> SlidingStateQuestion:
+    """What of a room's state goes with these events."""
+    return SlidingStateQuestion(
+        room_id=one.room.room_id,
+        before=before,
+        root=root,
+        required=one.config.required_state,
+        known=None if one.sent is None else one.sent.required_state,
+        needed=_needed(events),
+        has_gap=has_gap,
+        reader=asked.reader,
+        answer=asked.answer,
+    )
 
 
 def _common(one: RoomQuestion) -> dict[str, Any]:
