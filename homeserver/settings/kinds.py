@@ -247,36 +247,32 @@ def web_address(place: Place) -> str:
     return value.rstrip("/")
 
 
+def _matching(pattern: re.Pattern[str], place: Place, complaint: str) -> str:
+    """A text like a pattern; `complaint` says why another one is refused, and may show it."""
+    value = text(place)
+    if not pattern.fullmatch(value):
+        raise place.refuse(complaint.format(value))
+    return value
+
+
 def opaque_id(place: Place) -> str:
     """A short name for programs: letters, digits, and . _ ~ -"""
-    value = text(place)
-    if not _OPAQUE_ID.fullmatch(value):
-        raise place.refuse(f"{value!r} is no name: write letters, digits, and . _ ~ -")
-    return value
+    return _matching(_OPAQUE_ID, place, "{!r} is no name: write letters, digits, and . _ ~ -")
 
 
 def language(place: Place) -> str:
     """The tag of a language (BCP 47)."""
-    value = text(place)
-    if not _LANGUAGE.fullmatch(value):
-        raise place.refuse(f"{value!r} is no language: write en, or pt-BR")
-    return value
+    return _matching(_LANGUAGE, place, "{!r} is no language: write en, or pt-BR")
 
 
 def public_key(place: Place) -> str:
     """An ed25519 public key, in base64 without padding."""
-    value = text(place)
-    if not _PUBLIC_KEY.fullmatch(value):
-        raise place.refuse("is no public key: write the 43 characters of base64 that an ed25519 key has")
-    return value
+    return _matching(_PUBLIC_KEY, place, "is no public key: write the 43 characters of base64 that an ed25519 key has")
 
 
 def turn_uri(place: Place) -> str:
     """The address of a TURN server (RFC 7065)."""
-    value = text(place)
-    if not _TURN.fullmatch(value):
-        raise place.refuse(f"{value!r} is no TURN server: write turn:turn.example.org:3478?transport=udp")
-    return value
+    return _matching(_TURN, place, "{!r} is no TURN server: write turn:turn.example.org:3478?transport=udp")
 
 
 def web_folder(place: Place) -> str:
