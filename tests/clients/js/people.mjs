@@ -32,6 +32,7 @@ class Person {
         this.waiting = new Set();
         client.on(sdk.RoomEvent.Timeline, (event) => this.hear(event));
         client.on(sdk.MatrixEventEvent.Decrypted, (event) => this.hear(event));
+        decryptAll(client);
         const changes = [
             sdk.ClientEvent.Sync,
             sdk.RoomEvent.MyMembership,
@@ -86,6 +87,11 @@ class Person {
         const state = this.client.getSyncState();
         return state === sdk.SyncState.Syncing || state === sdk.SyncState.Prepared;
     }
+}
+
+// By sliding sync the SDK decrypts only the last of several events that come together; what a client shows, it decrypts.
+function decryptAll(client) {
+    client.on(sdk.ClientEvent.Event, (event) => client.decryptEventIfNeeded(event));
 }
 
 function reached(request, phase) {

@@ -78,9 +78,18 @@ export async function threads(stage, { sliding }) {
     await bob.says(room, "corn", inThread(root));
     const other = await bob.says(room, "who sings tonight?");
     await alice.says(room, "the wren", inThread(other));
+    // The SDK counts wrongly what it hears while it asks for a thread, so it is given the time to follow.
+    const follows = (id, count) => bob.until(`${count} in ${id}`, () => {
+        const thread = bob.room(room).getThread(id);
+        return thread?.initialEventsFetched && thread.length === count;
+    });
+    await follows(root, 1);
+    await follows(other, 1);
     const replies = Array.from({ length: 24 }, (_, number) => `idea ${number}`);
-    for (const text of replies) await alice.says(room, text, inThread(root));
-    await bob.until("the thread", () => bob.room(room).getThread(root)?.length === 25);
+    for (const [number, text] of replies.entries()) {
+        await alice.says(room, text, inThread(root));
+        if (number % 6 === 5) await follows(root, number + 2);
+    }
     await bob.until("the last word", () => bob.room(room).getThread(root).replyToEvent.getContent().body === "idea 23");
     assert.ok(bob.room(room).getThread(root).hasCurrentUserParticipated);
 

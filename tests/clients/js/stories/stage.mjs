@@ -151,7 +151,11 @@ export class Person {
     }
 
     async start({ sliding = false, crypto = false, ...more } = {}) {
-        if (crypto) await this.client.initRustCrypto({ useIndexedDB: false });
+        if (crypto) {
+            await this.client.initRustCrypto({ useIndexedDB: false });
+            // By sliding sync the SDK decrypts only the last of several events that come together; a screen decrypts what it shows.
+            this.client.on(sdk.ClientEvent.Event, (event) => this.client.decryptEventIfNeeded(event));
+        }
         const manner = sliding
             ? { slidingSync: windowed(this.client) }
             : { lazyLoadMembers: true, initialSyncLimit: 10 };
