@@ -583,3 +583,12 @@ def test_a_name_that_was_redacted_is_gone_from_lists(alice: Client) -> None:
     connection = following(alice, filters={"room_name_like": "secret"})
 
     assert connection.ask()["lists"]["all"]["count"] == 0
+
+
+def test_who_asks_with_the_same_words_as_somebody_else_gets_their_own_member_event(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob, preset="public_chat")
+    wanted: dict[str, Any] = {"required_state": [["m.room.member", "$ME"]]}
+
+    for client in (alice, bob, alice):
+        answer = following(client, "new", **wanted).ask()
+        assert keys(answer["rooms"][room_id]) == {("m.room.member", client.user_id)}
