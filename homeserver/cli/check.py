@@ -1,6 +1,5 @@
 """`homeserver check`: says what is wrong with a configuration or a deployment, or else what would be served."""
 
-import argparse
 import os
 import socket
 import ssl
@@ -8,7 +7,9 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from homeserver.cli.configuration import FAILED, add_configuration_option, configuration_file, read_settings
+import click
+
+from homeserver.cli.configuration import FAILED, configuration_file, read_settings, takes_configuration
 from homeserver.cli.database import find_database_problem
 from homeserver.cli.setup import is_new
 from homeserver.core.errors import BadKey
@@ -17,20 +18,15 @@ from homeserver.runtime.data_folder import find_exposure, find_holder
 from homeserver.settings.sections import Listener, Settings
 
 
-def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command `check`."""
-    parser = commands.add_parser(
-        "check",
-        help="say what is wrong with a configuration, or what it would serve",
-        description="Reads the configuration and looks at the data folder, the signing key, the certificates, the "
-        "database and the ports. Changes nothing. The exit code is 0 when the server would start.",
-    )
-    add_configuration_option(parser)
-    parser.set_defaults(command=_check)
+@click.command(short_help="say what is wrong with a configuration, or what it would serve")
+@takes_configuration
+def check(config: Path | None) -> int:
+    """Say what is wrong with a configuration, or what it would serve.
 
-
-def _check(options: argparse.Namespace) -> int:
-    path = configuration_file(options)
+    Reads the configuration and looks at the data folder, the signing key, the certificates, the database and the
+    ports. Changes nothing. The exit code is 0 when the server would start.
+    """
+    path = configuration_file(config)
     settings = read_settings(path)
     problems = list(find_problems(settings, find_database_problem))
     for line in (*_describe(settings), *(f"Note: {note}" for note in find_risks(settings))):

@@ -3,9 +3,11 @@
 What stands in a configuration file is in settings/.
 """
 
-import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import click
 
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import parse_server_name
@@ -17,7 +19,7 @@ from homeserver.settings.sections import Settings
 FILE_NAME: Final = "homeserver.yaml"
 DEFAULT_FOLDER: Final = Path("columba-data")
 
-FAILED: Final = 1  # what was asked for could not be done; 2 is argparse's, for a command that is none
+FAILED: Final = 1  # what was asked for could not be done, or was refused; 2 is click's, for a command that is none
 CANNOT_START: Final = 69  # EX_UNAVAILABLE: trying again may help, once something else has changed
 BROKEN: Final = 70  # EX_SOFTWARE: a fault of this program
 BAD_CONFIGURATION: Final = 78  # EX_CONFIG: trying again does not help
@@ -32,21 +34,22 @@ class CommandFailed(Exception):  # noqa: N818 - an answer to whoever typed the c
         self.exit_code = exit_code
 
 
-def add_configuration_option(parser: argparse.ArgumentParser) -> None:
-    """Let a command take `-c FILE`."""
-    parser.add_argument(
+# Any: whatever a command takes and returns
+def takes_configuration(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take `-c FILE`; it is given `config`, which is None without."""
+    decorate = click.option(
         "-c",
         "--config",
         metavar="FILE",
-        type=Path,
-        help=f"the configuration file (without: {DEFAULT_FOLDER / FILE_NAME} in the current folder)",
+        type=click.Path(path_type=Path),
+        help=f"The configuration file (without: {DEFAULT_FOLDER / FILE_NAME} in the current folder).",
     )
+    return decorate(command)
 
 
-def configuration_file(options: argparse.Namespace) -> Path:
+def configuration_file(config: Path | None) -> Path:
     """The configuration file that a command is about; it may not be there."""
-    given: Path | None = options.config
-    return DEFAULT_FOLDER / FILE_NAME if given is None else given
+    return DEFAULT_FOLDER / FILE_NAME if config is None else config
 
 
 def read_settings(path: Path) -> Settings:

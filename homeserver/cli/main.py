@@ -3,39 +3,48 @@
 What each does is in the file of its name.
 """
 
-import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask, open_door
-from homeserver.cli.check import add_check
+import click
+
+from homeserver.cli.admin_client import AdminDoor, ask, open_door
+from homeserver.cli.at_door import at_door
+from homeserver.cli.check import check
 from homeserver.cli.configuration import (
     BAD_CONFIGURATION,
+    FAILED,
     CommandFailed,
-    add_configuration_option,
     configuration_file,
     read_settings,
+    takes_configuration,
 )
-from homeserver.cli.federation import add_federation
-from homeserver.cli.keys import add_keys
-from homeserver.cli.reports import add_report
-from homeserver.cli.rooms import add_room
-from homeserver.cli.setup import add_init
-from homeserver.cli.users import add_user
+from homeserver.cli.federation import federation
+from homeserver.cli.keys import keys
+from homeserver.cli.output import Output
+from homeserver.cli.remote_door import remote_door
+from homeserver.cli.reports import report
+from homeserver.cli.rooms import room
+from homeserver.cli.setup import init
+from homeserver.cli.users import user
 from homeserver.settings.reading import SettingsError
 from homeserver.settings.sections import Settings
+
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (or else the command line) name; its exit code."""
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        return int(commands.main(arguments, "homeserver", standalone_mode=False, obj=_open) or 0)
     except CommandFailed as failure:
         print(f"homeserver: {failure.reason}", file=sys.stderr)
         return failure.exit_code
@@ -45,69 +54,101 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = len(error.mistakes)
         print(f"homeserver: the configuration has {count} mistake{'s' if count > 1 else ''}", file=sys.stderr)
         return BAD_CONFIGURATION
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 141
+    except click.ClickException as misuse:
+        misuse.show()
+        return misuse.exit_code
+    except click.Abort as aborted:
+        if not isinstance(aborted.__cause__, EOFError):
+            return INTERRUPTED
+        print("homeserver: there was no answer", file=sys.stderr)
+        return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="homeserver", description="Columba, a Matrix homeserver.")
-    parser.add_argument("--version", action="version", version=f"columba {_version()}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_init(commands)
-    run = commands.add_parser(
-        "run",
-        help="start the server",
-        description="Starts the server in the foreground; Ctrl-C or SIGTERM stops it. Without -c it uses "
-        "./columba-data, and makes it on first use: a server for trying out, on this computer alone.",
-    )
-    add_configuration_option(run)
-    run.set_defaults(command=_run)
-    add_check(commands)
-    admin = commands.add_parser(
-        "admin",
-        help="look after a server: accounts, rooms and more",
-        description="Speaks with the running server over its socket in the data folder. When no server runs, works "
-        "on the data folder itself.",
-    )
-    topics = admin.add_subparsers(title="topics", metavar="TOPIC", required=True)
-    add_user(topics)
-    add_room(topics)
-    add_federation(topics)
-    add_keys(topics)
-    add_report(topics)
-    _add_call(topics)
-    admin.set_defaults(command=_admin)
-    return parser
+class Commands(click.Group):
+    """The outermost list of commands."""
+
+    # Any: what a command returns
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run what was named. Whoever reads what is printed may have gone: that has an exit code of its own."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still to be printed goes nowhere: Python would complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
 
 
-def _add_call(topics: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = topics.add_parser(
-        "call",
-        help="any request of the administrators' API",
-        description=f"Sends one request and prints the answer: homeserver admin call GET {ADMIN_API}/users",
-    )
-    parser.add_argument("method", metavar="METHOD", choices=["GET", "PUT", "POST", "DELETE", "PATCH"])
-    parser.add_argument("path", metavar="PATH", help=f"{ADMIN_API}/…")
-    parser.add_argument("body", metavar="BODY", nargs="?", type=json.loads, help="JSON")
-    add_configuration_option(parser)
-    parser.set_defaults(command_at_door=_call)
+def _print_version(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not context.resilient_parsing:
+        print(f"columba {_version()}")
+        context.exit()
 
 
-def _call(options: argparse.Namespace, door: AdminDoor) -> None:
-    print(json.dumps(ask(door, options.method, options.path, options.body), indent=2, ensure_ascii=False))
+@click.group(cls=Commands)
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Say which.")
+def commands() -> None:
+    """Columba, a Matrix homeserver."""
 
 
-def _admin(options: argparse.Namespace) -> int:
-    settings = read_settings(configuration_file(options))
-    with open_door(settings, _local_door) as door:
-        options.command_at_door(options, door)
-    return 0
+@commands.command(short_help="start the server")
+@takes_configuration
+def run(config: Path | None) -> int:
+    """Start the server in the foreground; Ctrl-C or SIGTERM stops it.
+
+    Without -c it uses ./columba-data, and makes it on first use: a server for trying out, on this computer alone.
+    """
+    return int(_running().run(config))
 
 
-def _run(options: argparse.Namespace) -> int:
-    return int(_running().run(options.config))
+@commands.group(short_help="look after a server: accounts, rooms and more")
+def admin() -> None:
+    """Look after a server: accounts, rooms and more.
+
+    Speaks with the running server over its socket in the data folder, or over HTTPS with --url. When no server runs,
+    works on the data folder itself.
+    """
+
+
+class _Json(click.ParamType[Any]):  # Any: JSON
+    """An argument that is JSON."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What was written. Fails for what is no JSON."""
+        try:
+            return json.loads(value)
+        except ValueError:
+            self.fail("it is no JSON", param, ctx)
+
+
+@admin.command(short_help="any request of the administrators' API")
+@click.argument("method", metavar="METHOD", type=click.Choice(["GET", "PUT", "POST", "DELETE", "PATCH"]))
+@click.argument("path", metavar="PATH")
+@click.argument("body", metavar="[BODY]", required=False, type=_Json())
+@at_door
+def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> None:  # Any: JSON
+    """Send one request of the administrators' API and print the answer.
+
+    For example: homeserver admin call GET /_columba/admin/v1/keys
+    """
+    answer = ask(door, method, path, body)
+    output.say(json.dumps(answer, indent=2, ensure_ascii=False), answer)
+
+
+for topic in (init, check):
+    commands.add_command(topic)
+for topic in (user, room, federation, keys, report):
+    admin.add_command(topic)
+
+
+def _open(config: Path | None, url: str | None) -> AbstractContextManager[AdminDoor]:
+    """The door to the server of a configuration file, or of a URL."""
+    if url is None:
+        return open_door(read_settings(configuration_file(config)), _local_door)
+    if config is not None:
+        raise click.UsageError("-c names a server here and --url one elsewhere: give one of them.")
+    return nullcontext(remote_door(url, os.environ))
 
 
 def _local_door(settings: Settings) -> AbstractContextManager[AdminDoor]:

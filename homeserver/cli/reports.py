@@ -1,37 +1,44 @@
 """`homeserver admin report …`: what users told moderators of, from the shell."""
 
-import argparse
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import click
+
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
-from homeserver.cli.configuration import add_configuration_option
+from homeserver.cli.at_door import at_door
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.output import Output, Row, time_of
 
 REPORTS: Final = f"{ADMIN_API}/reports"
+COLUMNS: Final = ("Report", "Received", "By", "Of", "Reason")
 
 
-def add_report(topics: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the topic `report` with its commands."""
-    parser = topics.add_parser("report", help="what users told of")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = commands.add_parser(
-        "list",
-        help="print reports, the newest first",
-        description="Prints what users reported: an event and its room, a room, or another user.",
-    )
-    listing.add_argument("--limit", type=int, default=100, metavar="NUMBER", help="so many at most (100)")
-    listing.add_argument("--json", action="store_true", help="print a JSON object for each report")
-    add_configuration_option(listing)
-    listing.set_defaults(command_at_door=_list)
+@click.group(short_help="what users told of")
+def report() -> None:
+    """See what users told of."""
 
 
-def _list(options: argparse.Namespace, door: AdminDoor) -> None:
-    for report in islice(_all(door), max(options.limit, 0)):
-        print(json.dumps(report) if options.json else _told(report), flush=True)
+@report.command("list", short_help="print reports, the newest first")
+@click.option("--limit", type=int, default=100, metavar="NUMBER", help="So many at most (100).")
+@at_door
+def list_reports(door: AdminDoor, output: Output, limit: int) -> None:
+    """Print what users reported, the newest first: an event and its room, a room, or another user."""
+    output.tell(COLUMNS, (_row(each) for each in islice(_all(door), max(limit, 0))))
+
+
+@report.command(short_help="print one report")
+@click.argument("report_id", metavar="REPORT")
+@at_door
+def show(door: AdminDoor, output: Output, report_id: str) -> None:
+    """Print one report, by the ID that `list` tells."""
+    found = next((each for each in _all(door) if each["report_id"] == report_id), None)
+    if found is None:
+        raise CommandFailed(f"there is no report {report_id}")
+    output.tell(COLUMNS, [_row(found)])
 
 
 def _all(door: AdminDoor) -> Iterator[Any]:  # Any: the server's JSON, here and below
@@ -41,11 +48,15 @@ def _all(door: AdminDoor) -> Iterator[Any]:  # Any: the server's JSON, here and 
         query = {"before": page[-1]["report_id"]}
 
 
-def _told(report: Any) -> str:
+def _row(report: Any) -> Row:
     what = report["user_id"] or report["room_id"]
     if report["event_id"] is not None:
         what = f"{report['event_id']} in {report['room_id']}"
-    time = datetime.fromtimestamp(report["received_ms"] // 1000, UTC)
     # A reason is whatever somebody typed: as JSON it cannot speak to the terminal.
     reason = f": {json.dumps(report['reason'])}" if report["reason"] else ""
-    return f"{report['report_id']} {time:%Y-%m-%d %H:%M:%S} UTC, {report['reporter']} reports {what}{reason}"
+    time = time_of(report["received_ms"])
+    return Row(
+        report,
+        f"{report['report_id']} {time}, {report['reporter']} reports {what}{reason}",
+        (report["report_id"], time, report["reporter"], what, report["reason"]),
+    )

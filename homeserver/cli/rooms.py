@@ -1,60 +1,73 @@
 """`homeserver admin room …`: rooms, from the shell."""
 
-import argparse
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+import click
+
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
-from homeserver.cli.configuration import CommandFailed, add_configuration_option
+from homeserver.cli.at_door import at_door
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.output import Output, Row
 from homeserver.core.graph_drawing import DrawnEvent, graph_begin, graph_end, graph_event
 
 GRAPHVIZ: Final = "dot"
+COLUMNS: Final = ("Room", "State")
 
 
-def add_room(topics: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the topic `room` with its commands."""
-    parser = topics.add_parser("room", help="rooms")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    verify = commands.add_parser(
-        "verify",
-        help="check that what is stored of a room is sound",
-        description="Recomputes what is stored of a room: every event's hash, ID, signatures and authorisation, every "
-        "state, every membership. Names the first thing that does not hold, and ends with exit code 1 then.",
-    )
-    verify.add_argument("room", metavar="ROOM", nargs="?", help="the room's ID")
-    verify.add_argument("--all", action="store_true", help="check every room of the server, one after another")
-    verify.add_argument("--json", action="store_true", help="print the server's last answer on each room as JSON")
-    add_configuration_option(verify)
-    verify.set_defaults(command_at_door=_verify)
-    graph = commands.add_parser(
-        "graph",
-        help="draw the graph of a room's events",
-        description="Prints which event is built on which, as DOT, the language of Graphviz.",
-    )
-    graph.add_argument("room", metavar="ROOM", help="the room's ID")
-    graph.add_argument("--svg", metavar="FILE", type=Path, help="also draw it into FILE, by Graphviz's `dot`")
-    add_configuration_option(graph)
-    graph.set_defaults(command_at_door=_graph)
+@click.group(short_help="rooms")
+def room() -> None:
+    """Look after rooms."""
 
 
-def _verify(options: argparse.Namespace, door: AdminDoor) -> None:
-    if options.all == (options.room is not None):
+@room.command(short_help="check that what is stored of a room is sound")
+@click.argument("room_id", metavar="[ROOM]", required=False)
+@click.option("--all", "all_rooms", is_flag=True, help="Check every room of the server, one after another.")
+@at_door
+def verify(door: AdminDoor, output: Output, room_id: str | None, *, all_rooms: bool) -> None:
+    """Check that what is stored of a room is sound.
+
+    Recomputes what is stored of the room with the ID ROOM: every event's hash, ID, signatures and authorisation, every
+    state, every membership. Names the first thing that does not hold, and ends with exit code 1 then.
+    """
+    if all_rooms == (room_id is not None):
         raise CommandFailed("name one room, or say --all: homeserver admin room verify ROOM")
-    room_ids = _all_rooms(door) if options.all else iter([options.room])
-    checked, unsound = 0, 0
-    for room_id in room_ids:
-        answer = _audit(door, room_id)
-        checked += 1
-        unsound += answer["fault"] is not None
-        print(json.dumps(answer) if options.json else _told(answer), flush=True)
-    if unsound:
-        raise CommandFailed(f"{unsound} of {checked} rooms are not sound" if options.all else "the room is not sound")
+    faults: list[bool] = []
+    with output.progress("Verifying") as show:
+        answers = (_audit(door, each, show) for each in (_all_rooms(door) if room_id is None else [room_id]))
+        output.tell(COLUMNS, (_row(answer, faults) for answer in answers))
+    if any(faults):
+        raise CommandFailed(
+            f"{sum(faults)} of {len(faults)} rooms are not sound" if all_rooms else "the room is not sound"
+        )
+
+
+@room.command(short_help="draw the graph of a room's events")
+@click.argument("room_id", metavar="ROOM")
+@click.option("--svg", metavar="FILE", type=click.Path(path_type=Path), help="Also draw it into FILE, by Graphviz.")
+@at_door
+def graph(door: AdminDoor, output: Output, room_id: str, svg: Path | None) -> None:
+    """Print which event of a room is built on which, as DOT, the language of Graphviz, or else as JSON."""
+    if svg is not None and which(GRAPHVIZ) is None:
+        raise CommandFailed(
+            "to draw into a file, Graphviz's `dot` is needed, which is not installed here (on Debian: apt install "
+            "graphviz); without --svg the graph is printed as text"
+        )
+    drawn: list[str] = []
+    for event, piece in _drawing(room_id, door):
+        if not output.is_json:
+            sys.stdout.write(piece)
+        elif event is not None:
+            output.say("", event)
+        if svg is not None:
+            drawn.append(piece)
+    if svg is not None:
+        _draw("".join(drawn), svg)
 
 
 def _all_rooms(door: AdminDoor) -> Iterator[str]:
@@ -65,53 +78,42 @@ def _all_rooms(door: AdminDoor) -> Iterator[str]:
 
 
 # Any: the server's JSON, here and below
-def _audit(door: AdminDoor, room_id: str) -> Any:
+def _audit(door: AdminDoor, room_id: str, show: Callable[[str], None]) -> Any:
     """The server's last answer on a room, which it may take many requests to come to."""
     path = f"{_path(room_id)}/verify"
     answer = ask(door, "GET", path)
     while not answer["finished"]:
+        show(f"{room_id}, {answer['checked']['events']} events")
         answer = ask(door, "GET", f"{path}?{urlencode({'audit': answer['audit']})}")
     return answer
 
 
-def _told(answer: Any) -> str:
+def _row(answer: Any, faults: list[bool]) -> Row:
+    """What came of one room; whether it has a fault is added to `faults`."""
     fault, checked = answer["fault"], answer["checked"]
-    if fault is not None:
-        return f"{answer['room_id']}: NOT SOUND: {fault['subject']}: {fault['reason']}"
-    told = f"{answer['room_id']}: sound: {checked['events']} events, {checked['members']} members"
+    faults.append(fault is not None)
+    told = f"sound: {checked['events']} events, {checked['members']} members"
     if checked["unverified"]:
         told += f"; {checked['unverified']} signatures by keys that this server does not have"
     if answer["partial"]:
         told += "; not all members are known here yet"
-    return told
+    if fault is not None:
+        told = f"NOT SOUND: {fault['subject']}: {fault['reason']}"
+    return Row(answer, f"{answer['room_id']}: {told}", (answer["room_id"], told))
 
 
-def _graph(options: argparse.Namespace, door: AdminDoor) -> None:
-    if options.svg is not None and which(GRAPHVIZ) is None:
-        raise CommandFailed(
-            "to draw into a file, Graphviz's `dot` is needed, which is not installed here (on Debian: apt install "
-            "graphviz); without --svg the graph is printed as text"
-        )
-    drawn: list[str] = []
-    for piece in _drawing(options.room, door):
-        sys.stdout.write(piece)
-        if options.svg is not None:
-            drawn.append(piece)
-    if options.svg is not None:
-        _draw("".join(drawn), options.svg)
-
-
-def _drawing(room_id: str, door: AdminDoor) -> Iterator[str]:
+def _drawing(room_id: str, door: AdminDoor) -> Iterator[tuple[Any, str]]:
+    """The pieces of the drawing, each with the event that it draws, if it does."""
     path = f"{_path(room_id)}/graph"
     page = ask(door, "GET", path)
-    yield graph_begin(room_id)
+    yield None, graph_begin(room_id)
     while True:
         for event in page["events"]:
-            yield graph_event(DrawnEvent(**event))
+            yield event, graph_event(DrawnEvent(**event))
         if page["after"] is None:
             break
         page = ask(door, "GET", f"{path}?{urlencode({'after': page['after']})}")
-    yield graph_end()
+    yield None, graph_end()
 
 
 def _draw(dot: str, target: Path) -> None:

@@ -1,9 +1,10 @@
 """`homeserver init`: writes a configuration and a signing key for a new server."""
 
-import argparse
 import os
 from pathlib import Path
 from typing import Final
+
+import click
 
 from homeserver.cli.configuration import FILE_NAME, CommandFailed, is_server_name
 from homeserver.core.signing import SigningKey
@@ -14,31 +15,25 @@ from homeserver.settings.template import render
 KEY_FILE_NAME: Final = "signing.key"
 
 
-def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command `init`."""
-    parser = commands.add_parser(
-        "init",
-        help="write the configuration and the signing key of a new server",
-        description="Writes FOLDER/homeserver.yaml, with comments, and a fresh FOLDER/signing.key. What is there "
-        "already is never overwritten.",
-    )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of the new server")
-    parser.add_argument(
-        "--server-name",
-        metavar="NAME",
-        required=True,
-        help="the last part of your users' names, like example.org; it can never be changed",
-    )
-    parser.set_defaults(command=_init)
+@click.command(short_help="write the configuration and the signing key of a new server")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--server-name",
+    metavar="NAME",
+    required=True,
+    help="The last part of your users' names, like example.org; it can never be changed.",
+)
+def init(folder: Path, server_name: str) -> None:
+    """Write the configuration and the signing key of a new server.
 
-
-def _init(options: argparse.Namespace) -> int:
-    folder: Path = options.folder
-    if not is_server_name(options.server_name):
+    Writes FOLDER/homeserver.yaml, with comments, and a fresh FOLDER/signing.key. What is there already is never
+    overwritten.
+    """
+    if not is_server_name(server_name):
         raise CommandFailed(
-            f"{options.server_name!r} is no server name: write example.org, or example.org:8448, without https://"
+            f"{server_name!r} is no server name: write example.org, or example.org:8448, without https://"
         )
-    write_server(folder, render(options.server_name, data_dir="."), SystemRandomness())
+    write_server(folder, render(server_name, data_dir="."), SystemRandomness())
     configuration = folder / FILE_NAME
     print(
         f"Wrote {configuration}\n"
@@ -47,7 +42,6 @@ def _init(options: argparse.Namespace) -> int:
         f"  homeserver check -c {configuration}\n"
         f"  homeserver run -c {configuration}"
     )
-    return 0
 
 
 def write_server(folder: Path, configuration: str, randomness: Randomness) -> None:

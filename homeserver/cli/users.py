@@ -1,41 +1,37 @@
 """`homeserver admin user …`: accounts, from the shell."""
 
-import argparse
 import getpass
-import json
 import sys
 from typing import TextIO
 
+import click
+
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
-from homeserver.cli.configuration import CommandFailed, add_configuration_option
+from homeserver.cli.at_door import at_door
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.output import Output
 
 
-def add_user(topics: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the topic `user` with its commands."""
-    parser = topics.add_parser("user", help="accounts")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    register = commands.add_parser(
-        "register",
-        help="make an account",
-        description="Makes an account, whether registration is open or not. Asks for what is not given.",
-    )
-    register.add_argument("name", metavar="NAME", nargs="?", help="the part between @ and : of the user ID")
-    register.add_argument("--admin", action="store_true", help="make the account a server administrator")
-    register.add_argument("--password-stdin", action="store_true", help="read the password from the standard input")
-    register.add_argument("--json", action="store_true", help="print the server's answer as JSON")
-    add_configuration_option(register)
-    register.set_defaults(command_at_door=_register)
+@click.group(short_help="accounts")
+def user() -> None:
+    """Look after accounts."""
 
 
-def _register(options: argparse.Namespace, door: AdminDoor) -> None:
-    name = options.name or _ask_name(sys.stdin)
-    password = read_password(sys.stdin) if options.password_stdin else _ask_password(sys.stdin)
-    body = {"username": name, "password": password, "admin": bool(options.admin)}
+@user.command(short_help="make an account")
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--admin", "is_admin", is_flag=True, help="Make the account a server administrator.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
+@at_door
+def register(door: AdminDoor, output: Output, name: str | None, *, is_admin: bool, password_stdin: bool) -> None:
+    """Make an account, whether registration is open or not.
+
+    NAME is the part between @ and : of the user ID. Asks for what is not given.
+    """
+    name = name or _ask_name(sys.stdin)
+    password = read_password(sys.stdin) if password_stdin else _ask_password(sys.stdin)
+    body = {"username": name, "password": password, "admin": is_admin}
     answer = ask(door, "POST", f"{ADMIN_API}/users", body)
-    if options.json:
-        print(json.dumps(answer))
-    else:
-        print(f"Registered {answer['user_id']}{' as an administrator' if options.admin else ''}.")
+    output.say(f"Registered {answer['user_id']}{' as an administrator' if is_admin else ''}.", answer)
 
 
 def read_password(source: TextIO) -> str:

@@ -1,17 +1,22 @@
 """Commands as an operator types them, and servers for them to speak with."""
 
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from contextlib import contextmanager, nullcontext, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import UnixStreamServer
+from socketserver import BaseServer, UnixStreamServer
 from threading import Thread
 from typing import Any
 
+import click
 from twisted.internet.epollreactor import EPollReactor
+
+from homeserver.cli.admin_client import AdminDoor
+from tests.tls import Certificate
 
 
 def typed(*arguments: str, folder: Path, path: str = "/usr/bin:/bin") -> "subprocess.CompletedProcess[str]":
@@ -31,16 +36,46 @@ def typed(*arguments: str, folder: Path, path: str = "/usr/bin:/bin") -> "subpro
     )
 
 
+def typed_at(door: AdminDoor, topic: click.Group, *words: str) -> None:
+    """Type the words after `homeserver admin TOPIC`, where the server is behind `door`."""
+    topic.main(words, standalone_mode=False, obj=lambda config, url: nullcontext(door))
+
+
 class AdminServer:
-    """What stands behind a data folder's socket: keeps what it was asked, and answers what it was told to."""
+    """A server's API of administrators: keeps what it was asked, and answers what it was told to."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, Any]] = []  # Any: JSON
+        self.authorizations: list[str | None] = []
         self.status = 200
         self.answer: Any = {}  # Any: JSON
+        self.headers: dict[str, str] = {}
 
     @contextmanager
     def listening(self, socket: Path) -> Iterator[None]:
+        """Stand behind a data folder's socket."""
+
+        class Server(UnixStreamServer):
+            def get_request(self) -> Any:  # Any: as the standard library says
+                connection, _ = super().get_request()
+                return connection, ("local", 0)
+
+        with Server(str(socket), self._door()) as server, _served(server):
+            yield
+
+    @contextmanager
+    def listening_at_port(self, certificate: Certificate | None = None) -> Iterator[int]:
+        """Stand behind a port of the loopback interface, which is given."""
+        with ThreadingHTTPServer(("127.0.0.1", 0), self._door()) as server:
+            if certificate is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(certificate.certificate, certificate.private_key)
+                # The handshake is made where the request is read, in a thread of its own.
+                server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+            with _served(server):
+                yield server.server_port
+
+    def _door(self) -> type[BaseHTTPRequestHandler]:
         admin_server = self
 
         class Door(BaseHTTPRequestHandler):
@@ -48,30 +83,37 @@ class AdminServer:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
                 admin_server.requests.append((self.command, self.path, body))
-                answer = json.dumps(admin_server.answer).encode()
+                admin_server.authorizations.append(self.headers.get("Authorization"))
+                given = admin_server.answer
+                answer = given if isinstance(given, bytes) else json.dumps(given).encode()
                 self.send_response(admin_server.status)
                 self.send_header("Content-Length", str(len(answer)))
+                for name, value in admin_server.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST = answer  # noqa: N815 - the standard library's names
+            do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the standard library's names
+
+            def handle(self) -> None:
+                with suppress(ssl.SSLError, ConnectionError):  # whoever does not trust the certificate hangs up
+                    super().handle()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the same
                 """Say nothing."""
 
-        class Server(UnixStreamServer):
-            def get_request(self) -> Any:  # Any: as the standard library says
-                connection, _ = super().get_request()
-                return connection, ("local", 0)
+        return Door
 
-        with Server(str(socket), Door) as server:
-            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
+
+@contextmanager
+def _served(server: BaseServer) -> Iterator[None]:
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 class FakeHomeserver:

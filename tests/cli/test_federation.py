@@ -1,6 +1,5 @@
 """`homeserver admin federation …`."""
 
-import argparse
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.federation import add_federation
+from homeserver.cli.federation import federation
+from tests.cli.commands import typed_at
 
 # Any: JSON, throughout.
 
@@ -60,10 +60,7 @@ class ScriptedDoor:
 
 
 def run(door: ScriptedDoor, *words: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_federation(parser.add_subparsers())
-    options = parser.parse_args(["federation", *words])
-    options.command_at_door(options, door)
+    typed_at(door, federation, *words)
 
 
 def pages() -> ScriptedDoor:

@@ -1,13 +1,13 @@
 """`homeserver admin keys …`."""
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
-from homeserver.cli.keys import add_keys
+from homeserver.cli.keys import keys
+from tests.cli.commands import typed_at
 
 KEYS = {
     "server_name": "example.org",
@@ -35,10 +35,7 @@ class ScriptedDoor:
 
 
 def run(door: ScriptedDoor, command: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_keys(parser.add_subparsers())
-    options = parser.parse_args(["keys", command])
-    options.command_at_door(options, door)
+    typed_at(door, keys, command)
 
 
 def test_the_keys_are_shown_the_one_in_use_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,8 @@
 """The command `homeserver`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
 
     assert done.returncode == 0
     for command in ("init", "run", "check", "admin"):
-        assert f"    {command} " in done.stdout
+        assert f"\n  {command} " in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["init", "folder"], ["admin"], ["admin", "user"]])
@@ -21,7 +24,7 @@ def test_a_command_that_is_none_is_refused_with_the_usage(tmp_path: Path, argume
     done = homeserver(*arguments, folder=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: homeserver")
+    assert done.stderr.startswith("Usage: homeserver")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,4 +46,42 @@ def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
     done = homeserver("admin", "call", "POST", "/x", "{a}", folder=tmp_path)
 
     assert done.returncode == 2
-    assert "argument BODY" in done.stderr
+    assert "Invalid value for '[BODY]': it is no JSON" in done.stderr
+
+
+def test_a_shell_is_told_how_to_complete_what_is_typed(tmp_path: Path) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-c", "import sys; from homeserver.cli.main import main; sys.exit(main())"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env={
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "_HOMESERVER_COMPLETE": "bash_complete",
+            "COMP_WORDS": "homeserver admin fed",
+            "COMP_CWORD": "2",
+        },
+        check=False,
+    )
+
+    assert (completed.returncode, completed.stdout) == (0, "plain,federation\n")
+
+
+def test_who_reads_no_further_ends_the_command(tmp_path: Path) -> None:
+    homeserver("init", ".", "--server-name", "example.org", folder=tmp_path)
+    server = AdminServer()
+    server.answer = {"reports": []}
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with server.listening(tmp_path / "admin.sock"), os.fdopen(writing, "w") as gone:
+        ended = subprocess.run(
+            [sys.executable, "-m", "homeserver", "admin", "call", "GET", "/x", "-c", "homeserver.yaml"],
+            cwd=tmp_path,
+            stdout=gone,
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONPATH": str(Path(__file__).parents[2])},
+            check=False,
+        )
+
+    assert ended.returncode == 141

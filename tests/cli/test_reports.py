@@ -1,13 +1,13 @@
 """`homeserver admin report …`."""
 
-import argparse
 import json
 from typing import Any
 
 import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
-from homeserver.cli.reports import add_report
+from homeserver.cli.reports import report
+from tests.cli.commands import typed_at
 from tests.cli.test_federation import ScriptedDoor
 
 FIRST: dict[str, Any] = {
@@ -29,10 +29,7 @@ PAGES: dict[str, Any] = {
 
 
 def run(door: ScriptedDoor, *words: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_report(parser.add_subparsers())
-    options = parser.parse_args(["report", *words])
-    options.command_at_door(options, door)
+    typed_at(door, report, *words)
 
 
 def test_reports_are_told_page_by_page_in_letters_that_cannot_move_the_cursor(

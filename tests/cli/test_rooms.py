@@ -1,6 +1,5 @@
 """`homeserver admin room …`."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -12,8 +11,8 @@ import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.rooms import add_room
-from tests.cli.commands import AdminServer, typed
+from homeserver.cli.rooms import room
+from tests.cli.commands import AdminServer, typed, typed_at
 from tests.server import homeserver
 
 ROOM = "!a:b.example"
@@ -44,10 +43,7 @@ class ScriptedDoor:
 
 
 def run(door: ScriptedDoor, *arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_room(parser.add_subparsers())
-    options = parser.parse_args(["room", *arguments])
-    options.command_at_door(options, door)
+    typed_at(door, room, *arguments)
 
 
 def test_a_sound_room_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
