@@ -32,6 +32,7 @@ from homeserver.cli.output import Output
 from homeserver.cli.remote_door import remote_door
 from homeserver.cli.reports import report
 from homeserver.cli.rooms import room
+from homeserver.cli.server import server
 from homeserver.cli.setup import init
 from homeserver.cli.users import user
 from homeserver.settings.reading import SettingsError
@@ -138,7 +139,7 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
 
 for topic in (init, check):
     commands.add_command(topic)
-for topic in (user, room, federation, keys, report):
+for topic in (user, room, federation, keys, report, server):
     admin.add_command(topic)
 
 

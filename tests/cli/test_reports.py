@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.reports import report
 from tests.cli.commands import typed_at
 from tests.cli.test_federation import ScriptedDoor
@@ -51,3 +52,14 @@ def test_no_more_is_asked_for_than_is_wanted(capsys: pytest.CaptureFixture[str])
 
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [FIRST, SECOND]
     assert len(door.asked) == 1
+
+
+def test_one_report_is_found_on_whatever_page(capsys: pytest.CaptureFixture[str]) -> None:
+    run(ScriptedDoor(**PAGES), "show", "cc", "--json")
+
+    assert json.loads(capsys.readouterr().out) == THIRD
+
+
+def test_a_report_that_is_not_there_is_a_failure() -> None:
+    with pytest.raises(CommandFailed, match="there is no report dd"):
+        run(ScriptedDoor(**PAGES), "show", "dd")

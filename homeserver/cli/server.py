@@ -1,0 +1,86 @@
+"""`homeserver admin server …`: who may register, from the shell."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from homeserver.cli.admin_client import AdminDoor, ask
+from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.output import Output, Row, time_of
+
+TOKENS: Final = "/_synapse/admin/v1/registration_tokens"
+COLUMNS: Final = ("Token", "Accounts", "Ends")
+UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+_DURATION: Final = re.compile(r"([0-9]{1,4})([mhdw])")
+
+
+class _Duration(click.ParamType[timedelta]):
+    """A number with its unit."""
+
+    name = "duration"
+
+    # Any: a text, as click hands it over
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """How long that is. Fails for what has no such form."""
+        written = _DURATION.fullmatch(value)
+        if written is None:
+            self.fail("write a number with m, h, d or w, like 7d", param, ctx)
+        return timedelta(**{UNITS[written[2]]: int(written[1])})
+
+
+@click.group(short_help="the server as a whole")
+def server() -> None:
+    """Look after the server as a whole."""
+
+
+@server.group(short_help="tokens by which others may register")
+def tokens() -> None:
+    """Look after the tokens by which others may make an account."""
+
+
+@tokens.command("list", short_help="print the tokens")
+@click.option("--valid/--used-up", default=None, help="Only those that are good for another account, or the others.")
+@at_door
+def list_tokens(door: AdminDoor, output: Output, *, valid: bool | None) -> None:
+    """Print the tokens: how many accounts were made with each, of how many, and until when it counts."""
+    query = "" if valid is None else f"?valid={'true' if valid else 'false'}"
+    output.tell(COLUMNS, _rows(ask(door, "GET", TOKENS + query)["registration_tokens"]))
+
+
+@tokens.command(short_help="make a token")
+@click.argument("token", metavar="[TOKEN]", required=False)
+@click.option("--uses", type=click.IntRange(min=1), metavar="NUMBER", help="Good for so many accounts (without: any).")
+@click.option("--expires-in", type=_Duration(), metavar="TIME", help="Counts for so long, like 12h or 7d.")
+@at_door
+def create(door: AdminDoor, output: Output, token: str | None, uses: int | None, expires_in: timedelta | None) -> None:
+    """Make a token by which others may make an account: TOKEN, or a random one."""
+    expires_ms = None if expires_in is None else int((datetime.now(UTC) + expires_in).timestamp() * 1000)
+    body = {"token": token, "uses_allowed": uses, "expiry_time": expires_ms}
+    output.tell(COLUMNS, _rows([ask(door, "POST", f"{TOKENS}/new", body)]))
+
+
+@tokens.command(short_help="take a token back")
+@click.argument("token", metavar="TOKEN")
+@destroys
+@at_door
+def revoke(door: AdminDoor, output: Output, token: str, *, dry_run: bool, yes: bool) -> None:
+    """Take a token back. Accounts that were made with it stay."""
+    path = f"{TOKENS}/{quote(token, safe='')}"
+    found = ask(door, "GET", path)
+    if is_meant(output, f"revoke the registration token {token}", found, dry_run=dry_run, yes=yes):
+        ask(door, "DELETE", path)
+        output.say(f"{token} is good for no account any more.", found)
+
+
+def _rows(found: Any) -> Iterator[Row]:  # Any: the server's JSON
+    for each in found:
+        allowed = "" if each["uses_allowed"] is None else f" of {each['uses_allowed']}"
+        made = f"{each['completed']}{allowed}"
+        ends = time_of(each["expiry_time"])
+        line = f"{each['token']}: {made} accounts made{f', ends {ends}' if ends else ''}"
+        yield Row(each, line, (each["token"], made, ends))

@@ -1,0 +1,81 @@
+"""`homeserver admin server …`."""
+
+import json
+from typing import Any
+
+import click
+import pytest
+
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.server import server
+from tests.cli.commands import typed_at
+from tests.cli.test_federation import ScriptedDoor
+
+# Any: JSON, throughout.
+
+TOKENS = "/_synapse/admin/v1/registration_tokens"
+OPEN: dict[str, Any] = {"token": "club", "uses_allowed": None, "pending": 0, "completed": 3, "expiry_time": None}
+LIMITED: dict[str, Any] = {
+    **OPEN,
+    "token": "carol",
+    "uses_allowed": 1,
+    "completed": 0,
+    "expiry_time": 1_700_000_000_123,
+}
+
+
+@pytest.mark.parametrize(("words", "query"), [([], ""), (["--valid"], "?valid=true"), (["--used-up"], "?valid=false")])
+def test_tokens_are_listed(capsys: pytest.CaptureFixture[str], words: list[str], query: str) -> None:
+    door = ScriptedDoor(**{TOKENS + query: (200, {"registration_tokens": [OPEN, LIMITED]})})
+
+    typed_at(door, server, "tokens", "list", *words)
+
+    assert capsys.readouterr().out == (
+        "club: 3 accounts made\ncarol: 0 of 1 accounts made, ends 2023-11-14 22:13:20 UTC\n"
+    )
+
+
+def test_a_token_is_made_with_its_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor(**{f"{TOKENS}/new": (200, LIMITED)})
+
+    typed_at(door, server, "tokens", "create", "carol", "--uses", "1", "--expires-in", "7d", "--json")
+    typed_at(door, server, "tokens", "create")
+
+    (_, _, limited), (_, _, unlimited) = door.asked
+    week_ms = 7 * 24 * 3600 * 1000
+    now_ms = limited.pop("expiry_time") - week_ms
+    assert limited == {"token": "carol", "uses_allowed": 1}
+    assert now_ms > LIMITED["expiry_time"]
+    assert unlimited == {"token": None, "uses_allowed": None, "expiry_time": None}
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == LIMITED
+
+
+@pytest.mark.parametrize(
+    "words", [["--expires-in", "7"], ["--expires-in", "d"], ["--expires-in", "-1d"], ["--uses", "0"]]
+)
+def test_a_limit_that_is_none_is_bad_usage(words: list[str]) -> None:
+    door = ScriptedDoor()
+
+    with pytest.raises(click.UsageError):
+        typed_at(door, server, "tokens", "create", *words)
+
+    assert door.asked == []
+
+
+def test_a_token_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor(**{f"{TOKENS}/carol": (200, LIMITED)})
+
+    typed_at(door, server, "tokens", "revoke", "carol", "--dry-run")
+    typed_at(door, server, "tokens", "revoke", "carol", "--yes")
+
+    assert [method for method, _, _ in door.asked] == ["GET", "GET", "DELETE"]
+    assert capsys.readouterr().out == (
+        "Would revoke the registration token carol. Nothing was changed.\ncarol is good for no account any more.\n"
+    )
+
+
+def test_a_token_that_is_not_there_is_not_asked_about() -> None:
+    door = ScriptedDoor(**{f"{TOKENS}/carol": (404, {"errcode": "M_NOT_FOUND", "error": "There is none"})})
+
+    with pytest.raises(CommandFailed, match="There is none"):
+        typed_at(door, server, "tokens", "revoke", "carol")
