@@ -123,10 +123,13 @@ class Postgres:
     def kill(self) -> None:
         """End the server with all its processes as a power cut would; its folder stays."""
         self.process.send_signal(signal.SIGSTOP)  # or it would begin anew when the first of them ends
+        _wait_for_state(self.process.pid, "T")  # whatever it was about to start is a child by then
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
+        for child in children:
+            _wait_for_state(int(child), "ZX")  # until then it holds the memory that all of them share
         self.process.kill()
         self.process.wait()
 
@@ -169,6 +172,20 @@ class Postgres:
 
 def _name(url: str) -> str:
     return url.partition("@/")[2].partition("?")[0]
+
+
+def _wait_for_state(pid: int, states: str) -> None:
+    """Return when a process is in one of these states of proc(5), or is gone."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if status.rpartition(")")[2].split()[0] in states:
+            return
+        time.sleep(0.005)
+    raise RuntimeError(f"process {pid} is still in another state than {states}: {status}")
 
 
 def start_postgres(*, fsync: bool = True) -> Postgres:
