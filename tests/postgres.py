@@ -40,7 +40,8 @@ KEEP_FIRST_ROWS = """
                 steps := steps || format('INSERT INTO public.%1$I SELECT * FROM first.%1$I; ', name);
             END IF;
         END LOOP;
-        steps := 'BEGIN ' || steps || 'END';
+        -- The triggers do not ask here: some tables are only added to.
+        steps := 'BEGIN PERFORM set_config(''session_replication_role'', ''replica'', true); ' || steps || 'END';
         EXECUTE format('CREATE FUNCTION first.empty_all() RETURNS void LANGUAGE plpgsql AS %L', steps);
     END $$"""
 EMPTY = "SELECT first.empty_all()"

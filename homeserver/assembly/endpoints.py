@@ -6,6 +6,7 @@ import homeserver
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.parts import Parts
 from homeserver.core.identifiers import ServerName
+from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
@@ -82,6 +83,7 @@ from homeserver.services.accounts.dehydrated_devices import DehydratedDevices
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.moderation import AccountModeration
+from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
@@ -244,6 +246,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
     stored_keys = StoredKeys(made.server_name, made.own_keys)
     return (
+        AdminAuditEndpoints(AdminAudit(database, made.clock)),
         FederationAdminEndpoints(statuses, outgoing.destinations),
         KeyAdminEndpoints(rotation, made.server_name),
         ReportAdminEndpoints(parts.rooms.reports),

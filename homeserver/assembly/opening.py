@@ -22,6 +22,7 @@ from homeserver.runtime.randomness import SystemRandomness
 from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.tls_groups import TlsGroups
 from homeserver.services.accounts.device_activity import DeviceActivity
+from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.settings.sections import Settings
@@ -129,4 +130,5 @@ def _door(made: Mechanics, parts: Parts, activity: DeviceActivity) -> Door:
     accepts_query_tokens = settings.query_string_tokens == "accept"
     tokens, peers = parts.accounts.tokens, parts.federation.peers
     authentication = Authentication(tokens, peers, accepts_query_tokens=accepts_query_tokens)
-    return Door(authentication, RateLimiting(limits, made.clock), activity.note)
+    acts = AdminAudit(made.database, made.clock)
+    return Door(authentication, RateLimiting(limits, made.clock), acts, activity.note)

@@ -124,7 +124,7 @@ def _admit(requester: Requester, mark: Endpoint) -> None:
             raise UnknownToken("The access token has expired", soft_logout=True)
         if requester.is_locked:
             raise UserLocked
-    if requester.is_suspended and not mark.suspended:
+    if requester.is_suspended and (mark.auth is Auth.ADMIN or not mark.suspended):
         raise UserSuspended
     if requester.is_guest and not mark.guests:
         raise GuestAccessForbidden

@@ -190,6 +190,12 @@ class Endpoint:
                 paths += [path.replace("/v3/", "/r0/", 1), path.replace("/v3/", "/v1/", 1)]
         return tuple(dict.fromkeys(paths))
 
+    @property
+    def is_act(self) -> bool:
+        """Whether to ask for it is an act of administration, to be written down: neither for all nor just to read."""
+        is_theirs = self.auth in (Auth.ADMIN, Auth.ADMIN_SOCKET)
+        return self.method != "GET" and (is_theirs or any(Surface.ADMIN in surfaces_of(path) for path in self.paths))
+
 
 @dataclass(frozen=True, slots=True)
 class BoundEndpoint:

@@ -24,13 +24,14 @@ class WrongMethod(ProtocolError):  # noqa: N818 - named for what is the case
 class Route:
     """An endpoint, ready to read its requests."""
 
-    __slots__ = ("body", "handler", "mark", "query")
+    __slots__ = ("body", "handler", "is_act", "mark", "query")
 
     def __init__(self, endpoint: BoundEndpoint) -> None:
         self.mark: Final[Endpoint] = endpoint.mark
         self.handler: Final[Handler] = endpoint.handler
         self.query: Final = QueryShape(endpoint.mark.query)
         self.body: Final = BodyShape(endpoint.mark.body)
+        self.is_act: Final = endpoint.mark.is_act
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The objects are made in assembly/endpoints.py, one of each class, and bound by e
 
 from typing import Final
 
+from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
@@ -142,6 +143,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationVersionEndpoints,
     TransactionEndpoints,
     # this server's own
+    AdminAuditEndpoints,
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,

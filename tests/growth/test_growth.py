@@ -11,8 +11,8 @@ YEAR_S = 365 * 24 * 3600
 ROWS_PER_SWEEP = 7  # small, so that a sweep comes back for more
 SWEEPS = 1000
 
-# What a room has said stays until the room is purged.
-HISTORY = {"event_edges", "events", "relations", "search_index", "state_nodes"}
+# What a room has said stays until the room is purged; what administrators did, for good.
+HISTORY = {"admin_audit", "event_edges", "events", "relations", "search_index", "state_nodes"}
 NODES_PER_CHANGE = 4
 # Of each session a number of tokens that have ended is remembered.
 REMEMBERED = {"refresh_tokens"}

@@ -26,6 +26,7 @@ from homeserver.services.accounts.dehydrated_devices import DehydratedDevices, D
 from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
+from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.e2ee.key_backups import SessionKey
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.creation import Draft
@@ -37,6 +38,7 @@ from homeserver.services.rooms.reports import Reports
 from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.accepted_terms import note_accepted_terms
+from homeserver.storage.admin_audit import Act, End
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.destinations import FailingDestination, ServerRule, store_failing, store_server_rule
 from homeserver.storage.early_redactions import note_early_redaction
@@ -293,4 +295,6 @@ class Workload:
         now(world.registration_tokens.delete(token))
         if self.runs == 1:
             now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
+        act = Act(ALICE, "PUT /_matrix/client/v1/admin/lock/{userId}", BOB, "{}")
+        now(AdminAudit(world.database, world.clock).note_done(act, End(200, None)))
         now(world.directory.publish(ALICE, self.room_id, is_published=bool(self.runs % 2), is_admin=False))

@@ -20,8 +20,9 @@ from homeserver.storage.schema import TABLES
 NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {
     "devices": frozenset({"last_seen_ms", "last_seen_ip", "last_seen_user_agent"})
 }
-# What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it.
-NOT_LOOKED_AT: Final = frozenset({"failing_destinations", "outboxes", "outgoing_position"})
+# What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it. What an
+# administrator was refused is written down as well.
+NOT_LOOKED_AT: Final = frozenset({"admin_audit", "failing_destinations", "outboxes", "outgoing_position"})
 SHOWN_ROWS: Final = 3
 DUE: Final = "SELECT delay_id FROM delayed_events WHERE finalised_ms IS NULL AND send_ms <= "
 SOON_MS: Final = 2_000

@@ -27,6 +27,7 @@ from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.errors import Forbidden, Unauthorized
+from tests.fakes.acts import NotedActs
 
 # Twisted's reactor is typed as a module.
 the_reactor: Any = reactor
@@ -174,7 +175,9 @@ def serve(running_reactor: None) -> Iterator[Serve]:
         clock = ReactorClock(the_reactor)
         tokens = Tokens()
         metrics = Metrics()
-        door = Door(Authentication(tokens, Peers(), accepts_query_tokens=True), RateLimiting(limits or {}, clock))
+        door = Door(
+            Authentication(tokens, Peers(), accepts_query_tokens=True), RateLimiting(limits or {}, clock), NotedActs()
+        )
         traffic = Traffic(door, clock, metrics, deferToThread)
         site = Site(traffic, Listening(Router(collect(endpoints), served), proxies, by_owner=by_owner))
         port = in_reactor(lambda: the_reactor.listenTCP(0, site, interface="127.0.0.1"))

@@ -28,6 +28,7 @@ from homeserver.http.router import Router
 from homeserver.runtime.clock import ManualClock
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.errors import LimitExceeded
+from tests.fakes.acts import NotedActs
 from tests.http.conftest import Peers, Tokens
 
 
@@ -76,7 +77,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def ask(method: str, path: str, body: dict[str, Any]) -> Any:
     limiting = RateLimiting({RateClass.GENERAL: RateLimit(per_second=1, burst=1)}, ManualClock())
-    door = Door(Authentication(Tokens(), Peers(), accepts_query_tokens=False), limiting)
+    door = Door(Authentication(Tokens(), Peers(), accepts_query_tokens=False), limiting, NotedActs())
     router = Router(collect([Administration()]), frozenset(Surface))
     for _ in range(2):
         answer = run(administer(door, router, method, path, body))
@@ -124,7 +125,7 @@ def callers() -> Callers:
         )
     limit = RateLimit(per_second=0.001, burst=1)
     limiting = RateLimiting({RateClass.REGISTER: limit, RateClass.GUEST: limit}, ManualClock())
-    door = Door(Authentication(tokens, Peers(), accepts_query_tokens=False), limiting)
+    door = Door(Authentication(tokens, Peers(), accepts_query_tokens=False), limiting, NotedActs())
     return Callers(door, Router(collect([Signup()]), frozenset(Surface)))
 
 

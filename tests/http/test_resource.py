@@ -46,6 +46,7 @@ from homeserver.http.router import Router
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.errors import Forbidden, UserInteractionRequired
+from tests.fakes.acts import NotedActs
 from tests.http.conftest import Peers, Serve, Served, Tokens, in_reactor, read_response, the_reactor
 
 AS_ALICE = {"Authorization": "Bearer secret"}
@@ -657,7 +658,7 @@ class Line:
     def __init__(self, rooms: Rooms) -> None:
         self.clock = ManualClock()
         limiting = RateLimiting({}, self.clock)
-        door = Door(Authentication(Tokens(), Peers(), accepts_query_tokens=True), limiting)
+        door = Door(Authentication(Tokens(), Peers(), accepts_query_tokens=True), limiting, NotedActs())
         self.traffic = Traffic(door, self.clock, Metrics(), lambda _: Deferred())
         self.traffic.start()
         router = Router(collect([rooms]), frozenset(Surface))

@@ -152,7 +152,15 @@ def test_statements_end_at_semicolons_that_are_not_quoted() -> None:
     }
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1", "SELECT -- @sqlite\n 1;"])
+def test_the_statements_of_a_trigger_stay_in_it() -> None:
+    trigger = "CREATE TRIGGER a BEFORE DELETE ON t BEGIN SELECT 1; SELECT 2; END"
+
+    statements = list(statements_for(f"{trigger};\n{trigger};\nSELECT 3;", dialect.sqlite()))
+
+    assert statements == [trigger, trigger, "SELECT 3"]
+
+
+@pytest.mark.parametrize("sql", ["CREATE TRIGGER a DELETE ON t BEGIN SELECT 1;", "SELECT 1", "SELECT -- @sqlite\n 1;"])
 def test_a_revision_that_cannot_be_split_is_an_error(sql: str) -> None:
     with pytest.raises(ValueError):
         list(statements_for(sql, dialect.sqlite()))

@@ -15,6 +15,8 @@ from homeserver.storage.dialect import Dialect
 
 FILE_NAME: Final = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 PIECE: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|;|[^'";-]+|-""", re.DOTALL)
+# In SQLite the statements of a trigger stand between BEGIN and END, with semicolons of their own.
+UNFINISHED_TRIGGER: Final = re.compile(r"(?!.*\bEND\Z)CREATE\s+TRIGGER\b.*\bBEGIN\b", re.DOTALL | re.IGNORECASE)
 SECTION: Final = re.compile(r"-- @(sqlite|postgresql|both)\s*")
 
 ADD_REVISION: Final = """
@@ -90,6 +92,9 @@ def statements_for(sql: str, dialect: Dialect) -> Iterator[str]:
         piece = match[0]
         if piece == ";":
             text = "".join(current).strip()
+            if UNFINISHED_TRIGGER.match(text):
+                current.append(piece)
+                continue
             current.clear()
             if text and section in ("both", dialect.name):
                 yield dialect.ddl(text)
