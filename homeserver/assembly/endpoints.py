@@ -12,6 +12,7 @@ from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -87,6 +88,7 @@ from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
+from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.directory_queries import DirectoryQueries
@@ -251,6 +253,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         KeyAdminEndpoints(rotation, made.server_name),
         ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
+        RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
     )
 

@@ -179,6 +179,13 @@ def count_of_type(nodes: Nodes, root: bytes, event_type: str, *, shape: Shape = 
     return _count(slot.single or _whole(_node(nodes, slot.root)))
 
 
+def count_known(nodes: Nodes, root: bytes) -> int:
+    """How many entries a map has; of a partial map those that it knows."""
+    slots = _type_slots(nodes, root).values()
+    subtrees = _level(nodes, [slot.root for slot in slots if slot.single is None])
+    return sum(map(_count, (*subtrees, *(slot.single for slot in slots if slot.single is not None))))
+
+
 def items(nodes: Nodes, root: bytes, *, left_out: str | None = None) -> Iterator[tuple[StateKey, EventID]]:
     """All entries, or all but those of one type, in no order that means anything; of a partial map those it knows."""
     slots = _type_slots(nodes, root)

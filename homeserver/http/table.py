@@ -11,6 +11,7 @@ from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -152,5 +153,6 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     MetricsEndpoints,
     RegistrationAdminEndpoints,
     ReportAdminEndpoints,
+    RoomAdminEndpoints,
     RoomAuditEndpoints,
 )

@@ -148,6 +148,7 @@ def test_a_map_that_was_changed_answers_as_a_dict_does(
             of_type = {key: event for key, event in model.items() if key[0] == name}
             assert dict(store.ask(state_map.items_of_type, root, name, shape=shape)) == of_type
             assert store.ask(state_map.count_of_type, root, name, shape=shape) == len(of_type)
+        assert store.ask(state_map.count_known, root) == len(model)
         assert store.verify(root) is None
 
 

@@ -1,0 +1,274 @@
+"""Administration: the rooms that this server knows, and everything in them.
+
+Each lies under a name of this server's own and under that of Synapse, whose tools use it, and has the shape of those.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from homeserver.core.errors import BadJson
+from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
+from homeserver.core.sync_tokens import PaginationToken, parse_token
+from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request, endpoint
+from homeserver.http.parameters import NotJson, parse_json
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.rooms import RoomDescription, RoomReading
+from homeserver.services.errors import InvalidParameter
+from homeserver.storage.room_listing import RoomWanted
+
+SYNAPSE_ROOMS: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html"
+OLD_ORDERS: Final = {"alphabetical": "name", "size": "joined_members"}
+
+
+class RoomsQuery(msgspec.Struct, frozen=True, rename={"skipped": "from", "direction": "dir"}):
+    """Which rooms, in which order, from which on."""
+
+    skipped: int = 0
+    limit: int = 100
+    order_by: str = "name"
+    direction: Literal["f", "b"] = "f"
+    search_term: str | None = None
+    public_rooms: bool | None = None
+    empty_rooms: bool | None = None
+
+
+class StateQuery(msgspec.Struct, frozen=True):
+    """Of which type; without, all of it."""
+
+    type: str | None = None
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to", "direction": "dir"}):
+    """From where to where, in which direction."""
+
+    begin: str | None = None
+    end: str | None = None
+    direction: Literal["b", "f"] = "f"
+    limit: int = 10
+    filter: str | None = None
+
+
+class AroundQuery(msgspec.Struct, frozen=True):
+    """How much around the event."""
+
+    limit: int = 10
+
+
+class TimeQuery(msgspec.Struct, frozen=True, rename={"direction": "dir"}):
+    """Which time, and on which side of it."""
+
+    ts: int
+    direction: Literal["f", "b"] = "f"
+
+
+@dataclass(frozen=True)
+class RoomAdminEndpoints:
+    """Rooms, read by those who look after the server."""
+
+    reading: RoomReading
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms",
+        also=("/_synapse/admin/v1/rooms",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        query=RoomsQuery,
+    )
+    async def all(self, request: Request[RoomsQuery, NoBody]) -> Reply:
+        """Some of the rooms, and where the page after them and the one before them begin."""
+        query = request.query
+        page = await self.reading.page(
+            RoomWanted(query.search_term, query.public_rooms, query.empty_rooms),
+            by=OLD_ORDERS.get(query.order_by, query.order_by),
+            reverses=query.direction == "b",
+            skipped=query.skipped,
+            limit=query.limit,
+        )
+        rooms = [_described(room) for room in page.rooms]
+        body: dict[str, Any] = {"rooms": rooms, "offset": page.skipped, "total_rooms": page.total}  # Any: JSON
+        if rooms and page.skipped + len(rooms) < page.total:
+            body["next_batch"] = page.skipped + len(rooms)
+        if page.skipped > 0:
+            body["prev_batch"] = max(0, page.skipped - query.limit)
+        return Reply(body)
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}",
+        also=("/_synapse/admin/v1/rooms/{roomId}",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def one(self, request: PlainRequest) -> Reply:
+        """One room."""
+        details = await self.reading.details(request.room_id)
+        described = details.description
+        return Reply(
+            {
+                **_described(described),
+                "topic": described.topic,
+                "avatar": described.avatar_url,
+                "tombstoned": described.is_tombstoned,
+                "replacement_room": described.replacement_room,
+                "joined_local_devices": details.joined_local_devices,
+                "forgotten": details.is_forgotten,
+            }
+        )
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/members",
+        also=("/_synapse/admin/v1/rooms/{roomId}/members",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def members(self, request: PlainRequest) -> Reply:
+        """Who is in a room, of this server and others."""
+        members = await self.reading.members(request.room_id)
+        return Reply({"members": members, "total": len(members)})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/state",
+        also=("/_synapse/admin/v1/rooms/{roomId}/state",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        query=StateQuery,
+    )
+    async def state(self, request: Request[StateQuery, NoBody]) -> Reply:
+        """The current state of a room."""
+        return Reply({"state": await self.reading.state(request.room_id, request.query.type)})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/messages",
+        also=("/_synapse/admin/v1/rooms/{roomId}/messages",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        query=HistoryQuery,
+    )
+    async def messages(self, request: Request[HistoryQuery, NoBody]) -> Reply:
+        """A page of a room's history."""
+        query = request.query
+        page = await self.reading.messages(
+            request.room_id,
+            begin=_token(query.begin),
+            end=_token(query.end),
+            backwards=query.direction == "b",
+            limit=_limit(query.limit),
+            event_filter=_filter(query.filter),
+        )
+        body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}  # Any: JSON
+        if page.end is not None:
+            body["end"] = page.end
+        return Reply(body)
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/context/{eventId}",
+        also=("/_synapse/admin/v1/rooms/{roomId}/context/{eventId}",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        query=AroundQuery,
+    )
+    async def context(self, request: Request[AroundQuery, NoBody]) -> Reply:
+        """An event and what is around it."""
+        around = await self.reading.context(request.room_id, request.event_id, _limit(request.query.limit))
+        return Reply(
+            {
+                "event": around.event,
+                "events_before": around.before,
+                "events_after": around.after,
+                "start": around.start,
+                "end": around.end,
+                "state": around.state,
+            }
+        )
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/timestamp_to_event",
+        also=("/_synapse/admin/v1/rooms/{roomId}/timestamp_to_event",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        query=TimeQuery,
+    )
+    async def timestamp_to_event(self, request: Request[TimeQuery, NoBody]) -> Reply:
+        """The event closest to a time."""
+        event_id, when_ms = await self.reading.closest(
+            request.room_id, request.query.ts, backwards=request.query.direction == "b"
+        )
+        return Reply({"event_id": event_id, "origin_server_ts": when_ms})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/forward_extremities",
+        also=("/_synapse/admin/v1/rooms/{roomId}/forward_extremities",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def forward_extremities(self, request: PlainRequest) -> Reply:
+        """The events on which nothing is built yet."""
+        heads = await self.reading.extremities(request.room_id)
+        return Reply({"count": len(heads), "results": [asdict(head) for head in heads]})
+
+
+def _described(room: RoomDescription) -> dict[str, Any]:  # Any: JSON
+    listed = room.listed
+    return {
+        "room_id": listed.room_id,
+        "name": room.name,
+        "canonical_alias": room.canonical_alias,
+        "joined_members": listed.joined_members,
+        "joined_local_members": listed.joined_local_members,
+        "version": listed.version,
+        "creator": room.creator,
+        "encryption": room.encryption,
+        "federatable": room.is_federated,
+        "public": listed.is_public,
+        "join_rules": room.join_rule,
+        "guest_access": room.guest_access,
+        "history_visibility": room.history_visibility,
+        "state_events": room.state_events,
+        "room_type": room.room_type,
+        # Of this server's own:
+        "complexity": room.complexity,
+        "events": listed.events,
+        "size_bytes": listed.size_bytes,
+        "is_partial": listed.is_partial,
+    }
+
+
+def _token(text: str | None) -> PaginationToken | None:
+    if text is None or text == "":
+        return None
+    token = parse_token(text)
+    if not isinstance(token, PaginationToken):
+        raise InvalidParameter("Here go tokens of a room's history, and not those of a sync")
+    return token
+
+
+def _limit(limit: int) -> int:
+    if limit < 0:
+        raise InvalidParameter("A limit is not negative")
+    return limit
+
+
+def _filter(text: str | None) -> RoomEventFilter:
+    if text is None:
+        return RoomEventFilter()
+    try:
+        return parse_room_event_filter(parse_json(text.encode()))
+    except (NotJson, BadJson) as bad:
+        raise InvalidParameter(f"filter: {bad.reason}") from bad

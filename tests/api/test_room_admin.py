@@ -1,0 +1,87 @@
+"""Rooms as administrators and their tools see them, over HTTP."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.api.client import PASSWORD, Client
+from tests.server import Server
+
+ROOMS = "/_synapse/admin/v1/rooms"
+OWN = "/_columba/admin/v1/rooms"
+
+
+@pytest.fixture
+def admin(server: Server) -> Client:
+    """An administrator of the server."""
+    name = f"root.{uuid.uuid4().hex[:8]}"
+    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
+    assert made.returncode == 0, made.stderr
+    identifier = {"type": "m.id.user", "user": name}
+    body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
+    nobody = Client(server.url)
+    return nobody.known_as(nobody.post("login", body=body))
+
+
+def test_rooms_are_listed_page_by_page_and_found_by_their_names(admin: Client, alice: Client, bob: Client) -> None:
+    word = f"orchard{uuid.uuid4().hex[:8]}"
+    names = [f"{word} {letter}" for letter in "cab"]
+    room_ids = {name: alice.create_room(name=name, preset="public_chat") for name in names}
+    bob.join(room_ids[names[0]])
+
+    def page(**query: Any) -> Any:  # Any: JSON
+        return admin.get(ROOMS, query={"search_term": word.upper(), **query})
+
+    first = page(limit=2)
+    second = page(limit=2, **{"from": first["next_batch"]})
+    by_members = page(order_by="joined_members")
+
+    assert [room["name"] for room in first["rooms"]] == sorted(names)[:2]
+    assert [room["name"] for room in second["rooms"]] == sorted(names)[2:]
+    assert (first["total_rooms"], second["offset"], second["prev_batch"]) == (3, 2, 0)
+    assert "next_batch" not in second
+    assert by_members["rooms"][0]["room_id"] == room_ids[names[0]]
+    assert by_members["rooms"][0]["joined_local_members"] == 2
+    assert page(order_by="joined_members", dir="b")["rooms"][-1]["room_id"] == room_ids[names[0]]
+    assert admin.get(OWN, query={"search_term": word, "order_by": "size_bytes"})["total_rooms"] == 3
+    admin.get(ROOMS, query={"order_by": "beauty"}, status=400, errcode="M_INVALID_PARAM")
+    alice.get(ROOMS, status=403, errcode="M_FORBIDDEN")
+
+
+def test_a_room_is_read_by_an_administrator_who_is_not_in_it(admin: Client, alice: Client) -> None:
+    secret = {"type": "m.room.history_visibility", "content": {"history_visibility": "joined"}}
+    room_id = alice.create_room(name="Salon", topic="Talk", initial_state=[secret])
+    said = [alice.say(room_id, str(number)) for number in range(3)]
+
+    details = admin.get(ROOMS, room_id)
+    newest = admin.get(ROOMS, room_id, "messages", query={"dir": "b", "limit": 1})
+    older = admin.get(ROOMS, room_id, "messages", query={"dir": "b", "limit": 1, "from": newest["end"]})
+    around = admin.get(ROOMS, room_id, "context", said[1], query={"limit": 2})
+    found = admin.get(ROOMS, room_id, "timestamp_to_event", query={"ts": 0})
+    heads = admin.get(ROOMS, room_id, "forward_extremities")
+    only_names = json.dumps({"types": ["m.room.name"]})
+
+    assert (details["name"], details["topic"], details["creator"]) == ("Salon", "Talk", alice.user_id)
+    assert (details["joined_local_devices"], details["forgotten"], details["tombstoned"]) == (1, False, False)
+    assert details["state_events"] == len(admin.get(ROOMS, room_id, "state")["state"])
+    assert admin.get(ROOMS, room_id, "members") == {"members": [alice.user_id], "total": 1}
+    assert [newest["chunk"][0]["event_id"], older["chunk"][0]["event_id"]] == [said[2], said[1]]
+    (named,) = admin.get(ROOMS, room_id, "messages", query={"filter": only_names})["chunk"]
+    assert named["content"] == {"name": "Salon"}
+    assert [around["events_before"][0]["event_id"], around["events_after"][0]["event_id"]] == [said[0], said[2]]
+    assert found["event_id"] == admin.get(ROOMS, room_id, "messages", query={"limit": 1})["chunk"][0]["event_id"]
+    assert (heads["count"], heads["results"][0]["event_id"]) == (1, said[2])
+    alice.get(ROOMS, room_id, "messages", status=403, errcode="M_FORBIDDEN")
+
+
+def test_what_is_not_here_is_not_found_and_what_makes_no_sense_is_refused(admin: Client, alice: Client) -> None:
+    room_id = alice.create_room()
+    event_id = "$" + "n" * 43
+
+    for path in ((), ("members",), ("state",), ("messages",), ("context", event_id), ("forward_extremities",)):
+        admin.get(ROOMS, "!none:example.org", *path, status=404, errcode="M_NOT_FOUND")
+    admin.get(ROOMS, room_id, "context", event_id, status=404, errcode="M_NOT_FOUND")
+    admin.get(ROOMS, room_id, "messages", query={"limit": -1}, status=400, errcode="M_INVALID_PARAM")
+    admin.get(ROOMS, room_id, "messages", query={"from": alice.token()}, status=400, errcode="M_INVALID_PARAM")
