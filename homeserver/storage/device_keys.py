@@ -4,7 +4,7 @@ One-time keys that were here when the database was put back to a backup (continu
 Keys that sign other keys, and their signatures, are in cross_signing.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -103,8 +103,8 @@ def insert_one_time_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, 
     if not keys:
         return
     first = tx.next_ids("one_time_key", len(keys))
-    rows = [{**_key_row(user_id, device_id, key), "number": first + index} for index, key in enumerate(keys)]
-    tx.insert_many(INSERT_ONE_TIME, rows)
+    rows = _key_rows(user_id, device_id, keys)
+    tx.insert_many(INSERT_ONE_TIME, [{**row, "number": number} for number, row in enumerate(rows, first)])
 
 
 FORGET_CLAIMED = f"""
@@ -148,23 +148,30 @@ STORE_FALLBACK = """
 
 def store_fallback_keys(tx: Transaction, user_id: UserID, device_id: DeviceID, keys: Sequence[OneTimeKey]) -> None:
     """Put these, unused, in place of the device's fallback keys of the same algorithms."""
-    tx.insert_many(STORE_FALLBACK, [{**_key_row(user_id, device_id, key), "is_used": False} for key in keys])
+    tx.insert_many(STORE_FALLBACK, [{**row, "is_used": False} for row in _key_rows(user_id, device_id, keys)])
 
 
 COUNTS = f"""
-    SELECT algorithm, COUNT(*) FROM one_time_keys
-     WHERE user_id = :user_id AND device_id = :device_id AND claimed_ms IS NULL AND NOT {IS_WITHHELD}
-     GROUP BY algorithm
+    SELECT slot, COUNT(*) FROM one_time_keys
+     WHERE slot >= :first AND slot < :behind AND claimed_ms IS NULL AND NOT {IS_WITHHELD}
+     GROUP BY slot
     UNION ALL
-    SELECT algorithm, -1 FROM fallback_keys
+    SELECT slot, -1 FROM fallback_keys
      WHERE user_id = :user_id AND device_id = :device_id AND NOT is_used
     ORDER BY 1"""  # noqa: S608 - a constant
 
 
 def key_counts(tx: Transaction, user_id: UserID, device_id: DeviceID) -> KeyCounts:
     """What the device has left to be claimed."""
-    rows = tx.all(COUNTS, user_id=user_id, device_id=device_id)
-    return KeyCounts({row[0]: row[1] for row in rows if row[1] >= 0}, [row[0] for row in rows if row[1] < 0])
+    first, behind = _slots(user_id, device_id)
+    rows = [
+        (orjson.loads(row[0])[2], row[1])
+        for row in tx.all(COUNTS, first=first, behind=behind, user_id=user_id, device_id=device_id)
+    ]
+    return KeyCounts(
+        {algorithm: count for algorithm, count in rows if count >= 0},
+        [algorithm for algorithm, count in rows if count < 0],
+    )
 
 
 # Another process may have taken the key that the inner query chose: the outer condition sees that.
@@ -226,15 +233,25 @@ def _slot(user_id: str, device_id: str, algorithm: str) -> str:
     return orjson.dumps([user_id, device_id, algorithm]).decode()
 
 
-def _key_row(user_id: UserID, device_id: DeviceID, key: OneTimeKey) -> Mapping[str, object]:
-    return {
-        "user_id": user_id,
-        "device_id": device_id,
-        "algorithm": key.algorithm,
-        "key_id": key.key_id,
-        "slot": _slot(user_id, device_id, key.algorithm),
-        "key": orjson.dumps(key.key),
-    }
+def _slots(user_id: str, device_id: str) -> tuple[str, str]:
+    """All slots of a device lie from the first of these on, and before the second; no others do."""
+    begin = orjson.dumps([user_id, device_id]).decode().removesuffix("]")
+    return f'{begin},"', f"{begin},#"  # what follows the quotation mark in the order of bytes
+
+
+def _key_rows(user_id: UserID, device_id: DeviceID, keys: Sequence[OneTimeKey]) -> list[dict[str, object]]:
+    slots = {algorithm: _slot(user_id, device_id, algorithm) for algorithm in {key.algorithm for key in keys}}
+    return [
+        {
+            "user_id": user_id,
+            "device_id": device_id,
+            "algorithm": key.algorithm,
+            "key_id": key.key_id,
+            "slot": slots[key.algorithm],
+            "key": orjson.dumps(key.key),
+        }
+        for key in keys
+    ]
 
 
 TABLES: Final[tuple[Table, ...]] = (

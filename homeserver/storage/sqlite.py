@@ -75,8 +75,16 @@ class SQLiteTransaction(Transaction):
 
     def insert_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:  # Any: see Transaction
         """Insert rows by a one-row INSERT."""
+        statement = self.dialect.statements.get(sql) or self.dialect.statement(sql)
+        if statement.arrays:
+            self.run_many(sql, rows)
+            return
         for row in rows:
-            self._execute(sql, dict(row))
+            refuse_nul(row)
+        try:
+            self.cursor.executemany(statement.sql, rows)
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise unstorable(error) from error
 
     def next_ids(self, counter: str, count: int = 1) -> int:
         """The first of `count` fresh numbers of a counter, from a block that is taken at once."""
@@ -108,15 +116,20 @@ class SQLiteTransaction(Transaction):
 
     def _execute(self, sql: str, parameters: dict[str, Any]) -> apsw.Cursor:  # Any: see Transaction
         statement = self.dialect.statements.get(sql) or self.dialect.statement(sql)
-        for value in parameters.values():
-            if type(value) is str and "\0" in value:
-                raise BadJson("a string contains a NUL character")
+        refuse_nul(parameters)
         if statement.arrays:
             adapt_arrays(statement, parameters)
         try:
             return self.cursor.execute(statement.sql, parameters)
         except (OverflowError, UnicodeEncodeError) as error:
             raise unstorable(error) from error
+
+
+def refuse_nul(parameters: Mapping[str, Any]) -> None:
+    """Raises BadJson for text that SQLite would cut off. Any: see Transaction."""
+    for value in parameters.values():
+        if type(value) is str and "\0" in value:
+            raise BadJson("a string contains a NUL character")
 
 
 def adapt_arrays(statement: Statement, parameters: dict[str, Any]) -> None:

@@ -138,6 +138,16 @@ def test_counts_tell_what_is_left_by_algorithm(db: SyncDatabase) -> None:
     assert db.read(key_counts, ALICE, LAPTOP) == KeyCounts({}, [])
 
 
+def test_counts_take_no_key_of_a_device_with_a_similar_name(db: SyncDatabase) -> None:
+    names_alike = ["A", "AB", 'A"', 'A","', "A ", "A#", "A]", "Ä", "A\\", ""]
+    for number, name in enumerate(names_alike):
+        add(db, *map(str, range(number + 1)), device=DeviceID(name))
+
+    counted = [db.read(key_counts, ALICE, DeviceID(name)).one_time for name in names_alike]
+
+    assert counted == [{SIGNED: number + 1} for number in range(len(names_alike))]
+
+
 def test_a_fallback_key_is_handed_out_again_and_again(db: SyncDatabase) -> None:
     db.write(store_fallback_keys, ALICE, PHONE, [key("f")])
 
