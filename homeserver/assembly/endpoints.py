@@ -11,6 +11,7 @@ from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
+from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -88,6 +89,8 @@ from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
+from homeserver.services.admin.room_blocks import RoomBlocks
+from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.federation.destination_status import DestinationStatuses
@@ -253,6 +256,10 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         KeyAdminEndpoints(rotation, made.server_name),
         ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
+        RoomActEndpoints(
+            RoomBlocks(database, made.clock),
+            RoomRecovery(database, parts.events.creation, parts.rooms.anywhere, made.server_name),
+        ),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
     )

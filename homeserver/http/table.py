@@ -10,6 +10,7 @@ from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
+from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -153,6 +154,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     MetricsEndpoints,
     RegistrationAdminEndpoints,
     ReportAdminEndpoints,
+    RoomActEndpoints,
     RoomAdminEndpoints,
     RoomAuditEndpoints,
 )

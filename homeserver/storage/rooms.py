@@ -58,7 +58,8 @@ def find_head(tx: Transaction, room_id: RoomID) -> RoomHead | None:
 INSERT_ROOM = """
     INSERT INTO rooms (room_id, version, created_ms, generation, current_root, heads, depth, last_place,
                        is_published, is_blocked, is_partial)
-    VALUES (:room_id, :version, :created_ms, 0, :current_root, :heads, :depth, :last_place, :no, :no, :is_partial)
+    VALUES (:room_id, :version, :created_ms, 0, :current_root, :heads, :depth, :last_place, :no,
+            EXISTS (SELECT 1 FROM blocked_rooms b WHERE b.room_id = :room_id), :is_partial)
     ON CONFLICT (room_id) DO NOTHING"""
 
 

@@ -85,3 +85,51 @@ def test_what_is_not_here_is_not_found_and_what_makes_no_sense_is_refused(admin:
     admin.get(ROOMS, room_id, "context", event_id, status=404, errcode="M_NOT_FOUND")
     admin.get(ROOMS, room_id, "messages", query={"limit": -1}, status=400, errcode="M_INVALID_PARAM")
     admin.get(ROOMS, room_id, "messages", query={"from": alice.token()}, status=400, errcode="M_INVALID_PARAM")
+
+
+def test_a_blocked_room_is_left_and_nothing_else_until_it_is_opened(admin: Client, alice: Client, bob: Client) -> None:
+    room_id = alice.create_room(bob, preset="public_chat")
+    assert admin.get(ROOMS, room_id, "block") == {"block": False}
+
+    assert admin.put(ROOMS, room_id, "block", body={"block": True}) == {"block": True}
+    found = admin.get(OWN, room_id, "block")
+    assert (found["block"], found["user_id"]) == (True, admin.user_id)
+    bob.join(room_id, status=403, errcode="M_FORBIDDEN")
+    content = {"msgtype": "m.text", "body": "x"}
+    alice.put("rooms", room_id, "send", "m.room.message", "1", body=content, status=403, errcode="M_FORBIDDEN")
+    invite = {"user_id": admin.user_id}
+    alice.post("rooms", room_id, "invite", body=invite, status=403, errcode="M_FORBIDDEN")
+    admin.get(ROOMS, room_id, "messages")
+
+    assert admin.put(ROOMS, room_id, "block", body={"block": False}) == {"block": False}
+    bob.join(room_id)
+    alice.say(room_id, "here again")
+    admin.put(ROOMS, room_id, "block", body={"block": True})
+    bob.post("rooms", room_id, "leave")
+    alice.put(ROOMS, room_id, "block", body={"block": False}, status=403, errcode="M_FORBIDDEN")
+
+
+def test_a_room_that_is_not_known_here_is_blocked_too(admin: Client, alice: Client) -> None:
+    room_id = f"!{uuid.uuid4().hex}:elsewhere.example"
+
+    admin.put(ROOMS, room_id, "block", body={"block": True})
+
+    alice.join(room_id, status=403, errcode="M_FORBIDDEN")
+    assert admin.get(ROOMS, room_id, "block")["block"] is True
+
+
+def test_an_administrator_takes_power_in_a_room_and_brings_others_in(
+    server: Server, admin: Client, alice: Client, bob: Client
+) -> None:
+    room_id = alice.create_room()
+
+    assert admin.post(ROOMS, room_id, "make_room_admin") == {}
+    admin.join(room_id)
+    assert admin.post("/_synapse/admin/v1/join", room_id, body={"user_id": bob.user_id}) == {"room_id": room_id}
+
+    admin.set_state(room_id, "m.room.name", {"name": "ours"})
+    assert room_id in bob.get("joined_rooms")["joined_rooms"]
+    stranger = {"user_id": "@eve:elsewhere.example"}
+    admin.post(OWN, room_id, "make_room_admin", body=stranger, status=400, errcode="M_INVALID_PARAM")
+    by_socket = server.command("admin", "call", "POST", f"{OWN}/{room_id}/make_room_admin", "{}")
+    assert "M_MISSING_PARAM" in by_socket.stderr

@@ -27,6 +27,7 @@ from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.registration_tokens import TokenLimits
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession
 from homeserver.services.admin.admin_audit import AdminAudit
+from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.e2ee.key_backups import SessionKey
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.creation import Draft
@@ -295,6 +296,7 @@ class Workload:
         now(world.registration_tokens.delete(token))
         if self.runs == 1:
             now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
+        now(RoomBlocks(world.database, world.clock).block(RoomID("!unwelcome:elsewhere.example"), None))
         act = Act(ALICE, "PUT /_matrix/client/v1/admin/lock/{userId}", BOB, "{}")
         now(AdminAudit(world.database, world.clock).note_done(act, End(200, None)))
         now(world.directory.publish(ALICE, self.room_id, is_published=bool(self.runs % 2), is_admin=False))

@@ -97,6 +97,8 @@ class EventCreation:
             raise AuthRejected("a room has begun once and for all")
         if "\0" in draft.type or "\0" in (draft.state_key or ""):
             raise BadJson("a type or state key with NUL could be stored by few servers")
+        if write.is_blocked and not _ends_something(draft):
+            raise AuthRejected("this server takes no part in the room")
         if write.is_partial and not _may_act(write, draft):
             raise AuthRejected("you are not in this room any more")  # of which its state may not know: removals.py
         state = write.rules_state(
@@ -173,6 +175,12 @@ def _may_act(write: RoomWrite, draft: Draft) -> bool:
         return True
     membership = known_membership(write.tx, write.room_id, draft.sender)
     return membership is not None and membership.membership == "join"
+
+
+def _ends_something(draft: Draft) -> bool:
+    """Whether users go out of a room by the event, or something is taken back: possible wherever nothing else is."""
+    is_departure = draft.type == MEMBER and draft.content.get("membership") in ("leave", "ban")
+    return is_departure or draft.type == "m.room.redaction"
 
 
 def _reference(event: Event) -> tuple[EventID, bytes]:

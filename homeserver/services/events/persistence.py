@@ -94,6 +94,7 @@ class RoomWrite:
         self.root = head.current_root
         self.depth = head.depth
         self.is_partial = head.is_partial  # not all of the room's members are known here
+        self.is_blocked = head.is_blocked  # this server takes no part in the room
         self.states = StatesInMaking(at_hand, head.version, writer.states, writer.merging)
         self.graph = GraphInMaking(at_hand, head.version, head.heads)
         self._at_hand = at_hand

@@ -12,8 +12,8 @@ from homeserver.services.errors import Forbidden, IncompatibleRoomVersion
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.room_access import SHUT_OUT
 from homeserver.services.rooms.remote_invites import RemoteInvites
+from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.rooms import find_head
 
 OLDEST: Final = "1"
 BLOCKED: Final = "This server takes no part in this room"
@@ -51,8 +51,7 @@ class InviteServing:
         return await self.receive(server, room_id, event_id, OLDEST, pdu, room_state)
 
     def _check_room(self, tx: Transaction, server: ServerName, room_id: RoomID) -> None:
-        head = find_head(tx, room_id)
-        if head is not None and head.is_blocked:
+        if find_block(tx, room_id) is not None:
             raise Forbidden(BLOCKED)
         if not self._acls.allows(tx, room_id, server):
             raise Forbidden(SHUT_OUT)

@@ -29,11 +29,11 @@ from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.several_servers import failure_of
 from homeserver.services.rooms.third_party_invites import check_may_be_redeemed
 from homeserver.storage.accounts import find_account
+from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form
 from homeserver.storage.remote_memberships import RemoteMembership, find_remote_membership
 from homeserver.storage.room_servers import is_server_in_room
-from homeserver.storage.rooms import find_head
 
 # JSON of other servers is `Any` in this file.
 
@@ -149,8 +149,7 @@ class RemoteInvites:
         if account is None or account.is_deactivated:
             raise NotFound("There is no such user here")
         check_accepts_invites(tx, target, signed.event.sender)
-        head = find_head(tx, signed.event.room_id)
-        if head is not None and head.is_blocked:
+        if find_block(tx, signed.event.room_id) is not None:
             raise Forbidden("This server takes no part in the room")
         # Into a room that this server is in, the invite comes with the room's other events.
         if not is_server_in_room(tx, signed.event.room_id, self._server_name):

@@ -21,6 +21,7 @@ from homeserver.services.rooms.remote_knocks import RemoteKnocks
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.several_servers import candidates, first_answer
 from homeserver.services.rooms.third_party_invites import Redeemed, redeemed
+from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
@@ -178,7 +179,7 @@ class RemoteMembership:
         return _Standing(
             # An invite from outside says that a room lives on which everybody who is known here has left.
             is_here=is_known and (self._server_name in servers or (not servers and outside is None)),
-            is_blocked=head is not None and head.is_blocked,
+            is_blocked=find_block(tx, room_id) is not None,
             version=None if head is None else head.version,
             inviting=inviting,
             servers=sorted(servers),

@@ -21,6 +21,7 @@ from homeserver.services.errors import (
     ServiceError,
 )
 from homeserver.storage.accounts import Account, AccountKind, insert_account
+from homeserver.storage.blocked_rooms import Block, block_room
 from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
 from tests.fakes.policy_source import KEY as POLICY_KEY
@@ -187,7 +188,18 @@ def test_nobody_is_invited_to_a_room_that_is_blocked_here(people: World) -> None
     bob = UserID(f"@bob:{SERVER}")
     now(people.anywhere.join(bob, room_id, None, via=[ONE]))
     now(people.anywhere.leave(bob, room_id, None))
-    people.sync_database.write(lambda tx: tx.run("UPDATE rooms SET is_blocked = :yes", yes=True))
+    people.sync_database.write(block_room, room_id, Block(None, 0))
+
+    with pytest.raises(Forbidden):
+        receive(people, scene, invite_of(scene))
+
+    assert membership(people, room_id) is None
+
+
+def test_nobody_is_invited_to_a_room_that_was_blocked_before_it_was_known_here(people: World) -> None:
+    scene = Scene()
+    room_id = people.others.open(scene, ONE)
+    people.sync_database.write(block_room, room_id, Block(None, 0))
 
     with pytest.raises(Forbidden):
         receive(people, scene, invite_of(scene))

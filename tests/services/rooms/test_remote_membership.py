@@ -7,6 +7,7 @@ from homeserver.core.identifiers import RoomAlias, RoomID, UserID
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.outbound.errors import Unreachable
 from homeserver.services.errors import Forbidden, NotFound, RemoteFailed
+from homeserver.storage.blocked_rooms import Block, block_room
 from homeserver.storage.memberships import find_membership
 from tests.forked_rooms import BOB as BOB_OF_TWO
 from tests.forked_rooms import ONE, TWO
@@ -106,7 +107,7 @@ def test_nobody_comes_into_a_room_that_is_blocked_here(world: World) -> None:
     room_id = world.others.open(Scene(), ONE)
     now(world.anywhere.join(ALICE, room_id, None, via=[ONE]))
     now(world.anywhere.leave(ALICE, room_id, None))
-    world.sync_database.write(lambda tx: tx.run("UPDATE rooms SET is_blocked = :yes", yes=True))
+    world.sync_database.write(block_room, room_id, Block(None, 0))
     asked = len(world.others.asked)
 
     for coming in (world.anywhere.join, world.anywhere.knock):

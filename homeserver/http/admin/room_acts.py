@@ -1,0 +1,123 @@
+"""Administration: what is done with rooms, and in them, by the server's hand.
+
+Each lies under a name of this server's own and under that of Synapse, whose tools use it, and has the shape of those.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.core.identifiers import RoomID, UserID, parse_user_id
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.room_blocks import RoomBlocks
+from homeserver.services.admin.room_recovery import RoomRecovery
+from homeserver.services.errors import MissingParameter
+
+SYNAPSE_ROOMS = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html"
+
+
+class BlockBody(msgspec.Struct, frozen=True):
+    """Whether the room is to be blocked."""
+
+    block: bool
+
+
+class UserBody(msgspec.Struct, frozen=True):
+    """Whom it is about; without, whoever asks."""
+
+    user_id: str | None = None
+
+
+class JoinQuery(msgspec.Struct, frozen=True):
+    """Through which servers."""
+
+    server_name: list[str] = []
+    via: list[str] = []
+
+
+class JoinBody(msgspec.Struct, frozen=True):
+    """Who is to join."""
+
+    user_id: str
+
+
+@dataclass(frozen=True)
+class RoomActEndpoints:
+    """Rooms, in the hands of those who look after the server."""
+
+    blocks: RoomBlocks
+    recovery: RoomRecovery
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/block",
+        also=("/_synapse/admin/v1/rooms/{roomId}/block",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def find_block(self, request: PlainRequest) -> Reply:
+        """Whether a room is blocked, and who did it."""
+        block = await self.blocks.find(request.room_id)
+        if block is None:
+            return Reply({"block": False})
+        return Reply({"block": True, "user_id": block.blocked_by, "blocked_ts": block.blocked_ms})
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/rooms/{roomId}/block",
+        also=("/_synapse/admin/v1/rooms/{roomId}/block",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        body=BlockBody,
+    )
+    async def set_block(self, request: Request[NoQuery, BlockBody]) -> Reply:
+        """Block a room, or open it again."""
+        if request.body.block:
+            await self.blocks.block(request.room_id, _asker(request))
+        else:
+            await self.blocks.unblock(request.room_id)
+        return Reply({"block": request.body.block})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/make_room_admin",
+        also=("/_synapse/admin/v1/rooms/{roomId}/make_room_admin",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        body=UserBody,
+    )
+    async def make_room_admin(self, request: Request[NoQuery, UserBody]) -> Reply:
+        """Give somebody as much power in a room as this server's users have there."""
+        named = request.body.user_id
+        user_id = _asker(request) if named is None else parse_user_id(named)
+        if user_id is None:
+            raise MissingParameter("user_id is missing: the owner of the server is no user of it")
+        await self.recovery.make_admin(request.room_id, user_id)
+        return EMPTY
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/join/{roomIdOrAlias}",
+        also=("/_synapse/admin/v1/join/{roomIdOrAlias}",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="https://element-hq.github.io/synapse/latest/admin_api/room_membership.html",
+        query=JoinQuery,
+        body=JoinBody,
+    )
+    async def join(self, request: Request[JoinQuery, JoinBody]) -> Reply:
+        """Let a user of this server join a room."""
+        servers = request.query.via or request.query.server_name
+        room_id: RoomID = await self.recovery.join(
+            parse_user_id(request.body.user_id), request.path["roomIdOrAlias"], via=servers
+        )
+        return Reply({"room_id": room_id})
+
+
+def _asker(request: Request[NoQuery, BlockBody] | Request[NoQuery, UserBody]) -> UserID | None:
+    """Who asks; None for the owner of the server, who comes by its socket."""
+    return None if request.authenticated is None else request.authenticated.user_id
