@@ -95,6 +95,7 @@ from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.directory_queries import DirectoryQueries
+from homeserver.services.federation.reachability import Reachability
 from homeserver.services.federation.serving_devices import DeviceServing
 from homeserver.services.rooms.event_times import EventTimes
 from homeserver.services.rooms.mutual_rooms import Acquaintance
@@ -247,12 +248,13 @@ def _for_servers(made: Mechanics, parts: Parts) -> tuple[object, ...]:
 def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     database, accounts, outgoing = made.database, parts.accounts, parts.outgoing
     statuses = DestinationStatuses(database, outgoing.destinations, parts.federation.sender, outgoing.agent)
+    reachability = Reachability(outgoing.expeditions, outgoing.gate, made.server_name, made.own_keys, made.clock)
     key_file = made.settings.signing_key_file
     rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
     stored_keys = StoredKeys(made.server_name, made.own_keys)
     return (
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
-        FederationAdminEndpoints(statuses, outgoing.destinations),
+        FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
         KeyAdminEndpoints(rotation, made.server_name),
         ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),

@@ -7,8 +7,9 @@ from homeserver.assembly.mechanics import Mechanics
 from homeserver.outbound.address_guard import AddressGuard
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.connecting import Connecting
+from homeserver.outbound.expeditions import Expeditions
 from homeserver.outbound.federation_client import FederationClient
-from homeserver.outbound.gate import ShutGate
+from homeserver.outbound.gate import Gate, ShutGate
 from homeserver.outbound.https import Https
 from homeserver.outbound.names import SystemNames
 from homeserver.outbound.resolver import Resolver
@@ -23,6 +24,8 @@ class Outgoing:
     agent: FederationAgent
     destinations: Destinations
     federation_client: FederationClient
+    expeditions: Expeditions
+    gate: Gate
 
 
 def make_outgoing(made: Mechanics) -> Outgoing:
@@ -31,9 +34,13 @@ def make_outgoing(made: Mechanics) -> Outgoing:
     names = SystemNames(made.reactor, made.in_thread)
     guard = AddressGuard(allows_private=federation.allow_private_addresses)
     connecting = Connecting(made.reactor, clock, names, guard, made.tls_clients)
-    https = Https(made.reactor, connecting, f"Columba/{homeserver.__version__}")
-    agent = FederationAgent(Resolver(WellKnown(https, clock), names, clock, randomness), https)
+    user_agent = f"Columba/{homeserver.__version__}"
+    https = Https(made.reactor, connecting, user_agent)
+    well_known = WellKnown(https, clock)
+    agent = FederationAgent(Resolver(well_known, names, clock, randomness), https)
+    expeditions = Expeditions(made.reactor, clock, randomness, names, guard, made.tls_clients, well_known, user_agent)
     retry = RetryPolicy(federation.retry.first_s, federation.retry.factor, federation.retry.max_s)
     destinations = Destinations(made.database, retry, clock, randomness)
-    gate = destinations if federation.enabled else ShutGate()
-    return Outgoing(agent, destinations, FederationClient(agent, gate, made.server_name, made.own_keys, clock))
+    gate: Gate = destinations if federation.enabled else ShutGate()
+    client = FederationClient(agent, gate, made.server_name, made.own_keys, clock)
+    return Outgoing(agent, destinations, client, expeditions, gate)

@@ -8,11 +8,13 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
-from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.output import Output, Row, printable, time_of
 
 DESTINATIONS: Final = f"{ADMIN_API}/federation/destinations"
 RULES: Final = f"{ADMIN_API}/federation/rules"
 STATUS_COLUMNS: Final = ("Server", "State")
+STEP_COLUMNS: Final = ("Step", "State", "What was found")
 RULE_COLUMNS: Final = ("Servers", "Rule")
 
 
@@ -43,6 +45,24 @@ def retry(door: AdminDoor, output: Output, server: str) -> None:
     """Ask a server now that did not answer."""
     ask(door, "POST", f"{_path(server)}/retry")
     output.say(f"{server} is asked now, if something waits for it.", {"destination": server})
+
+
+@federation.command("test", short_help="try to reach a server, step by step")
+@click.argument("server", metavar="NAME")
+@at_door
+def try_to_reach(door: AdminDoor, output: Output, server: str) -> None:
+    """Try to reach the server NAME, as though for the first time, and say what is wrong.
+
+    Where its name leads (well-known, service records, addresses), whether it has a valid certificate, which keys it
+    publishes, what runs there, and whether its clock agrees with this server's. The exit code is 1 if something is
+    wrong.
+    """
+    with output.progress(f"Trying {server}"):
+        answer = ask(door, "POST", f"{_path(server)}/test")
+    output.tell(STEP_COLUMNS, (_step_row(step) for step in answer["steps"]))
+    wrong = sum(not step["is_ok"] for step in answer["steps"])
+    if wrong:
+        raise CommandFailed(f"{wrong} of {len(answer['steps'])} steps towards {server} went wrong")
 
 
 @federation.command(short_help="speak no more with some servers")
@@ -90,7 +110,13 @@ def _set_rule(door: AdminDoor, output: Output, pattern: str, *, is_blocked: bool
     output.say(f"{pattern} is {'blocked' if is_blocked else 'allowed'}.", rule)
 
 
-def _rule_row(rule: Any) -> Row:  # Any: the server's JSON, here and below
+def _step_row(step: Any) -> Row:  # Any: the server's JSON, here and below
+    state = "ok" if step["is_ok"] else "WRONG"
+    told = printable(step["told"])  # others may have written it
+    return Row(step, f"{step['name']}: {state}: {told}", (step["name"], state, told))
+
+
+def _rule_row(rule: Any) -> Row:
     state = "blocked" if rule["is_blocked"] else "allowed"
     return Row(rule, f"{rule['pattern']} {state}", (rule["pattern"], state))
 

@@ -36,17 +36,34 @@ class TlsClients:
     Trusts what the operating system trusts, and `ca_file` besides. The roots are read once, because that takes a while.
     """
 
-    def __init__(self, groups: TlsGroups, *, verifies: bool = True, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        groups: TlsGroups,
+        *,
+        verifies: bool = True,
+        ca_file: Path | None = None,
+        see_certificate: Callable[[X509], None] | None = None,
+    ) -> None:
+        """`see_certificate` is shown the certificate of each server with which a connection came about."""
         self._groups = groups
-        self._verifies = verifies
+        self.verifies: Final = verifies
         self._ca_file = ca_file
+        self._see_certificate = see_certificate
+
+    def watched(self, see_certificate: Callable[[X509], None]) -> "TlsClients":
+        """The same, who trusts the same roots, for somebody who wants to see certificates."""
+        watched = TlsClients(
+            self._groups, verifies=self.verifies, ca_file=self._ca_file, see_certificate=see_certificate
+        )
+        watched.context = self.context
+        return watched
 
     @cached_property
     def context(self) -> Context:
         """What all connections have in common. Raises BadTrustRoot."""
-        options = CertificateOptions(trustRoot=platformTrust() if self._verifies else None, raiseMinimumTo=LOWEST)
+        options = CertificateOptions(trustRoot=platformTrust() if self.verifies else None, raiseMinimumTo=LOWEST)
         context: Context = options.getContext()
-        if self._verifies and self._ca_file is not None:
+        if self.verifies and self._ca_file is not None:
             try:
                 context.load_verify_locations(str(self._ca_file))
             except TlsError as error:
@@ -69,8 +86,11 @@ class TlsClients:
 
         def note(connection: Connection) -> None:
             learn_group(self._groups.note(OUTGOING, connection))
+            certificate = connection.get_peer_certificate()
+            if self._see_certificate is not None and certificate is not None:
+                self._see_certificate(certificate)
 
-        return _Expecting(self.context, wanted if self._verifies else None, _server_name(name), note)
+        return _Expecting(self.context, wanted if self.verifies else None, _server_name(name), note)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

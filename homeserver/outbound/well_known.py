@@ -76,6 +76,10 @@ class WellKnown:
                 self._known.popitem(last=False)
         return known.delegated
 
+    async def ask(self, host: str) -> ServerName:
+        """To whom the host delegates, asked now and not remembered. Raises RemoteError when it says nothing valid."""
+        return _delegated(await self._fetched(host))
+
     def doubt(self, host: str) -> None:
         """Ask again before long: the server that speaks for the host does not answer."""
         known = self._known.get(host)
@@ -84,7 +88,7 @@ class WellKnown:
 
     async def _ask_again(self, host: str, known: _Known | None) -> _Known:
         try:
-            answer = await within(self._clock, FETCH_S, self._fetch(host), f"the .well-known of {host}")
+            answer = await self._fetched(host)
             delegated = _delegated(answer)
         except RemoteError as error:
             return self._failed(known, error)
@@ -102,6 +106,9 @@ class WellKnown:
             until_ms = min(until_ms, known.good_until_ms)
             return _Known(known.delegated, known.since_ms, until_ms, known.good_until_ms, failures + 1)
         return _Known(None, now_ms, until_ms, failures=failures + 1)
+
+    async def _fetched(self, host: str) -> Answer:
+        return await within(self._clock, FETCH_S, self._fetch(host), f"the .well-known of {host}")
 
     async def _fetch(self, host: str) -> Answer:
         """The document, by way of redirects. Raises RemoteError."""

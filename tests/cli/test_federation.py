@@ -152,3 +152,19 @@ def test_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     run(ScriptedDoor(**{f"{ADMIN_API}/federation/rules": (200, {"rules": rules})}), "rules")
 
     assert capsys.readouterr().out == "*.bad.example blocked\n*.org allowed\n"
+
+
+def test_the_way_to_a_server_is_told_step_by_step_and_fails_when_one_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = {"name": "keys", "is_ok": True, "told": "ed25519:a"}
+    bad = {"name": "clock", "is_ok": False, "told": "7200 s ahead\x1b[31m"}
+    path = f"{ADMIN_API}/federation/destinations/far.example/test"
+
+    run(ScriptedDoor(**{path: (200, {"steps": [good]})}), "test", "far.example")
+    with pytest.raises(CommandFailed, match=r"1 of 2 steps towards far\.example went wrong"):
+        run(ScriptedDoor(**{path: (200, {"steps": [good, bad]})}), "test", "far.example")
+
+    assert capsys.readouterr().out == (
+        "keys: ok: ed25519:a\nkeys: ok: ed25519:a\nclock: WRONG: 7200 s ahead\\u001b[31m\n"
+    )

@@ -361,3 +361,16 @@ def test_over_real_connections_it_is_the_same(outside: Outside, page: bytes, fou
 
     assert outside.wait(WellKnown(ToTheServer(), outside.clock).find("example.org")) == found
     assert server.received[0].headers["host"] == "example.org"
+
+
+def test_a_host_may_be_asked_by_whoever_wants_its_word_now() -> None:
+    world = World()
+    world.web.pages[URL] = answer()
+    world.find()
+    world.web.pages[URL] = answer(b"{}")
+    failures: list[Any] = []
+
+    Deferred.fromCoroutine(world.well_known.ask("example.org")).addErrback(failures.append)
+
+    assert [failure.type for failure in failures] == [RemoteNonsense]
+    assert world.find() == "matrix.example.org:443"

@@ -9,6 +9,7 @@ from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.destinations import Destinations
+from homeserver.services.federation.reachability import Reachability
 
 
 class DestinationsQuery(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class FederationAdminEndpoints:
 
     statuses: DestinationStatuses
     destinations: Destinations
+    reachability: Reachability
 
     @endpoint(
         "GET",
@@ -65,6 +67,18 @@ class FederationAdminEndpoints:
         """Ask a server now that did not answer, whenever it was to be asked again."""
         await self.statuses.retry(ServerName(request.path["serverName"]))
         return EMPTY
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/federation/destinations/{serverName}/test",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation test`",
+    )
+    async def test(self, request: PlainRequest) -> Reply:
+        """Try to reach a server, by nothing that is remembered of it: what was found, step by step."""
+        steps = await self.reachability.test(request.path["serverName"])
+        return Reply({"steps": [asdict(step) for step in steps]})
 
     @endpoint(
         "GET",
