@@ -13,6 +13,7 @@ from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -90,6 +91,7 @@ from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
 from homeserver.services.admin.room_blocks import RoomBlocks
+from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.e2ee.key_backups import KeyBackups
@@ -262,6 +264,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             RoomBlocks(database, made.clock),
             RoomRecovery(database, parts.events.creation, parts.rooms.anywhere, made.server_name),
         ),
+        RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
     )

@@ -12,6 +12,7 @@ from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -157,4 +158,5 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomActEndpoints,
     RoomAdminEndpoints,
     RoomAuditEndpoints,
+    RoomModerationEndpoints,
 )

@@ -113,6 +113,16 @@ def joined_room_ids(tx: Transaction, user_id: UserID) -> list[RoomID]:
     return [RoomID(row[0]) for row in tx.all(JOINED_ROOM_IDS, user_id=user_id)]
 
 
+ROOM_IDS_OF_USER = """
+    SELECT room_id FROM memberships WHERE user_id = :user_id AND membership IN :memberships[text] ORDER BY room_id"""
+
+
+def room_ids_of_user(tx: Transaction, user_id: UserID, memberships: Sequence[str]) -> list[RoomID]:
+    """The rooms in which the user has one of these memberships, forgotten or not."""
+    rows = tx.all(ROOM_IDS_OF_USER, user_id=user_id, memberships=list(memberships))
+    return [RoomID(row[0]) for row in rows]
+
+
 READABLE_ROOM_IDS = """
     SELECT m.room_id FROM memberships m LEFT JOIN room_index x ON x.room_id = m.room_id
      WHERE m.user_id = :user_id AND NOT m.is_forgotten

@@ -133,3 +133,22 @@ def test_an_administrator_takes_power_in_a_room_and_brings_others_in(
     admin.post(OWN, room_id, "make_room_admin", body=stranger, status=400, errcode="M_INVALID_PARAM")
     by_socket = server.command("admin", "call", "POST", f"{OWN}/{room_id}/make_room_admin", "{}")
     assert "M_MISSING_PARAM" in by_socket.stderr
+
+
+def test_administrators_moderate_rooms_that_they_are_not_in(admin: Client, alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob, preset="public_chat")
+    event_id = bob.say(room_id, "spam")
+
+    redaction = admin.post(OWN, room_id, "redact", event_id, body={"reason": "spam"})
+    admin.post(OWN, room_id, "kick", body={"user_id": bob.user_id})
+    bob.join(room_id)
+    everywhere = admin.post("/_columba/admin/v1/users", bob.user_id, "ban", body={"reason": "spam"})
+
+    assert everywhere == {"done": [room_id], "failed": {}}
+    bob.join(room_id, status=403, errcode="M_FORBIDDEN")
+    admin.post(OWN, room_id, "unban", body={"user_id": bob.user_id})
+    bob.join(room_id)
+    redacted = bob.get("rooms", room_id, "event", event_id)
+    assert (redacted["content"], redacted["unsigned"]["redacted_by"]) == ({}, redaction["event_id"])
+    alice.post(OWN, room_id, "kick", body={"user_id": bob.user_id}, status=403, errcode="M_FORBIDDEN")
+    admin.post(OWN, room_id, "unban", body={"user_id": bob.user_id}, status=403, errcode="M_BAD_STATE")

@@ -32,6 +32,7 @@ from homeserver.storage.memberships import (
     redact_profile,
     remove_memberships,
     replace_stripped_state,
+    room_ids_of_user,
     rooms_of_user,
     store_memberships,
     stripped_states,
@@ -226,6 +227,8 @@ def test_every_answer_follows_from_the_rows(
         of_user = model.of_user(user_id)
         in_rooms = {room_id for room_id, row in of_user.items() if row.membership == "join"}
         assert set(db.read(joined_room_ids, user_id)) == in_rooms
+        assert set(db.read(room_ids_of_user, user_id, ["join"])) == in_rooms
+        assert db.read(room_ids_of_user, user_id, []) == []
         assert {row.room_id: row for row in db.read(rooms_of_user, user_id)} == {
             room_id: row for room_id, row in of_user.items() if not row.is_forgotten
         }

@@ -1,0 +1,139 @@
+"""What moderators do, done by the server's hand: removing users from rooms, and taking back what was said.
+
+It is done in the name of one of this server's users who is in the room and has the power for it (local_powers.py);
+where there is none, it is said so and nothing is done.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from homeserver.core.errors import AuthRejected
+from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.services.admin.local_powers import LocalPowers, local_powers
+from homeserver.services.errors import BadState, Forbidden, InvalidParameter, NotFound, ServiceError
+from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.memberships import room_ids_of_user
+
+MEMBER: Final = "m.room.member"
+REASON_LIMIT_BYTES: Final = 4_096
+
+
+class Removal(Enum):
+    """What becomes of a user in a room."""
+
+    KICK = "kick"
+    BAN = "ban"
+    UNBAN = "unban"
+
+
+# Whom it can befall: users with one of these memberships. A ban reaches others too, in a room that is named.
+BEFALLS: Final[Mapping[Removal, Sequence[str]]] = {
+    Removal.KICK: ("join", "invite", "knock"),
+    Removal.BAN: ("join", "invite", "knock"),
+    Removal.UNBAN: ("ban",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """In which rooms it was done, and why it was not in others."""
+
+    done: Sequence[RoomID]
+    failed: Mapping[RoomID, str]
+
+
+class RoomModeration:
+    """Moderates rooms."""
+
+    def __init__(self, database: Database, creation: EventCreation) -> None:
+        self._database = database
+        self._creation = creation
+
+    async def remove(self, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
+        """Kick, ban or unban a user of any server. Raises NotFound, Forbidden, BadState, InvalidParameter."""
+        _check_reason(reason)
+        try:
+            await self._creation.write(self._remove, removal, room_id, user_id, reason)
+        except AuthRejected as rejected:
+            raise Forbidden(f"No user of this server in the room has the power for it: {rejected.reason}") from rejected
+
+    async def remove_everywhere(self, removal: Removal, user_id: UserID, reason: str | None) -> Everywhere:
+        """Kick or ban a user from all rooms that they are in or invited to, or unban them wherever they are banned.
+
+        Raises InvalidParameter.
+        """
+        _check_reason(reason)
+        done: list[RoomID] = []
+        failed: dict[RoomID, str] = {}
+        for room_id in await self._database.read(room_ids_of_user, user_id, BEFALLS[removal]):
+            try:
+                await self.remove(removal, room_id, user_id, reason)
+                done.append(room_id)
+            except ServiceError as refused:
+                failed[room_id] = refused.reason
+        return Everywhere(done, failed)
+
+    async def redact(self, room_id: RoomID, event_id: EventID, reason: str | None) -> EventID:
+        """Redact an event of a user of any server; the ID of the redaction, or of that of before.
+
+        Raises NotFound, Forbidden, InvalidParameter.
+        """
+        _check_reason(reason)
+        try:
+            return await self._creation.write(self._redact, room_id, event_id, reason)
+        except AuthRejected as rejected:
+            raise Forbidden(f"No user of this server in the room has the power for it: {rejected.reason}") from rejected
+
+    def _remove(self, tx: Transaction, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
+        powers = local_powers(tx, self._creation, room_id)
+        key = (MEMBER, user_id)
+        state = powers.write.state((key,))
+        current = state[key].content.get("membership") if key in state else None
+        if removal is Removal.BAN and current == "ban":
+            return
+        if removal is not Removal.BAN and current not in BEFALLS[removal]:
+            raise BadState(f"{user_id} is not banned" if removal is Removal.UNBAN else f"{user_id} is not in the room")
+        actor = _actor(powers, user_id, leaves=removal is Removal.KICK)
+        content = {"membership": "ban" if removal is Removal.BAN else "leave", **_said(reason)}
+        self._creation.add(powers.write, Draft(MEMBER, actor, content, state_key=user_id))
+        powers.write.finish()
+
+    def _redact(self, tx: Transaction, room_id: RoomID, event_id: EventID, reason: str | None) -> EventID:
+        powers = local_powers(tx, self._creation, room_id)
+        stored = powers.write.find(event_id)
+        if stored is None or stored.event.room_id != room_id or stored.place is None:
+            raise NotFound("There is no such event in this room here")
+        if stored.redacted_by is not None:
+            return stored.redacted_by
+        actor, sender = powers.strongest, stored.event.sender
+        if powers.level(actor) < powers.levels.redact:
+            # Everybody may take back what they said themselves.
+            if not powers.is_here(sender):
+                raise Forbidden("No user of this server in the room has the power to redact events of others")
+            actor = sender
+        redaction = Draft("m.room.redaction", actor, _said(reason), redacts=event_id)
+        added = self._creation.add(powers.write, redaction)
+        powers.write.finish()
+        return added.event.event_id
+
+
+def _actor(powers: LocalPowers, user_id: UserID, *, leaves: bool) -> UserID:
+    """Who removes a user: the strongest of the others, or the user who goes, where nobody is stronger."""
+    others = [one for one in powers.members if one != user_id]
+    if leaves and powers.is_here(user_id):
+        stronger = [one for one in others if powers.level(one) >= powers.levels.kick]
+        if not stronger or powers.level(stronger[0]) <= powers.level(user_id):
+            return user_id
+    return others[0] if others else powers.strongest
+
+
+def _said(reason: str | None) -> dict[str, Any]:  # Any: JSON
+    return {} if reason is None else {"reason": reason}
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None and len(reason.encode()) > REASON_LIMIT_BYTES:
+        raise InvalidParameter(f"A reason may have {REASON_LIMIT_BYTES} bytes")
