@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from homeserver.cli.admin_client import ask
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.remote_door import remote_door
+from tests.api.client import new_user
 from tests.server import Server, new_server
 
 
@@ -46,3 +50,22 @@ def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
     assert refused.returncode != 0
     assert "M_INVALID_PARAM" in refused.stderr
     assert told(fresh, "rules") == ""
+
+
+def test_who_has_the_token_of_an_administrator_looks_at_it_from_elsewhere(fresh: Server) -> None:
+    made = fresh.command("admin", "user", "register", "root", "--admin", "--password-stdin", text="a long password")
+    assert made.returncode == 0, made.stderr
+    login = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": "root"},
+        "password": "a long password",
+    }
+    token = new_user(fresh.url, "alice").post("login", body=login)["access_token"]
+    told(fresh, "block", "*.bad.example")
+
+    door = remote_door(fresh.url, {"COLUMBA_ADMIN_TOKEN": token})
+    (rule,) = ask(door, "GET", "/_columba/admin/v1/federation/rules")["rules"]
+
+    assert rule["pattern"] == "*.bad.example"
+    with pytest.raises(CommandFailed, match="M_FORBIDDEN"):
+        ask(door, "POST", "/_columba/admin/v1/keys/rotate")
