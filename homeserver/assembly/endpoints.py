@@ -15,6 +15,8 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
+from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -94,6 +96,8 @@ from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
+from homeserver.services.admin.user_devices import UserDevices
+from homeserver.services.admin.users import UserAdministration, Users
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.directory_queries import DirectoryQueries
@@ -254,6 +258,14 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     key_file = made.settings.signing_key_file
     rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
     stored_keys = StoredKeys(made.server_name, made.own_keys)
+    devices = UserDevices(
+        database,
+        accounts.removal,
+        accounts.sessions,
+        parts.encryption.device_lists,
+        made.clock,
+        made.server_name,
+    )
     return (
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
@@ -267,6 +279,24 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
+        UserAdminEndpoints(
+            Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
+        ),
+        UserDeviceAdminEndpoints(devices),
+    )
+
+
+def _user_administration(made: Mechanics, parts: Parts) -> UserAdministration:
+    accounts = parts.accounts
+    return UserAdministration(
+        made.database,
+        accounts.registration,
+        accounts.profiles,
+        accounts.password_change,
+        accounts.deactivation,
+        AccountModeration(made.database, accounts.tokens, made.server_name),
+        accounts.tokens,
+        made.server_name,
     )
 
 

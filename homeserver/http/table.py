@@ -14,6 +14,8 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
+from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
 from homeserver.http.client.account_management import AccountManagementEndpoints
@@ -159,4 +161,6 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomAdminEndpoints,
     RoomAuditEndpoints,
     RoomModerationEndpoints,
+    UserAdminEndpoints,
+    UserDeviceAdminEndpoints,
 )

@@ -66,7 +66,12 @@ def doors() -> Iterator[Doors]:
         {"port": everything.number, "serve": ["client", "federation", "media", "admin", "metrics"]},
         {"port": clients.number, "serve": ["client"]},
     ]
-    registration = {"enabled": True, "require_token": False, "shared_secret": SHARED_SECRET}
+    registration = {
+        "enabled": True,
+        "require_token": False,
+        "shared_secret": SHARED_SECRET,
+        "allow_guest_access": True,
+    }
     with running(settings={"listeners": listeners, "registration": registration}) as server:
         server.port.close()
         server.port = everything
@@ -77,11 +82,16 @@ def doors() -> Iterator[Doors]:
 @pytest.fixture(scope="module")
 def admin(doors: Doors) -> Client:
     """A server administrator."""
-    nobody = Client(doors.url)
+    return deputy(doors.url, "root")
+
+
+def deputy(url: str, name: str) -> Client:
+    """A new server administrator."""
+    nobody = Client(url)
     nonce = nobody.get("/_synapse/admin/v1/register")["nonce"]
-    signed = b"\0".join(part.encode() for part in (nonce, "root", PASSWORD, "admin"))
+    signed = b"\0".join(part.encode() for part in (nonce, name, PASSWORD, "admin"))
     mac = hmac.new(SHARED_SECRET.encode(), signed, hashlib.sha1).hexdigest()
-    body = {"nonce": nonce, "username": "root", "password": PASSWORD, "admin": True, "mac": mac}
+    body = {"nonce": nonce, "username": name, "password": PASSWORD, "admin": True, "mac": mac}
     return nobody.known_as(nobody.post("/_synapse/admin/v1/register", body=body))
 
 
@@ -105,7 +115,22 @@ def test_no_caller_but_an_administrator_gets_into_the_administrators_endpoints(d
     late = new_user(url, "late", refresh_token=True)
     left = new_user(url, "left")
     left.post("logout")
+    deputies = {name: deputy(url, name) for name in ("locked", "suspended", "former")}
+    for name, client in deputies.items():
+        user = ("/_synapse/admin", "v1", "users", client.user_id, "admin")
+        admin.put(*user, body={"admin": False})
+        if name == "locked":
+            admin.put("/_matrix/client/v1/admin/lock", client.user_id, body={"locked": True})
+        if name == "suspended":
+            admin.put("/_synapse/admin/v1/suspend", client.user_id, body={"suspend": True})
+        if name != "former":
+            admin.put(*user, body={"admin": True})
+    guest = Client(url).post("register", query={"kind": "guest"})["access_token"]
     tokens: Mapping[str, str | None] = {
+        "a guest": guest,
+        "an administrator who is locked": deputies["locked"].access_token,
+        "an administrator who is suspended": deputies["suspended"].access_token,
+        "who was an administrator": deputies["former"].access_token,
         "nobody": None,
         "an empty token": "",
         "a made up token": "clba_" + "A" * 32,
@@ -129,18 +154,13 @@ def test_no_caller_but_an_administrator_gets_into_the_administrators_endpoints(d
 
 def test_who_is_no_administrator_any_more_is_told_at_once(doors: Doors, admin: Client) -> None:
     path = ("/_synapse/admin/v1/registration_tokens",)
-    nobody = Client(doors.url)
-    nonce = nobody.get("/_synapse/admin/v1/register")["nonce"]
-    signed = b"\0".join(part.encode() for part in (nonce, "deputy", PASSWORD, "admin"))
-    mac = hmac.new(SHARED_SECRET.encode(), signed, hashlib.sha1).hexdigest()
-    body = {"nonce": nonce, "username": "deputy", "password": PASSWORD, "admin": True, "mac": mac}
-    deputy = nobody.known_as(nobody.post("/_synapse/admin/v1/register", body=body))
-    deputy.get(*path)
+    second = deputy(doors.url, "deputy")
+    second.get(*path)
     auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "deputy"}, "password": PASSWORD}
 
-    deputy.post("account", "deactivate", body={"auth": auth})
+    second.post("account", "deactivate", body={"auth": auth})
 
-    deputy.get(*path, status=401)
+    second.get(*path, status=401)
     admin.get(*path)
 
 

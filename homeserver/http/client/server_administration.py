@@ -92,10 +92,10 @@ class ServerAdministrationEndpoints:
         if user_id != requester.user_id and not requester.is_admin:
             raise Forbidden("Only administrators of this server may ask about others")
         devices = await self.devices.of_user(user_id)
-        return Reply({"user_id": user_id, "devices": {device.device_id: _sessions(device) for device in devices}})
+        return Reply({"user_id": user_id, "devices": {device.device_id: sessions_of(device) for device in devices}})
 
 
-def _sessions(device: Device) -> dict[str, object]:
+def sessions_of(device: Device) -> dict[str, object]:
     """The one session of a device, with where it was last heard from, if it ever was."""
     if device.last_seen_ms is None:
         return {"sessions": [{"connections": []}]}

@@ -96,11 +96,7 @@ class Profiles:
         """
         _check_key(key)
         self._check_owner(requester, user_id, key)
-        if key == DISPLAY_NAME:
-            _check_text(value, LONGEST_DISPLAY_NAME)
-        elif key == AVATAR:
-            _check_text(value, LONGEST_AVATAR)
-            _check_avatar(value)
+        check_field(key, value)
         await self._change(user_id, key, value if key not in (DISPLAY_NAME, AVATAR) else value or None)
 
     async def delete_field(self, requester: Requester, user_id: UserID, key: str) -> None:
@@ -156,6 +152,15 @@ class Profiles:
 def _check_size(profile: Mapping[str, Any]) -> None:
     if len(orjson.dumps(profile)) > LARGEST_BYTES:
         raise ProfileTooLarge("A profile is smaller than 64 KiB")
+
+
+def check_field(key: str, value: Any) -> None:  # Any: JSON
+    """Raise InvalidParameter for what can be no display name or no avatar."""
+    if key == DISPLAY_NAME:
+        _check_text(value, LONGEST_DISPLAY_NAME)
+    elif key == AVATAR:
+        _check_text(value, LONGEST_AVATAR)
+        _check_avatar(value)
 
 
 def is_key(key: str) -> bool:

@@ -188,13 +188,13 @@ class Registration:
     async def register_by_administrator(
         self,
         username: str,
-        password: str,
+        password: str | None,
         *,
         is_admin: bool,
         device: DeviceWish | None = None,
         display_name: str | None = None,
     ) -> Registered:
-        """Make an account, whether registration is open or not.
+        """Make an account, whether registration is open or not; without a password nobody logs in to it yet.
 
         Raises InvalidUsername, UserInUse, WeakPassword, InvalidParameter.
         """
@@ -206,7 +206,7 @@ class Registration:
             user_id,
             AccountKind.USER,
             self._clock.now_ms(),
-            password_hash=await self._passwords.hash_new(password),
+            password_hash=None if password is None else await self._passwords.hash_new(password),
             is_admin=is_admin,
         )
         return await self._database.write(self._create, account, device, token=None, display_name=display_name)
@@ -215,6 +215,10 @@ class Registration:
         """Raise UserInUse, InvalidUsername or Exclusive for a name that is not to be had, Forbidden when none is."""
         if not self._policy.is_open:
             raise Forbidden(CLOSED)
+        await self._check_free(self._wanted_user_id(username), appservice_id=None)
+
+    async def check_free(self, username: str) -> None:
+        """As check_available, whether registration is open or not."""
         await self._check_free(self._wanted_user_id(username), appservice_id=None)
 
     async def is_token_valid(self, token: str) -> bool:

@@ -85,8 +85,11 @@ class Sessions:
         self._randomness = randomness
         self._lifetime_ms = access_token_lifetime_ms
 
-    def open(self, tx: Transaction, user_id: UserID, wish: DeviceWish) -> OpenedSession:
-        """Log a device in, within a write of the caller. Sessions that the device had before end. Raises Forbidden."""
+    def open(self, tx: Transaction, user_id: UserID, wish: DeviceWish, *, until_ms: int | None = None) -> OpenedSession:
+        """Log a device in, within a write of the caller. Sessions that the device had before end. Raises Forbidden.
+
+        `until_ms`: when an access token without a refresh token expires; None for never.
+        """
         device_id = wish.device_id
         now_ms = self._clock.now_ms()
         name = None if wish.display_name is None else wish.display_name.replace("\0", "")[:LONGEST_NAME]
@@ -99,7 +102,7 @@ class Sessions:
         else:
             self._end(tx, user_id, device_id)
         session = insert_session(tx, user_id, device_id, now_ms=now_ms)
-        issued = self._issue(tx, session, replaces=None, with_refresh_token=wish.wants_refresh_token)
+        issued = self._issue(tx, session, replaces=None, with_refresh_token=wish.wants_refresh_token, until_ms=until_ms)
         return OpenedSession(user_id, device_id, issued)
 
     async def refresh(self, refresh_token: str) -> IssuedTokens:
@@ -158,10 +161,16 @@ class Sessions:
         tx.after_commit(lambda: self._tokens.forget_devices(user_id, (device_id,)))
 
     def _issue(
-        self, tx: Transaction, session: Session, *, replaces: bytes | None, with_refresh_token: bool
+        self,
+        tx: Transaction,
+        session: Session,
+        *,
+        replaces: bytes | None,
+        with_refresh_token: bool,
+        until_ms: int | None = None,
     ) -> IssuedTokens:
         now_ms = self._clock.now_ms()
-        expires_ms = now_ms + self._lifetime_ms if with_refresh_token else None
+        expires_ms = now_ms + self._lifetime_ms if with_refresh_token else until_ms
         access_token = new_token(ACCESS, self._randomness)
         insert_access_token(
             tx,

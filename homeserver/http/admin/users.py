@@ -1,0 +1,345 @@
+"""Administration: accounts, found, looked at and changed.
+
+The shapes are those of Synapse, whose tools use them. Accounts made for `homeserver admin user register` are in
+registration.py, devices and logins of users in user_devices.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import orjson
+
+from homeserver.core.identifiers import UserID
+from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.users import UserAdministration, UserPage, Users, UserWish
+from homeserver.services.errors import InvalidParameter
+from homeserver.storage.accounts import AccountKind
+from homeserver.storage.users import ListedUser, UserFilter
+
+SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
+SYNAPSE_VERSION: Final = "https://element-hq.github.io/synapse/latest/admin_api/version_api.html"
+WITHOUT_TYPE: Final = ""  # among the types that are not wanted
+
+
+class UsersQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
+    """Which accounts, in which order, and how many. `deactivated` lets those be in the list that are closed."""
+
+    begin: int = 0
+    limit: int = 100
+    user_id: str | None = None
+    name: str | None = None
+    guests: bool = True
+    admins: bool | None = None
+    deactivated: bool = False
+    locked: bool = False
+    order_by: str = "name"
+    direction: Literal["f", "b"] = "f"
+    not_user_type: list[str] = []
+
+
+class UsersQueryV3(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
+    """As UsersQuery, but `deactivated` says whether only those that are closed are wanted, or none of them."""
+
+    begin: int = 0
+    limit: int = 100
+    user_id: str | None = None
+    name: str | None = None
+    guests: bool = True
+    admins: bool | None = None
+    deactivated: bool | None = None
+    locked: bool = False
+    order_by: str = "name"
+    direction: Literal["f", "b"] = "f"
+    not_user_type: list[str] = []
+
+
+class UserBody(msgspec.Struct, frozen=True):
+    """What is to become of an account: what is left out, or null, stays."""
+
+    password: str | None = None
+    logout_devices: bool = True
+    displayname: str | None = None
+    avatar_url: str | None = None
+    threepids: list[Any] | None = None
+    external_ids: list[Any] | None = None
+    admin: bool | None = None
+    deactivated: bool | None = None
+    user_type: str | None = None
+    locked: bool | None = None
+
+
+class DeactivateBody(msgspec.Struct, frozen=True):
+    """How an account is to be closed."""
+
+    erase: bool = False
+
+
+class PasswordBody(msgspec.Struct, frozen=True):
+    """A new password."""
+
+    new_password: str
+    logout_devices: bool = True
+
+
+class AdminBody(msgspec.Struct, frozen=True):
+    """Whether a user is to be an administrator."""
+
+    admin: bool
+
+
+class SuspendBody(msgspec.Struct, frozen=True):
+    """Whether an account is to be suspended."""
+
+    suspend: bool
+
+
+class UsernameQuery(msgspec.Struct, frozen=True):
+    """The name that somebody would like to have."""
+
+    username: str
+
+
+@dataclass(frozen=True)
+class UserAdminEndpoints:
+    """Accounts, as those see and change them who answer for the server."""
+
+    users: Users
+    administration: UserAdministration
+    version: str
+
+    @endpoint("GET", "/_synapse/admin/v2/users", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE, query=UsersQuery)
+    async def list_users(self, request: Request[UsersQuery, NoBody]) -> Reply:
+        """Some accounts; without those that are closed or locked, unless they are asked for."""
+        return await self._page(request.query, is_deactivated=None if request.query.deactivated else False)
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v3/users",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users",),
+        query=UsersQueryV3,
+    )
+    async def list_users_v3(self, request: Request[UsersQueryV3, NoBody]) -> Reply:
+        """Some accounts; without those that are locked, unless they are asked for."""
+        return await self._page(request.query, is_deactivated=request.query.deactivated)
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v2/users/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}",),
+    )
+    async def user(self, request: PlainRequest) -> Reply:
+        """One account."""
+        return Reply(await self._shown(request.path_user_id))
+
+    @endpoint(
+        "PUT",
+        "/_synapse/admin/v2/users/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}",),
+        body=UserBody,
+    )
+    async def put_user(self, request: Request[NoQuery, UserBody]) -> Reply:
+        """Make an account, or change one."""
+        is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=_asker(request))
+        return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/deactivate/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/deactivate",),
+        body=DeactivateBody,
+    )
+    async def deactivate(self, request: Request[NoQuery, DeactivateBody]) -> Reply:
+        """Close an account for good."""
+        await self.administration.deactivate(request.path_user_id, erase=request.body.erase)
+        return Reply({"id_server_unbind_result": "success"})  # there is nothing to unbind
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/reset_password/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/reset_password",),
+        body=PasswordBody,
+    )
+    async def reset_password(self, request: Request[NoQuery, PasswordBody]) -> Reply:
+        """Give a user another password."""
+        body = request.body
+        await self.administration.reset_password(
+            request.path_user_id, body.new_password, logs_devices_out=body.logout_devices
+        )
+        return EMPTY
+
+    @endpoint("GET", "/_synapse/admin/v1/users/{userId}/admin", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)
+    async def is_admin(self, request: PlainRequest) -> Reply:
+        """Whether a user is an administrator."""
+        return Reply({"admin": await self.administration.is_admin(request.path_user_id)})
+
+    @endpoint(
+        "PUT",
+        "/_synapse/admin/v1/users/{userId}/admin",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/admin",),
+        body=AdminBody,
+    )
+    async def set_admin(self, request: Request[NoQuery, AdminBody]) -> Reply:
+        """Make a user an administrator, or one no more."""
+        await self.administration.set_admin(request.path_user_id, is_admin=request.body.admin, by=_asker(request))
+        return EMPTY
+
+    @endpoint(
+        "PUT",
+        "/_synapse/admin/v1/suspend/{userId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        body=SuspendBody,
+    )
+    async def suspend(self, request: Request[NoQuery, SuspendBody]) -> Reply:
+        """Suspend an account, or end that."""
+        user_id, is_suspended = request.path_user_id, request.body.suspend
+        await self.administration.set_suspended(user_id, is_suspended=is_suspended)
+        return Reply({f"user_{user_id}_suspended": is_suspended})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/users/{userId}/joined_rooms",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/joined_rooms",),
+    )
+    async def joined_rooms(self, request: PlainRequest) -> Reply:
+        """The rooms that a user is in."""
+        room_ids = await self.users.joined_rooms(request.path_user_id)
+        return Reply({"joined_rooms": room_ids, "total": len(room_ids)})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/users/{userId}/memberships",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/memberships",),
+    )
+    async def memberships(self, request: PlainRequest) -> Reply:
+        """The rooms that a user is or was in, and how."""
+        return Reply({"memberships": await self.users.memberships(request.path_user_id)})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/users/{userId}/accountdata",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/accountdata",),
+    )
+    async def account_data(self, request: PlainRequest) -> Reply:
+        """What a user keeps on the server."""
+        everywhere: dict[str, object] = {}
+        in_rooms: dict[str, dict[str, object]] = {}
+        for one in await self.users.account_data(request.path_user_id):
+            kept = everywhere if one.room_id is None else in_rooms.setdefault(one.room_id, {})
+            kept[one.type] = orjson.Fragment(one.content)
+        return Reply({"account_data": {"global": everywhere, "rooms": in_rooms}})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/username_available",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        query=UsernameQuery,
+    )
+    async def is_available(self, request: Request[UsernameQuery, NoBody]) -> Reply:
+        """Whether a name is to be had."""
+        await self.administration.check_available(request.query.username)
+        return Reply({"available": True})
+
+    @endpoint("GET", "/_synapse/admin/v1/server_version", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE_VERSION)
+    async def server_version(self, _: PlainRequest) -> Reply:
+        """What this server is."""
+        return Reply({"server_version": self.version})
+
+    async def _page(self, query: UsersQuery | UsersQueryV3, *, is_deactivated: bool | None) -> Reply:
+        wanted = UserFilter(
+            part_of_user_id=None if query.name is not None else query.user_id,
+            part_of_name=query.name,
+            is_guest=None if query.guests else False,
+            is_admin=query.admins,
+            is_deactivated=is_deactivated,
+            is_locked=None if query.locked else False,
+        )
+        page = UserPage(query.order_by, query.direction == "b", query.begin, query.limit)
+        found, total = await self.users.page(wanted, page)
+        if WITHOUT_TYPE in query.not_user_type:
+            found, total = (), 0  # nobody has a type
+        answer: dict[str, object] = {"users": [_row(user) for user in found], "total": total}
+        if query.begin + len(found) < total:
+            answer["next_token"] = str(query.begin + len(found))
+        return Reply(answer)
+
+    async def _shown(self, user_id: UserID) -> dict[str, object]:
+        user = await self.users.user(user_id)
+        nothing = ("consent_server_notice_sent", "consent_version", "consent_ts")
+        return {
+            **_row(user),
+            "appservice_id": user.appservice_id,
+            "threepids": [],
+            "external_ids": [],
+            **dict.fromkeys(nothing),
+        }
+
+
+def _row(user: ListedUser) -> dict[str, object]:
+    return {
+        "name": user.user_id,
+        "displayname": user.display_name,
+        "avatar_url": user.avatar_url,
+        "is_guest": user.kind is AccountKind.GUEST,
+        "admin": user.is_admin,
+        "user_type": None,
+        "deactivated": user.is_deactivated,
+        "erased": user.is_erased,
+        "locked": user.is_locked,
+        "suspended": user.is_suspended,
+        "shadow_banned": user.is_shadow_banned,
+        "creation_ts": user.created_ms,
+        "last_seen_ts": user.last_seen_ms,
+    }
+
+
+def _wish(body: UserBody) -> UserWish:
+    if body.threepids or body.external_ids:
+        raise InvalidParameter("Accounts of this server have no third-party identifiers and no external ones")
+    if body.user_type is not None:
+        raise InvalidParameter("Accounts of this server have no types")
+    return UserWish(
+        body.password,
+        body.logout_devices,
+        body.displayname,
+        body.avatar_url,
+        body.admin,
+        body.deactivated,
+        body.locked,
+    )
+
+
+def _asker(request: Request[Any, Any]) -> UserID | None:  # Any: whatever is asked for
+    return None if request.authenticated is None else request.authenticated.user_id
