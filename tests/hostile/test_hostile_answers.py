@@ -327,6 +327,23 @@ def test_a_room_that_is_given_wrongly_is_not_joined_and_can_be_joined_rightly(
     check_goes_on(room, victim, alice)
 
 
+@pytest.mark.parametrize("lie", ["another create event", "a state in which one may not join"])
+def test_a_join_that_was_refused_by_a_lie_does_not_stand_in_the_way_of_the_next(
+    evil: HostileServer, alice: Client, lie: str
+) -> None:
+    room = evil.found(ROOM_VERSIONS["10"])
+    honest = dict(room.state)
+    evil.lies["send_join"] = wrong_rooms(evil, room, alice)[lie]
+    refused = come(alice, "join", room)
+    evil.lies.clear()
+    room.state = dict(honest)
+
+    answer = come(alice, "join", room)  # it is built on the one that was refused
+
+    assert (refused.status, answer.status) == (424, 200)
+    assert is_in(alice, room)
+
+
 def test_what_is_given_beside_a_room_is_left_out(victim: Victim, evil: HostileServer, alice: Client) -> None:
     room = evil.found(ROOM_VERSIONS["11"])
     other = evil.join(alice.create_room(preset="public_chat", room_version="11"))

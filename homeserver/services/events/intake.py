@@ -84,6 +84,14 @@ class _Step:
     heads: int = 0
 
 
+class _NotBegun(Exception):  # noqa: N818 - says what came of it
+    """An event that was to begin the room anew is not accepted: what was written for it is undone."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
 class Intake:
     """Takes events into rooms."""
 
@@ -154,11 +162,15 @@ class Intake:
         What it lacks stays noted as gaps. An event of the given state that was rejected here is left out of it; when
         one is not here, or the auth events are not, the event is dropped. Those that it sets free are judged too.
         `begins_anew`: nobody of this server was in the room, so that what it knew of the room is old, if anything: an
-        event that is accepted becomes the only head.
+        event that is accepted becomes the only head, and of one that is not nothing is kept. What is built on it would
+        else be judged in the state that was given with it, which may have been a lie.
         """
         outcomes, left = _of_room(room_id, [received])
         while left:
-            step = await self._database.write(self._take_at_gap, room_id, received, given, begins_anew=begins_anew)
+            try:
+                step = await self._database.write(self._take_at_gap, room_id, received, given, begins_anew=begins_anew)
+            except _NotBegun as not_begun:
+                return {**outcomes, received.encoded.event.event_id: not_begun.outcome}
             outcomes.update(step.outcomes)
             left = list(step.left)
             if step.not_merged is not None:
@@ -354,7 +366,9 @@ class Intake:
             step.left, step.not_merged = (received,), not_merged
             return step
         step.outcomes[event.event_id] = _OUTCOMES[stored.verdict]
-        if begins_anew and stored.verdict is Verdict.ACCEPTED:
+        if begins_anew:
+            if stored.verdict is not Verdict.ACCEPTED:
+                raise _NotBegun(_OUTCOMES[stored.verdict])
             remove_remote_memberships(tx, room_id)
             write.begin_stay(given.servers)
             self._note_partial(tx, write, event.event_id, given.given_by)
