@@ -91,6 +91,9 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{RESOLUTION}::test_a_second_create_event_founds_nothing_in_this_room",
         f"{ANSWERS}::test_a_room_that_is_given_wrongly_is_not_joined_and_can_be_joined_rightly",
     ),
+    "a lie about a room keeps out who comes after it": (
+        f"{ANSWERS}::test_a_join_that_was_refused_by_a_lie_does_not_stand_in_the_way_of_the_next",
+    ),
     "the path names another room than the event": (
         f"{REQUESTS}::test_a_request_is_not_good_for_another_room_or_another_event",
         "tests/services/federation/test_third_party_invites.py"
