@@ -3,8 +3,8 @@
 The shape is that of the unstable endpoint, which clients use: what it asks for is in services/sync/sliding_request.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -20,7 +20,6 @@ from homeserver.services.errors import InvalidParameter, UnknownPosition
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.thread_subscriptions import DEFAULT_CHANGES
-from homeserver.services.sync.memory import Recent
 from homeserver.services.sync.sliding_extensions import THREAD_SUBSCRIPTIONS
 from homeserver.services.sync.sliding_poll import SlidingPoll
 from homeserver.services.sync.sliding_request import (
@@ -43,8 +42,6 @@ MOST_FILTERED: Final = 100  # spaces, types or tags of one filter
 LONGEST_NAME: Final = 255
 DEFAULT_TO_DEVICE_LIMIT: Final = 100
 EVERYTHING: Final = "*"
-USERS: Final = 1_000  # whose lists are remembered
-MOST_REMEMBERED_BYTES: Final = 4 * 1024  # of a user's lists, as JSON
 
 Pairs = list[tuple[str, str]]
 
@@ -144,10 +141,6 @@ class SlidingSyncEndpoints:
 
     poll: SlidingPoll
     presence: Presence
-    # A client asks for the same lists again and again: of each user, the last that were found to be right.
-    lists: Recent[UserID, tuple[Mapping[str, ListBody], Mapping[str, ListConfig]]] = field(
-        default_factory=lambda: Recent(USERS)
-    )
 
     @endpoint(
         "POST",
@@ -162,43 +155,33 @@ class SlidingSyncEndpoints:
     )
     async def sync(self, request: Request[SlidingQuery, SlidingBody]) -> Reply:
         """What happened in the rooms in sight since the client's position, now or when something does."""
-        requester, asked = request.requester, self._asked(request)
+        requester, asked = request.requester, _asked(request)
         with self.presence.polling(requester.user_id, requester.device_id, request.query.set_presence):
             answer = await self.poll.sync(asked)
         return Reply({"pos": str(answer.token), **answer.body})
 
-    def _asked(self, request: Request[SlidingQuery, SlidingBody]) -> SlidingRequest:
-        """What a client asks for. Raises InvalidParameter and UnknownPosition."""
-        query, body, requester = request.query, request.body, request.requester
-        if query.timeout < 0:
-            raise InvalidParameter("A timeout is not negative")
-        _check_lengths([body.conn_id or ""], 1, "conn_id")
-        _check_sizes(body)
-        lists = self._lists(body.lists or {}, requester.user_id)
-        subscriptions = {
-            _room_id(room_id): _config(one, requester.user_id)
-            for room_id, one in (body.room_subscriptions or {}).items()
-        }
-        _check_together([*(one.config for one in lists.values()), *subscriptions.values()])
-        return SlidingRequest(
-            viewer=Viewer(requester.user_id, requester.device_id),
-            conn_id=body.conn_id or "",
-            since=_position(query.pos),
-            lists=lists,
-            subscriptions=subscriptions,
-            extensions=_extensions(body.extensions or ExtensionsBody()),
-            timeout_ms=query.timeout,
-        )
 
-    def _lists(self, body: Mapping[str, ListBody], user_id: UserID) -> Mapping[str, ListConfig]:
-        """The lists that a user asks for. Raises InvalidParameter."""
-        known = self.lists.get(user_id)
-        if known is not None and known[0] == body and list(known[0]) == list(body):
-            return known[1]
-        lists = {name: _list(one, user_id) for name, one in body.items()}
-        if len(msgspec.json.encode(body)) <= MOST_REMEMBERED_BYTES:
-            self.lists.put(user_id, (body, lists))
-        return lists
+def _asked(request: Request[SlidingQuery, SlidingBody]) -> SlidingRequest:
+    """What a client asks for. Raises InvalidParameter and UnknownPosition."""
+    query, body, requester = request.query, request.body, request.requester
+    if query.timeout < 0:
+        raise InvalidParameter("A timeout is not negative")
+    _check_lengths([body.conn_id or ""], 1, "conn_id")
+    _check_sizes(body)
+    lists = {name: _list(one, requester.user_id) for name, one in (body.lists or {}).items()}
+    subscriptions = {
+        _room_id(room_id): _config(one, requester.user_id) for room_id, one in (body.room_subscriptions or {}).items()
+    }
+    _check_together([*(one.config for one in lists.values()), *subscriptions.values()])
+    return SlidingRequest(
+        viewer=Viewer(requester.user_id, requester.device_id),
+        conn_id=body.conn_id or "",
+        since=_position(query.pos),
+        lists=lists,
+        subscriptions=subscriptions,
+        extensions=_extensions(body.extensions or ExtensionsBody()),
+        timeout_ms=query.timeout,
+    )
 
 
 def _check_sizes(body: SlidingBody) -> None:
