@@ -100,6 +100,11 @@ class Request(Generic[Q, B]):
         return self.authenticated
 
     @property
+    def user_id(self) -> UserID | None:
+        """The user who asks; None for anybody, and for the owner of the server, who comes by its socket."""
+        return None if self.authenticated is None else self.authenticated.user_id
+
+    @property
     def peer(self) -> ServerName:
         """The server that asks. Only where the endpoint's `auth` is FEDERATION."""
         if self.origin is None:

@@ -13,6 +13,7 @@ import orjson
 
 from homeserver.core.canonical_json import NESTING_LIMIT
 from homeserver.core.errors import BadIdentifier, BadJson, ProtocolError
+from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
 from homeserver.core.identifiers import (
     parse_device_id,
     parse_event_id,
@@ -272,3 +273,13 @@ def _check_integers(body: Any) -> None:  # Any: JSON
             waiting.extend(value)
         elif isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
             raise BadJson("The body holds an integer that is out of range")
+
+
+def read_event_filter(text: str | None) -> RoomEventFilter:
+    """A filter of a room's events, written as JSON in a query. Raises InvalidParameter."""
+    if text is None:
+        return RoomEventFilter()
+    try:
+        return parse_room_event_filter(parse_json(text.encode()))
+    except (NotJson, BadJson) as bad:
+        raise InvalidParameter(f"filter: {bad.reason}") from bad

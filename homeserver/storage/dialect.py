@@ -179,6 +179,15 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             raise BadJson("an integer is outside the range of 64 bits")
 
 
+# Both databases fold the case of these letters, and of no others.
+ASCII_LOWER: Final = {ord(letter): ord(letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def like_pattern(text: str) -> str:
+    """What `LOWER(…) LIKE … ESCAPE '!'` takes for exactly this text, in small letters as LOWER makes them."""
+    return text.translate(ASCII_LOWER).replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
 def checked_list(values: Iterable[Any]) -> list[Any]:
     """The values of a list parameter, refused like those of check_parameters. Any: as there."""
     elements = list(values)

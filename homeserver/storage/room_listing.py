@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID
 from homeserver.storage.database import Transaction
+from homeserver.storage.dialect import like_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class RoomWanted:
     def parameters(self) -> dict[str, Any]:  # Any: see Transaction
         """What the statements below ask for."""
         text = "" if self.text is None else self.text
-        escaped = text.translate(ASCII_LOWER).replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        escaped = like_pattern(text)
         return {
             "has_text": self.text is not None,
             "room_id": text,
@@ -37,9 +38,6 @@ class RoomWanted:
             "is_empty": bool(self.is_empty),
         }
 
-
-# Both databases fold the case of these letters, and of no others.
-ASCII_LOWER: Final = {ord(letter): ord(letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 SELECTED: Final = """
       FROM rooms r LEFT JOIN room_index x ON x.room_id = r.room_id

@@ -10,6 +10,7 @@ from typing import Any, Final
 from homeserver.core.identifiers import ServerName, UserID
 from homeserver.storage.accounts import AccountKind
 from homeserver.storage.database import Transaction
+from homeserver.storage.dialect import like_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,10 @@ def find_listed_user(tx: Transaction, user_id: UserID) -> ListedUser | None:
 
 
 def _parameters(wanted: UserFilter, server_name: ServerName) -> dict[str, Any]:  # Any: column values
-    part = _pattern(wanted.part_of_name or "")
+    part = like_pattern(wanted.part_of_name or "")
     return {
-        "user_id": f"%{_pattern(wanted.part_of_user_id or '')}%",
-        "local_part": f"@%{part}%:{_pattern(server_name)}",
+        "user_id": f"%{like_pattern(wanted.part_of_user_id or '')}%",
+        "local_part": f"@%{part}%:{like_pattern(server_name)}",
         "name": f"%{part}%",
         "guests_or_not": wanted.is_guest is None,
         "is_guest": bool(wanted.is_guest),
@@ -140,16 +141,6 @@ def _parameters(wanted: UserFilter, server_name: ServerName) -> dict[str, Any]: 
         "locked_or_not": wanted.is_locked is None,
         "is_locked": bool(wanted.is_locked),
     }
-
-
-_SMALL: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-
-
-def _pattern(text: str) -> str:
-    """What LIKE takes for exactly this text, in small letters as LOWER makes them."""
-    for special in "!%_":
-        text = text.replace(special, f"!{special}")
-    return text.translate(_SMALL)
 
 
 def _listed(row: tuple[Any, ...]) -> ListedUser:  # Any: a row

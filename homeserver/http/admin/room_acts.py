@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from homeserver.core.identifiers import RoomID, UserID, parse_user_id
+from homeserver.core.identifiers import RoomID, parse_user_id
 from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_blocks import RoomBlocks
@@ -76,7 +76,7 @@ class RoomActEndpoints:
     async def set_block(self, request: Request[NoQuery, BlockBody]) -> Reply:
         """Block a room, or open it again."""
         if request.body.block:
-            await self.blocks.block(request.room_id, _asker(request))
+            await self.blocks.block(request.room_id, request.user_id)
         else:
             await self.blocks.unblock(request.room_id)
         return Reply({"block": request.body.block})
@@ -93,7 +93,7 @@ class RoomActEndpoints:
     async def make_room_admin(self, request: Request[NoQuery, UserBody]) -> Reply:
         """Give somebody as much power in a room as this server's users have there."""
         named = request.body.user_id
-        user_id = _asker(request) if named is None else parse_user_id(named)
+        user_id = request.user_id if named is None else parse_user_id(named)
         if user_id is None:
             raise MissingParameter("user_id is missing: the owner of the server is no user of it")
         await self.recovery.make_admin(request.room_id, user_id)
@@ -116,8 +116,3 @@ class RoomActEndpoints:
             parse_user_id(request.body.user_id), request.path["roomIdOrAlias"], via=servers
         )
         return Reply({"room_id": room_id})
-
-
-def _asker(request: Request[NoQuery, BlockBody] | Request[NoQuery, UserBody]) -> UserID | None:
-    """Who asks; None for the owner of the server, who comes by its socket."""
-    return None if request.authenticated is None else request.authenticated.user_id

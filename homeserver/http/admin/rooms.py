@@ -8,11 +8,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from homeserver.core.errors import BadJson
-from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
 from homeserver.core.sync_tokens import PaginationToken, parse_token
 from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.parameters import NotJson, parse_json
+from homeserver.http.parameters import read_event_filter
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.rooms import RoomDescription, RoomReading
 from homeserver.services.errors import InvalidParameter
@@ -164,7 +162,7 @@ class RoomAdminEndpoints:
             end=_token(query.end),
             backwards=query.direction == "b",
             limit=_limit(query.limit),
-            event_filter=_filter(query.filter),
+            event_filter=read_event_filter(query.filter),
         )
         body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}  # Any: JSON
         if page.end is not None:
@@ -263,12 +261,3 @@ def _limit(limit: int) -> int:
     if limit < 0:
         raise InvalidParameter("A limit is not negative")
     return limit
-
-
-def _filter(text: str | None) -> RoomEventFilter:
-    if text is None:
-        return RoomEventFilter()
-    try:
-        return parse_room_event_filter(parse_json(text.encode()))
-    except (NotJson, BadJson) as bad:
-        raise InvalidParameter(f"filter: {bad.reason}") from bad

@@ -133,8 +133,7 @@ class UserDeviceAdminEndpoints:
     )
     async def log_in_as(self, request: Request[NoQuery, LoginBody]) -> Reply:
         """An access token with which to act as a user."""
-        by = None if request.authenticated is None else request.authenticated.user_id
-        until_ms = request.body.valid_until_ms
+        by, until_ms = request.user_id, request.body.valid_until_ms
         return Reply({"access_token": await self.devices.log_in_as(request.path_user_id, by=by, until_ms=until_ms)})
 
     @endpoint("GET", "/_synapse/admin/v1/whois/{userId}", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)

@@ -23,8 +23,8 @@ SYNAPSE_VERSION: Final = "https://element-hq.github.io/synapse/latest/admin_api/
 WITHOUT_TYPE: Final = ""  # among the types that are not wanted
 
 
-class UsersQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
-    """Which accounts, in which order, and how many. `deactivated` lets those be in the list that are closed."""
+class UsersWanted(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
+    """Which accounts, in which order, and how many."""
 
     begin: int = 0
     limit: int = 100
@@ -32,27 +32,22 @@ class UsersQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "directio
     name: str | None = None
     guests: bool = True
     admins: bool | None = None
+    locked: bool = False
+    order_by: str = "name"
+    direction: Literal["f", "b"] = "f"
+    not_user_type: list[str] = []
+
+
+class UsersQuery(UsersWanted, frozen=True):
+    """`deactivated` lets those be in the list that are closed."""
+
     deactivated: bool = False
-    locked: bool = False
-    order_by: str = "name"
-    direction: Literal["f", "b"] = "f"
-    not_user_type: list[str] = []
 
 
-class UsersQueryV3(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
-    """As UsersQuery, but `deactivated` says whether only those that are closed are wanted, or none of them."""
+class UsersQueryV3(UsersWanted, frozen=True):
+    """`deactivated` says whether only those that are closed are wanted, or none of them."""
 
-    begin: int = 0
-    limit: int = 100
-    user_id: str | None = None
-    name: str | None = None
-    guests: bool = True
-    admins: bool | None = None
     deactivated: bool | None = None
-    locked: bool = False
-    order_by: str = "name"
-    direction: Literal["f", "b"] = "f"
-    not_user_type: list[str] = []
 
 
 class UserBody(msgspec.Struct, frozen=True):
@@ -150,7 +145,7 @@ class UserAdminEndpoints:
     )
     async def put_user(self, request: Request[NoQuery, UserBody]) -> Reply:
         """Make an account, or change one."""
-        is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=_asker(request))
+        is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
         return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
 
     @endpoint(
@@ -200,7 +195,7 @@ class UserAdminEndpoints:
     )
     async def set_admin(self, request: Request[NoQuery, AdminBody]) -> Reply:
         """Make a user an administrator, or one no more."""
-        await self.administration.set_admin(request.path_user_id, is_admin=request.body.admin, by=_asker(request))
+        await self.administration.set_admin(request.path_user_id, is_admin=request.body.admin, by=request.user_id)
         return EMPTY
 
     @endpoint(
@@ -277,7 +272,7 @@ class UserAdminEndpoints:
         """What this server is."""
         return Reply({"server_version": self.version})
 
-    async def _page(self, query: UsersQuery | UsersQueryV3, *, is_deactivated: bool | None) -> Reply:
+    async def _page(self, query: UsersWanted, *, is_deactivated: bool | None) -> Reply:
         wanted = UserFilter(
             part_of_user_id=None if query.name is not None else query.user_id,
             part_of_name=query.name,
@@ -339,7 +334,3 @@ def _wish(body: UserBody) -> UserWish:
         body.deactivated,
         body.locked,
     )
-
-
-def _asker(request: Request[Any, Any]) -> UserID | None:  # Any: whatever is asked for
-    return None if request.authenticated is None else request.authenticated.user_id

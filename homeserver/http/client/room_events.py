@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.core.errors import BadJson
-from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
 from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.parameters import NotJson, parse_json
+from homeserver.http.parameters import read_event_filter
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
@@ -165,7 +163,7 @@ class RoomEventsEndpoints:
             end=_token(query.end),
             backwards=query.direction == "b",
             limit=_limit(query.limit),
-            event_filter=_filter(query.filter),
+            event_filter=read_event_filter(query.filter),
         )
         body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}
         if page.end is not None:
@@ -190,7 +188,7 @@ class RoomEventsEndpoints:
             request.room_id,
             request.event_id,
             _limit(request.query.limit),
-            _filter(request.query.filter),
+            read_event_filter(request.query.filter),
         )
         return Reply(
             {
@@ -216,12 +214,3 @@ def _limit(limit: int | None) -> int | None:
     if limit is not None and limit < 0:
         raise InvalidParameter("A limit is not negative")
     return limit
-
-
-def _filter(text: str | None) -> RoomEventFilter:
-    if text is None:
-        return RoomEventFilter()
-    try:
-        return parse_room_event_filter(parse_json(text.encode()))
-    except (NotJson, BadJson) as bad:
-        raise InvalidParameter(f"filter: {bad.reason}") from bad

@@ -32,5 +32,5 @@ class RoomSummaryEndpoints:
     )
     async def summary(self, request: Request[ViaQuery, NoBody]) -> Reply:
         """A room."""
-        user_id = None if request.authenticated is None else request.authenticated.user_id
+        user_id = request.user_id
         return Reply(await self.summaries.summary(user_id, request.path["roomIdOrAlias"], via=request.query.via))
