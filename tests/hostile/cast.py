@@ -65,9 +65,9 @@ class Cast:
 
     def wake_up(self) -> None:
         """Let everybody be there with a working token; for somebody new there are new rooms as well."""
-        if not self._is_well("admin"):
+        if not self._governs("admin"):
             self._recruit_admin()
-        missing = [name for name in PEOPLE if not self._is_well(name) or self._is_suspended(name)]
+        missing = [name for name in PEOPLE if not self._is_well(name) or not self._is_ordinary(name)]
         for name in missing:
             self._recruit(name)
         if not self._has_expired():
@@ -110,9 +110,15 @@ class Cast:
         client = self.people.get(name)
         return client is not None and client.send("GET", "account", "whoami").status == 200
 
-    def _is_suspended(self, name: str) -> bool:
-        suspended = ("/_matrix/client/v1/admin/suspend", self.people[name].user_id)
-        return bool(self.people["admin"].get(*suspended)["suspended"])
+    def _governs(self, name: str) -> bool:
+        """Whether somebody is there who is an administrator."""
+        client = self.people.get(name)
+        return client is not None and client.send("GET", "/_columba/admin/v1/audit").status == 200
+
+    def _is_ordinary(self, name: str) -> bool:
+        """False of somebody whom a request has suspended or made an administrator."""
+        answer = self.people["admin"].send("GET", "/_matrix/client/v1/admin/suspend", self.people[name].user_id)
+        return answer.status == 200 and not answer.json["suspended"]
 
     def _recruit(self, name: str) -> None:
         client = new_user(self.url, name)
