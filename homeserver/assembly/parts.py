@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.assembly.accounts import Accounts, make_accounts
+from homeserver.assembly.administration import Administration, make_administration
 from homeserver.assembly.encryption import Encryption, make_encryption
 from homeserver.assembly.events import Events, make_events
 from homeserver.assembly.federation import Federation, make_federation
@@ -23,6 +24,7 @@ class Parts:
     accounts: Accounts
     syncing: Syncing
     federation: Federation
+    administration: Administration
 
 
 def make_parts(made: Mechanics) -> Parts:
@@ -34,4 +36,5 @@ def make_parts(made: Mechanics) -> Parts:
     accounts = make_accounts(made, outgoing, events, encryption, rooms)
     syncing = make_syncing(made, events, encryption, rooms)
     federation = make_federation(made, outgoing, events, encryption, rooms)
-    return Parts(outgoing, events, encryption, rooms, accounts, syncing, federation)
+    administration = make_administration(made)
+    return Parts(outgoing, events, encryption, rooms, accounts, syncing, federation, administration)

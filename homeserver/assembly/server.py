@@ -79,8 +79,10 @@ class Columba:
         gc.freeze()
 
     async def start_offline(self) -> None:
-        """Open the database for `administer` alone. Raises StartRefused."""
-        await self._open().recall()
+        """Open the database for `administer` alone, and for what goes on by its orders. Raises StartRefused."""
+        opened = self._open()
+        await opened.recall()
+        opened.parts.administration.jobs.start(self._loops)
 
     async def stop(self) -> None:
         """Answer what is under way, then close everything."""
@@ -98,6 +100,7 @@ class Columba:
         opened.parts.rooms.search_backlog.stop()
         opened.parts.rooms.delayed_events.stop()
         opened.parts.rooms.guest_departures.stop()
+        opened.parts.administration.jobs.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
         await loops_ended
@@ -140,6 +143,7 @@ class Columba:
         if self._settings.federation.enabled:
             parts.rooms.backfill.start(loops)
         await federation.room_completion.start(loops)
+        parts.administration.jobs.start(loops)
         loops.start("device activity", opened.activity.flush, FLUSH_S)
         loops.start("collection of states", StateCollection(database, self._clock).collect_due, COLLECT_EVERY_S)
         loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)

@@ -26,6 +26,7 @@ LAPTOP = DeviceID("LAPTOP")
 OF_USERS = {
     ("admin_audit", "actor"),
     ("admin_audit", "target"),
+    ("admin_jobs", "asked_by"),
     ("events", "pdu"),
     ("events", "state_key"),
     ("memberships", "sender"),
@@ -34,8 +35,9 @@ OF_USERS = {
     ("to_device_outbox", "edu"),
     ("user_signatures", "user_id"),
 }
-# Keys that a user backed up are the user's, whatever becomes of the room; the room is the scope of a transaction.
-OF_ROOMS = {("backed_up_keys", "room_id"), ("client_transactions", "scope")}
+# Keys that a user backed up are the user's, whatever becomes of the room; the room is the scope of a transaction. What
+# administrators had done with it is told of for a while.
+OF_ROOMS = {("admin_jobs", "subject"), ("backed_up_keys", "room_id"), ("client_transactions", "scope")}
 # The device that sent an event: only its own user is told. That a device went, other servers have yet to be told.
 OF_DEVICES = {("device_updates", "device_id"), ("events", "transaction_device")}
 
@@ -152,4 +154,4 @@ def test_what_belongs_to_the_server_alone_names_nobody_but_in_the_book_of_its_ad
         for table, _ in world.sync_database.read(columns_that_name, identifier)
     }
 
-    assert named & of_server == {"admin_audit"}  # who did what to whom: kept, whatever becomes of them
+    assert named & of_server == {"admin_audit", "admin_jobs"}  # who did what to whom: kept, whatever becomes of them

@@ -40,6 +40,7 @@ from homeserver.services.rooms.sending import ClientTransaction
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.admin_audit import Act, End
+from homeserver.storage.admin_jobs import Job, JobStatus, insert_job, note_end
 from homeserver.storage.collectable_rooms import note_collectable
 from homeserver.storage.destinations import FailingDestination, ServerRule, store_failing, store_server_rule
 from homeserver.storage.early_redactions import note_early_redaction
@@ -299,4 +300,8 @@ class Workload:
         now(RoomBlocks(world.database, world.clock).block(RoomID("!unwelcome:elsewhere.example"), None))
         act = Act(ALICE, "PUT /_matrix/client/v1/admin/lock/{userId}", BOB, "{}")
         now(AdminAudit(world.database, world.clock).note_done(act, End(200, None)))
+        now_ms = world.clock.now_ms()
+        job = Job(world.randomness.token(9), "a job", self.room_id, {}, ALICE, now_ms, now_ms)
+        world.sync_database.write(insert_job, job)
+        world.sync_database.write(note_end, job.job_id, JobStatus.FAILED, "no", now_ms=now_ms)
         now(world.directory.publish(ALICE, self.room_id, is_published=bool(self.runs % 2), is_admin=False))
