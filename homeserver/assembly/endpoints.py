@@ -16,6 +16,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
+from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -97,6 +98,7 @@ from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.admin.user_devices import UserDevices
+from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
 from homeserver.services.e2ee.key_backups import KeyBackups
 from homeserver.services.federation.destination_status import DestinationStatuses
@@ -283,6 +285,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
+        UserRestraintEndpoints(UserRestraints(database, accounts.tokens, made.server_name)),
     )
 
 

@@ -103,7 +103,7 @@ class Door:
             # Guests are anybody, as many as somebody likes: they share what their network may.
             self._rate_limiting.take(RateClass.GUEST, network_of(arrival.client_ip))
         if requester is not None and mark.auth is not Auth.OPTIONAL_TOKEN:
-            self._rate_limiting.take(mark.limit, requester.user_id)
+            self._rate_limiting.take(mark.limit, requester.user_id, requester.rate_limit)
         elif origin is not None:
             self._rate_limiting.take(mark.limit, origin)
         elif not arrival.by_owner:

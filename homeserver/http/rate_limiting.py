@@ -34,6 +34,12 @@ class RateClass(Enum):
     FEDERATION = "federation"
 
 
+# What a user does to others: of these, a limit of the user's own says how much.
+ACTS: Final = frozenset({RateClass.SEND, RateClass.JOIN, RateClass.INVITE, RateClass.CREATE_ROOM, RateClass.REPORT})
+# What keeps others from trying passwords, in whose name whatsoever.
+GUARDED: Final = frozenset({RateClass.LOGIN, RateClass.REGISTER})
+
+
 class RateLimiting:
     """The buckets. Memory is bounded: full ones are forgotten, and beyond MOST_BUCKETS the oldest as well."""
 
@@ -41,27 +47,31 @@ class RateLimiting:
         """A class that `limits` does not name is not limited."""
         self._limits = limits
         self._clock = clock
-        self._buckets: dict[tuple[RateClass, str], Bucket] = {}
+        self._buckets: dict[tuple[RateClass, str], tuple[RateLimit, Bucket]] = {}
 
-    def take(self, rate_class: RateClass, caller: str) -> None:
-        """Count one request of `caller`: a user ID, a server name, or what `network_of` says. Raises LimitExceeded."""
+    def take(self, rate_class: RateClass, caller: str, own: RateLimit | None = None) -> None:
+        """Count one request of `caller`: a user ID, a server name, or what `network_of` says. Raises LimitExceeded.
+
+        `own` is a limit that was given to this caller alone.
+        """
         limit = self._limits.get(rate_class)
+        if own is not None:
+            limit = _limit_of(rate_class, limit, own)
         if limit is None:
             return
         key = (rate_class, caller)
-        bucket, wait_ms = take(limit, self._buckets.get(key), self._clock.now_ms())
+        _, before = self._buckets.get(key, (limit, None))
+        bucket, wait_ms = take(limit, before, self._clock.now_ms())
         if wait_ms is not None:
             raise LimitExceeded(wait_ms)
         if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
             self._make_room()
-        self._buckets[key] = bucket
+        self._buckets[key] = (limit, bucket)
 
     def sweep(self) -> None:
         """Forget the buckets that are full: to be called now and then."""
         now_ms = self._clock.now_ms()
-        self._buckets = {
-            key: bucket for key, bucket in self._buckets.items() if not is_full(self._limits[key[0]], bucket, now_ms)
-        }
+        self._buckets = {key: kept for key, kept in self._buckets.items() if not is_full(*kept, now_ms)}
 
     def __len__(self) -> int:
         """How many buckets are in memory."""
@@ -72,6 +82,18 @@ class RateLimiting:
         if len(self._buckets) >= MOST_BUCKETS:
             for key in tuple(self._buckets)[: MOST_BUCKETS // 10]:
                 del self._buckets[key]
+
+
+def _limit_of(rate_class: RateClass, usual: RateLimit | None, own: RateLimit) -> RateLimit | None:
+    """What holds for a caller with a limit of their own.
+
+    Who may say little may still look as much as others do: without that no client works.
+    """
+    if rate_class in ACTS:
+        return own
+    if usual is None or rate_class in GUARDED:
+        return usual
+    return RateLimit(max(usual.per_second, own.per_second), max(usual.burst, own.burst))
 
 
 def network_of(address: str) -> str:

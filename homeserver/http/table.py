@@ -15,6 +15,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
+from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
 from homeserver.http.client.account_data import AccountDataEndpoints
@@ -163,4 +164,5 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomModerationEndpoints,
     UserAdminEndpoints,
     UserDeviceAdminEndpoints,
+    UserRestraintEndpoints,
 )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from homeserver.core.identifiers import DeviceID, UserID
-from homeserver.storage.accounts import AccountKind
+from homeserver.core.rate_limits import RateLimit
+from homeserver.storage.accounts import AccountKind, rate_limit_of
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
@@ -39,6 +40,7 @@ class FoundAccessToken:
     is_suspended: bool
     is_shadow_banned: bool
     is_rate_limited: bool
+    rate_limit: RateLimit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def insert_refresh_token(
 
 FIND_ACCESS = """
     SELECT t.session_id, t.user_id, t.device_id, t.expires_ms, t.replaces, u.kind, u.is_admin,
-           u.is_deactivated, u.is_locked, u.is_suspended, u.is_shadow_banned, u.is_rate_limited
+           u.is_deactivated, u.is_locked, u.is_suspended, u.is_shadow_banned, u.is_rate_limited,
+           u.rate_per_second, u.rate_burst
       FROM access_tokens t JOIN users u ON u.user_id = t.user_id WHERE t.token_hash = :token_hash"""
 
 
@@ -131,6 +134,7 @@ def find_access_token(tx: Transaction, token_hash: bytes) -> FoundAccessToken | 
         is_suspended=bool(row[9]),
         is_shadow_banned=bool(row[10]),
         is_rate_limited=bool(row[11]),
+        rate_limit=rate_limit_of(row[12], row[13]),
     )
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.storage.database import Transaction
 from homeserver.storage.tables import Owner, Retention, Table
 
@@ -36,15 +37,18 @@ class Account:
     is_suspended: bool = False
     is_shadow_banned: bool = False
     is_rate_limited: bool = True
+    rate_limit: RateLimit | None = None  # how fast the user may act, instead of what the settings say
 
 
 INSERT = """
     INSERT INTO users (
         user_id, kind, appservice_id, password_hash, created_ms, is_admin,
-        is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited)
+        is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
+        rate_per_second, rate_burst)
     VALUES (
         :user_id, :kind, :appservice_id, :password_hash, :created_ms, :is_admin,
-        :is_deactivated, :is_erased, :is_locked, :is_suspended, :is_shadow_banned, :is_rate_limited)
+        :is_deactivated, :is_erased, :is_locked, :is_suspended, :is_shadow_banned, :is_rate_limited,
+        :rate_per_second, :rate_burst)
     ON CONFLICT (user_id) DO NOTHING"""
 
 
@@ -55,7 +59,8 @@ def insert_account(tx: Transaction, account: Account) -> bool:
 
 FIND = """
     SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
-           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited
+           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
+           rate_per_second, rate_burst
       FROM users WHERE user_id = :user_id"""
 
 
@@ -67,7 +72,8 @@ def find_account(tx: Transaction, user_id: UserID) -> Account | None:
 
 PAGE = """
     SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
-           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited
+           is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
+           rate_per_second, rate_burst
       FROM users WHERE user_id > :after ORDER BY user_id LIMIT :limit"""
 
 
@@ -80,7 +86,8 @@ UPDATE = """
     UPDATE users
        SET kind = :kind, appservice_id = :appservice_id, password_hash = :password_hash, is_admin = :is_admin,
            is_deactivated = :is_deactivated, is_erased = :is_erased, is_locked = :is_locked,
-           is_suspended = :is_suspended, is_shadow_banned = :is_shadow_banned, is_rate_limited = :is_rate_limited
+           is_suspended = :is_suspended, is_shadow_banned = :is_shadow_banned, is_rate_limited = :is_rate_limited,
+           rate_per_second = :rate_per_second, rate_burst = :rate_burst
      WHERE user_id = :user_id"""
 
 
@@ -159,6 +166,8 @@ def _values(account: Account) -> dict[str, Any]:  # Any: column values
         "is_suspended": account.is_suspended,
         "is_shadow_banned": account.is_shadow_banned,
         "is_rate_limited": account.is_rate_limited,
+        "rate_per_second": None if account.rate_limit is None else account.rate_limit.per_second,
+        "rate_burst": None if account.rate_limit is None else int(account.rate_limit.burst),
     }
 
 
@@ -176,7 +185,13 @@ def _account(row: tuple[Any, ...]) -> Account:  # Any: a row
         is_suspended=bool(row[9]),
         is_shadow_banned=bool(row[10]),
         is_rate_limited=bool(row[11]),
+        rate_limit=rate_limit_of(row[12], row[13]),
     )
+
+
+def rate_limit_of(per_second: float | None, burst: int | None) -> RateLimit | None:
+    """A user's own rate limit, from its two columns."""
+    return None if per_second is None or burst is None else RateLimit(per_second, burst)
 
 
 TABLES: Final[tuple[Table, ...]] = (

@@ -70,3 +70,35 @@ def test_memory_is_bounded_however_many_callers_come(limiting: RateLimiting) -> 
 )
 def test_an_ipv6_household_counts_as_one(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_who_has_a_limit_of_their_own_acts_by_it_and_reads_no_less_than_others(clock: ManualClock) -> None:
+    usual = RateLimit(per_second=2, burst=3)
+    limiting = RateLimiting(dict.fromkeys((RateClass.GENERAL, RateClass.SEND, RateClass.LOGIN), usual), clock)
+    little, much = RateLimit(per_second=0.001, burst=1), RateLimit(per_second=0.001, burst=5)
+
+    def burst(rate_class: RateClass, caller: str, own: RateLimit | None) -> int:
+        for number in range(10):
+            try:
+                limiting.take(rate_class, caller, own)
+            except LimitExceeded:
+                return number
+        return 10
+
+    assert [burst(RateClass.SEND, str(own), own) for own in (None, little, much)] == [3, 1, 5]
+    assert [burst(RateClass.JOIN, str(own), own) for own in (None, little, much)] == [10, 1, 5]
+    assert [burst(RateClass.GENERAL, str(own), own) for own in (None, little, much)] == [3, 3, 5]
+    assert [burst(RateClass.LOGIN, str(own), own) for own in (None, little, much)] == [3, 3, 3]
+
+
+def test_a_limit_of_their_own_holds_from_one_request_to_the_next(limiting: RateLimiting, clock: ManualClock) -> None:
+    limiting.take(RateClass.SEND, "@a:b")
+
+    own = RateLimit(per_second=0.001, burst=1)
+    limiting.take(RateClass.SEND, "@a:b", own)
+    with pytest.raises(LimitExceeded):
+        limiting.take(RateClass.SEND, "@a:b", own)
+    clock.advance(60)
+    limiting.sweep()
+    with pytest.raises(LimitExceeded):
+        limiting.take(RateClass.SEND, "@a:b", own)

@@ -1,6 +1,7 @@
 """Sessions and tokens, as stored."""
 
 from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.storage.access_tokens import (
     ENDED_KEPT,
     Session,
@@ -13,7 +14,7 @@ from homeserver.storage.access_tokens import (
     insert_refresh_token,
     insert_session,
 )
-from homeserver.storage.accounts import Account, AccountKind, insert_account
+from homeserver.storage.accounts import Account, AccountKind, insert_account, update_account
 from homeserver.storage.database import Transaction
 from tests.databases import SyncDatabase
 
@@ -42,7 +43,13 @@ def test_a_token_is_found_with_its_session_and_its_account(db: SyncDatabase) -> 
     assert found.expires_ms is None
     assert found.is_admin
     assert found.kind is AccountKind.USER
+    assert found.rate_limit is None
     assert db.read(find_access_token, b"other") is None
+    limit = RateLimit(per_second=0.25, burst=4)
+    db.write(update_account, Account(ALICE, AccountKind.USER, 1, rate_limit=limit))
+    limited = db.read(find_access_token, b"hash")
+    assert limited is not None
+    assert limited.rate_limit == limit
 
 
 def test_sessions_have_numbers_of_their_own(db: SyncDatabase) -> None:

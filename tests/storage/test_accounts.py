@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.storage.accounts import (
     Account,
     AccountKind,
@@ -33,6 +34,7 @@ def test_an_account_is_read_as_it_was_stored(db: SyncDatabase) -> None:
         is_suspended=True,
         is_shadow_banned=True,
         is_rate_limited=False,
+        rate_limit=RateLimit(per_second=0.5, burst=3),
     )
 
     for account in (ALICE, bridged):

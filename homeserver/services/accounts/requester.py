@@ -6,6 +6,7 @@ How a token is looked up is in tokens.py, how it arrives in http/authentication.
 from dataclasses import dataclass
 
 from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.core.rate_limits import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +23,5 @@ class Requester:
     is_shadow_banned: bool = False
     is_soft_logged_out: bool = False  # the token has expired, the session has not ended
     is_rate_limited: bool = True  # False: an application service, or a user whom the administrator exempted
+    rate_limit: RateLimit | None = None  # how fast the user may act, instead of what the settings say
     appservice_id: str | None = None  # which one speaks, for its own user or one of its namespace

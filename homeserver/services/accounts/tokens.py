@@ -170,4 +170,5 @@ def _requester(found: FoundAccessToken) -> Requester:
         is_suspended=found.is_suspended,
         is_shadow_banned=found.is_shadow_banned,
         is_rate_limited=found.is_rate_limited,
+        rate_limit=found.rate_limit,
     )

@@ -1,0 +1,76 @@
+"""Administration: users who are held back, or may go further than others. The shapes are those of Synapse."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.user_restraints import OwnLimit, UserRestraints, own_limit
+
+SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
+
+
+class RateLimitBody(msgspec.Struct, frozen=True):
+    """How fast a user may act: 0 a second, which is also what is left out, is as fast as they like."""
+
+    messages_per_second: float = 0
+    burst_count: int = 0
+
+
+@dataclass(frozen=True)
+class UserRestraintEndpoints:
+    """Limits of single users."""
+
+    restraints: UserRestraints
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/users/{userId}/override_ratelimit",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
+    )
+    async def rate_limit(self, request: PlainRequest) -> Reply:
+        """The user's own rate limit; empty where they have none."""
+        return Reply(_shown(await self.restraints.own_limit(request.path_user_id)))
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/users/{userId}/override_ratelimit",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
+        body=RateLimitBody,
+    )
+    async def set_rate_limit(self, request: Request[NoQuery, RateLimitBody]) -> Reply:
+        """Give a user a rate limit of their own."""
+        own = own_limit(request.body.messages_per_second, request.body.burst_count)
+        await self.restraints.set_own_limit(request.path_user_id, own)
+        return Reply(_shown(own))
+
+    @endpoint(
+        "DELETE",
+        "/_synapse/admin/v1/users/{userId}/override_ratelimit",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
+    )
+    async def reset_rate_limit(self, request: PlainRequest) -> Reply:
+        """Let the server's settings hold for the user again."""
+        await self.restraints.set_own_limit(request.path_user_id, None)
+        return EMPTY
+
+
+def _shown(own: OwnLimit | None) -> dict[str, object]:
+    if own is None:
+        return {}
+    if own.limit is None:
+        return {"messages_per_second": 0, "burst_count": 0}
+    per_second = own.limit.per_second
+    whole = int(per_second) if per_second.is_integer() else per_second
+    return {"messages_per_second": whole, "burst_count": int(own.limit.burst)}
