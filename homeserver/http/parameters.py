@@ -5,7 +5,7 @@ Which types an endpoint reads is in its declaration (endpoint.py). What an event
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -30,6 +30,8 @@ SEGMENT_LIMIT_BYTES: Final = 1024
 # Opening ones in a body, also those within strings. An empty list of two bytes takes some seventy in memory: eight
 # megabytes of such would keep everybody waiting for more than a second.
 MOST_BRACKETS: Final = 250_000
+
+Limit = TypeVar("Limit", int, int | None)
 
 
 class NotJson(ProtocolError):  # noqa: N818 - named for what is the case
@@ -283,3 +285,10 @@ def read_event_filter(text: str | None) -> RoomEventFilter:
         return parse_room_event_filter(parse_json(text.encode()))
     except (NotJson, BadJson) as bad:
         raise InvalidParameter(f"filter: {bad.reason}") from bad
+
+
+def checked_limit(limit: Limit) -> Limit:
+    """How many are asked for, if it is said; what is too much is the service's to say. Raises InvalidParameter."""
+    if limit is not None and limit < 0:
+        raise InvalidParameter("A limit is not negative")
+    return limit

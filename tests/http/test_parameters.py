@@ -18,6 +18,7 @@ from homeserver.http.parameters import (
     NotJson,
     QueryShape,
     check_path,
+    checked_limit,
     parse_json,
     parse_query,
     split_path,
@@ -258,3 +259,9 @@ def calls_of(action: Callable[[], object]) -> int:
         sys.setprofile(None)
         gc.enable()
     return len(calls)
+
+
+def test_a_limit_is_not_negative() -> None:
+    assert [checked_limit(limit) for limit in (0, 7, None)] == [0, 7, None]
+    with pytest.raises(InvalidParameter):
+        checked_limit(-1)

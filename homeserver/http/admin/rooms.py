@@ -10,7 +10,7 @@ import msgspec
 
 from homeserver.core.sync_tokens import PaginationToken, parse_token
 from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.parameters import read_event_filter
+from homeserver.http.parameters import checked_limit, read_event_filter
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.rooms import RoomDescription, RoomReading
 from homeserver.services.errors import InvalidParameter
@@ -161,7 +161,7 @@ class RoomAdminEndpoints:
             begin=_token(query.begin),
             end=_token(query.end),
             backwards=query.direction == "b",
-            limit=_limit(query.limit),
+            limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
         )
         body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}  # Any: JSON
@@ -180,7 +180,7 @@ class RoomAdminEndpoints:
     )
     async def context(self, request: Request[AroundQuery, NoBody]) -> Reply:
         """An event and what is around it."""
-        around = await self.reading.context(request.room_id, request.event_id, _limit(request.query.limit))
+        around = await self.reading.context(request.room_id, request.event_id, checked_limit(request.query.limit))
         return Reply(
             {
                 "event": around.event,
@@ -255,9 +255,3 @@ def _token(text: str | None) -> PaginationToken | None:
     if not isinstance(token, PaginationToken):
         raise InvalidParameter("Here go tokens of a room's history, and not those of a sync")
     return token
-
-
-def _limit(limit: int) -> int:
-    if limit < 0:
-        raise InvalidParameter("A limit is not negative")
-    return limit

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import msgspec
 
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
+from homeserver.http.parameters import checked_limit
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.presence import Presence
 from homeserver.services.sync.initial_sync import InitialSync
@@ -43,7 +43,7 @@ class InitialSyncEndpoints:
     async def everything(self, request: Request[InitialSyncQuery, NoBody]) -> Reply:
         """All rooms of the user, and what belongs to the account. Who asks is there, as with a first /sync."""
         query, viewer = request.query, _viewer(request)
-        limit = _limit(query.limit)
+        limit = checked_limit(query.limit)
         with self.presence.polling(viewer.user_id, viewer.device_id, None):
             return Reply(await self.initial_sync.everything(viewer, limit=limit, archived=query.archived))
 
@@ -58,15 +58,9 @@ class InitialSyncEndpoints:
     )
     async def room(self, request: Request[RoomInitialSyncQuery, NoBody]) -> Reply:
         """One room with its newest messages."""
-        limit = _limit(request.query.limit)
+        limit = checked_limit(request.query.limit)
         return Reply(await self.initial_sync.room(_viewer(request), request.room_id, limit=limit))
 
 
 def _viewer(request: Request[InitialSyncQuery, NoBody] | Request[RoomInitialSyncQuery, NoBody]) -> Viewer:
     return Viewer(request.requester.user_id, request.requester.device_id)
-
-
-def _limit(limit: int | None) -> int | None:
-    if limit is not None and limit < 0:
-        raise InvalidParameter("A limit is not negative")
-    return limit

@@ -7,9 +7,8 @@ import msgspec
 
 from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.parameters import read_event_filter
+from homeserver.http.parameters import checked_limit, read_event_filter
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.timeline import Timeline
@@ -162,7 +161,7 @@ class RoomEventsEndpoints:
             begin=_token(query.begin),
             end=_token(query.end),
             backwards=query.direction == "b",
-            limit=_limit(query.limit),
+            limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
         )
         body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}
@@ -187,7 +186,7 @@ class RoomEventsEndpoints:
             _viewer(request),
             request.room_id,
             request.event_id,
-            _limit(request.query.limit),
+            checked_limit(request.query.limit),
             read_event_filter(request.query.filter),
         )
         return Reply(
@@ -208,9 +207,3 @@ def _viewer(request: Request[Any, NoBody]) -> Viewer:  # Any: each endpoint's ow
 
 def _token(text: str | None) -> PaginationToken | SyncToken | None:
     return None if text is None or text == "" else parse_token(text)
-
-
-def _limit(limit: int | None) -> int | None:
-    if limit is not None and limit < 0:
-        raise InvalidParameter("A limit is not negative")
-    return limit

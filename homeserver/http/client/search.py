@@ -9,6 +9,7 @@ from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
 from homeserver.core.search_words import SEARCHED
 from homeserver.core.sync_tokens import parse_search_token
 from homeserver.http.endpoint import ACCESS_TOKEN, JsonObject, Reply, Request, endpoint
+from homeserver.http.parameters import checked_limit
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.client_format import Viewer
@@ -123,6 +124,4 @@ def _filter(definition: JsonObject) -> RoomEventFilter:
 
 
 def _limit(asked: int) -> int:
-    if asked < 0:
-        raise InvalidParameter("A limit is not negative")
-    return min(asked, MOST_CONTEXT)
+    return min(checked_limit(asked), MOST_CONTEXT)

@@ -6,8 +6,8 @@ import msgspec
 
 from homeserver.http.directory_pages import RoomsFilter, page_reply
 from homeserver.http.endpoint import FEDERATION, NoBody, NoQuery, Reply, Request, endpoint
+from homeserver.http.parameters import checked_limit
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.errors import InvalidParameter
 from homeserver.services.rooms.directory import RoomDirectory
 
 
@@ -42,7 +42,7 @@ class FederationPublicRoomsEndpoints:
     )
     async def public_rooms(self, request: Request[PageQuery, NoBody]) -> Reply:
         """The directory, page by page."""
-        return page_reply(await self.rooms.search(limit=_limit(request.query.limit), since=request.query.since))
+        return page_reply(await self.rooms.search(limit=checked_limit(request.query.limit), since=request.query.since))
 
     @endpoint(
         "POST",
@@ -59,13 +59,7 @@ class FederationPublicRoomsEndpoints:
         page = await self.rooms.search(
             term=wanted.generic_search_term,
             room_types=wanted.room_types,
-            limit=_limit(asked.limit),
+            limit=checked_limit(asked.limit),
             since=asked.since,
         )
         return page_reply(page)
-
-
-def _limit(limit: int | None) -> int | None:
-    if limit is not None and limit < 0:
-        raise InvalidParameter("A limit is not negative")
-    return limit

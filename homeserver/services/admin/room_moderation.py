@@ -12,13 +12,13 @@ from typing import Any, Final
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.admin.local_powers import LocalPowers, local_powers
-from homeserver.services.errors import BadState, Forbidden, InvalidParameter, NotFound, ServiceError
+from homeserver.services.errors import BadState, Forbidden, NotFound, ServiceError
 from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import room_ids_of_user
 
 MEMBER: Final = "m.room.member"
-REASON_LIMIT_BYTES: Final = 4_096
 
 
 class Removal(Enum):
@@ -54,7 +54,7 @@ class RoomModeration:
 
     async def remove(self, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
         """Kick, ban or unban a user of any server. Raises NotFound, Forbidden, BadState, InvalidParameter."""
-        _check_reason(reason)
+        check_reason(reason)
         try:
             await self._creation.write(self._remove, removal, room_id, user_id, reason)
         except AuthRejected as rejected:
@@ -65,7 +65,7 @@ class RoomModeration:
 
         Raises InvalidParameter.
         """
-        _check_reason(reason)
+        check_reason(reason)
         done: list[RoomID] = []
         failed: dict[RoomID, str] = {}
         for room_id in await self._database.read(room_ids_of_user, user_id, BEFALLS[removal]):
@@ -81,7 +81,7 @@ class RoomModeration:
 
         Raises NotFound, Forbidden, InvalidParameter.
         """
-        _check_reason(reason)
+        check_reason(reason)
         try:
             return await self._creation.write(self._redact, room_id, event_id, reason)
         except AuthRejected as rejected:
@@ -132,8 +132,3 @@ def _actor(powers: LocalPowers, user_id: UserID, *, leaves: bool) -> UserID:
 
 def _said(reason: str | None) -> dict[str, Any]:  # Any: JSON
     return {} if reason is None else {"reason": reason}
-
-
-def _check_reason(reason: str | None) -> None:
-    if reason is not None and len(reason.encode()) > REASON_LIMIT_BYTES:
-        raise InvalidParameter(f"A reason may have {REASON_LIMIT_BYTES} bytes")

@@ -22,11 +22,18 @@ from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
 from homeserver.services.events.room_state import ALIAS, ENCRYPTION, NAME, TOPIC, VISIBILITY, RoomStates
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
-from homeserver.services.rooms.timeline import OLDEST
+from homeserver.services.rooms.history_pages import (
+    OLDEST,
+    HistoryRange,
+    Seen,
+    raw_page,
+    seen_page,
+    wanted_events,
+)
+from homeserver.services.rooms.timeline import Context
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.event_times import events_by_time
-from homeserver.storage.events import StoredEvent, events_backwards, events_forwards
-from homeserver.storage.relations import relations_to
+from homeserver.storage.events import StoredEvent
 from homeserver.storage.room_listing import (
     NUMBERS,
     TEXTS,
@@ -47,8 +54,7 @@ ORDERS: Final = TEXTS | NUMBERS | BY_STATE
 STATE_EVENTS_PER_COMPLEXITY: Final = 500  # as servers tell each other how complex a room is
 MOST_ROOMS: Final = 500  # of a page
 MOST_EVENTS: Final = 1_000  # of a page, or around an event
-MOST_READS: Final = 20  # of a history of which a filter leaves little: the administrator asks on
-EVENTS_PER_READ: Final = 200
+LEAST_READ: Final = 200  # at once, of a history of which a filter leaves little
 LONGEST_TEXT: Final = 255
 LARGEST: Final = 2**63 - 1
 AVATAR: Final[StateKey] = ("m.room.avatar", "")
@@ -114,18 +120,6 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """An event with those before (newest first) and after it (oldest first), and the state at the last of them."""
-
-    event: orjson.Fragment
-    before: list[orjson.Fragment]
-    after: list[orjson.Fragment]
-    start: str
-    end: str
-    state: list[orjson.Fragment]
-
-
-@dataclass(frozen=True, slots=True)
 class Extremity:
     """An event on which nothing is built yet, and where it stands. `received_position` is that of the log."""
 
@@ -187,7 +181,7 @@ class RoomReading:
             self._messages, room_id, begin, end, backwards, min(limit, MOST_EVENTS), event_filter
         )
 
-    async def context(self, room_id: RoomID, event_id: EventID, limit: int) -> Surroundings:
+    async def context(self, room_id: RoomID, event_id: EventID, limit: int) -> Context:
         """An event and up to `limit` around it. Raises NotFound for one that is not in the room's history, too."""
         return await self._database.read(self._context, room_id, event_id, min(limit, MOST_EVENTS))
 
@@ -269,60 +263,37 @@ class RoomReading:
         place = (LARGEST if backwards else OLDEST) if begin is None else begin.place
         if backwards:
             place = min(place, head.last_place)
-        start, has_more = place, True
-        found: list[StoredEvent] = []
-        for _ in range(MOST_READS):
-            read = events_backwards if backwards else events_forwards
-            asked = limit - len(found) if event_filter.is_default else EVENTS_PER_READ
-            events = read(tx, room_id, place=place, limit=asked)
-            inside = [one for one in events if _is_before_end(one, end, backwards=backwards)]
-            has_more = len(inside) == len(events) == asked
-            for one in inside:
-                if len(found) == limit:
-                    has_more = True
-                    break
-                place = (one.place or 0) - 1 if backwards else one.place or 0
-                if self._is_wanted(tx, room_id, one, event_filter):
-                    found.append(one)
-            if not has_more or len(found) >= limit:
-                break
+        until = None if end is None else end.place
+        page = seen_page(
+            tx,
+            HistoryRange(room_id, place, until, head.last_place, backwards),
+            limit,
+            lambda events: _seen(wanted_events(tx, room_id, events, event_filter)),
+            least_read=LEAST_READ,
+        )
         return HistoryPage(
-            chunk=self._shown(tx, head, found),
-            start=str(begin or PaginationToken(start)),
-            end=str(PaginationToken(place)) if has_more else None,
+            chunk=self._shown(tx, head, [one for one, _ in page.seen]),
+            start=str(begin or PaginationToken(place)),
+            end=str(PaginationToken(page.next_place)) if page.has_more else None,
         )
 
-    @staticmethod
-    def _is_wanted(tx: Transaction, room_id: RoomID, stored: StoredEvent, event_filter: RoomEventFilter) -> bool:
-        if event_filter.is_default:
-            return True
-        event = stored.event
-        children = relations_to(tx, room_id, [event.event_id]) if event_filter.needs_relations else {}
-        return event_filter.matches(
-            event_type=event.type,
-            sender=event.sender,
-            room_id=room_id,
-            has_url="url" in event.content,
-            children=children.get(event.event_id, ()),
-        )
-
-    def _context(self, tx: Transaction, room_id: RoomID, event_id: EventID, limit: int) -> Surroundings:
+    def _context(self, tx: Transaction, room_id: RoomID, event_id: EventID, limit: int) -> Context:
         head = _head(tx, room_id)
         middle = self._states.load(tx, [event_id]).get(event_id)
         if middle is None or middle.event.room_id != room_id or middle.place is None or middle.verdict:
             raise NotFound(NO_EVENT)
-        before = events_backwards(tx, room_id, place=middle.place - 1, limit=limit // 2)
-        after = events_forwards(tx, room_id, place=middle.place, limit=limit - limit // 2)
-        shown = self._shown(tx, head, [middle, *before, *after])
-        last = after[-1] if after else middle
-        first_place = before[-1].place if before else middle.place
+        place, upto = middle.place, head.last_place
+        before = raw_page(tx, HistoryRange(room_id, place - 1, None, upto, backwards=True), limit // 2)
+        after = raw_page(tx, HistoryRange(room_id, place, None, upto, backwards=False), limit - limit // 2)
+        shown = self._shown(tx, head, [middle, *before.events, *after.events])
+        last = after.events[-1] if after.events else middle
         state = [] if last.root is None else self._states.whole(tx, room_id, last.root, as_far_as_known=True)
-        return Surroundings(
+        return Context(
             event=shown[0],
-            before=shown[1 : 1 + len(before)],
-            after=shown[1 + len(before) :],
-            start=str(PaginationToken((first_place or 0) - 1)),
-            end=str(PaginationToken(last.place or 0)),
+            before=shown[1 : 1 + len(before.events)],
+            after=shown[1 + len(before.events) :],
+            start=str(PaginationToken(before.next_place)),
+            end=str(PaginationToken(after.next_place)),
             state=self._shown(tx, head, state),
         )
 
@@ -359,9 +330,9 @@ def _head(tx: Transaction, room_id: RoomID) -> RoomHead:
     return head
 
 
-def _is_before_end(stored: StoredEvent, end: PaginationToken | None, *, backwards: bool) -> bool:
-    place = stored.place or 0
-    return end is None or (place > end.place if backwards else place <= end.place)
+def _seen(events: Sequence[StoredEvent]) -> list[Seen]:
+    """All of them, as though whoever reads had been in the room all the time."""
+    return [(one, "join") for one in events]
 
 
 def _text(event: Event | None, field: str) -> str | None:

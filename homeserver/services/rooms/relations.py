@@ -16,9 +16,10 @@ from homeserver.services.events.client_format import Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations
+from homeserver.services.rooms.history_pages import OLDEST
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
-from homeserver.services.rooms.timeline import NOT_FOUND, OLDEST, onlooker_of, place_of_token
+from homeserver.services.rooms.timeline import NOT_FOUND, onlooker_of, place_of_token
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.relations import RelatedWish, related_events

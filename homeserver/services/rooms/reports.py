@@ -9,15 +9,15 @@ from typing import Final
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.errors import NotFound
 from homeserver.services.rooms.readers import Readers
+from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.reports import Report, find_report, insert_report, newest_reports
 from homeserver.storage.rooms import find_head
 
-REASON_LIMIT_BYTES: Final = 4_096
 ID_LENGTH: Final = 12
 REPORTS_PER_PAGE: Final = 100
 NO_EVENT: Final = "There is no such event, or you are not in its room"
@@ -61,8 +61,7 @@ class Reports:
         *,
         user_id: UserID | None = None,
     ) -> Report:
-        if len(reason.encode()) > REASON_LIMIT_BYTES:
-            raise InvalidParameter(f"A reason may have {REASON_LIMIT_BYTES} bytes")
+        check_reason(reason)
         report_id = self._randomness.opaque_id("", ID_LENGTH)
         return Report(report_id, reporter, room_id, event_id, user_id, reason, self._clock.now_ms())
 

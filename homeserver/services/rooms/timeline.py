@@ -18,13 +18,13 @@ from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.partial_rooms import PartialRooms
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
+from homeserver.services.rooms.history_pages import OLDEST, HistoryRange, raw_page, seen_page, wanted_events
 from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, events_backwards, events_forwards, place_at
 from homeserver.storage.memberships import find_membership, members_of_room
 from homeserver.storage.partial_rooms import find_partial_room
-from homeserver.storage.relations import relations_to
 from homeserver.storage.rooms import roots_at
 from homeserver.storage.waiting_events import open_gaps
 
@@ -33,8 +33,6 @@ T = TypeVar("T")
 
 MOST_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 10
-LEAST_READ: Final = 20  # at once, of a history of which filters and visibility may leave little
-MOST_PAGES_READ: Final = 20  # of a history that filters and visibility leave little of: the client asks on
 MEMBER: Final = "m.room.member"
 NOT_FOUND: Final = "There is no such event here, or you may not see it"
 
@@ -180,20 +178,11 @@ class Timeline:
         if backwards:
             place = min(place, access.upto_place)
         until, ignored = place_of_token(tx, room_id, end), ignored_users(tx, viewer.user_id)
-        seen: list[tuple[StoredEvent, str]] = []
-        start, has_more = place, True
-        for number in range(MOST_PAGES_READ):
-            wanted = limit - len(seen)
-            asked = max(wanted, LEAST_READ) if number else wanted
-            raw = self._read(tx, room_id, place, until, asked, access, backwards=backwards)
-            found = self._visible(tx, viewer, room_id, raw.events, access, event_filter, ignored)
-            seen += found[:wanted]
-            place, has_more = raw.next_place, raw.has_more
-            if len(found) > wanted:
-                place = _beyond(seen[-1][0], backwards=backwards) if seen else start
-                has_more = True
-            if not has_more or len(seen) >= limit:
-                break
+        asked = HistoryRange(room_id, place, until, access.upto_place, backwards)
+        page = seen_page(
+            tx, asked, limit, lambda events: self._visible(tx, viewer, room_id, events, access, event_filter, ignored)
+        )
+        seen, start, place, has_more = page.seen, place, page.next_place, page.has_more
         missing: Break | None = None
         if backwards:
             lowest = place + 1 if has_more or len(seen) >= limit else until
@@ -223,28 +212,6 @@ class Timeline:
         gaps = open_gaps(tx, room_id, upto=upto, limit=1)
         return Break(gaps[0].place, down_to) if gaps and gaps[0].place > down_to else None
 
-    def _read(
-        self,
-        tx: Transaction,
-        room_id: RoomID,
-        place: int,
-        until: int | None,
-        limit: int,
-        access: Access,
-        *,
-        backwards: bool,
-    ) -> "_RawPage":
-        if backwards:
-            events = events_backwards(tx, room_id, place=place, limit=limit + 1)
-            inside = [stored for stored in events[:limit] if until is None or (stored.place or 0) > until]
-            reached = len(inside) < len(events[:limit]) or len(events) <= limit
-            return _RawPage(inside, (inside[-1].place or 0) - 1 if inside else place, not reached)
-        events = events_forwards(tx, room_id, place=place, limit=limit + 1)
-        last = access.upto_place if until is None else min(until, access.upto_place)
-        inside = [stored for stored in events[:limit] if (stored.place or 0) <= last]
-        reached = len(inside) < len(events[:limit]) or len(events) <= limit
-        return _RawPage(inside, (inside[-1].place or 0) if inside else place, not reached)
-
     def _visible(
         self,
         tx: Transaction,
@@ -258,21 +225,7 @@ class Timeline:
         wanted = [
             stored for stored in events if stored.event.state_key is not None or stored.event.sender not in ignored
         ]
-        if not event_filter.is_default:
-            children = {}
-            if event_filter.needs_relations:
-                children = relations_to(tx, room_id, [stored.event.event_id for stored in wanted])
-            wanted = [
-                stored
-                for stored in wanted
-                if event_filter.matches(
-                    event_type=stored.event.type,
-                    sender=stored.event.sender,
-                    room_id=room_id,
-                    has_url="url" in stored.event.content,
-                    children=children.get(stored.event.event_id, ()),
-                )
-            ]
+        wanted = wanted_events(tx, room_id, wanted, event_filter)
         return self._readers.in_sight(tx, room_id, viewer.user_id, wanted, access.sight)
 
     def _context(
@@ -290,8 +243,9 @@ class Timeline:
             raise NotFound(NOT_FOUND)
         middle, place = seen[0], seen[0].place
         ignored = ignored_users(tx, viewer.user_id)
-        before = self._read(tx, room_id, place - 1, None, limit // 2, access, backwards=True)
-        after = self._read(tx, room_id, place, None, limit - limit // 2, access, backwards=False)
+        upto = access.upto_place
+        before = raw_page(tx, HistoryRange(room_id, place - 1, None, upto, backwards=True), limit // 2)
+        after = raw_page(tx, HistoryRange(room_id, place, None, upto, backwards=False), limit - limit // 2)
         seen_before = self._visible(tx, viewer, room_id, before.events, access, event_filter, ignored)
         seen_after = self._visible(tx, viewer, room_id, after.events, access, event_filter, ignored)
         shown = (seen, *seen_before, *seen_after)
@@ -440,16 +394,6 @@ class Timeline:
         return self._formats.render(tx, list(stored.values()), viewer, with_room_id=True, sight=access.sight)
 
 
-@dataclass(frozen=True, slots=True)
-class _RawPage:
-    events: list[StoredEvent]
-    next_place: int
-    has_more: bool
-
-
-OLDEST: Final = -(2**62)  # before any place of any room
-
-
 def place_of_token(tx: Transaction, room_id: RoomID, token: PaginationToken | SyncToken | None) -> int | None:
     """The place after which a token stands in the room."""
     if token is None:
@@ -473,12 +417,6 @@ def _limit(asked: int | None, event_filter: RoomEventFilter) -> int:
 def _breaks_off(tx: Transaction, room_id: RoomID, place: int) -> bool:
     """Whether other servers may know what came before the event at a place, or one further below."""
     return bool(open_gaps(tx, room_id, upto=place, limit=1))
-
-
-def _beyond(stored: StoredEvent, *, backwards: bool) -> int:
-    """From where to go on after an event."""
-    place = stored.place or 0
-    return place - 1 if backwards else place
 
 
 def _is_wanted_state(event_filter: RoomEventFilter, stored: StoredEvent) -> bool:
