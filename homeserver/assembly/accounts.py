@@ -7,8 +7,9 @@ from homeserver.assembly.events import Events
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.outgoing import Outgoing
 from homeserver.assembly.rooms import Rooms
+from homeserver.core.identifiers import UserID
 from homeserver.services.accounts.account_data import AccountDataKeeping
-from homeserver.services.accounts.appservice_names import NoAppservices
+from homeserver.services.accounts.appservice_names import NoAppservices, WithReserved
 from homeserver.services.accounts.deactivation import Deactivation
 from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.guest_accounts import GuestAccounts
@@ -26,6 +27,7 @@ from homeserver.services.accounts.sessions import Sessions
 from homeserver.services.accounts.shared_secret import SharedSecretRegistration
 from homeserver.services.accounts.terms import PolicyDocument
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.admin.server_notices import NoticesUser, ServerNotices
 from homeserver.services.rooms.member_profiles import MemberProfiles
 
 
@@ -38,6 +40,7 @@ class Accounts:
     guests: GuestAccounts
     interactive_auth: InteractiveAuth
     login: Login
+    notices: ServerNotices
     openid_tokens: OpenIDTokens
     password_change: PasswordChange
     profiles: Profiles
@@ -71,18 +74,22 @@ def make_accounts(
     )
     policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token, terms)
     guests = GuestAccounts(database, sessions, tokens, clock, randomness, server_name, are_allowed=allows_guests)
+    notices_user = _notices_user(made)
+    names = WithReserved(appservices, notices_user.user_id)
     registration = Registration(
-        database, passwords, interactive_auth, sessions, appservices, guests, clock, randomness, server_name, policy
+        database, passwords, interactive_auth, sessions, names, guests, clock, randomness, server_name, policy
     )
     remote_profiles = RemoteProfileQueries(outgoing.federation_client, made.budget, clock)
+    account_data = AccountDataKeeping(database, events.news)
     return Accounts(
-        account_data=AccountDataKeeping(database, events.news),
+        account_data=account_data,
         deactivation=Deactivation(
             database, interactive_auth, sessions, device_lists, tokens, rooms.anywhere, events.erased_users
         ),
         guests=guests,
         interactive_auth=interactive_auth,
         login=Login(database, check, passwords, sessions, clock, randomness, server_name),
+        notices=ServerNotices(events.creation, rooms.creation, account_data, clock, notices_user, server_name),
         openid_tokens=OpenIDTokens(database, clock, randomness),
         password_change=PasswordChange(database, passwords, interactive_auth, sessions),
         profiles=Profiles(database, MemberProfiles(events.creation), server_name, remote_profiles),
@@ -94,3 +101,9 @@ def make_accounts(
         shared_secret=SharedSecretRegistration(registration, clock, randomness, settings.registration.shared_secret),
         tokens=tokens,
     )
+
+
+def _notices_user(made: Mechanics) -> NoticesUser:
+    notices = made.settings.server_notices
+    user_id = UserID(f"@{notices.localpart}:{made.server_name}")
+    return NoticesUser(user_id, notices.display_name, notices.avatar_url, notices.room_name)

@@ -15,6 +15,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -281,6 +282,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
+        ServerNoticeEndpoints(accounts.notices),
         UserAdminEndpoints(
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),

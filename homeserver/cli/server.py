@@ -1,6 +1,7 @@
-"""`homeserver admin server …`: who may register, from the shell."""
+"""`homeserver admin server …`: who may register, and what the server says to its users, from the shell."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from homeserver.cli.admin_client import AdminDoor, ask
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.output import Output, Row, time_of
 
@@ -75,6 +76,19 @@ def revoke(door: AdminDoor, output: Output, token: str, *, dry_run: bool, yes: b
     if is_meant(output, f"revoke the registration token {token}", found, dry_run=dry_run, yes=yes):
         ask(door, "DELETE", path)
         output.say(f"{token} is good for no account any more.", found)
+
+
+@server.command(short_help="let the server say something to a user")
+@click.argument("user_id", metavar="USER")
+@click.argument("text", metavar="TEXT")
+@at_door
+def notice(door: AdminDoor, output: Output, user_id: str, text: str) -> None:
+    """Let the server say TEXT to the user USER (@bob:example.org), in the room that it has for that."""
+    # Named, so that it is said once although the answer may get lost.
+    path = f"{ADMIN_API}/server_notices/{secrets.token_urlsafe(16)}"
+    said = {"msgtype": "m.text", "body": text}
+    answer = ask(door, "PUT", path, {"user_id": user_id, "content": said})
+    output.say(f"{user_id} was told.", {"user_id": user_id, **answer})
 
 
 def _rows(found: Any) -> Iterator[Row]:  # Any: the server's JSON

@@ -14,6 +14,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -162,6 +163,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomAdminEndpoints,
     RoomAuditEndpoints,
     RoomModerationEndpoints,
+    ServerNoticeEndpoints,
     UserAdminEndpoints,
     UserDeviceAdminEndpoints,
     UserRestraintEndpoints,

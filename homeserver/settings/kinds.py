@@ -22,6 +22,8 @@ _SIZE: Final = re.compile(r"(\d{1,15}) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _OPAQUE_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,255}")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/_-]{43}")
+_LOCALPART: Final = re.compile(r"[a-z0-9._=/+-]{1,100}")
+_MEDIA: Final = re.compile(r"mxc://[^/?#\s]+/[A-Za-z0-9_-]+")
 _TURN: Final = re.compile(r"turns?:[^\s/?#]+(\?transport=(udp|tcp))?")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -268,6 +270,16 @@ def language(place: Place) -> str:
 def public_key(place: Place) -> str:
     """An ed25519 public key, in base64 without padding."""
     return _matching(_PUBLIC_KEY, place, "is no public key: write the 43 characters of base64 that an ed25519 key has")
+
+
+def localpart(place: Place) -> str:
+    """The name of a user of this server: what stands between @ and :."""
+    return _matching(_LOCALPART, place, "{!r} is no user name: write small letters, digits, and . _ = - / +")
+
+
+def media(place: Place) -> str:
+    """The address of a picture on a server of Matrix."""
+    return _matching(_MEDIA, place, "{!r} is no address of a picture: write mxc://example.org/abc")
 
 
 def turn_uri(place: Place) -> str:

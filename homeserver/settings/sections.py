@@ -219,6 +219,16 @@ class UserDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerNotices:
+    """In whose name the server speaks to its users. Spec: client-server-api/#server-notices"""
+
+    localpart: str = field(default="_server", metadata=reads(kinds.localpart))
+    display_name: str = field(default="Server", metadata=reads(kinds.text))
+    avatar_url: str | None = field(default=None, metadata=reads(kinds.optional(kinds.media)))
+    room_name: str = field(default="Server notices", metadata=reads(kinds.text))
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
     """Somebody who helps with this server. Spec: client-server-api/#getwell-knownmatrixsupport"""
 
@@ -342,6 +352,7 @@ class Settings:
     user_directory: UserDirectory = field(default_factory=UserDirectory, metadata=reads(kinds.section(UserDirectory)))
     limit_key_queries: bool = field(default=False, metadata=reads(kinds.flag))
     calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
+    server_notices: ServerNotices = field(default_factory=ServerNotices, metadata=reads(kinds.section(ServerNotices)))
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     policy_server_key: str | None = field(default=None, metadata=reads(kinds.optional(kinds.public_key)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))

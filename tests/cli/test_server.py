@@ -79,3 +79,25 @@ def test_a_token_that_is_not_there_is_not_asked_about() -> None:
 
     with pytest.raises(CommandFailed, match="There is none"):
         typed_at(door, server, "tokens", "revoke", "carol")
+
+
+def test_the_server_says_something_to_a_user_once(capsys: pytest.CaptureFixture[str]) -> None:
+    class Door(ScriptedDoor):
+        def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+            self.asked.append((method, path, body))
+            return 200, {"event_id": "$told"}
+
+    door = Door()
+
+    typed_at(door, server, "notice", "@bob:example.org", "We move.")
+    typed_at(door, server, "notice", "@bob:example.org", "We move.", "--json")
+
+    (method, path, body), (_, other, _) = door.asked
+    assert (method, body) == (
+        "PUT",
+        {"user_id": "@bob:example.org", "content": {"msgtype": "m.text", "body": "We move."}},
+    )
+    assert path.startswith("/_columba/admin/v1/server_notices/")
+    assert path != other
+    told = {"user_id": "@bob:example.org", "event_id": "$told"}
+    assert capsys.readouterr().out == f"@bob:example.org was told.\n{json.dumps(told)}\n"

@@ -47,6 +47,7 @@ from homeserver.storage.early_redactions import note_early_redaction
 from homeserver.storage.event_edges import insert_shadows
 from homeserver.storage.events import Form
 from homeserver.storage.inbound_transactions import NewPDU, insert_answer, note_message, stage_pdus
+from homeserver.storage.notice_rooms import store_notice_room
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.partial_rooms import PartialRoom, note_whole, store_partial_room
@@ -297,6 +298,7 @@ class Workload:
         now(world.registration_tokens.delete(token))
         if self.runs == 1:
             now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
+        world.sync_database.write(store_notice_room, BOB, self.room_id)
         now(RoomBlocks(world.database, world.clock).block(RoomID("!unwelcome:elsewhere.example"), None))
         act = Act(ALICE, "PUT /_matrix/client/v1/admin/lock/{userId}", BOB, "{}")
         now(AdminAudit(world.database, world.clock).note_done(act, End(200, None)))

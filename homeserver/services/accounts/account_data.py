@@ -87,6 +87,10 @@ class AccountDataKeeping:
         _check_own(requester, user_id)
         await self._database.write(self._put_tag, user_id, room_id, tag, None)
 
+    def tag_within(self, tx: Transaction, user_id: UserID, room_id: RoomID, tag: str) -> None:
+        """Tag a room for a user, within a write of the caller. Raises TooLarge."""
+        self._put_tag(tx, user_id, room_id, tag, {})
+
     @staticmethod
     def _find(tx: Transaction, user_id: UserID, room_id: RoomID | None, data_type: str) -> bytes | None:
         if room_id is None and data_type == PUSH_RULES:

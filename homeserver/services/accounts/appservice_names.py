@@ -22,6 +22,26 @@ class AppserviceNames(Protocol):
         """True if an application service other than `besides` has the user ID to itself."""
 
 
+class WithReserved:
+    """Application services, and a user ID that this server has to itself."""
+
+    def __init__(self, appservices: AppserviceNames, reserved: UserID) -> None:
+        self._appservices = appservices
+        self._reserved = reserved
+
+    def find_by_token(self, token: str) -> Requester | None:
+        """See AppserviceNames."""
+        return self._appservices.find_by_token(token)
+
+    def may_speak_for(self, appservice_id: str, user_id: UserID) -> bool:
+        """See AppserviceNames. For the server nobody else speaks."""
+        return user_id != self._reserved and self._appservices.may_speak_for(appservice_id, user_id)
+
+    def is_reserved(self, user_id: UserID, *, besides: str | None) -> bool:
+        """See AppserviceNames."""
+        return user_id == self._reserved or self._appservices.is_reserved(user_id, besides=besides)
+
+
 class NoAppservices:
     """A server without application services."""
 

@@ -128,6 +128,14 @@ class RoomCreation:
         except (ServiceError, AuthRejected) as failure:
             log.info("a user was not invited to a new room", room_id=room_id, user_id=user_id, reason=failure.reason)
 
+    def begin(self, tx: Transaction, creator: UserID, wishes: RoomWishes) -> RoomWrite:
+        """Begin a room within a write of the caller, which EventCreation has begun, and who adds more and finishes it.
+
+        It is in no directory, and users of other servers are not invited. Raises as `create_room` does.
+        """
+        version = self._version(wishes.room_version or self._default_version)
+        return self._begin(tx, creator, wishes, self._preset(wishes), version, None)
+
     def _create(
         self,
         tx: Transaction,
@@ -137,6 +145,21 @@ class RoomCreation:
         version: RoomVersion,
         alias: RoomAlias | None,
     ) -> RoomID:
+        write = self._begin(tx, creator, wishes, preset, version, alias)
+        write.finish()
+        if wishes.is_public:
+            set_published(tx, write.room_id, is_published=True)
+        return write.room_id
+
+    def _begin(
+        self,
+        tx: Transaction,
+        creator: UserID,
+        wishes: RoomWishes,
+        preset: Preset,
+        version: RoomVersion,
+        alias: RoomAlias | None,
+    ) -> RoomWrite:
         invitees = [user_id for user_id in dict.fromkeys(wishes.invite) if user_id != creator]
         draft = Draft("m.room.create", creator, self._create_content(creator, wishes, preset, version, invitees))
         room_id = None
@@ -151,10 +174,7 @@ class RoomCreation:
         except AuthRejected as rejected:
             # The creator's own wishes shut the creator out: power levels, or a state event that may not be sent.
             raise InvalidRoomState(f"The room cannot be made so: {rejected.reason}") from rejected
-        write.finish()
-        if wishes.is_public:
-            set_published(tx, write.room_id, is_published=True)
-        return write.room_id
+        return write
 
     def _fill(
         self,

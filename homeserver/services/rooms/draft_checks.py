@@ -34,6 +34,7 @@ from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.guests import check_member_draft
 from homeserver.services.rooms.invite_permission import check_accepts_invites
+from homeserver.services.rooms.notice_rooms import check_may_decline
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.storage.aliases import find_alias
@@ -146,7 +147,7 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
     """A member event that is set as state, held to what the endpoints for membership ask.
 
     Who authorises a restricted join is found here, never believed; the profile is added where it is not given.
-    Raises InvalidParameter, RemoteFailed, Forbidden, GuestAccessForbidden, InviteBlocked.
+    Raises InvalidParameter, RemoteFailed, Forbidden, GuestAccessForbidden, InviteBlocked, CannotLeaveServerNoticeRoom.
     """
     try:
         target = parse_user_id(draft.state_key or "")
@@ -161,6 +162,8 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
         if not is_local:
             raise RemoteFailed(f"The server of {target} cannot be reached from here")
         check_accepts_invites(write.tx, target, draft.sender)
+    if membership == "leave" and target == draft.sender and _is_invite(current):
+        check_may_decline(write.tx, write.room_id, target)
     content = {key: value for key, value in draft.content.items() if key != "join_authorised_via_users_server"}
     if is_local and membership in ("join", "invite", "knock"):
         content = {**member_profile(write.tx, target), **content}
@@ -169,6 +172,10 @@ def checked_member(write: RoomWrite, draft: Draft, server_name: ServerName) -> D
         if authoriser is not None:
             content["join_authorised_via_users_server"] = authoriser
     return replace(draft, content=content)
+
+
+def _is_invite(member: Event | None) -> bool:
+    return member is not None and member.content.get("membership") == "invite"
 
 
 def _aliases_in(content: Mapping[str, Any]) -> list[str]:

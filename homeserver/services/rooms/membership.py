@@ -14,6 +14,7 @@ from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.guests import check_may_join
 from homeserver.services.rooms.invite_permission import check_accepts_invites
+from homeserver.services.rooms.notice_rooms import check_may_decline
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
 from homeserver.services.rooms.third_party_invites import Redeemed, check_may_be_redeemed, redeemed
@@ -58,7 +59,10 @@ class RoomMembership:
         await self._creation.write(self._redeem_alone, room_id, invite)
 
     async def leave(self, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
-        """Leave a room, decline an invite, or take back a knock; leaving again changes nothing."""
+        """Leave a room, decline an invite, or take back a knock; leaving again changes nothing.
+
+        Raises NotFound, CannotLeaveServerNoticeRoom.
+        """
         await self._creation.write(self._leave, user_id, room_id, reason)
 
     async def kick(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
@@ -143,6 +147,8 @@ class RoomMembership:
             raise NotFound(NO_SUCH_ROOM)
         if membership.membership == "leave":
             return
+        if membership.membership == "invite":
+            check_may_decline(tx, room_id, user_id)
         try:
             self._set(tx, user_id, room_id, user_id, "leave", reason)
         except NotRecommended:
