@@ -40,6 +40,16 @@ class Output:
         for row in rows:
             print(json.dumps(row.json) if self.is_json else row.line, flush=True)
 
+    def describe(self, fields: Sequence[tuple[str, str]], answer: Any) -> None:
+        """Tell of one thing what is known of it, field by field; what is empty is left out. As JSON: `answer`."""
+        known = [(name, printable(told)) for name, told in fields if told]
+        if self.is_json:
+            print(json.dumps(answer), flush=True)
+        elif sys.stdout.isatty():
+            _tables().print_table(("Field", "Value"), known)
+        else:
+            print("\n".join(f"{name}: {told}" for name, told in known), flush=True)
+
     def progress(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
         """Show, where somebody looks at it, that work goes on; call what comes to say how far it is."""
         if not self.is_json and sys.stdout.isatty() and sys.stderr.isatty():

@@ -1,6 +1,5 @@
 """`homeserver admin server …`: who may register, and what the server says to its users, from the shell."""
 
-import re
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,27 +10,11 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output, Row, time_of
 
 TOKENS: Final = "/_synapse/admin/v1/registration_tokens"
 COLUMNS: Final = ("Token", "Accounts", "Ends")
-UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-_DURATION: Final = re.compile(r"([0-9]{1,4})([mhdw])")
-
-
-class _Duration(click.ParamType[timedelta]):
-    """A number with its unit."""
-
-    name = "duration"
-
-    # Any: a text, as click hands it over
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """How long that is. Fails for what has no such form."""
-        written = _DURATION.fullmatch(value)
-        if written is None:
-            self.fail("write a number with m, h, d or w, like 7d", param, ctx)
-        return timedelta(**{UNITS[written[2]]: int(written[1])})
 
 
 @click.group(short_help="the server as a whole")
@@ -56,7 +39,7 @@ def list_tokens(door: AdminDoor, output: Output, *, valid: bool | None) -> None:
 @tokens.command(short_help="make a token")
 @click.argument("token", metavar="[TOKEN]", required=False)
 @click.option("--uses", type=click.IntRange(min=1), metavar="NUMBER", help="Good for so many accounts (without: any).")
-@click.option("--expires-in", type=_Duration(), metavar="TIME", help="Counts for so long, like 12h or 7d.")
+@click.option("--expires-in", type=Duration(), metavar="TIME", help="Counts for so long, like 12h or 7d.")
 @at_door
 def create(door: AdminDoor, output: Output, token: str | None, uses: int | None, expires_in: timedelta | None) -> None:
     """Make a token by which others may make an account: TOKEN, or a random one."""

@@ -65,6 +65,20 @@ def test_who_is_locked_can_do_nothing_until_they_are_unlocked(admin: Client, ali
     alice.sync()
 
 
+def test_tools_of_administrators_lock_and_suspend_by_this_servers_own_names(
+    admin: Client, alice: Client, bob: Client
+) -> None:
+    own = ("/_columba/admin/v1/users", alice.user_id)
+
+    admin.put(*own, "lock", body={"locked": True})
+    alice.get("sync", status=401, errcode="M_USER_LOCKED")
+    admin.put(*own, "lock", body={"locked": False})
+    admin.put(*own, "suspend", body={"suspended": True})
+
+    assert (admin.get(*own, "lock"), admin.get(*own, "suspend")) == ({"locked": False}, {"suspended": True})
+    bob.put(*own, "suspend", body={"suspended": False}, status=403, errcode="M_FORBIDDEN")
+
+
 def test_users_of_other_servers_users_who_are_not_and_administrators_cannot_be_moderated(
     server: Server, admin: Client, alice: Client
 ) -> None:

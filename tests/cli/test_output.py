@@ -44,6 +44,20 @@ def test_at_a_terminal_scripts_are_given_json_too(monkeypatch: pytest.MonkeyPatc
     assert [json.loads(line) for line in told.splitlines()] == [{"name": "a"}, {"name": "b"}]
 
 
+def test_one_thing_is_described_field_by_field_without_what_is_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = (("Name", "\x1b[31ma"), ("Place", ""), ("Colour", "blue"))
+
+    Output(as_json=False).describe(fields, {})
+    Output(as_json=True).describe(fields, {"name": "a"})
+    told = on_a_terminal(monkeypatch, lambda: Output(as_json=False).describe(fields, {}))
+
+    assert capsys.readouterr().out == 'Name: \\u001b[31ma\nColour: blue\n{"name": "a"}\n'
+    assert [line.split() for line in told.splitlines() if "blue" in line] == [["Colour", "blue"]]
+    assert "Place" not in told
+
+
 def test_work_shows_itself_at_a_terminal_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

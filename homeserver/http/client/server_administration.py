@@ -37,6 +37,7 @@ class ServerAdministrationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1adminlockuserid",
+        also=("/_columba/admin/v1/users/{userId}/lock",),
     )
     async def is_locked(self, request: PlainRequest) -> Reply:
         """Whether an account is locked."""
@@ -48,6 +49,7 @@ class ServerAdministrationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#put_matrixclientv1adminlockuserid",
+        also=("/_columba/admin/v1/users/{userId}/lock",),
         body=LockBody,
     )
     async def set_locked(self, request: Request[NoQuery, LockBody]) -> Reply:
@@ -61,6 +63,7 @@ class ServerAdministrationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#get_matrixclientv1adminsuspenduserid",
+        also=("/_columba/admin/v1/users/{userId}/suspend",),
     )
     async def is_suspended(self, request: PlainRequest) -> Reply:
         """Whether an account is suspended."""
@@ -72,6 +75,7 @@ class ServerAdministrationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="client-server-api/#put_matrixclientv1adminsuspenduserid",
+        also=("/_columba/admin/v1/users/{userId}/suspend",),
         body=SuspendBody,
     )
     async def set_suspended(self, request: Request[NoQuery, SuspendBody]) -> Reply:

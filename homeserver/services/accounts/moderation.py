@@ -6,10 +6,11 @@ it said. What each endpoint lets through is on its mark, and judged in http/auth
 
 from dataclasses import replace
 
-from homeserver.core.identifiers import ServerName, UserID, server_name_of
+from homeserver.core.identifiers import ServerName, UserID
+from homeserver.services.accounts.local_accounts import open_account
 from homeserver.services.accounts.tokens import AccessTokens
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
-from homeserver.storage.accounts import Account, find_account, update_account
+from homeserver.services.errors import Forbidden
+from homeserver.storage.accounts import Account, update_account
 from homeserver.storage.database import Database, Transaction
 
 
@@ -44,11 +45,7 @@ class AccountModeration:
         self._tokens.forget_user(user_id)
 
     def _account(self, tx: Transaction, user_id: UserID) -> Account:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter("This is not a user of this server")
-        account = find_account(tx, user_id)
-        if account is None or account.is_deactivated:
-            raise NotFound("There is no such user here")
+        account = open_account(tx, user_id, self._server_name)
         if account.is_admin:
             raise Forbidden("This user is an administrator of this server")
         return account

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from homeserver.core.auth_selection import JOIN_RULES, POWER_LEVELS
 from homeserver.core.errors import AuthRejected
-from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of
+from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.core.power_levels import CREATOR_LEVEL, creator
+from homeserver.services.accounts.local_accounts import open_account
 from homeserver.services.admin.local_powers import LocalPowers, local_powers
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.remote_membership import RemoteMembership
-from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.profiles import member_profile
 
@@ -41,7 +41,7 @@ class RoomRecovery:
 
         Raises NotFound, InvalidParameter, Forbidden.
         """
-        await self._database.read(self._check_account, user_id)
+        await self._database.read(open_account, user_id, self._server_name)
         try:
             await self._creation.write(self._make_admin, room_id, user_id)
         except AuthRejected as rejected:
@@ -53,7 +53,7 @@ class RoomRecovery:
 
         Raises NotFound, InvalidParameter, Forbidden, RemoteFailed.
         """
-        await self._database.read(self._check_account, user_id)
+        await self._database.read(open_account, user_id, self._server_name)
         try:
             return await self._membership.join(user_id, room, None, via=via)
         except AuthRejected as rejected:
@@ -64,13 +64,6 @@ class RoomRecovery:
             except AuthRejected as refused:
                 raise Forbidden(f"The user cannot be invited either: {refused.reason}") from refused
         return await self._membership.join(user_id, room, None, via=via)
-
-    def _check_account(self, tx: Transaction, user_id: UserID) -> None:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter("This is not a user of this server")
-        account = find_account(tx, user_id)
-        if account is None or account.is_deactivated:
-            raise NotFound("There is no such user here")
 
     def _make_admin(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> None:
         powers = local_powers(tx, self._creation, room_id)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from homeserver.core.cross_signing import check_device_id
-from homeserver.core.identifiers import DeviceID, ServerName, UserID, server_name_of
+from homeserver.core.identifiers import DeviceID, ServerName, UserID
 from homeserver.runtime.clock import Clock
 from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.devices import MOST_AT_ONCE
+from homeserver.services.accounts.local_accounts import local_account, open_account
 from homeserver.services.accounts.sessions import LONGEST_NAME, DeviceWish, Sessions
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, TooLarge
-from homeserver.storage.accounts import Account, find_account
 from homeserver.storage.cross_signing import cross_signing_keys_of
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.dehydrated_devices import find_dehydrated_device
@@ -91,19 +91,19 @@ class UserDevices:
         return await self._database.write(self._log_in_as, user_id, until_ms)
 
     def _of_user(self, tx: Transaction, user_id: UserID) -> Sequence[UserDevice]:
-        self._account(tx, user_id)
+        local_account(tx, user_id, self._server_name)
         asleep = find_dehydrated_device(tx, user_id)
         asleep_id = None if asleep is None else asleep.device_id
         return [UserDevice(device, device.device_id == asleep_id) for device in devices_of_user(tx, user_id)]
 
     def _create(self, tx: Transaction, user_id: UserID, device_id: DeviceID) -> None:
-        self._open_account(tx, user_id)
+        open_account(tx, user_id, self._server_name)
         check_device_id(device_id, cross_signing_keys_of(tx, user_id).values())
         if insert_device(tx, user_id, device_id, display_name=None, now_ms=self._clock.now_ms()):
             self._device_lists.note_change(tx, user_id, (device_id,))
 
     def _rename(self, tx: Transaction, user_id: UserID, device_id: DeviceID, display_name: str | None) -> None:
-        self._account(tx, user_id)
+        local_account(tx, user_id, self._server_name)
         device = find_device(tx, user_id, device_id)
         if device is None:
             raise NotFound(UNKNOWN)
@@ -112,26 +112,12 @@ class UserDevices:
             self._device_lists.note_change(tx, user_id, (device_id,))
 
     def _remove(self, tx: Transaction, user_id: UserID, device_ids: Sequence[DeviceID]) -> None:
-        self._account(tx, user_id)
+        local_account(tx, user_id, self._server_name)
         own = {device.device_id for device in devices_of_user(tx, user_id)}
         self._removal.remove(tx, user_id, [device_id for device_id in device_ids if device_id in own])
 
     def _log_in_as(self, tx: Transaction, user_id: UserID, until_ms: int | None) -> str:
-        if self._open_account(tx, user_id).is_locked:
+        if open_account(tx, user_id, self._server_name).is_locked:
             raise Forbidden("The account is locked")
         opened = self._sessions.open(tx, user_id, DeviceWish(display_name=LOGIN_NAME), until_ms=until_ms)
         return opened.tokens.access_token
-
-    def _open_account(self, tx: Transaction, user_id: UserID) -> Account:
-        account = self._account(tx, user_id)
-        if account.is_deactivated:
-            raise NotFound("The account is closed")
-        return account
-
-    def _account(self, tx: Transaction, user_id: UserID) -> Account:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter("This is not a user of this server")
-        account = find_account(tx, user_id)
-        if account is None:
-            raise NotFound("There is no such user here")
-        return account

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID, localpart_of, server_name_of
 from homeserver.services.accounts.deactivation import Deactivation
+from homeserver.services.accounts.local_accounts import CLOSED, NOBODY, check_local, local_account
 from homeserver.services.accounts.moderation import AccountModeration
 from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.passwords import check_new_password
@@ -25,8 +26,6 @@ from homeserver.storage.memberships import joined_room_ids, rooms_of_user
 from homeserver.storage.users import ORDERS, ListedUser, UserFilter, count_users, find_listed_user, users_page
 
 MOST_PER_PAGE: Final = 1_000
-ELSEWHERE: Final = "This is not a user of this server"
-NOBODY: Final = "There is no such user here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Users:
 
     async def user(self, user_id: UserID) -> ListedUser:
         """One account. Raises InvalidParameter, NotFound."""
-        self._check_local(user_id)
+        check_local(user_id, self._server_name)
         listed = await self._database.read(find_listed_user, user_id)
         if listed is None:
             raise NotFound(NOBODY)
@@ -85,16 +84,11 @@ class Users:
 
     async def account_data(self, user_id: UserID) -> Sequence[AccountData]:
         """What a user keeps on the server. Raises InvalidParameter, NotFound."""
-        self._check_local(user_id)
         return await self._database.read(self._account_data, user_id)
 
-    def _check_local(self, user_id: UserID) -> None:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter(ELSEWHERE)
-
     def _check_known(self, tx: Transaction, user_id: UserID) -> None:
-        if server_name_of(user_id) == self._server_name and find_account(tx, user_id) is None:
-            raise NotFound(NOBODY)
+        if server_name_of(user_id) == self._server_name:
+            local_account(tx, user_id, self._server_name)
 
     def _page(self, tx: Transaction, wanted: UserFilter, page: UserPage) -> tuple[Sequence[ListedUser], int]:
         found = users_page(
@@ -117,7 +111,7 @@ class Users:
         return {one.room_id: one.membership for one in rooms_of_user(tx, user_id)}
 
     def _account_data(self, tx: Transaction, user_id: UserID) -> Sequence[AccountData]:
-        self._check_known(tx, user_id)
+        local_account(tx, user_id, self._server_name)
         return all_account_data(tx, user_id)
 
 
@@ -182,7 +176,7 @@ class UserAdministration:
 
     async def set_admin(self, user_id: UserID, *, is_admin: bool, by: UserID | None) -> None:
         """Make a user an administrator, or one no more. Nobody stops being one by themselves. Raises NotFound."""
-        self._check_local(user_id)
+        check_local(user_id, self._server_name)
         if user_id == by and not is_admin:
             raise InvalidParameter("You cannot take this from yourself")
         await self._database.write(_set_admin, user_id, is_admin=is_admin)
@@ -190,13 +184,13 @@ class UserAdministration:
 
     async def reset_password(self, user_id: UserID, password: str, *, logs_devices_out: bool) -> None:
         """Give a user another password. Raises NotFound, WeakPassword, InvalidParameter."""
-        self._check_local(user_id)
+        check_local(user_id, self._server_name)
         check_new_password(password)
         await self._password_change.set_by_administrator(user_id, password, logout_devices=logs_devices_out)
 
     async def deactivate(self, user_id: UserID, *, erase: bool) -> None:
         """Close an account. Raises NotFound."""
-        self._check_local(user_id)
+        check_local(user_id, self._server_name)
         await self._deactivation.deactivate(user_id, erase=erase)
 
     async def set_suspended(self, user_id: UserID, *, is_suspended: bool) -> None:
@@ -216,18 +210,11 @@ class UserAdministration:
         await self._profiles.set_field(Requester(user_id, None, 0), user_id, key, value)
 
     async def _existing(self, user_id: UserID) -> Account:
-        account = await self._find(user_id)
-        if account is None:
-            raise NotFound(NOBODY)
-        return account
+        return await self._database.read(local_account, user_id, self._server_name)
 
     async def _find(self, user_id: UserID) -> Account | None:
-        self._check_local(user_id)
+        check_local(user_id, self._server_name)
         return await self._database.read(find_account, user_id)
-
-    def _check_local(self, user_id: UserID) -> None:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter(ELSEWHERE)
 
 
 def _check_wish(account: Account | None, wish: UserWish, *, by: UserID | None) -> None:
@@ -242,7 +229,7 @@ def _check_wish(account: Account | None, wish: UserWish, *, by: UserID | None) -
     if is_closed and wish.is_deactivated is False:
         raise InvalidParameter("An account that was closed is not opened again")
     if is_closed and (wish.password is not None or wish.is_admin or wish.is_locked):
-        raise InvalidParameter("The account is closed")
+        raise InvalidParameter(CLOSED)
     was_admin = account is not None and account.is_admin
     if account is not None and account.user_id == by and wish.is_admin is False:
         raise InvalidParameter("You cannot take this from yourself")
