@@ -36,6 +36,9 @@ def set_mark(tx: Transaction, mark: str) -> None:
     tx.run(SET_MARK, mark=mark)
 
 
+# No file outside has such a mark (runtime/continuity_files.py): the next start finds that the database is another one.
+PUT_BACK: Final = "UPDATE continuity SET mark = 'put back'"
+
 BREAK = """
     UPDATE continuity SET
         broken_ms = :now_ms, keys_upto = (SELECT COALESCE(MAX(number), keys_upto) FROM one_time_keys)"""

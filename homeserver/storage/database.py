@@ -19,6 +19,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 from twisted.internet.defer import Deferred
 
 from homeserver.storage.dialect import Dialect
+from homeserver.storage.whole_tables import Snapshot
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -187,6 +188,9 @@ class Backend(Protocol):
     def open_writer(self) -> WriteConnection: ...
 
     def open_reader(self) -> ReadConnection: ...
+
+    def open_snapshot(self) -> Snapshot:
+        """All of it as it is now, on a connection of its own. Raises SnapshotLost."""
 
     def durability(self) -> Durability: ...
 

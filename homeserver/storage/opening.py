@@ -3,14 +3,19 @@
 What makes a database refused is in storage/sqlite.py and storage/postgresql.py.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from homeserver.storage.database import Backend, DatabaseRefused
-from homeserver.storage.postgresql import open_postgresql
-from homeserver.storage.sqlite import open_sqlite
+from homeserver.storage.migrations.runner import Revision
+from homeserver.storage.postgresql import fill_postgresql, open_postgresql
+from homeserver.storage.sqlite import fill_sqlite, open_sqlite
+from homeserver.storage.whole_tables import Filling
 
 FILE_NAME: Final = "homeserver.db"
+POSTGRESQL: Final = ("postgresql://", "postgres://")
+NEITHER: Final = 'a database is "sqlite" or begins with postgresql://'
 
 
 def open_backend(database: str, data_dir: Path) -> Backend:
@@ -20,6 +25,18 @@ def open_backend(database: str, data_dir: Path) -> Backend:
     """
     if database == "sqlite":
         return open_sqlite(data_dir / FILE_NAME)
-    if database.startswith(("postgresql://", "postgres://")):
+    if database.startswith(POSTGRESQL):
         return open_postgresql(database)
-    raise DatabaseRefused('a database is "sqlite" or begins with postgresql://')
+    raise DatabaseRefused(NEITHER)
+
+
+def fill_database(database: str, data_dir: Path, revisions: Sequence[Revision]) -> Filling:
+    """The database that `database` names, to be filled; with the schema that these revisions make.
+
+    Raises NotFilled unless it is new, and DatabaseRefused as open_backend.
+    """
+    if database == "sqlite":
+        return fill_sqlite(data_dir / FILE_NAME, revisions)
+    if database.startswith(POSTGRESQL):
+        return fill_postgresql(database, revisions)
+    raise DatabaseRefused(NEITHER)

@@ -17,6 +17,8 @@ from homeserver.storage import dialect as dialects
 from homeserver.storage.database import DatabaseRefused, Durability, Transaction, Trouble
 from homeserver.storage.dialect import Dialect, InsertShape, Statement, check_parameters
 from homeserver.storage.migrations.runner import REVISIONS, Revision, migrate
+from homeserver.storage.postgresql_tables import PostgreSQLFilling, PostgreSQLSnapshot
+from homeserver.storage.whole_tables import NotFilled
 
 Connection = extensions.connection
 Cursor = extensions.cursor
@@ -484,6 +486,10 @@ class PostgreSQLBackend:
         """Open a connection that reads."""
         return PostgreSQLReader(self.dsn)
 
+    def open_snapshot(self) -> PostgreSQLSnapshot:
+        """All of it as it is now, on a connection of its own. Raises SnapshotLost."""
+        return PostgreSQLSnapshot(lambda: connect(self.dsn))
+
     def durability(self) -> Durability:
         """How the server keeps what was committed."""
         connection = connect(self.dsn)
@@ -519,6 +525,18 @@ def open_postgresql(dsn: str, *, revisions: Sequence[Revision] = REVISIONS) -> P
     finally:
         connection.close()
     return PostgreSQLBackend(dsn)
+
+
+def fill_postgresql(dsn: str, revisions: Sequence[Revision]) -> PostgreSQLFilling:
+    """A database that is to be filled, with the schema of these revisions. Raises NotFilled unless it is new."""
+
+    def make(revisions: Sequence[Revision] = revisions) -> None:
+        try:
+            open_postgresql(dsn, revisions=revisions)
+        except DatabaseRefused as refused:
+            raise NotFilled(refused.reason) from refused
+
+    return PostgreSQLFilling(make, lambda: make(REVISIONS), lambda: connect(dsn), DIALECT)
 
 
 def connect(dsn: str) -> Connection:

@@ -122,6 +122,10 @@ def index_older(tx: Transaction, *, count: int) -> bool:
     return begin > 1
 
 
+# What a database is filled with (whole_tables.py) that had events already: all of them are still to be indexed.
+INDEX_ALL: Final = "UPDATE search_progress SET below_nid = (SELECT COALESCE(MAX(event_nid), 0) + 1 FROM events)"
+
+
 def room_mark(room_id: str) -> str:
     """By what the events of a room are found among those that have the same words."""
     return f"{MARK}r{_digest(room_id)}"

@@ -18,6 +18,8 @@ from homeserver.storage.database import DatabaseRefused, Durability, Transaction
 from homeserver.storage.dialect import Dialect, Statement
 from homeserver.storage.file_systems import unsuitable_file_system
 from homeserver.storage.migrations.runner import REVISIONS, Revision, migrate, read_revisions, refuse_unknown
+from homeserver.storage.sqlite_tables import SQLiteFilling, SQLiteSnapshot
+from homeserver.storage.whole_tables import NotFilled
 
 BUSY_MS: Final = 10_000
 STATEMENT_CACHE: Final = 1_000
@@ -291,6 +293,10 @@ class SQLiteBackend:
         """Open a connection that reads."""
         return SQLiteReader(connect(self.path, self.vfs, readonly=True))
 
+    def open_snapshot(self) -> SQLiteSnapshot:
+        """All of it as it is now, on a connection of its own. Raises SnapshotLost."""
+        return SQLiteSnapshot(lambda: connect(self.path, self.vfs, readonly=True))
+
     def durability(self) -> Durability:
         """How SQLite keeps what was committed: the log's mode, and whether COMMIT waits for the disk."""
         connection = connect(self.path, self.vfs)
@@ -342,6 +348,18 @@ def open_sqlite(
     ) as error:
         raise DatabaseRefused(f"{path} cannot be used: {error}") from error
     return SQLiteBackend(path, vfs, checkpoint_pages)
+
+
+def fill_sqlite(path: Path, revisions: Sequence[Revision]) -> SQLiteFilling:
+    """A database file that is to be, with the schema of these revisions. Raises NotFilled where there is one."""
+
+    def make(part: Path, revisions: Sequence[Revision] = revisions) -> None:
+        try:
+            open_sqlite(part, revisions=revisions)
+        except DatabaseRefused as refused:
+            raise NotFilled(refused.reason) from refused
+
+    return SQLiteFilling(path, make, lambda part: make(part, REVISIONS), lambda part: connect(part, None))
 
 
 def make_file(path: Path) -> None:

@@ -131,6 +131,12 @@ def refuse_unknown(applied: Mapping[int, str], revisions: Sequence[Revision]) ->
             raise DatabaseRefused(f"the database lacks schema revision {revision.number}, and has {newest}")
 
 
+def revisions_of(applied: Mapping[int, str], revisions: Sequence[Revision] = REVISIONS) -> tuple[Revision, ...]:
+    """The revisions that made a schema, given their numbers and checksums. Raises DatabaseRefused as refuse_unknown."""
+    refuse_unknown(applied, revisions)
+    return tuple(revision for revision in revisions if revision.number in applied)
+
+
 def migrate(connection: SchemaConnection, revisions: Sequence[Revision], *, now_ms: int) -> list[int]:
     """Apply the revisions that the database lacks, each in a transaction of its own; return their numbers.
 
