@@ -42,5 +42,5 @@ def make_encryption(made: Mechanics, outgoing: Outgoing, events: Events) -> Encr
         visibility,
         DeviceKeys(database, device_lists, elsewhere, visibility, news, clock, server_name),
         CrossSigning(database, device_lists, news),
-        ToDevice(database, news, clock, server_name),
+        ToDevice(database, news, clock, server_name, events.shadow_bans),
     )

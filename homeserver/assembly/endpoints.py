@@ -287,7 +287,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
-        UserRestraintEndpoints(UserRestraints(database, accounts.tokens, made.server_name)),
+        UserRestraintEndpoints(UserRestraints(database, accounts.tokens, parts.events.shadow_bans, made.server_name)),
     )
 
 

@@ -22,6 +22,7 @@ from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.events.shadow_bans import ShadowBans
 from homeserver.services.events.state_merging import StateMerging
 
 
@@ -40,6 +41,7 @@ class Events:
     intake: Intake
     completion: Completion
     erased_users: ErasedUsers
+    shadow_bans: ShadowBans
     formats: ClientFormat
     remote_keys: RemoteKeys
     receipt: Receipt
@@ -59,7 +61,10 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
     forgets = made.settings.forget_rooms_when_left
     writer = RoomWriter(states, merging, notifying, news, clock, server_name, forgets_left_rooms=forgets)
     approval = PolicyApproval(database, client, clock, server_name)
-    creation = EventCreation(writer, clock, made.randomness, server_name, made.own_keys, approval, partial_rooms)
+    shadow_bans = ShadowBans()
+    creation = EventCreation(
+        writer, clock, made.randomness, server_name, made.own_keys, approval, partial_rooms, shadow_bans
+    )
     intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)
     notaries = [ServerName(name) for name in made.settings.federation.key_servers if name != server_name]
     remote_keys = RemoteKeys(database, client, notaries, budget, clock)
@@ -76,6 +81,7 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
         intake,
         Completion(database, writer, intake, partial_rooms),
         erased_users,
+        shadow_bans,
         ClientFormat(states, clock, budget, erased_users),
         remote_keys,
         Receipt(OwnKeysAnd(server_name, made.own_keys, remote_keys), made.in_thread),

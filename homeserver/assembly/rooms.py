@@ -110,7 +110,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     knocks = RemoteKnocks(database, client, creation, outside, clock)
     anywhere = RemoteMembership(database, membership, aliases, joins, leaves, knocks, server_name)
     inviting = RemoteInviting(database, client, creation, receipt, intake, membership, server_name)
-    directory = RoomDirectory(database, states)
+    directory = RoomDirectory(database, states, events.shadow_bans)
     spaces = Spaces(states, directory, server_name)
     remote_spaces = RemoteSpaces(client, made.budget, clock)
     push_rules = PushRules(database, events.push_classes, news)
@@ -119,9 +119,12 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     backfill.export(made.metrics)
     sending = Sending(creation, readers, clock, server_name)
     serials = Serials()
-    typing = Typing(database, events.notifying, news, events.bell, clock, server_name, serials=serials)
+    shadow_bans = events.shadow_bans
+    typing = Typing(
+        database, events.notifying, news, events.bell, clock, server_name, serials=serials, shadow_bans=shadow_bans
+    )
     presence = Presence(
-        database, PresenceViews(serials), news, events.bell, clock, server_name, Scope(settings.presence)
+        database, PresenceViews(serials), news, events.bell, clock, server_name, Scope(settings.presence), shadow_bans
     )
     typing.listen_to_activity(presence.note_activity)
     return Rooms(
@@ -144,7 +147,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         presence=presence,
         push_rules=push_rules,
         readers=readers,
-        receipts=Receipts(database, readers, states, events.notifying, news, clock),
+        receipts=Receipts(database, readers, states, events.notifying, news, clock, shadow_bans),
         relations=Relations(database, readers, states, aggregations, events.partial_rooms),
         remote_invites=RemoteInvites(
             database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys

@@ -34,7 +34,7 @@ from homeserver.cli.reports import report
 from homeserver.cli.rooms import room
 from homeserver.cli.server import server
 from homeserver.cli.setup import init
-from homeserver.cli.user_restraints import rate_limit
+from homeserver.cli.user_restraints import rate_limit, shadow_ban
 from homeserver.cli.users import user
 from homeserver.settings.reading import SettingsError
 from homeserver.settings.sections import Settings
@@ -138,7 +138,7 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
     output.say(json.dumps(answer, indent=2, ensure_ascii=False), answer)
 
 
-for act in (rate_limit,):
+for act in (rate_limit, shadow_ban):
     user.add_command(act)
 for topic in (init, check):
     commands.add_command(topic)

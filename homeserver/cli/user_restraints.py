@@ -1,13 +1,13 @@
-"""`homeserver admin user rate-limit`: users who are held back, or may go further than others."""
+"""`homeserver admin user rate-limit` and `shadow-ban`: users who are held back, or may go further than others."""
 
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.output import Output
+from homeserver.cli.user_paths import user_path
 
 
 @click.command(short_help="how fast a user may act")
@@ -33,7 +33,7 @@ def rate_limit(
     """
     if (per_second is not None) + is_free + reset > 1 or (burst is not None and per_second is None):
         raise click.UsageError("Give --per-second, with or without --burst, or --none, or --reset.")
-    path = f"{ADMIN_API}/users/{quote(user_id, safe='')}/override_ratelimit"
+    path = f"{user_path(user_id)}/override_ratelimit"
     if reset:
         ask(door, "DELETE", path)
         answer: Any = {}  # Any: JSON
@@ -44,6 +44,20 @@ def rate_limit(
     else:
         answer = ask(door, "GET", path)
     output.say(_told(user_id, answer), {"user_id": user_id, **answer})
+
+
+@click.command(short_help="let nobody hear a user")
+@click.argument("user_id", metavar="USER")
+@click.option("--undo", is_flag=True, help="Let the user be heard again.")
+@at_door
+def shadow_ban(door: AdminDoor, output: Output, user_id: str, *, undo: bool) -> None:
+    """Let nobody hear a user of this server, without their noticing.
+
+    What they send is answered as always, and goes nowhere. What was said before stays.
+    """
+    ask(door, "DELETE" if undo else "POST", f"{user_path(user_id)}/shadow_ban")
+    told = f"{user_id} is heard again." if undo else f"Nobody hears {user_id} any more."
+    output.say(told, {"user_id": user_id, "shadow_banned": not undo})
 
 
 def _told(user_id: str, own: Any) -> str:  # Any: JSON

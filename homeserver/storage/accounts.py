@@ -152,6 +152,14 @@ def erased_users(tx: Transaction) -> list[UserID]:
     return [UserID(row[0]) for row in tx.all(ERASED)]
 
 
+SHADOW_BANNED = "SELECT user_id FROM users WHERE is_shadow_banned"
+
+
+def shadow_banned_users(tx: Transaction) -> list[UserID]:
+    """The users whom nobody is to hear."""
+    return [UserID(row[0]) for row in tx.all(SHADOW_BANNED)]
+
+
 def _values(account: Account) -> dict[str, Any]:  # Any: column values
     return {
         "user_id": account.user_id,

@@ -72,3 +72,16 @@ def test_what_contradicts_itself_is_not_asked_for(words: tuple[str, ...]) -> Non
         typed_at(door, admin, "user", "rate-limit", USER, *words)
 
     assert door.asked == []
+
+
+def test_a_user_is_shadow_banned_and_heard_again(capsys: pytest.CaptureFixture[str]) -> None:
+    door = Door({})
+
+    typed_at(door, admin, "user", "shadow-ban", USER)
+    typed_at(door, admin, "user", "shadow-ban", USER, "--undo", "--json")
+
+    path = f"{ADMIN_API}/users/%40alice%3Ab.example/shadow_ban"
+    assert door.asked == [("POST", path, None), ("DELETE", path, None)]
+    told, as_json = capsys.readouterr().out.splitlines()
+    assert told == f"Nobody hears {USER} any more."
+    assert json.loads(as_json) == {"user_id": USER, "shadow_banned": False}

@@ -116,9 +116,11 @@ class Cast:
         return client is not None and client.send("GET", "/_columba/admin/v1/audit").status == 200
 
     def _is_ordinary(self, name: str) -> bool:
-        """False of somebody whom a request has suspended or made an administrator."""
-        answer = self.people["admin"].send("GET", "/_matrix/client/v1/admin/suspend", self.people[name].user_id)
-        return answer.status == 200 and not answer.json["suspended"]
+        """False of somebody whom a request has suspended, made an administrator, or held back."""
+        admin, user_id = self.people["admin"], self.people[name].user_id
+        account = admin.get("/_synapse/admin/v2/users", user_id)
+        is_special = account["suspended"] or account["admin"] or account["shadow_banned"]
+        return not (is_special or admin.get("/_synapse/admin/v1/users", user_id, "override_ratelimit"))
 
     def _recruit(self, name: str) -> None:
         client = new_user(self.url, name)

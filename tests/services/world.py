@@ -56,6 +56,7 @@ from homeserver.services.events.policy_approval import PolicyApproval
 from homeserver.services.events.push_classes import PushClasses
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import EventCache, RoomStates
+from homeserver.services.events.shadow_bans import ShadowBans
 from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.room_completion import RoomCompletion
@@ -172,8 +173,16 @@ class World:
         self.writer = RoomWriter(*rooms, self.clock, SERVER, forgets_left_rooms=forgets_left_rooms)
         self.policy_source = FakePolicySource()
         approval = PolicyApproval(self.database, self.policy_source, self.clock, SERVER)
+        self.shadow_bans = ShadowBans()
         self.event_creation = EventCreation(
-            self.writer, self.clock, self.randomness, SERVER, self.key, approval, self.partial_rooms
+            self.writer,
+            self.clock,
+            self.randomness,
+            SERVER,
+            self.key,
+            approval,
+            self.partial_rooms,
+            self.shadow_bans,
         )
         self.head_joining = HeadJoining(self.event_creation)
         self.intake = Intake(self.database, self.writer, self.head_joining, self.partial_rooms, self.clock)
@@ -185,7 +194,7 @@ class World:
         self.sending = Sending(self.event_creation, self.readers, self.clock, SERVER)
         self._open_reading()
         self._open_federation()
-        self.directory = RoomDirectory(self.database, self.states)
+        self.directory = RoomDirectory(self.database, self.states, self.shadow_bans)
         self._open_spaces()
         self._open_e2ee()
         self._open_accounts()
@@ -253,13 +262,30 @@ class World:
         )
         self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
         self.key_backups = KeyBackups(self.database)
-        self.to_device = ToDevice(self.database, self.news, self.clock, SERVER)
+        self.to_device = ToDevice(self.database, self.news, self.clock, SERVER, self.shadow_bans)
 
     def _open_sync(self) -> None:
         serials = Serials()
-        self.typing = Typing(self.database, self.notifying, self.news, self.bell, self.clock, SERVER, serials=serials)
+        self.typing = Typing(
+            self.database,
+            self.notifying,
+            self.news,
+            self.bell,
+            self.clock,
+            SERVER,
+            serials=serials,
+            shadow_bans=self.shadow_bans,
+        )
         self.presence_views = PresenceViews(serials)
-        self.presence = Presence(self.database, self.presence_views, self.news, self.bell, self.clock, SERVER)
+        self.presence = Presence(
+            self.database,
+            self.presence_views,
+            self.news,
+            self.bell,
+            self.clock,
+            SERVER,
+            shadow_bans=self.shadow_bans,
+        )
         self.typing.listen_to_activity(self.presence.note_activity)
         self.sync_memory = SyncMemory()
         timelines = Timelines(self.readers, self.states)
@@ -299,7 +325,9 @@ class World:
         )
 
     def _open_personal(self) -> None:
-        self.receipts = Receipts(self.database, self.readers, self.states, self.notifying, self.news, self.clock)
+        self.receipts = Receipts(
+            self.database, self.readers, self.states, self.notifying, self.news, self.clock, self.shadow_bans
+        )
         self.account_data = AccountDataKeeping(self.database, self.news)
         self.filters = Filters(self.database, self.clock)
         self.push_rules = PushRules(self.database, self.push_classes, self.news)

@@ -65,6 +65,32 @@ class UserRestraintEndpoints:
         await self.restraints.set_own_limit(request.path_user_id, None)
         return EMPTY
 
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/users/{userId}/shadow_ban",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
+    )
+    async def shadow_ban(self, request: PlainRequest) -> Reply:
+        """Let nobody hear a user, without their noticing."""
+        await self.restraints.set_shadow_banned(request.path_user_id, is_banned=True)
+        return EMPTY
+
+    @endpoint(
+        "DELETE",
+        "/_synapse/admin/v1/users/{userId}/shadow_ban",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
+    )
+    async def end_shadow_ban(self, request: PlainRequest) -> Reply:
+        """Let a user be heard again."""
+        await self.restraints.set_shadow_banned(request.path_user_id, is_banned=False)
+        return EMPTY
+
 
 def _shown(own: OwnLimit | None) -> dict[str, object]:
     if own is None:

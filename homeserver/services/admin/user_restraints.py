@@ -1,6 +1,7 @@
-"""How administrators hold single users back, or let them go further than others: rate limits of their own.
+"""How administrators hold single users back, or let them go further than others: rate limits of their own, shadow bans.
 
-How often a user has asked is counted in http/rate_limiting.py. Locked and suspended accounts: accounts/moderation.py.
+How often a user has asked is counted in http/rate_limiting.py; what nobody hears of those who are shadow-banned is in
+services/events/shadow_bans.py. Locked and suspended accounts: accounts/moderation.py.
 """
 
 import math
@@ -10,7 +11,8 @@ from typing import Final
 from homeserver.core.identifiers import ServerName, UserID, server_name_of
 from homeserver.core.rate_limits import RateLimit
 from homeserver.services.accounts.tokens import AccessTokens
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.events.shadow_bans import ShadowBans
 from homeserver.storage.accounts import Account, find_account, update_account
 from homeserver.storage.database import Database, Transaction
 
@@ -32,9 +34,12 @@ class UserRestraints:
     accounts are closed.
     """
 
-    def __init__(self, database: Database, tokens: AccessTokens, server_name: ServerName) -> None:
+    def __init__(
+        self, database: Database, tokens: AccessTokens, shadow_bans: ShadowBans, server_name: ServerName
+    ) -> None:
         self._database = database
         self._tokens = tokens
+        self._shadow_bans = shadow_bans
         self._server_name = server_name
 
     async def own_limit(self, user_id: UserID) -> OwnLimit | None:
@@ -48,6 +53,18 @@ class UserRestraints:
         """Give a user a rate limit of their own, or that of the settings again. It holds from the next request on."""
         await self._database.write(self._set_own_limit, user_id, own)
         self._tokens.forget_user(user_id)
+
+    async def set_shadow_banned(self, user_id: UserID, *, is_banned: bool) -> None:
+        """Let nobody hear a user any more, or everybody again. Raises Forbidden for administrators of this server."""
+        await self._database.write(self._set_shadow_banned, user_id, is_banned=is_banned)
+        self._shadow_bans.note(user_id, is_banned=is_banned)
+        self._tokens.forget_user(user_id)
+
+    def _set_shadow_banned(self, tx: Transaction, user_id: UserID, *, is_banned: bool) -> None:
+        account = self._account(tx, user_id)
+        if is_banned and account.is_admin:
+            raise Forbidden("This user is an administrator of this server")
+        update_account(tx, replace(account, is_shadow_banned=is_banned))
 
     def _set_own_limit(self, tx: Transaction, user_id: UserID, own: OwnLimit | None) -> None:
         is_limited = own is None or own.limit is not None

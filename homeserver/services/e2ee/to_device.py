@@ -5,7 +5,7 @@ and those for users of other servers by services/federation.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -48,7 +48,15 @@ Messages = Mapping[UserID, Mapping[str, bytes]]
 class ToDevice:
     """Puts messages into the inboxes of devices."""
 
-    def __init__(self, database: Database, news: News, clock: Clock, server_name: ServerName) -> None:
+    def __init__(
+        self,
+        database: Database,
+        news: News,
+        clock: Clock,
+        server_name: ServerName,
+        shadow_bans: Container[UserID] = frozenset(),
+    ) -> None:
+        self._shadow_bans = shadow_bans
         self._database = database
         self._news = news
         self._clock = clock
@@ -70,6 +78,8 @@ class ToDevice:
         """
         parsed = _parsed(sender, event_type, messages)
         self._take(sender, parsed)
+        if sender in self._shadow_bans:
+            parsed = {user: devices for user, devices in parsed.items() if user == sender}
         local = {user: devices for user, devices in parsed.items() if server_name_of_user(user) == self._server_name}
         remote = _by_server({user: devices for user, devices in parsed.items() if user not in local})
         scope = f"sendToDevice/{event_type}"

@@ -3,8 +3,8 @@
 How they are stored is in persistence.py; who asks for which event, in services/rooms/.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from homeserver.core.auth_rules import authorise
@@ -22,6 +22,7 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.events.partial_rooms import PartialRooms, known_membership
 from homeserver.services.events.persistence import RoomWrite, RoomWriter
 from homeserver.services.events.policy_approval import PolicyApproval
+from homeserver.services.events.shadow_bans import heard_of_membership
 from homeserver.services.events.writing.states import MEMBER
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
@@ -55,6 +56,7 @@ class EventCreation:
         signing_key: Signer,
         approval: PolicyApproval,
         partial_rooms: PartialRooms,
+        shadow_bans: Container[UserID] = frozenset(),
     ) -> None:
         self.writer = writer
         self._clock = clock
@@ -63,6 +65,7 @@ class EventCreation:
         self._signing_key = signing_key
         self._approval = approval
         self._partial_rooms = partial_rooms
+        self._shadow_bans = shadow_bans
 
     async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the database's writer that builds or adds events; no other may.
@@ -87,12 +90,38 @@ class EventCreation:
         """
         return write.add(self.build(write, draft), transaction=sent_as, notifies=notifies)
 
+    def reaches_nobody(self, user_id: UserID) -> bool:
+        """Whether what a user says is to be heard by nobody: shadow_bans.py."""
+        return user_id in self._shadow_bans
+
+    def say(self, write: RoomWrite, draft: Draft, *, sent_as: tuple[str, str] | None = None) -> EventID:
+        """Add what a user wants to say as the only event, and finish; raises as `build` does.
+
+        Of those whom nobody hears it is as good as done: nothing is added, but that they come or go.
+        """
+        if self.reaches_nobody(draft.sender):
+            heard = _heard(write, draft)
+            if heard is None:
+                return self.rehearse(write, draft).event_id
+            draft, sent_as = heard, None
+        stored = self.add(write, draft, sent_as=sent_as)
+        write.finish()
+        return stored.event.event_id
+
+    def rehearse(self, write: RoomWrite, draft: Draft) -> Event:
+        """An event as it would be. Nobody is shown it, no policy server either. Raises as `build` does."""
+        return self._built(write, draft).event
+
     def build(self, write: RoomWrite, draft: Draft) -> EncodedEvent:
         """An event as it could be added to the room now.
 
         Raises AuthRejected when the room's state does not allow it, NotRecommended when its policy server does not,
         EventTooLarge and BadJson when it cannot be built.
         """
+        return self._approval.approved(write, self._built(write, draft))
+
+    def _built(self, write: RoomWrite, draft: Draft) -> EncodedEvent:
+        """An event as it could be added to the room now, were it not for its policy server."""
         if is_create(draft.type, draft.state_key):
             raise AuthRejected("a room has begun once and for all")
         if "\0" in draft.type or "\0" in (draft.state_key or ""):
@@ -125,7 +154,7 @@ class EventCreation:
             template, write.version, self._server_name, self._signing_key, self._event_id_to_assign(write.version)
         )
         authorise(built.event, state, create)
-        return self._approval.approved(write, built)
+        return built
 
     def build_elsewhere(self, template: EventTemplate, version: RoomVersion) -> EncodedEvent:
         """An event of a room that is not here, for a server in it to judge. Raises BadJson, EventTooLarge, BadEvent."""
@@ -175,6 +204,16 @@ def _may_act(write: RoomWrite, draft: Draft) -> bool:
         return True
     membership = known_membership(write.tx, write.room_id, draft.sender)
     return membership is not None and membership.membership == "join"
+
+
+def _heard(write: RoomWrite, draft: Draft) -> Draft | None:
+    """What of a draft of somebody whom nobody is to hear is said all the same."""
+    key = (MEMBER, draft.sender)
+    if (draft.type, draft.state_key) != key:
+        return None
+    current = write.state((key,)).get(key)
+    content = heard_of_membership(draft.content, None if current is None else current.content)
+    return None if content is None else replace(draft, content=content)
 
 
 def _ends_something(draft: Draft) -> bool:

@@ -163,7 +163,7 @@ class RoomAliases:
             del content["alias"]
         if isinstance(others, list):
             content["alt_aliases"] = [other for other in others if other != room_alias]
-        if content == current.content:
+        if content == current.content or self._creation.reaches_nobody(user_id):
             return
         try:
             self._creation.add(write, Draft(key[0], user_id, content, state_key=""))

@@ -4,7 +4,7 @@ Spec: client-server-api/#post_matrixclientv3createroom, whose order of events th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from homeserver.core.errors import AuthRejected, BadIdentifier, UnsupportedRoomVersion
@@ -109,10 +109,12 @@ class RoomCreation:
         Raises InvalidParameter, InvalidRoomState, UnsupportedVersion, RoomInUse (the alias), EventTooLarge, BadJson.
         """
         preset = self._preset(wishes)
-        version = self._version(wishes.room_version or self._default_version)
-        alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
         if len(wishes.invite) > MOST_INVITES or len(wishes.initial_state) > MOST_INITIAL_STATE:
             raise InvalidParameter("Too many invites, or too many initial state events")
+        if self._creation.reaches_nobody(creator):
+            wishes = replace(wishes, invite=(), is_public=False)
+        version = self._version(wishes.room_version or self._default_version)
+        alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
         room_id = await self._creation.write(self._create, creator, wishes, preset, version, alias)
         content = {"is_direct": True} if wishes.is_direct else {}
         for user_id in dict.fromkeys(wishes.invite):

@@ -3,7 +3,7 @@
 Spec: client-server-api/#listing-rooms
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,9 +59,10 @@ class DirectoryPage:
 class RoomDirectory:
     """The rooms that this server shows to everybody."""
 
-    def __init__(self, database: Database, states: RoomStates) -> None:
+    def __init__(self, database: Database, states: RoomStates, shadow_bans: Container[UserID] = frozenset()) -> None:
         self._database = database
         self._states = states
+        self._shadow_bans = shadow_bans
 
     async def is_published(self, room_id: RoomID) -> bool:
         """Whether the room is shown. Raises NotFound."""
@@ -114,6 +115,8 @@ class RoomDirectory:
             levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), head.version)
             if not levels.may_send(user_id, "m.room.canonical_alias", is_state=True):
                 raise Forbidden("Your power level is too low to change the directory")
+            if user_id in self._shadow_bans:
+                return
         set_published(tx, room_id, is_published=is_published)
 
     def _search(

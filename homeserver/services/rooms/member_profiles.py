@@ -31,6 +31,8 @@ class MemberProfiles:
 
     def update(self, tx: Transaction, user_id: UserID, room_ids: Sequence[RoomID]) -> None:
         """Show a user in these rooms as the stored profile says. Rooms that the user is not in are left out."""
+        if self._creation.reaches_nobody(user_id):
+            return
         content = {"membership": "join", **member_profile(tx, user_id)}
         for room_id in room_ids:
             write = self._creation.writer.open(tx, room_id)

@@ -81,6 +81,10 @@ class RoomMembership:
         """Hide a room that the user has left. Raises StillJoined while the user is in it, NotFound if never."""
         await self._database.write(self._forget, user_id, room_id)
 
+    def reaches_nobody(self, user_id: UserID) -> bool:
+        """Whether what a user says is to be heard by nobody: services/events/shadow_bans.py."""
+        return self._creation.reaches_nobody(user_id)
+
     async def joined_rooms(self, user_id: UserID) -> list[RoomID]:
         """The rooms that the user is in."""
         return await self._database.read(joined_room_ids, user_id)
@@ -193,9 +197,7 @@ class RoomMembership:
     ) -> EventID:
         if reason is not None:
             content["reason"] = reason
-        stored = self._creation.add(write, Draft("m.room.member", sender, content, state_key=target))
-        write.finish()
-        return stored.event.event_id
+        return self._creation.say(write, Draft("m.room.member", sender, content, state_key=target))
 
     def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
         write = self._creation.writer.open(tx, room_id)

@@ -6,7 +6,7 @@ memory only. Spec: client-server-api/#presence, server-server-api/#presence
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -108,7 +108,9 @@ class Presence:
         clock: Clock,
         server_name: ServerName,
         scope: Scope = Scope.ON,
+        shadow_bans: Container[UserID] = frozenset(),
     ) -> None:
+        self._shadow_bans = shadow_bans
         self._database = database
         self._views = views
         self._bell = bell
@@ -132,7 +134,7 @@ class Presence:
     @contextmanager
     def polling(self, user_id: UserID, device_id: DeviceID | None, presence: PresenceWord | None) -> Iterator[None]:
         """A device waits for news meanwhile; `presence` is what it says about its user, if anything."""
-        if self._scope == Scope.OFF or not self._people.begin_poll(user_id, device_id, presence):
+        if not self._is_told_of(user_id) or not self._people.begin_poll(user_id, device_id, presence):
             yield
             return
         try:
@@ -153,7 +155,7 @@ class Presence:
             raise Forbidden("You can say for yourself only how present you are")
         if status_msg is not None and len(status_msg) > LONGEST_STATUS_MSG:
             raise InvalidParameter(f"status_msg is longer than {LONGEST_STATUS_MSG} characters")
-        if self._scope != Scope.OFF:
+        if self._is_told_of(user_id):
             self._people.say(user_id, device_id, presence, status_msg or None)
 
     async def status(self, requester: UserID, user_id: UserID) -> dict[str, Any]:
@@ -167,7 +169,8 @@ class Presence:
 
     def note_activity(self, user_id: UserID) -> None:
         """A user does something."""
-        self._people.note_activity(user_id)
+        if self._is_told_of(user_id):
+            self._people.note_activity(user_id)
 
     def presence_since(self, user_id: UserID, serial: int) -> list[tuple[UserID, dict[str, Any]]]:
         """Of whose presence the user was told after `serial`, the newest first; 0: that of all who are not offline."""
@@ -384,6 +387,9 @@ class Presence:
 
     # What is gathered
 
+    def _is_told_of(self, user_id: UserID) -> bool:
+        return self._scope != Scope.OFF and user_id not in self._shadow_bans
+
     def _note_changed(self, user_id: UserID) -> None:
         self._gathered.changed[user_id] = None
         self._plan()
@@ -394,10 +400,10 @@ class Presence:
     def _follow(self, change: Change) -> None:
         """Who does something is active; who leaves a room sees those there no more, and who comes is told of them."""
         if isinstance(change, ReceiptWritten):
-            self._people.note_activity(change.user_id)
+            self.note_activity(change.user_id)
         elif isinstance(change, RoomWritten):
             for stored in change.events:
-                self._people.note_activity(UserID(stored.event.sender))
+                self.note_activity(UserID(stored.event.sender))
             if not len(self._views):
                 return
             for moved in change.memberships:

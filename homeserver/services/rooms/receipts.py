@@ -3,7 +3,7 @@
 Spec: client-server-api/#receipts, #fully-read-markers. What is unread since then: services/sync/unread.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -70,7 +70,9 @@ class Receipts:
         notifying: Notifying,
         news: News,
         clock: Clock,
+        shadow_bans: Container[UserID] = frozenset(),
     ) -> None:
+        self._shadow_bans = shadow_bans
         self._database = database
         self._readers = readers
         self._states = states
@@ -86,6 +88,8 @@ class Receipts:
         """
         for marker in markers:
             _check(marker)
+        if user_id in self._shadow_bans:
+            markers = _seen_by_oneself(markers)
         await self._database.write(self._mark, user_id, room_id, markers)
 
     def _mark(self, tx: Transaction, user_id: UserID, room_id: RoomID, markers: Sequence[Marker]) -> None:
@@ -216,6 +220,16 @@ def _check(marker: Marker) -> None:
         raise InvalidParameter("m.fully_read is for the whole room: it takes no thread_id")
     if marker.thread_id != MAIN:
         parse_event_id(marker.thread_id)
+
+
+def _seen_by_oneself(markers: Sequence[Marker]) -> Sequence[Marker]:
+    """Markers that nobody else sees. Of two that are the same then the private one counts."""
+    private = {marker.thread_id for marker in markers if marker.marker_type == READ_PRIVATE}
+    return [
+        replace(marker, marker_type=READ_PRIVATE) if marker.marker_type == READ else marker
+        for marker in markers
+        if marker.marker_type != READ or marker.thread_id not in private
+    ]
 
 
 def _may_be_in_thread(tx: Transaction, stored: StoredEvent, thread_id: str | None) -> bool:

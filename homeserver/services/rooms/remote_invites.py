@@ -206,6 +206,8 @@ class RemoteInviting:
     ) -> None:
         """Invite a user of another server. `content` is what else the invite says."""
         made, shown = await self._creation.write(self._build, sender, room_id, target, content)
+        if made is None:
+            return
         event, server = made.event, server_name_of_user(target)
         try:
             returned = await self._client.invite(
@@ -231,8 +233,11 @@ class RemoteInviting:
 
     def _build(
         self, tx: Transaction, sender: UserID, room_id: RoomID, target: UserID, content: Mapping[str, Any]
-    ) -> tuple[EncodedEvent, list[Event]]:
-        """The invite, and the state that the invited user is to be shown. Nothing is written."""
+    ) -> tuple[EncodedEvent | None, list[Event]]:
+        """The invite, and the state that the invited user is to be shown. Nothing is written.
+
+        None for one that is to reach nobody.
+        """
         write = self._creation.writer.open(tx, room_id)
         keys = (("m.room.member", sender), ("m.room.member", target))
         state = {} if write is None else write.state(keys)
@@ -251,6 +256,9 @@ class RemoteInviting:
         if create.content.get("m.federate") is False and server_name_of_user(target) != home:
             raise AuthRejected("the room is closed to other servers")
         draft = Draft("m.room.member", sender, {**content, "membership": "invite"}, state_key=target)
+        if self._creation.reaches_nobody(sender):
+            self._creation.rehearse(write, draft)
+            return None, []
         return self._creation.build(write, draft), write.shown_state(sender)
 
     async def _cosigned(self, made: EncodedEvent, returned: Mapping[str, Any], server: ServerName) -> EncodedEvent:

@@ -42,6 +42,7 @@ class _Standing:
     servers: Sequence[str]  # known to be in the room
     current: Event | None  # the user's membership
     profile: Mapping[str, Any]  # Any: JSON
+    reaches_nobody: bool  # nobody is to hear what the user says
 
     def check_is_open(self) -> None:
         """Raises Forbidden for a room that this server's administrators have closed."""
@@ -50,6 +51,8 @@ class _Standing:
 
     def said(self, reason: str | None) -> dict[str, Any]:
         """What an event of the user's says besides the membership."""
+        if self.reaches_nobody:
+            return {}
         return dict(self.profile) if reason is None else {**self.profile, "reason": reason}
 
 
@@ -138,6 +141,8 @@ class RemoteMembership:
                 return room_id
             if current == "invite":
                 raise Forbidden("You are invited already: you need not knock")
+            if standing.reaches_nobody:
+                return room_id
 
             async def knock_through(server: ServerName) -> None:
                 await self._knocks.knock_through(server, room_id, user_id, standing.said(reason), standing.version)
@@ -157,7 +162,7 @@ class RemoteMembership:
                 await self._membership.leave(user_id, room_id, reason)
                 return
             servers = candidates(self._server_name, standing.inviting, standing.servers)
-            await self._leaves.leave(user_id, current, servers, reason)
+            await self._leaves.leave(user_id, current, servers, None if standing.reaches_nobody else reason)
 
     async def _room_of(self, room: str) -> tuple[RoomID, Sequence[ServerName]]:
         if not room.startswith("#"):
@@ -185,4 +190,5 @@ class RemoteMembership:
             servers=sorted(servers),
             current=current,
             profile=member_profile(tx, user_id),
+            reaches_nobody=self._membership.reaches_nobody(user_id),
         )

@@ -24,7 +24,6 @@ from homeserver.services.rooms.draft_checks import (
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.storage.client_transactions import find_outcome, insert_outcome
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +136,7 @@ class Sending:
         write = self._open(tx, room_id)
         check_redaction(write, draft, self._readers, is_suspended=is_suspended)
         check_relation(write, draft, self._readers)
-        stored = self._add(write, draft, sent_as)
-        write.finish()
-        return stored.event.event_id
+        return self._say(write, draft, sent_as)
 
     def _set_state(
         self, tx: Transaction, room_id: RoomID, draft: Draft, sent_as: tuple[str, str] | None = None
@@ -154,14 +151,12 @@ class Sending:
         check_redaction(write, draft, self._readers)
         if key == ("m.room.canonical_alias", ""):
             check_canonical_alias(write, draft.content, current)
-        stored = self._add(write, draft, sent_as)
-        write.finish()
-        return stored.event.event_id
+        return self._say(write, draft, sent_as)
 
-    def _add(self, write: RoomWrite, draft: Draft, sent_as: tuple[str, str] | None) -> StoredEvent:
-        """Add it. Who never had to do with the room is not told why it refuses, or that it exists."""
+    def _say(self, write: RoomWrite, draft: Draft, sent_as: tuple[str, str] | None) -> EventID:
+        """Say it. Who never had to do with the room is not told why it refuses, or that it exists."""
         try:
-            return self._creation.add(write, draft, sent_as=sent_as)
+            return self._creation.say(write, draft, sent_as=sent_as)
         except AuthRejected:
             if known_membership(write.tx, write.room_id, draft.sender) is None:
                 raise Forbidden(NOT_IN_ROOM) from None

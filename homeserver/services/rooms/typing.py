@@ -4,7 +4,7 @@ Spec: client-server-api/#typing-notifications. What a sync shows of it is in ser
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -53,7 +53,9 @@ class Typing:
         server_name: ServerName,
         most_rooms: int = MOST_ROOMS,
         serials: Serials | None = None,
+        shadow_bans: Container[UserID] = frozenset(),
     ) -> None:
+        self._shadow_bans = shadow_bans
         self._serials = serials or Serials()
         self._most_rooms = most_rooms
         self._database = database
@@ -100,6 +102,8 @@ class Typing:
         members, has_others = (known.members, known.has_others) if known is not None else (set(), False)
         if user_id not in members:
             members, has_others = await self._members_with(user_id, room_id)
+        if user_id in self._shadow_bans:
+            return
         wanted_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
         timeout_ms = min(max(wanted_ms, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS)
         self._begin(room_id, user_id, members, timeout_ms, has_others=has_others)

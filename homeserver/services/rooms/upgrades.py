@@ -113,6 +113,8 @@ class RoomUpgrades:
         named = _creators(additional_creators, user_id) if version.privileged_creators else ()
         upgrade = Upgrade(user_id, room_id, version, named)
         followers = await self._database.read(self._followers, room_id)
+        if self._creation.reaches_nobody(user_id):
+            return await self._creation.write(self._pretend, upgrade)
         some = self._per_write
         first = Followers(followers.keys[:some], followers.members[:some])
         new_room, is_new = await self._creation.write(self.replace, upgrade, first)
@@ -141,6 +143,14 @@ class RoomUpgrades:
         bans = [("m.room.member", user_id) for user_id in banned_users(tx, room_id)]
         keys = [*bans, *sorted(states.with_nodes(tx, room_id, parts))]
         return Followers(keys, local_user_ids(tx, room_id))
+
+    def _pretend(self, tx: Transaction, upgrade: Upgrade) -> RoomID:
+        """A room that there is not, for somebody whom nobody is to hear, if they might replace the old one."""
+        old = self._open(tx, upgrade.room_id)
+        member_key = ("m.room.member", upgrade.user_id)
+        state = old.state((CREATE, POWER_LEVELS, member_key))
+        _check_may_replace(state.get(member_key), state[CREATE], state.get(POWER_LEVELS), upgrade.user_id)
+        return RoomID(self._randomness.opaque_id("!", 18) + f":{self._server_name}")
 
     def replace(self, tx: Transaction, upgrade: Upgrade, followers: Followers) -> tuple[RoomID, bool]:
         """Make the new room and close the old one, within a write.
