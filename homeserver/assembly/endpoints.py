@@ -282,7 +282,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
-        ServerNoticeEndpoints(accounts.notices),
+        ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
         UserAdminEndpoints(
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),

@@ -1,6 +1,7 @@
 """`homeserver admin server …`: who may register, and what the server says to its users, from the shell."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,9 +11,12 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output, Row, time_of
 
+ANNOUNCEMENTS: Final = f"{ADMIN_API}/server_announcements"
+ASKED_EVERY_S: Final = 0.25
 TOKENS: Final = "/_synapse/admin/v1/registration_tokens"
 COLUMNS: Final = ("Token", "Accounts", "Ends")
 
@@ -72,6 +76,32 @@ def notice(door: AdminDoor, output: Output, user_id: str, text: str) -> None:
     said = {"msgtype": "m.text", "body": text}
     answer = ask(door, "PUT", path, {"user_id": user_id, "content": said})
     output.say(f"{user_id} was told.", {"user_id": user_id, **answer})
+
+
+@server.command(short_help="let the server say something to all users")
+@click.argument("text", metavar="TEXT")
+@click.option("--no-wait", is_flag=True, help="Do not wait until all are told: the server goes on by itself.")
+@destroys
+@at_door
+def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_run: bool, yes: bool) -> None:
+    """Let the server say TEXT to each of its users, in the room that it has for that.
+
+    All are told who have an account here that is not closed; guests are not. It cannot be taken back, and takes a while
+    where there are many: the server goes on with it, also after a restart.
+    """
+    content = {"msgtype": "m.text", "body": text}
+    if not is_meant(output, "say this to all users of the server", {"content": content}, dry_run=dry_run, yes=yes):
+        return
+    answer = ask(door, "POST", ANNOUNCEMENTS, {"content": content})
+    with output.progress("Telling all users") as show:
+        while not no_wait and answer["status"] in ("scheduled", "active"):
+            time.sleep(ASKED_EVERY_S)
+            answer = ask(door, "GET", f"{ANNOUNCEMENTS}/{quote(answer['job_id'], safe='')}")
+            show(f"{answer['told']} told")
+    if answer["status"] in ("failed", "cancelled"):
+        raise CommandFailed(f"{answer['told']} users were told, then it ended: {answer['error'] or 'it was cancelled'}")
+    told = f"{answer['told']} users were told" + (f", {answer['failed']} could not be" if answer["failed"] else "")
+    output.say("The server has begun to tell all users." if no_wait else f"{told}.", answer)
 
 
 def _rows(found: Any) -> Iterator[Row]:  # Any: the server's JSON

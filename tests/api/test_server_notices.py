@@ -72,3 +72,14 @@ def test_nobody_registers_by_the_name_of_the_server(server: Server) -> None:
     made = server.command("admin", "user", "register", "_server", "--password-stdin", text=PASSWORD)
 
     assert "M_EXCLUSIVE" in made.stderr
+
+
+def test_an_announcement_reaches_all_who_have_an_account(server: Server, alice: Client, bob: Client) -> None:
+    typed = server.command("admin", "server", "announce", "To all of you.", "--yes", "--json")
+
+    assert typed.returncode == 0, typed.stderr
+    assert json.loads(typed.stdout)["status"] == "complete"
+    for each in (alice, bob):
+        (room_id,) = each.sync()["rooms"]["invite"]
+        each.join(room_id)
+        assert "To all of you." in [event["content"].get("body") for event in each.messages(room_id)["chunk"]]

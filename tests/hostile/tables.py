@@ -24,7 +24,10 @@ NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {
 # administrator was refused is written down as well.
 NOT_LOOKED_AT: Final = frozenset({"admin_audit", "failing_destinations", "outboxes", "outgoing_position"})
 SHOWN_ROWS: Final = 3
-DUE: Final = "SELECT delay_id FROM delayed_events WHERE finalised_ms IS NULL AND send_ms <= "
+DUE: Final = (
+    "SELECT job_id FROM admin_jobs WHERE status IN ('scheduled', 'active') "
+    "UNION ALL SELECT delay_id FROM delayed_events WHERE finalised_ms IS NULL AND send_ms <= "
+)
 SOON_MS: Final = 2_000
 PATIENCE_S: Final = 30.0
 
@@ -51,15 +54,18 @@ class Tables(ABC):
         return found
 
     def settle(self) -> None:
-        """Wait until what was given to be sent within moments was sent: it would look like the next request's doing."""
+        """Wait until what was given to be sent within moments was sent, and what was to be done by and by is done.
+
+        It would look like the next request's doing.
+        """
         until_s = time.monotonic() + SOON_MS / 1000 + PATIENCE_S
         while self.are_due(int(time.time() * 1000) + SOON_MS):
-            assert time.monotonic() < until_s, "a delayed event is not sent when its time has come"
+            assert time.monotonic() < until_s, "a delayed event is not sent in time, or a job does not end"
             time.sleep(0.01)
 
     @abstractmethod
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
 
     @abstractmethod
     def mark(self) -> None:
@@ -114,7 +120,7 @@ class SQLiteTables(Tables):
         return Counter(connection.execute(f"SELECT {self._columns[table]} FROM {table}").fetchall())
 
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
         return bool(self._now.execute(f"{DUE}{until_ms}").fetchall())
 
     def expire_tokens(self, device_id: str) -> None:
@@ -169,7 +175,7 @@ class PostgreSQLTables(Tables):
         )
 
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
         return bool(_all(self._now, f"{DUE}{until_ms}"))
 
     def expire_tokens(self, device_id: str) -> None:

@@ -6,9 +6,11 @@ import msgspec
 
 from homeserver.core.identifiers import parse_user_id
 from homeserver.http.administrative_acts import OWNER
-from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.announcements import Announcements
 from homeserver.services.admin.server_notices import MESSAGE, Notice, NoticeTransaction, ServerNotices
+from homeserver.storage.admin_jobs import Job
 
 SYNAPSE_NOTICES = "https://element-hq.github.io/synapse/latest/admin_api/server_notices.html"
 
@@ -22,11 +24,18 @@ class NoticeBody(msgspec.Struct, frozen=True):
     state_key: str | None = None
 
 
+class AnnouncementBody(msgspec.Struct, frozen=True):
+    """What everybody is told."""
+
+    content: JsonObject
+
+
 @dataclass(frozen=True)
 class ServerNoticeEndpoints:
-    """Notices."""
+    """Notices, and announcements, which are notices to all."""
 
     notices: ServerNotices
+    announcements: Announcements
 
     @endpoint(
         "POST",
@@ -54,7 +63,36 @@ class ServerNoticeEndpoints:
         """Say something to a user, once for each transaction ID."""
         return await self._send(request, NoticeTransaction(request.user_id or OWNER, request.path["txnId"]))
 
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/server_announcements",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/moderation.md",
+        body=AnnouncementBody,
+    )
+    async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply:
+        """Begin to say something to all users."""
+        return _announcement(await self.announcements.announce(request.body.content, asked_by=request.user_id))
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/server_announcements/{jobId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/moderation.md",
+    )
+    async def announcement(self, request: PlainRequest) -> Reply:
+        """How far that is."""
+        return _announcement(await self.announcements.find(request.path["jobId"]))
+
     async def _send(self, request: Request[NoQuery, NoticeBody], transaction: NoticeTransaction | None) -> Reply:
         body = request.body
         notice = Notice(body.content, body.type, body.state_key)
         return Reply({"event_id": await self.notices.send(parse_user_id(body.user_id), notice, transaction)})
+
+
+def _announcement(job: Job) -> Reply:
+    outcome = job.progress.outcome
+    answer = {"job_id": job.job_id, "status": job.status.value, "error": job.error, "accounts": job.progress.done}
+    return Reply({**answer, "told": outcome.get("told", 0), "failed": outcome.get("failed", 0)})

@@ -98,6 +98,10 @@ class ServerNotices:
         except AuthRejected as rejected:
             raise Forbidden(f"The notice cannot be sent so: {rejected.reason}") from rejected
 
+    def is_sender(self, user_id: UserID) -> bool:
+        """Whether this is the server's own user."""
+        return user_id == self._user.user_id
+
     def _send(self, tx: Transaction, to: UserID, notice: Notice, transaction: NoticeTransaction | None) -> EventID:
         sender, now_ms = self._user.user_id, self._clock.now_ms()
         if transaction is not None:
