@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 
 from homeserver.assembly.accounts import Accounts
+from homeserver.assembly.events import Events
+from homeserver.assembly.federation import Federation
 from homeserver.assembly.mechanics import Mechanics
+from homeserver.assembly.rooms import Rooms
 from homeserver.services.admin.announcements import AnnouncementJob, Announcements
+from homeserver.services.admin.closing_notices import ClosingNotices
 from homeserver.services.admin.jobs import Jobs
+from homeserver.services.admin.room_deletion import RoomDeletion, RoomDeletionJob
+from homeserver.services.admin.room_purge import RoomPurge
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +20,33 @@ class Administration:
 
     announcements: Announcements
     jobs: Jobs
+    room_deletion: RoomDeletion
 
 
-def make_administration(made: Mechanics, accounts: Accounts) -> Administration:
+def make_administration(
+    made: Mechanics, events: Events, rooms: Rooms, accounts: Accounts, federation: Federation
+) -> Administration:
     """Each kind of job is given to the one who does them."""
     announcing = AnnouncementJob(made.database, accounts.notices)
-    jobs = Jobs(made.database, made.clock, made.randomness, (announcing,))
-    return Administration(Announcements(jobs), jobs)
+    deletion = _room_deletion(made, events, rooms, federation)
+    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion))
+    return Administration(Announcements(jobs), jobs, RoomDeletion(made.database, jobs, made.server_name))
+
+
+def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:
+    forgetting = (
+        events.notifying.forget_room,
+        events.news.forget_room,
+        events.partial_rooms.end,
+        rooms.backfill.forget_room,
+    )
+    is_federated = made.settings.federation.enabled
+    return RoomDeletionJob(
+        made.database,
+        ClosingNotices(rooms.creation, rooms.sending),
+        rooms.anywhere,
+        rooms.leaves,
+        RoomPurge(made.database, events.states.events, events.formats, forgetting),
+        made.clock,
+        lambda: federation.sender.is_running if is_federated else None,
+    )

@@ -36,5 +36,5 @@ def make_parts(made: Mechanics) -> Parts:
     accounts = make_accounts(made, outgoing, events, encryption, rooms)
     syncing = make_syncing(made, events, encryption, rooms)
     federation = make_federation(made, outgoing, events, encryption, rooms)
-    administration = make_administration(made, accounts)
+    administration = make_administration(made, events, rooms, accounts, federation)
     return Parts(outgoing, events, encryption, rooms, accounts, syncing, federation, administration)

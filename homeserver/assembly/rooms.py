@@ -63,6 +63,7 @@ class Rooms:
     guest_departures: GuestDepartures
     hierarchy: Hierarchy
     inviting: RemoteInviting
+    leaves: RemoteLeaves
     membership: RoomMembership
     outside: OutsideMemberships
     presence: Presence
@@ -142,6 +143,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         ),
         hierarchy=Hierarchy(database, spaces, remote_spaces, made.budget, clock, made.randomness, server_name),
         inviting=inviting,
+        leaves=leaves,
         membership=membership,
         outside=outside,
         presence=presence,

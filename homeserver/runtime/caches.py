@@ -120,6 +120,18 @@ class BoundedCache(Generic[K, V]):
         with self._lock:
             self._remove(key)
 
+    def discard_where(self, is_wanted: Callable[[V], bool]) -> None:
+        """Forget the entries whose values are such: every one is looked at."""
+        with self._lock:
+            for key in [key for key, entry in self._entries.items() if is_wanted(entry.value)]:
+                self._remove(key)
+
+    def discard_keys(self, is_wanted: Callable[[K], bool]) -> None:
+        """Forget the entries whose keys are such: every one is looked at."""
+        with self._lock:
+            for key in [key for key in self._entries if is_wanted(key)]:
+                self._remove(key)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

@@ -162,6 +162,26 @@ def pending_for(tx: Transaction, destination: ServerName, *, after: int, upto: i
     return Pending(None if positions is None else len(positions), 0 if row is None else row[0])
 
 
+NEWEST_IN_ROOM = "SELECT MAX(log_position) FROM events WHERE room_id = :room_id AND is_outgoing"
+UNTOLD = """
+    SELECT 1 FROM outgoing_position WHERE log_position < :newest
+    UNION ALL
+    SELECT 1 FROM outboxes o
+     WHERE (o.is_behind OR o.transaction_id IS NOT NULL) AND o.delivered_upto < :newest
+       AND EXISTS (SELECT 1 FROM room_servers s
+                    WHERE s.room_id = :room_id AND s.server = o.destination
+                      AND (s.until_position IS NULL OR s.until_position >= :newest))
+    LIMIT 1"""
+
+
+def is_room_told(tx: Transaction, room_id: RoomID) -> bool:
+    """Whether every other server in a room has all events of it that this one is to send."""
+    row = tx.one(NEWEST_IN_ROOM, room_id=room_id)
+    if row is None or row[0] is None:
+        return True
+    return tx.one(UNTOLD, room_id=room_id, newest=row[0]) is None
+
+
 SWEEP_NOTICES = """
     DELETE FROM removal_notices WHERE (destination, log_position) IN (
         SELECT destination, log_position FROM removal_notices WHERE written_ms < :before LIMIT :limit)"""

@@ -72,10 +72,33 @@ def remove_remote_memberships(tx: Transaction, room_id: RoomID) -> None:
     tx.run(REMOVE, room_id=room_id)
 
 
+# Who forgot a room is told of it only as long as a client may not know how they got out.
+TOLD = """
+    SELECT r.room_id, r.user_id FROM remote_memberships r
+      JOIN memberships m ON m.room_id = r.room_id AND m.user_id = r.user_id AND m.event_id = r.event_id
+     WHERE m.is_forgotten AND m.membership IN ('leave', 'ban')
+       AND NOT EXISTS (SELECT 1 FROM membership_changes c WHERE c.user_id = r.user_id AND c.room_id = r.room_id)
+       AND NOT EXISTS (SELECT 1 FROM rooms o WHERE o.room_id = r.room_id)
+     LIMIT :limit"""
+REMOVE_TOLD: Final = tuple(
+    f"DELETE FROM {table} WHERE room_id = :room_id AND user_id = :user_id"  # noqa: S608 - names from our own schema
+    for table in ("sliding_rooms", "memberships", "remote_memberships")
+)
+
+
+def sweep_told(tx: Transaction, _now_ms: int, limit: int) -> int:
+    """Forget how users got out of rooms that they have forgotten, when no client can ask any more."""
+    rows = tx.all(TOLD, limit=limit)
+    for room_id, user_id in rows:
+        for statement in REMOVE_TOLD:
+            tx.run(statement, room_id=room_id, user_id=user_id)
+    return len(rows)
+
+
 TABLES: Final[tuple[Table, ...]] = (
     Table(
         "remote_memberships",
         owners={Owner.ROOM: "room_id", Owner.USER: "user_id"},
-        retention=Retention.bounded("one row per user and room"),
+        retention=Retention.expires(sweep_told),
     ),
 )

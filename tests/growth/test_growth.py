@@ -19,6 +19,7 @@ REMEMBERED = {"refresh_tokens"}
 # What is left of a table whose rows expire, because it is still wanted; other tables that expire are empty.
 STILL_WANTED = {
     "device_list_changes": 3,  # local users whose devices have changed
+    "remote_memberships": 1,  # an invite from elsewhere
     "log_leaps": 1,  # since which no room has changed
     "room_roots": 1,  # a room's newest state
     "room_servers": 1,  # this server, in the room

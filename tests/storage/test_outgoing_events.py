@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.storage.database import Transaction
+from homeserver.storage.outboxes import StoredOutbox, move_outgoing_position, store_outboxes
 from homeserver.storage.outgoing_events import (
     insert_removal_notice,
+    is_room_told,
     newest_positions_for,
     outgoing_events,
     outgoing_events_at,
@@ -170,3 +172,27 @@ def test_notices_are_kept_as_long_as_their_server_may_come_back(db: SyncDatabase
 
     assert db.read(removal_notices, after=0, upto=10) == [(2, SERVERS[1])]
     assert db.read(removal_notices, after=2, upto=10) == []
+
+
+def test_a_room_is_told_when_the_log_was_read_and_nothing_waits_for_a_server_in_it(db: SyncDatabase) -> None:
+    room_id, (there, elsewhere) = ROOMS[0], SERVERS
+    nothing_yet = db.read(is_room_told, room_id)
+
+    def write(tx: Transaction) -> None:
+        count_members(tx, room_id, {there: 1}, position=1, now_ms=0)
+        insert(tx, 2, room_id)
+
+    db.write(write)
+    unread = db.read(is_room_told, room_id)
+    db.write(move_outgoing_position, 2)
+    db.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
+    read = db.read(is_room_told, room_id)
+    db.write(store_outboxes, [StoredOutbox(there, 1, None, is_behind=True, transaction=None)])
+    waiting = db.read(is_room_told, room_id)
+    db.write(store_outboxes, [StoredOutbox(there, 2, None, is_behind=True, transaction=None)])
+
+    assert nothing_yet
+    assert not unread
+    assert read
+    assert not waiting
+    assert db.read(is_room_told, room_id)

@@ -37,6 +37,7 @@ from homeserver.core.identifiers import UserID
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.randomness import Randomness
+from homeserver.runtime.wakeups import Bell
 from homeserver.services.errors import BadState, InvalidParameter, LimitExceeded, NotFound, ServiceError, Unavailable
 from homeserver.storage.admin_jobs import (
     Job,
@@ -69,10 +70,14 @@ GAVE_UP: Final = "it failed again and again, for a reason that is in the server'
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a job is after a step, and whether it was the last one."""
+    """How far a job is after a step, and whether it was the last one.
+
+    `waits`: nothing more can be done before a while (IDLE_S) has passed, which is no failure.
+    """
 
     progress: JobProgress
     is_last: bool = False
+    waits: bool = False
 
 
 class JobKind(Protocol):
@@ -99,6 +104,8 @@ class Jobs:
         self._loops: Loops | None = None
         self._is_wanted = False  # something was scheduled since it was last looked for
         self._is_stopping = False
+        self._bell = Bell(clock)
+        self._ended = 0
 
     def start(self, loops: Loops) -> None:
         """Begin to work, first on what was left undone when the server ended."""
@@ -134,6 +141,16 @@ class Jobs:
             raise NotFound(NONE_HERE)
         return job
 
+    async def until_ended(self, job_id: str) -> Job:
+        """The job of this ID once it has ended, however. Raises NotFound."""
+        while True:
+            ended = self._ended
+            job = await self.job(job_id)
+            if job.status.has_ended:
+                return job
+            if ended == self._ended:
+                await self._bell.wait(job_id, IDLE_S)
+
     async def page(self, wanted: JobsWanted, *, before: str | None, limit: int) -> Sequence[Job]:
         """Jobs, the newest first, from the newest of all or from the one after the job `before`.
 
@@ -146,7 +163,9 @@ class Jobs:
 
     async def cancel(self, job_id: str) -> Job:
         """Let a job end where it is; one that was cancelled stays so. Raises NotFound, BadState."""
-        return await self._database.write(self._cancel, job_id)
+        job = await self._database.write(self._cancel, job_id)
+        self._tell_of_end(job_id)
+        return job
 
     async def work(self) -> None:
         """Do what there is to do, by turns, until it is done, or cannot be done now."""
@@ -190,10 +209,17 @@ class Jobs:
         status = JobStatus.COMPLETE if step.is_last else JobStatus.ACTIVE
         now_ms = self._clock.now_ms()
         await self._database.write(note_progress, job.job_id, step.progress, status, now_ms=now_ms)
-        return True
+        if step.is_last:
+            self._tell_of_end(job.job_id)
+        return not step.waits
 
     async def _end(self, job: Job, status: JobStatus, error: str) -> None:
         await self._database.write(note_end, job.job_id, status, error, now_ms=self._clock.now_ms())
+        self._tell_of_end(job.job_id)
+
+    def _tell_of_end(self, job_id: str) -> None:
+        self._ended += 1
+        self._bell.ring([job_id])
 
     def _cancel(self, tx: Transaction, job_id: str) -> Job:
         job = find_job(tx, job_id)

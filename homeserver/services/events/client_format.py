@@ -4,7 +4,7 @@ Spec: client-server-api/#room-event-format. Who may see an event is decided in s
 erased user sent, that is the event at all, and here whether its content, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,6 +98,12 @@ class ClientFormat:
                 orjson.Fragment(self._whole(stored, unsigned, with_room_id=with_room_id, for_federation=for_federation))
             )
         return rendered
+
+    def forget(self, nids: Iterable[EventNid]) -> None:
+        """These events were deleted."""
+        for nid in nids:
+            for form in Form:
+                self._bodies.discard((nid, form))
 
     def _as_seen(
         self,

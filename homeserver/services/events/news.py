@@ -215,6 +215,16 @@ class News:
         tail = self._tails.get(user_id)
         return None if tail is None else tail.about(topics, position)
 
+    def forget_room(self, room_id: RoomID) -> None:
+        """A room is about to be deleted: whoever has news of it finds the rest of theirs in the database."""
+        concerned = [
+            user_id
+            for user_id, tail in self._tails.items()
+            if any(isinstance(change, RoomWritten) and change.room_id == room_id for change in tail.changes)
+        ]
+        for user_id in concerned:
+            del self._tails[user_id]
+
 
 def _topic_of(change: Change) -> str | None:
     match change:

@@ -84,6 +84,11 @@ class Notifying:
         self._audiences.discard((room_id, members_root))
         self._by_class.discard((room_id, members_root))
 
+    def forget_room(self, room_id: RoomID) -> None:
+        """A room is about to be deleted."""
+        for cache in (self._audiences, self._by_class):
+            cache.discard_keys(lambda key: key[0] == room_id)
+
     def evaluate(self, tx: Transaction, stored: StoredEvent, root: bytes) -> EventNotified:
         """What the event does for each class, and for those for whom it does otherwise. `root`: the current state."""
         event = stored.event

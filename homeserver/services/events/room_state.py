@@ -50,6 +50,7 @@ class EventCache:
         # A reader whose snapshot is older than a change must not bring the old form back.
         self._changed: dict[EventID, int] = {}
         self._right: dict[bytes, tuple[bytes, int]] = {}
+        self._closed: set[RoomID] = set()
 
     def get(self, event_id: EventID) -> StoredEvent | None:
         """The event, if it is at hand."""
@@ -59,17 +60,30 @@ class EventCache:
     def put(self, stored: StoredEvent) -> None:
         """Keep an event that was read from the database or was committed to it."""
         event_id = stored.event.event_id
+        if stored.event.room_id in self._closed:
+            return
         if _changes(stored) >= self._changed.get(event_id, 0):
             self._events.put(event_id, stored)
 
     def replace(self, stored: StoredEvent) -> None:
         """Forget the form that an event had before a change of it was committed."""
         event_id = stored.event.event_id
+        if stored.event.room_id in self._closed:
+            return
         self._changed.pop(event_id, None)
         self._changed[event_id] = _changes(stored)
         if len(self._changed) > RECENTLY_CHANGED:
             del self._changed[next(iter(self._changed))]
         self._events.put(event_id, stored)
+
+    def close_room(self, room_id: RoomID) -> None:
+        """Keep no event of a room any more, until it is opened again: they are about to be deleted."""
+        self._closed.add(room_id)
+        self._events.discard_where(lambda stored: stored.event.room_id == room_id)
+
+    def open_room(self, room_id: RoomID) -> None:
+        """What was in the room is deleted, and nobody reads it any more: what comes now is new."""
+        self._closed.discard(room_id)
 
     def replace_roots(self, right: Mapping[bytes, bytes], from_position: int) -> None:
         """Show other roots around events from a position on: by each of a state known in part, that of the whole."""

@@ -143,6 +143,10 @@ class Backfill:
             return False
         return await flights.join(room_id, lambda: self._attempt(room_id, upto, down_to), timeout_s=timeout_s)
 
+    def forget_room(self, room_id: RoomID) -> None:
+        """A room was deleted: should it come again, its history is to be looked for."""
+        self._seen_to.pop(room_id, None)
+
     def export(self, metrics: Metrics) -> None:
         """Show what goes on."""
         metrics.counter(

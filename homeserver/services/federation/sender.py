@@ -133,6 +133,11 @@ class FederationSender:
         """Begin no further transaction."""
         self._is_stopping = True
 
+    @property
+    def is_running(self) -> bool:
+        """Whether what is for other servers is sent to them now."""
+        return self._loops is not None and not self._is_stopping
+
     async def flush(self) -> None:
         """Write down what was delivered. Once stopped, what is on its way is then all that might be sent twice."""
         await self.outboxes.flush(self._followed)
