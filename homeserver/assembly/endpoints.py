@@ -9,6 +9,7 @@ from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
+from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
@@ -273,6 +274,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
         KeyAdminEndpoints(rotation, made.server_name),
+        PolicyListAdminEndpoints(parts.policies.subscriptions),
         ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
         RoomActEndpoints(

@@ -60,6 +60,7 @@ class Opened:
         await self.parts.events.partial_rooms.load()
         await self.parts.events.erased_users.load(self.made.database)
         await self.parts.events.shadow_bans.load(self.made.database)
+        await self.parts.rooms.policy_lists.load()
 
     async def flush(self) -> None:
         """Write down what was kept in memory."""

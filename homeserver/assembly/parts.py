@@ -9,6 +9,7 @@ from homeserver.assembly.events import Events, make_events
 from homeserver.assembly.federation import Federation, make_federation
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.outgoing import Outgoing, make_outgoing
+from homeserver.assembly.policies import Policies, make_policies
 from homeserver.assembly.rooms import Rooms, make_rooms
 from homeserver.assembly.syncing import Syncing, make_syncing
 
@@ -25,6 +26,7 @@ class Parts:
     syncing: Syncing
     federation: Federation
     administration: Administration
+    policies: Policies
 
 
 def make_parts(made: Mechanics) -> Parts:
@@ -37,4 +39,5 @@ def make_parts(made: Mechanics) -> Parts:
     syncing = make_syncing(made, events, encryption, rooms)
     federation = make_federation(made, outgoing, events, encryption, rooms)
     administration = make_administration(made, events, rooms, accounts, federation)
-    return Parts(outgoing, events, encryption, rooms, accounts, syncing, federation, administration)
+    policies = make_policies(made, outgoing, events, rooms)
+    return Parts(outgoing, events, encryption, rooms, accounts, syncing, federation, administration, policies)

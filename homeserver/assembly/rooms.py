@@ -20,6 +20,7 @@ from homeserver.services.rooms.guest_departures import GuestDepartures
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
+from homeserver.services.rooms.policy_lists import PolicyLists
 from homeserver.services.rooms.presence import Presence, Scope
 from homeserver.services.rooms.presence_views import PresenceViews
 from homeserver.services.rooms.readers import Readers
@@ -66,6 +67,7 @@ class Rooms:
     leaves: RemoteLeaves
     membership: RoomMembership
     outside: OutsideMemberships
+    policy_lists: PolicyLists
     presence: Presence
     push_rules: PushRules
     readers: Readers
@@ -99,6 +101,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         events.intake,
     )
     acls = ServerAcls(states, made.budget)
+    policy_lists = PolicyLists(database, states, server_name)
     readers = Readers(states)
     aggregations = Aggregations(readers, states, events.formats)
     membership = RoomMembership(database, creation, server_name)
@@ -109,7 +112,9 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     outside = OutsideMemberships(news, clock, forgets_left_rooms=settings.forget_rooms_when_left)
     leaves = RemoteLeaves(database, client, creation, outside, clock)
     knocks = RemoteKnocks(database, client, creation, outside, clock)
-    anywhere = RemoteMembership(database, membership, aliases, joins, leaves, knocks, server_name)
+    anywhere = RemoteMembership(
+        database, membership, aliases, joins, leaves, knocks, server_name, bars_room=policy_lists.bars_room
+    )
     inviting = RemoteInviting(database, client, creation, receipt, intake, membership, server_name)
     directory = RoomDirectory(database, states, events.shadow_bans)
     spaces = Spaces(states, directory, server_name)
@@ -146,13 +151,20 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         leaves=leaves,
         membership=membership,
         outside=outside,
+        policy_lists=policy_lists,
         presence=presence,
         push_rules=push_rules,
         readers=readers,
         receipts=Receipts(database, readers, states, events.notifying, news, clock, shadow_bans),
         relations=Relations(database, readers, states, aggregations, events.partial_rooms),
         remote_invites=RemoteInvites(
-            database, receipt, outside, EndedKnocks(client, clock), server_name, made.own_keys
+            database,
+            receipt,
+            outside,
+            EndedKnocks(client, clock),
+            server_name,
+            made.own_keys,
+            bars_invite=policy_lists.bars_invite,
         ),
         remote_spaces=remote_spaces,
         search=Search(database, readers, states, events.formats, aggregations, events.erased_users),

@@ -101,6 +101,7 @@ class Columba:
         opened.parts.rooms.delayed_events.stop()
         opened.parts.rooms.guest_departures.stop()
         opened.parts.administration.jobs.stop()
+        opened.parts.policies.watch.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
         await loops_ended
@@ -138,6 +139,7 @@ class Columba:
         parts.rooms.delayed_events.start(loops)
         parts.rooms.guest_departures.start(loops)
         parts.rooms.presence.start(loops)
+        parts.policies.watch.start(loops)
         await federation.receiver.start(loops)
         await federation.missing_events.start(loops)
         if self._settings.federation.enabled:

@@ -8,6 +8,7 @@ from typing import Final
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
+from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
@@ -155,6 +156,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     FederationAdminEndpoints,
     HealthEndpoints,
     KeyAdminEndpoints,
+    PolicyListAdminEndpoints,
     LandingEndpoints,
     MetricsEndpoints,
     RegistrationAdminEndpoints,

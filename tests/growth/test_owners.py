@@ -22,7 +22,7 @@ from tests.services.world import ALICE, BOB, CAROL, World, now
 LAPTOP = DeviceID("LAPTOP")
 
 # What others wrote of a user, or did to one: theirs, and gone with them or with the room. What administrators did
-# stays.
+# stays, and what a policy list did, until it is undone.
 OF_USERS = {
     ("admin_audit", "actor"),
     ("admin_audit", "target"),
@@ -30,6 +30,7 @@ OF_USERS = {
     ("events", "pdu"),
     ("events", "state_key"),
     ("memberships", "sender"),
+    ("policy_deeds", "entity"),
     ("state_nodes", "body"),
     ("to_device_messages", "message"),
     ("to_device_outbox", "edu"),

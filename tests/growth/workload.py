@@ -42,6 +42,7 @@ from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.admin_audit import Act, End
 from homeserver.storage.admin_jobs import Job, JobStatus, insert_job, note_end
 from homeserver.storage.collectable_rooms import note_collectable
+from homeserver.storage.database import Transaction
 from homeserver.storage.destinations import FailingDestination, ServerRule, store_failing, store_server_rule
 from homeserver.storage.early_redactions import note_early_redaction
 from homeserver.storage.event_edges import insert_shadows
@@ -51,6 +52,15 @@ from homeserver.storage.notice_rooms import store_notice_room
 from homeserver.storage.outboxes import StoredOutbox, store_outboxes
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.partial_rooms import PartialRoom, note_whole, store_partial_room
+from homeserver.storage.policy_lists import (
+    Deed,
+    DeedKind,
+    OnRooms,
+    PolicyList,
+    note_watched,
+    store_deeds,
+    store_policy_list,
+)
 from homeserver.storage.remote_memberships import RemoteMembership, store_remote_membership
 from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
 from homeserver.storage.rooms import find_head
@@ -300,6 +310,7 @@ class Workload:
             now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
         world.sync_database.write(store_notice_room, BOB, self.room_id)
         now(RoomBlocks(world.database, world.clock).block(RoomID("!unwelcome:elsewhere.example"), None))
+        world.sync_database.write(_follow_list, self.room_id, position=self.runs)
         act = Act(ALICE, "PUT /_matrix/client/v1/admin/lock/{userId}", BOB, "{}")
         now(AdminAudit(world.database, world.clock).note_done(act, End(200, None)))
         now_ms = world.clock.now_ms()
@@ -307,3 +318,14 @@ class Workload:
         world.sync_database.write(insert_job, job)
         world.sync_database.write(note_end, job.job_id, JobStatus.FAILED, "no", now_ms=now_ms)
         now(world.directory.publish(ALICE, self.room_id, is_published=bool(self.runs % 2), is_admin=False))
+
+
+def _follow_list(tx: Transaction, room_id: RoomID, *, position: int) -> None:
+    """Follow the policy list in a room, which protects that room, and do something because of it."""
+    rooms = frozenset({room_id})
+    followed = PolicyList(
+        room_id, on_server=True, on_rooms=OnRooms.GIVEN, rooms=rooms, subscribed_by=None, subscribed_ms=1
+    )
+    store_policy_list(tx, followed)
+    store_deeds(tx, [Deed(DeedKind.BAN, room_id, ELSEWHERE, room_id)], now_ms=1)
+    note_watched(tx, position)

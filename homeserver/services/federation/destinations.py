@@ -213,7 +213,21 @@ class Destinations:
         if " " in pattern or "," in pattern:
             raise InvalidParameter("A pattern is for one server name: it has no blanks and no commas")
         rule = ServerRule(pattern, is_blocked, self._clock.now_ms())
-        self._take_rules(await self._database.write(_store_rule, rule))
+        self._take_rules(await self._database.write(_store_rules, [rule]))
+        self._tell(None)
+
+    async def block_all(self, patterns: Iterable[str]) -> None:
+        """Block the servers of several patterns, which are such and in lower case; what rules there are stay."""
+        known, now_ms = {rule.pattern for rule in self._rules}, self._clock.now_ms()
+        rules = [ServerRule(pattern, is_blocked=True, written_ms=now_ms) for pattern in patterns]
+        new = [rule for rule in rules if rule.pattern not in known]
+        self._take_rules(await self._database.write(_store_rules, new))
+        self._tell(None)
+
+    async def unblock_all(self, patterns: Iterable[str]) -> None:
+        """Take away those of the rules that block these patterns."""
+        blocked = {rule.pattern for rule in self._rules if rule.is_blocked}
+        self._take_rules(await self._database.write(_delete_rules, [each for each in patterns if each in blocked]))
         self._tell(None)
 
     async def remove_rule(self, pattern: str) -> None:
@@ -256,8 +270,15 @@ def _write(tx: Transaction, rows: list[FailingDestination], gone: list[ServerNam
     forget_failing(tx, gone)
 
 
-def _store_rule(tx: Transaction, rule: ServerRule) -> list[ServerRule]:
-    store_server_rule(tx, rule)
+def _store_rules(tx: Transaction, rules: Iterable[ServerRule]) -> list[ServerRule]:
+    for rule in rules:
+        store_server_rule(tx, rule)
+    return server_rules(tx)
+
+
+def _delete_rules(tx: Transaction, patterns: Iterable[str]) -> list[ServerRule]:
+    for pattern in patterns:
+        delete_server_rule(tx, pattern)
     return server_rules(tx)
 
 

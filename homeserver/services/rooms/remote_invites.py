@@ -4,7 +4,7 @@ Spec: server-server-api/#inviting-to-a-room. How an invite is shown and declined
 remote_membership.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from homeserver.core.auth_selection import CREATE
@@ -38,6 +38,7 @@ from homeserver.storage.room_servers import is_server_in_room
 # JSON of other servers is `Any` in this file.
 
 INVITE_TIMEOUT_S: Final = 20.0
+BARRED: Final = "This server takes no invites from there"
 
 
 class RemoteInvites:
@@ -51,6 +52,8 @@ class RemoteInvites:
         knocks: EndedKnocks,
         server_name: ServerName,
         signer: Signer,
+        *,
+        bars_invite: Callable[[UserID, RoomID], bool] = lambda _sender, _room_id: False,
     ) -> None:
         self._database = database
         self._receipt = receipt
@@ -58,6 +61,7 @@ class RemoteInvites:
         self._knocks = knocks
         self._server_name = server_name
         self._signer = signer
+        self._bars_invite = bars_invite
 
     async def receive(
         self,
@@ -81,6 +85,8 @@ class RemoteInvites:
             raise InvalidParameter("The invite's content is not that of its hash")
         event = checked.encoded.event
         target = self._target(event)
+        if self._bars_invite(event.sender, event.room_id):
+            raise Forbidden(BARRED)
         if (event.room_id, event.event_id) != (room_id, event_id) or server_name_of_user(event.sender) != origin:
             raise InvalidParameter("This is not the invite, or not the inviting server")
         if version.room_id_is_create_hash:

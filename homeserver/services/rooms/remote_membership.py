@@ -5,7 +5,7 @@ server that is: remote_joins.py; and gets out of an invite to one likewise: remo
 Spec: server-server-api/#joining-rooms
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,8 @@ class RemoteMembership:
         leaves: RemoteLeaves,
         knocks: RemoteKnocks,
         server_name: ServerName,
+        *,
+        bars_room: Callable[[RoomID], bool] = lambda _: False,
     ) -> None:
         self._database = database
         self._membership = membership
@@ -76,6 +78,7 @@ class RemoteMembership:
         self._leaves = leaves
         self._knocks = knocks
         self._server_name = server_name
+        self._bars_room = bars_room  # beside those that are blocked
         self._locks: KeyedLocks[RoomID] = KeyedLocks()
 
     async def join(
@@ -94,7 +97,7 @@ class RemoteMembership:
         room_id, told = await self._room_of(room)
         # The first of several users who come at once brings the room; the others join it here.
         async with self._locks(room_id):
-            standing = await self._database.read(self._standing, user_id, room_id)
+            standing = await self._stand(user_id, room_id)
             standing.check_is_open()
             if standing.is_here:
                 return await self._membership.join(user_id, room_id, reason, third_party_signed)
@@ -116,7 +119,7 @@ class RemoteMembership:
         Raises as `join` does, and InviteBlocked.
         """
         async with self._locks(room_id):
-            standing = await self._database.read(self._standing, invite.target, room_id)
+            standing = await self._stand(invite.target, room_id)
             standing.check_is_open()
             current = None if standing.current is None else standing.current.content.get("membership")
             if standing.is_here:
@@ -132,7 +135,7 @@ class RemoteMembership:
         """
         room_id, told = await self._room_of(room)
         async with self._locks(room_id):
-            standing = await self._database.read(self._standing, user_id, room_id)
+            standing = await self._stand(user_id, room_id)
             standing.check_is_open()
             if standing.is_here:
                 return await self._membership.knock(user_id, room_id, reason)
@@ -156,7 +159,7 @@ class RemoteMembership:
         Raises NotFound, Forbidden.
         """
         async with self._locks(room_id):
-            standing = await self._database.read(self._standing, user_id, room_id)
+            standing = await self._stand(user_id, room_id)
             current = standing.current
             if standing.is_here or current is None or current.content.get("membership") not in ("invite", "knock"):
                 await self._membership.leave(user_id, room_id, reason)
@@ -169,7 +172,11 @@ class RemoteMembership:
             return parse_room_id(room), ()
         return await self._aliases.resolve(RoomAlias(room), is_remembered_enough=False)
 
-    def _standing(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> _Standing:
+    async def _stand(self, user_id: UserID, room_id: RoomID) -> _Standing:
+        is_barred = self._bars_room(room_id)  # asked on this thread
+        return await self._database.read(self._standing, user_id, room_id, is_barred=is_barred)
+
+    def _standing(self, tx: Transaction, user_id: UserID, room_id: RoomID, *, is_barred: bool) -> _Standing:
         head = find_head(tx, room_id)
         servers = servers_in_room(tx, room_id)
         membership = find_membership(tx, room_id, user_id)
@@ -184,7 +191,7 @@ class RemoteMembership:
         return _Standing(
             # An invite from outside says that a room lives on which everybody who is known here has left.
             is_here=is_known and (self._server_name in servers or (not servers and outside is None)),
-            is_blocked=find_block(tx, room_id) is not None,
+            is_blocked=is_barred or find_block(tx, room_id) is not None,
             version=None if head is None else head.version,
             inviting=inviting,
             servers=sorted(servers),

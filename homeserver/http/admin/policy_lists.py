@@ -1,0 +1,191 @@
+"""Administration: moderation policy lists that the server follows, and what they do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from homeserver.core.identifiers import RoomID, parse_user_id
+from homeserver.core.policy_rules import PolicyKind, PolicyRule
+from homeserver.http.endpoint import ADMIN, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.policy_planning import Step
+from homeserver.services.admin.policy_subscriptions import ListStatus, PolicySubscriptions, Purpose
+from homeserver.services.admin.policy_watch import Applied
+from homeserver.storage.policy_lists import OnRooms
+
+LISTS: Final = "/_columba/admin/v1/policy/lists"
+DOCS: Final = "docs/moderation.md"
+Where = Annotated[list[Literal["rooms", "server"]], msgspec.Meta(max_length=2)]
+
+
+class SubscriptionBody(msgspec.Struct, frozen=True):
+    """Which list, what it does (nothing, with neither rooms nor server), and who joins its room, through whom.
+
+    `rooms` are those in which it is carried out; without, all in which this server can.
+    """
+
+    room: str
+    apply_to: Where = []
+    rooms: list[str] | None = None
+    user_id: str | None = None
+    via: list[str] = []
+
+
+class PurposeQuery(msgspec.Struct, frozen=True):
+    """What a list is to do; without, what it does. `limit` steps are told."""
+
+    apply_to: Where | None = None
+    rooms: list[str] = []
+    limit: int = 100
+
+
+class RulesQuery(msgspec.Struct, frozen=True, rename={"after": "from"}):
+    """Which page."""
+
+    after: int = 0
+    limit: int = 100
+
+
+class EndQuery(msgspec.Struct, frozen=True):
+    """Whether what was done is undone."""
+
+    undo: bool = False
+
+
+class EntityQuery(msgspec.Struct, frozen=True):
+    """A user, a room or a server."""
+
+    entity: str
+
+
+@dataclass(frozen=True)
+class PolicyListAdminEndpoints:
+    """Policy lists."""
+
+    subscriptions: PolicySubscriptions
+
+    @endpoint("GET", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    async def all(self, _: PlainRequest) -> Reply:
+        """The lists that are followed, the oldest first."""
+        return Reply({"lists": [_status(each) for each in await self.subscriptions.all()]})
+
+    @endpoint("POST", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, body=SubscriptionBody)
+    async def subscribe(self, request: Request[NoQuery, SubscriptionBody]) -> Reply:
+        """Follow a list, or change what it does."""
+        body = request.body
+        joins = None if body.user_id is None else parse_user_id(body.user_id)
+        purpose = _purpose(body.apply_to, body.rooms)
+        status = await self.subscriptions.subscribe(
+            body.room, purpose, joins=joins, via=body.via, subscribed_by=request.user_id
+        )
+        return Reply(_status(status))
+
+    @endpoint("GET", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    async def one(self, request: PlainRequest) -> Reply:
+        """One list."""
+        return Reply(_status(await self.subscriptions.status(request.room_id)))
+
+    @endpoint("DELETE", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EndQuery)
+    async def unsubscribe(self, request: Request[EndQuery, NoBody]) -> Reply:
+        """Follow a list no more."""
+        return Reply(_applied(await self.subscriptions.unsubscribe(request.room_id, undo=request.query.undo)))
+
+    @endpoint("GET", f"{LISTS}/{{roomId}}/rules", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=RulesQuery)
+    async def rules(self, request: Request[RulesQuery, NoBody]) -> Reply:
+        """Some rules of a list, those that weigh most first; `next` is where the next page begins, null at the end."""
+        after, limit = request.query.after, request.query.limit
+        rules, followed = await self.subscriptions.rules(request.room_id, after=after, limit=limit)
+        idle, end = followed.book.idle, after + len(rules)
+        return Reply(
+            {
+                "rules": [{**_rule(rule), "is_idle": rule.event_id in idle} for rule in rules],
+                "next": end if end < len(followed.book.rules) else None,
+            }
+        )
+
+    @endpoint("POST", f"{LISTS}/{{roomId}}/apply", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    async def apply(self, request: PlainRequest) -> Reply:
+        """Carry a list out, as far as one request goes: to be asked again until it is complete."""
+        return Reply(_applied(await self.subscriptions.apply(request.room_id)))
+
+    @endpoint("GET", f"{LISTS}/{{roomId}}/dry_run", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=PurposeQuery)
+    async def dry_run(self, request: Request[PurposeQuery, NoBody]) -> Reply:
+        """What a list would do."""
+        query = request.query
+        purpose = None if query.apply_to is None else _purpose(query.apply_to, query.rooms or None)
+        forecast = await self.subscriptions.forecast(request.room_id, purpose, limit=query.limit)
+        return Reply(
+            {
+                "steps": [_step(step) for step in forecast.steps],
+                "counts": {kind.value: count for kind, count in forecast.counts.items()},
+                "impossible": forecast.impossible,
+                "is_whole": forecast.is_whole,
+            }
+        )
+
+    @endpoint(
+        "GET", "/_columba/admin/v1/policy/check", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EntityQuery
+    )
+    async def check(self, request: Request[EntityQuery, NoBody]) -> Reply:
+        """What the lists say of a user, a room or a server, that which counts first."""
+        opinion = self.subscriptions.opinion(request.query.entity)
+        rules = [
+            {**_rule(verdict.rule), "list": verdict.list.room_id, "acts": verdict.list.acts}
+            for verdict in opinion.verdicts
+        ]
+        return Reply({"entity": request.query.entity, "kind": opinion.kind.value, "rules": rules})
+
+
+def _purpose(apply_to: Where, rooms: list[str] | None) -> Purpose:
+    on_rooms = OnRooms.NONE
+    if "rooms" in apply_to:
+        on_rooms = OnRooms.ALL if rooms is None else OnRooms.GIVEN
+    return Purpose(on_server="server" in apply_to, on_rooms=on_rooms, rooms=tuple(rooms or ()))
+
+
+def _status(status: ListStatus) -> Mapping[str, object]:
+    followed = status.followed.list
+    book = status.followed.book
+    apply_to = ["rooms"] if followed.on_rooms is not OnRooms.NONE else []
+    return {
+        "room_id": followed.room_id,
+        "apply_to": [*apply_to, *(["server"] if followed.on_server else [])],
+        "rooms": sorted(followed.rooms) if followed.on_rooms is OnRooms.GIVEN else None,
+        "subscribed_by": followed.subscribed_by,
+        "subscribed_ts": followed.subscribed_ms,
+        "members": list(status.members),
+        "rules": {kind.value: sum(rule.kind is kind for rule in book.rules) for kind in PolicyKind},
+        "idle_rules": len(book.idle),
+        "deeds": {kind.value: count for kind, count in status.deeds.items()},
+        "is_busy": status.is_busy,
+        "is_ending": followed.ends,
+        "obstacles": dict(status.obstacles),
+    }
+
+
+def _rule(rule: PolicyRule) -> dict[str, object]:
+    return {
+        "kind": rule.kind.value,
+        "entity": rule.name,
+        "recommendation": rule.recommendation.value,
+        "reason": rule.reason,
+        "event_id": rule.event_id,
+    }
+
+
+def _step(step: Step) -> Mapping[str, object]:
+    room_id: RoomID | None = step.deed.room_id
+    return {
+        "act": step.deed.kind.value,
+        "entity": step.deed.entity,
+        "room_id": room_id,
+        "reason": "" if step.rule is None else step.rule.reason,
+        "rule": None if step.rule is None else step.rule.name,
+        "obstacle": step.obstacle,
+    }
+
+
+def _applied(applied: Applied) -> Mapping[str, object]:
+    return {"done": applied.done, "failed": applied.failed, "is_complete": applied.is_complete}
