@@ -1,5 +1,6 @@
 """Every endpoint, bound to the services that it calls."""
 
+import platform
 from dataclasses import asdict
 
 import homeserver
@@ -17,6 +18,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
+from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -99,6 +101,7 @@ from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
+from homeserver.services.admin.server_status import About, ServerStatus
 from homeserver.services.admin.user_devices import UserDevices
 from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
@@ -285,12 +288,17 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
+        ServerStatusEndpoints(ServerStatus(database, made.budget, made.figures, _about(made))),
         UserAdminEndpoints(
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
         UserRestraintEndpoints(UserRestraints(database, accounts.tokens, parts.events.shadow_bans, made.server_name)),
     )
+
+
+def _about(made: Mechanics) -> About:
+    return About(made.server_name, homeserver.__version__, platform.python_version())
 
 
 def _user_administration(made: Mechanics, parts: Parts) -> UserAdministration:

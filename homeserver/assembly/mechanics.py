@@ -8,6 +8,7 @@ from homeserver.outbound.tls import TlsClients
 from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.own_figures import OwnFigures
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.own_keys import OwnSigningKeys
@@ -30,6 +31,7 @@ class Mechanics:
     merging_process: MergingProcess
     own_keys: OwnSigningKeys
     in_thread: Any  # runs a function in a thread, as deferToThread does
+    figures: OwnFigures
 
     @property
     def server_name(self) -> ServerName:

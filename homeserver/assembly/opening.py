@@ -18,6 +18,7 @@ from homeserver.outbound.tls import BadTrustRoot, TlsClients
 from homeserver.runtime.caches import CacheBudget
 from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.own_figures import OwnFigures
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.tls_groups import TlsGroups
@@ -40,6 +41,7 @@ class Process:
     tls_groups: TlsGroups
     in_thread: Any
     on_fatal: Callable[[Exception], None]
+    figures: OwnFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def open_server(settings: Settings, process: Process) -> Opened:
         MergingProcess(backend, process.reactor.callFromThread),
         own_keys,
         process.in_thread,
+        process.figures,
     )
     parts = make_parts(made)
     activity = DeviceActivity(database, process.clock)

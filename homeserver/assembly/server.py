@@ -18,6 +18,7 @@ from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.own_figures import OwnFigures
 from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.tls_groups import TlsGroups
 from homeserver.services.accounts.device_activity import FLUSH_S
@@ -52,6 +53,7 @@ class Columba:
         self._metrics = Metrics()
         self._tls_groups = TlsGroups()
         self._loops = Loops(self._clock)
+        self._figures = OwnFigures(self._clock, self._loops)
         self._ports = Ports(settings, reactor, self._tls_groups)
         self._opened: Opened | None = None
         self._traffic: Traffic | None = None
@@ -69,7 +71,15 @@ class Columba:
         opened = self._open()
         await opened.recall()
         is_verbose = self._settings.log.level == "debug"
-        traffic = Traffic(opened.door, self._clock, self._metrics, self._in_thread, logs_every_request=is_verbose)
+        traffic = Traffic(
+            opened.door,
+            self._clock,
+            self._metrics,
+            self._in_thread,
+            logs_every_request=is_verbose,
+            room_costs=self._figures.room_costs,
+        )
+        self._figures.count_traffic = lambda: (len(traffic.channels), traffic.in_flight)
         self._traffic = traffic
         traffic.start()
         self.addresses = self._ports.listen(traffic, opened.endpoints)
@@ -117,7 +127,7 @@ class Columba:
 
     def _open(self) -> Opened:
         process = Process(
-            self._reactor, self._clock, self._metrics, self._tls_groups, self._in_thread, on_fatal=self._die
+            self._reactor, self._clock, self._metrics, self._tls_groups, self._in_thread, self._die, self._figures
         )
         self._opened = opened = open_server(self._settings, process)
         self._metrics.loops(self._loops)

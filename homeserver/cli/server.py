@@ -14,6 +14,7 @@ from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.server_status import status
 
 ANNOUNCEMENTS: Final = f"{ADMIN_API}/server_announcements"
 ASKED_EVERY_S: Final = 0.25
@@ -24,6 +25,9 @@ COLUMNS: Final = ("Token", "Accounts", "Ends")
 @click.group(short_help="the server as a whole")
 def server() -> None:
     """Look after the server as a whole."""
+
+
+server.add_command(status)
 
 
 @server.group(short_help="tokens by which others may register")

@@ -33,6 +33,7 @@ from homeserver.http.router import Route, Router
 from homeserver.runtime.clock import Cancellable, Clock
 from homeserver.runtime.logs import get_logger, request_id
 from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.own_figures import Costs
 from homeserver.services.errors import MissingToken, ServiceError, TooLarge, Unavailable
 
 # What is over the limit is received and dropped up to this much, so that the client comes to read the answer.
@@ -75,8 +76,9 @@ class Traffic:
         offload: Callable[[Callable[[], Rendered]], Awaitable[Rendered]],
         *,
         logs_every_request: bool = False,
+        room_costs: Costs | None = None,
     ) -> None:
-        """`offload` runs a function in a thread."""
+        """`offload` runs a function in a thread. What is asked about rooms is counted in `room_costs`, too."""
         self.door: Final = door
         self.clock: Final = clock
         self.offload: Final = offload
@@ -86,6 +88,7 @@ class Traffic:
         self.buffered_limit_bytes = BUFFERED_BYTES
         self._metrics = metrics
         self._logs_every_request = logs_every_request
+        self._room_costs = room_costs
         self._in_flight: set[_Exchange] = set()
         self._emptied: Deferred[None] | None = None
         self._next_sweep: Cancellable | None = None
@@ -134,6 +137,8 @@ class Traffic:
         """Count a request out; `status` is 499 when the client left before the answer."""
         self._in_flight.discard(exchange)
         self._metrics.observe_request(exchange.endpoint_path, status, cpu_s=cpu_s, wall_s=wall_s)
+        if self._room_costs is not None and exchange.room is not None and status < 400:
+            self._room_costs.note(exchange.room, cpu_s=cpu_s, wall_s=wall_s)
         if self._logs_every_request:
             log.info(
                 "request",
@@ -358,6 +363,13 @@ class _Exchange(http.Request):
         self._chunks: list[bytes] = []
 
     # Receiving
+
+    @property
+    def room(self) -> str | None:
+        """The room that the request is about, if its path names one; not of one that waits for news."""
+        if self._route is None or self._route.mark.waits:
+            return None
+        return self._path.get("roomId")
 
     def headers_received(self, method: bytes, uri: bytes, length: int | None) -> None:
         """Find the route; refuse what is already known to be refused."""

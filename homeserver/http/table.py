@@ -16,6 +16,7 @@ from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
+from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -166,6 +167,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomAuditEndpoints,
     RoomModerationEndpoints,
     ServerNoticeEndpoints,
+    ServerStatusEndpoints,
     UserAdminEndpoints,
     UserDeviceAdminEndpoints,
     UserRestraintEndpoints,

@@ -3,6 +3,7 @@
 What a table declares is in storage/tables.py; the tables are declared in the files of their families.
 """
 
+from types import ModuleType
 from typing import Final
 
 from homeserver.storage import (
@@ -125,6 +126,15 @@ TABLES: Final[tuple[Table, ...]] = (
     *waiting_events.TABLES,
     # one line per family, in the order of the alphabet
 )
+
+
+def tables_by_family() -> dict[str, tuple[Table, ...]]:
+    """The tables by the names of the files in which they are declared."""
+    return {
+        name: module.TABLES
+        for name, module in globals().items()
+        if isinstance(module, ModuleType) and hasattr(module, "TABLES")
+    }
 
 
 def tables_of(owner: Owner) -> tuple[Table, ...]:

@@ -1,0 +1,37 @@
+"""Administration: how the server is."""
+
+from dataclasses import dataclass
+
+from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.server_status import ServerStatus
+
+
+@dataclass(frozen=True)
+class ServerStatusEndpoints:
+    """What the server says of itself."""
+
+    server: ServerStatus
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/status",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/operating.md#watching-it",
+    )
+    async def status(self, _: PlainRequest) -> Reply:
+        """Everything that there is to say of it."""
+        return Reply(await self.server.status())
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/statistics/database/rooms",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="https://element-hq.github.io/synapse/latest/admin_api/statistics.html",
+    )
+    async def largest_rooms(self, _: PlainRequest) -> Reply:
+        """The rooms that take up most."""
+        rooms = await self.server.largest_rooms()
+        return Reply({"rooms": [{"room_id": room.room_id, "estimated_size": room.size_bytes} for room in rooms]})

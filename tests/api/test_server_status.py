@@ -1,0 +1,44 @@
+"""What a server says of itself, over HTTP and from the shell."""
+
+import json
+
+from tests.api.client import Client
+from tests.api.test_room_admin import admin
+from tests.server import Server
+
+__all__ = ["admin"]
+
+
+def test_an_administrator_sees_how_the_server_is(server: Server, admin: Client, alice: Client) -> None:
+    room_id = alice.create_room(name="Salon")
+    for number in range(3):
+        alice.say(room_id, str(number))
+
+    status = admin.get("/_columba/admin/v1/status")
+    typed = server.command("admin", "server", "status")
+    as_json = server.command("admin", "server", "status", "--json")
+
+    assert status["about"]["server_name"] == server.server_name
+    assert status["connections"] >= 1
+    assert status["requests_in_flight"] >= 1
+    families = {family["family"]: family["size_bytes"] for family in status["database"]["families"]}
+    assert families["events"] > 0
+    assert "others" not in families or families["others"] < families["events"]
+    assert status["database"]["size"]["size_bytes"] >= families["events"]
+    assert status["streams"]["log"] > 0
+    assert status["queues"]["jobs"] == 0
+    assert any(cache["hits"] for cache in status["caches"])
+    assert room_id in [cost["name"] for cost in status["slowest_rooms"]]
+    assert status["largest_rooms"]
+    assert f"server: {server.server_name}, Columba" in typed.stdout
+    assert json.loads(as_json.stdout).keys() == status.keys()
+    alice.get("/_columba/admin/v1/status", status=403, errcode="M_FORBIDDEN")
+
+
+def test_the_rooms_that_take_up_most_are_told_as_tools_ask_for_them(admin: Client, alice: Client) -> None:
+    alice.say(alice.create_room(), "x")
+
+    rooms = admin.get("/_synapse/admin/v1/statistics/database/rooms")["rooms"]
+
+    assert rooms
+    assert all(room["estimated_size"] > 0 for room in rooms)
