@@ -20,6 +20,7 @@ from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
+from homeserver.http.admin.user_export import UserExportEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -103,6 +104,7 @@ from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.admin.server_status import About, ServerStatus
 from homeserver.services.admin.user_devices import UserDevices
+from homeserver.services.admin.user_export import UserExport
 from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
 from homeserver.services.e2ee.key_backups import KeyBackups
@@ -293,6 +295,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
+        UserExportEndpoints(UserExport(database, made.server_name)),
         UserRestraintEndpoints(UserRestraints(database, accounts.tokens, parts.events.shadow_bans, made.server_name)),
     )
 

@@ -1,6 +1,6 @@
 """`homeserver admin user …`: accounts, from the shell.
 
-Their sessions are in user_sessions.py.
+Their sessions are in user_sessions.py, what is stored of them in user_export.py.
 """
 
 import getpass
@@ -16,6 +16,7 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.user_export import export
 from homeserver.cli.user_paths import user_path
 from homeserver.cli.user_sessions import log_in_as, sessions, sign_out
 
@@ -205,7 +206,7 @@ def unmake_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> 
     _put(door, output, user_ids, ("admin", "admin"), is_so=False, told="is no administrator")
 
 
-for command in (sessions, sign_out, log_in_as):
+for command in (sessions, sign_out, log_in_as, export):
     user.add_command(command)
 
 

@@ -149,3 +149,24 @@ def test_who_logs_in_as_somebody_is_seen_by_them_and_written_down_without_the_to
     alice.post("logout", "all")
     acting.get("account", "whoami", status=401)
     admin.post(V1, "users", admin.user_id, "login", status=403)
+
+
+def test_all_that_is_stored_of_a_user_is_exported_and_that_is_written_down(
+    server: Server, admin: Client, alice: Client, bob: Client
+) -> None:
+    room_id = alice.create_room_with(bob, preset="public_chat")
+    event_id = bob.say(room_id, "hello")
+    path = ("/_columba/admin/v1/users", bob.user_id, "export")
+
+    page = admin.post(*path)
+    lines = page["lines"]
+    while page["next"] is not None:
+        page = admin.get(*path, query={"from": page["next"]})
+        lines += page["lines"]
+
+    assert [line["user_id"] for line in lines if line["part"] == "account"] == [bob.user_id]
+    assert event_id in {line["event_id"] for line in lines if line["part"] == "event"}
+    act = admin.get("/_columba/admin/v1/audit", query={"target": bob.user_id})["acts"][0]
+    assert (act["by"], act["act"]) == (admin.user_id, "POST /_columba/admin/v1/users/{userId}/export")
+    admin.get(*path, status=400)
+    bob.post(*path, status=403)

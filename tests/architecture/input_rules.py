@@ -67,6 +67,8 @@ def _lines_that_run_others(module: Module) -> Iterator[int]:
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and _runs_a_statement(call):
                 text = call.args[0]
+                if isinstance(text, ast.Subscript):
+                    text = text.value  # one of several statements, all of them constants
                 if not (isinstance(text, ast.Name) and text.id in known):
                     yield call.lineno
 

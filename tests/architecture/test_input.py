@@ -61,6 +61,12 @@ def test_a_constant_statement_passes() -> None:
     assert input_rules.statements_that_are_no_constants(made_up({"homeserver/storage/a.py": code})) == []
 
 
+def test_one_of_several_constant_statements_passes_and_one_of_others_does_not() -> None:
+    code = 'ALL = {"a": "SELECT 1"}\ndef find(tx, name, given):\n    tx.all(ALL[name])\n    tx.all(given[name])'
+
+    assert len(input_rules.statements_that_are_no_constants(made_up({"homeserver/storage/a.py": code}))) == 1
+
+
 @pytest.mark.parametrize("pattern", ["(a+)+", "(?:a*b?)*c", "([a-z]+,?)+$", "(?:x(?:a|b+)y?)*"])
 def test_a_repeated_repetition_is_found(pattern: str) -> None:
     assert len(input_rules.explosive_patterns([("x", re.compile(pattern))])) == 1
