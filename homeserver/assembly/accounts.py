@@ -73,11 +73,23 @@ def make_accounts(
         PolicyDocument(one.policy, one.version, one.language, one.name, one.url) for one in settings.registration.terms
     )
     policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token, terms)
-    guests = GuestAccounts(database, sessions, tokens, clock, randomness, server_name, are_allowed=allows_guests)
+    guests = GuestAccounts(
+        database, sessions, tokens, made.rate_limits, clock, randomness, server_name, are_allowed=allows_guests
+    )
     notices_user = _notices_user(made)
     names = WithReserved(appservices, notices_user.user_id)
     registration = Registration(
-        database, passwords, interactive_auth, sessions, names, guests, clock, randomness, server_name, policy
+        database,
+        passwords,
+        interactive_auth,
+        sessions,
+        names,
+        guests,
+        made.rate_limits,
+        clock,
+        randomness,
+        server_name,
+        policy,
     )
     remote_profiles = RemoteProfileQueries(outgoing.federation_client, made.budget, clock)
     account_data = AccountDataKeeping(database, events.news)
@@ -88,7 +100,7 @@ def make_accounts(
         ),
         guests=guests,
         interactive_auth=interactive_auth,
-        login=Login(database, check, passwords, sessions, clock, randomness, server_name),
+        login=Login(database, check, passwords, sessions, made.rate_limits, clock, randomness, server_name),
         notices=ServerNotices(events.creation, rooms.creation, account_data, clock, notices_user, server_name),
         openid_tokens=OpenIDTokens(database, clock, randomness),
         password_change=PasswordChange(database, passwords, interactive_auth, sessions),

@@ -17,6 +17,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
@@ -280,6 +281,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
         KeyAdminEndpoints(rotation, made.server_name),
         PolicyListAdminEndpoints(parts.policies.subscriptions),
+        ServerLimitAdminEndpoints(made.server_limits),
         ReportAdminEndpoints(parts.rooms.reports),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
         RoomActEndpoints(

@@ -106,9 +106,11 @@ def make_federation(
         bound_addresses=BoundAddresses(database, rooms.anywhere, server_name),
         event_serving=EventServing(database, access, visibility, states, clock, server_name),
         hierarchy_serving=HierarchyServing(database, access, acls, rooms.spaces),
-        inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, clock),
-        invite_serving=InviteServing(database, acls, rooms.remote_invites),
-        join_serving=JoinServing(database, templates, memberships, states, state_reading, visibility, server_name),
+        inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, made.rate_limits, clock),
+        invite_serving=InviteServing(database, acls, rooms.remote_invites, made.rate_limits),
+        join_serving=JoinServing(
+            database, templates, memberships, states, state_reading, visibility, made.rate_limits, server_name
+        ),
         knock_serving=KnockServing(database, templates, memberships, states),
         leave_serving=LeaveServing(templates, memberships),
         missing_events=missing_events,

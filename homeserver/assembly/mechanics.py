@@ -12,6 +12,8 @@ from homeserver.runtime.own_figures import OwnFigures
 from homeserver.runtime.randomness import SystemRandomness
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.own_keys import OwnSigningKeys
+from homeserver.services.federation.server_limits import ServerLimits
+from homeserver.services.rate_limits import RateLimits
 from homeserver.settings.sections import Settings
 from homeserver.storage.database import Database
 
@@ -30,6 +32,8 @@ class Mechanics:
     database: Database
     merging_process: MergingProcess
     own_keys: OwnSigningKeys
+    rate_limits: RateLimits
+    server_limits: ServerLimits
     in_thread: Any  # runs a function in a thread, as deferToThread does
     figures: OwnFigures
 

@@ -26,6 +26,8 @@ from homeserver.services.accounts.device_activity import DeviceActivity
 from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.own_keys import OwnSigningKeys
+from homeserver.services.federation.server_limits import ServerLimits
+from homeserver.services.rate_limits import Counted, RateLimits
 from homeserver.settings.sections import Settings
 from homeserver.storage.database import Database, DatabaseRefused
 from homeserver.storage.opening import open_backend
@@ -59,6 +61,7 @@ class Opened:
         await self.parts.syncing.lost_time.start()
         await self.made.own_keys.note(self.made.database, self.made.clock)
         await self.parts.outgoing.destinations.load()
+        await self.made.server_limits.load()
         await self.parts.events.partial_rooms.load()
         await self.parts.events.erased_users.load(self.made.database)
         await self.parts.events.shadow_bans.load(self.made.database)
@@ -87,6 +90,10 @@ def open_server(settings: Settings, process: Process) -> Opened:
     process.metrics.tls(process.tls_groups)
     process.metrics.database(lambda: {"write": database.counts.writes, "read": database.counts.reads})
     process.metrics.caches(budget)
+    limits = _limits(settings)
+    server_limits = ServerLimits(database, process.clock, limits)
+    counted = {each: limits[each.value] for each in Counted if each.value in limits}
+    rate_limits = RateLimits(counted, process.clock, server_limits.find)
     made = Mechanics(
         settings,
         process.reactor,
@@ -98,6 +105,8 @@ def open_server(settings: Settings, process: Process) -> Opened:
         database,
         MergingProcess(backend, process.reactor.callFromThread),
         own_keys,
+        rate_limits,
+        server_limits,
         process.in_thread,
         process.figures,
     )
@@ -127,13 +136,18 @@ def _tls_clients(settings: Settings, groups: TlsGroups) -> TlsClients:
 
 def _door(made: Mechanics, parts: Parts, activity: DeviceActivity) -> Door:
     settings = made.settings
-    limits = {
-        RateClass(name): RateLimit(limit.rate_hz, limit.burst)
-        for name, limit in settings.rate_limits.classes.items()
-        if settings.rate_limits.enabled
-    }
+    limits = _limits(settings)
+    classes = {each: limits[each.value] for each in RateClass if each.value in limits}
     accepts_query_tokens = settings.query_string_tokens == "accept"
     tokens, peers = parts.accounts.tokens, parts.federation.peers
     authentication = Authentication(tokens, peers, accepts_query_tokens=accepts_query_tokens)
     acts = AdminAudit(made.database, made.clock)
-    return Door(authentication, RateLimiting(limits, made.clock), acts, activity.note)
+    limiting = RateLimiting(classes, made.clock, made.server_limits.find)
+    return Door(authentication, limiting, acts, activity.note)
+
+
+def _limits(settings: Settings) -> dict[str, RateLimit]:
+    """By their names; none where nothing is limited."""
+    if not settings.rate_limits.enabled:
+        return {}
+    return {name: RateLimit(limit.rate_hz, limit.burst) for name, limit in settings.rate_limits.classes.items()}

@@ -9,6 +9,7 @@ from homeserver.http.errors import error_body
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.backfill import Backfill
 from homeserver.services.push.rules import PushRules
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation
@@ -104,7 +105,8 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     policy_lists = PolicyLists(database, states, server_name)
     readers = Readers(states)
     aggregations = Aggregations(readers, states, events.formats)
-    membership = RoomMembership(database, creation, server_name)
+    admission = Admission(made.rate_limits)
+    membership = RoomMembership(database, creation, admission, server_name)
     aliases = RoomAliases(database, creation, readers, client, clock, server_name)
     given_rooms = GivenRooms(receipt, intake, events.completion)
     omits_members = settings.federation.partial_state_joins
@@ -115,7 +117,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     anywhere = RemoteMembership(
         database, membership, aliases, joins, leaves, knocks, server_name, bars_room=policy_lists.bars_room
     )
-    inviting = RemoteInviting(database, client, creation, receipt, intake, membership, server_name)
+    inviting = RemoteInviting(database, client, creation, receipt, intake, membership, admission, server_name)
     directory = RoomDirectory(database, states, events.shadow_bans)
     spaces = Spaces(states, directory, server_name)
     remote_spaces = RemoteSpaces(client, made.budget, clock)
@@ -123,7 +125,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     room_settings = RoomSettings(push_rules, news)
     backfill = Backfill(database, client, receipt, intake, clock, server_name)
     backfill.export(made.metrics)
-    sending = Sending(creation, readers, clock, server_name)
+    sending = Sending(creation, readers, admission, clock, server_name)
     serials = Serials()
     shadow_bans = events.shadow_bans
     typing = Typing(
@@ -139,7 +141,9 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         aliases=aliases,
         anywhere=anywhere,
         backfill=backfill,
-        creation=RoomCreation(creation, clock, made.randomness, server_name, settings.default_room_version, inviting),
+        creation=RoomCreation(
+            creation, clock, made.randomness, server_name, settings.default_room_version, inviting, admission
+        ),
         delayed_events=DelayedEvents(database, creation, sending, clock, made.randomness, error_body),
         directory=directory,
         given_rooms=given_rooms,
@@ -162,6 +166,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
             receipt,
             outside,
             EndedKnocks(client, clock),
+            made.rate_limits,
             server_name,
             made.own_keys,
             bars_invite=policy_lists.bars_invite,

@@ -13,9 +13,12 @@ from homeserver.cli.output import Output, Row, printable, time_of
 
 DESTINATIONS: Final = f"{ADMIN_API}/federation/destinations"
 RULES: Final = f"{ADMIN_API}/federation/rules"
+LIMITS: Final = f"{ADMIN_API}/federation/limits"
 STATUS_COLUMNS: Final = ("Server", "State")
 STEP_COLUMNS: Final = ("Step", "State", "What was found")
 RULE_COLUMNS: Final = ("Servers", "Rule")
+LIMIT_COLUMNS: Final = ("Limit", "What counts")
+SERVER_LIMIT_COLUMNS: Final = ("Server", "Limit", "What counts")
 
 
 @click.group(short_help="other servers")
@@ -104,13 +107,68 @@ def rules(door: AdminDoor, output: Output) -> None:
     output.tell(RULE_COLUMNS, (_rule_row(rule) for rule in ask(door, "GET", RULES)["rules"]))
 
 
+@federation.command(short_help="print how much a server may ask and send, or change that")
+@click.argument("server", metavar="NAME")
+@click.option(
+    "--set",
+    "wanted",
+    metavar="LIMIT RATE BURST",
+    type=(str, click.FloatRange(min=0, min_open=True), click.IntRange(min=1)),
+    multiple=True,
+    help="Let it do so much: BURST at once, and RATE a second in the long run.",
+)
+@click.option("--reset", "unwanted", metavar="LIMIT", multiple=True, help="Have what counts for all count again.")
+@at_door
+def limit(
+    door: AdminDoor,
+    output: Output,
+    server: str,
+    wanted: tuple[tuple[str, float, int], ...],
+    unwanted: tuple[str, ...],
+) -> None:
+    """Print how much the server NAME may ask and send, or change that, at once.
+
+    LIMIT is `federation` (requests), `events_by_server` (events in each room), `joins_by_server` (joins to each room by
+    way of this server) or `invites_by_server`. What counts for all is in the configuration, under rate_limits.
+    """
+    path = f"{LIMITS}/{quote(server, safe='')}"
+    if wanted or unwanted:
+        changes: dict[str, Any] = dict.fromkeys(unwanted)
+        changes |= {name: {"rate_hz": rate_hz, "burst": burst} for name, rate_hz, burst in wanted}
+        answer = ask(door, "PUT", path, {"limits": changes})
+    else:
+        answer = ask(door, "GET", path)
+    output.tell(LIMIT_COLUMNS, (_limit_row(name, one) for name, one in answer["limits"].items()))
+
+
+@federation.command(short_help="print which servers have limits of their own")
+@at_door
+def limits(door: AdminDoor, output: Output) -> None:
+    """Print which servers have limits of their own."""
+    output.tell(SERVER_LIMIT_COLUMNS, (_server_limit_row(one) for one in ask(door, "GET", LIMITS)["limits"]))
+
+
+def _limit_row(name: str, limit: Any) -> Row:  # Any: the server's JSON, here and below
+    told = _limit_text(limit) + (", for this server" if limit["is_own"] else "")
+    return Row({"name": name, **limit}, f"{name}: {told}", (name, told))
+
+
+def _server_limit_row(limit: Any) -> Row:
+    told = _limit_text(limit)
+    return Row(limit, f"{limit['server']}: {limit['name']}: {told}", (limit["server"], limit["name"], told))
+
+
+def _limit_text(limit: Any) -> str:
+    return f"{limit['burst']} at once, then {limit['rate_hz']:g} a second"
+
+
 def _set_rule(door: AdminDoor, output: Output, pattern: str, *, is_blocked: bool) -> None:
     ask(door, "PUT", f"{RULES}/{quote(pattern, safe='')}", {"is_blocked": is_blocked})
     rule = {"pattern": pattern, "is_blocked": is_blocked}
     output.say(f"{pattern} is {'blocked' if is_blocked else 'allowed'}.", rule)
 
 
-def _step_row(step: Any) -> Row:  # Any: the server's JSON, here and below
+def _step_row(step: Any) -> Row:
     state = "ok" if step["is_ok"] else "WRONG"
     told = printable(step["told"])  # others may have written it
     return Row(step, f"{step['name']}: {state}: {told}", (step["name"], state, told))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
 _ROUNDING: Final = 1e-6  # of a token: what waiting exactly `retry_after_ms` may lack
@@ -38,6 +39,11 @@ def take(limit: RateLimit, bucket: Bucket | None, now_ms: int, cost: float = 1.0
     return Bucket(tokens, now_ms), math.ceil((cost - tokens) / limit.per_second * 1000)
 
 
+def give_back(limit: RateLimit, bucket: Bucket, now_ms: int, cost: float = 1.0) -> Bucket:
+    """The bucket after `cost` tokens were put back that were drawn in vain."""
+    return Bucket(min(limit.burst, _tokens(limit, bucket, now_ms) + cost), now_ms)
+
+
 def is_full(limit: RateLimit, bucket: Bucket, now_ms: int) -> bool:
     """Can the bucket be forgotten?"""
     return _tokens(limit, bucket, now_ms) >= limit.burst
@@ -48,3 +54,16 @@ def _tokens(limit: RateLimit, bucket: Bucket | None, now_ms: int) -> float:
         return limit.burst
     elapsed_ms = max(0, now_ms - bucket.at_ms)
     return min(limit.burst, bucket.tokens + elapsed_ms * limit.per_second / 1000)
+
+
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself, or for IPv6 the /64 that one household has."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except AddressValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"

@@ -13,13 +13,14 @@ import orjson
 
 from homeserver.core.errors import ProtocolError
 from homeserver.core.identifiers import ServerName
+from homeserver.core.rate_limits import network_of
 from homeserver.http.administrative_acts import FAILED, ActLog, act_of, end_of
 from homeserver.http.arrival import Arrival
 from homeserver.http.authentication import Authentication
 from homeserver.http.endpoint import Auth, Endpoint, Reply, Request, Upload
 from homeserver.http.errors import reply_to
 from homeserver.http.parameters import parse_query
-from homeserver.http.rate_limiting import RateClass, RateLimiting, network_of
+from homeserver.http.rate_limiting import RateClass, RateLimiting
 from homeserver.http.router import Route, Router
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.errors import InvalidParameter, ServiceError

@@ -1,11 +1,11 @@
 """How much each caller may ask of each class of endpoints: a bucket for each, refilled with time.
 
-How the limits are configured is in settings; limits that need to know more (failed logins of an account) are services'.
+How the limits are configured is in settings; what needs to know more of a request than who asks (whom somebody
+invites, how many failed logins there were) is counted in services/rate_limits.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from homeserver.core.rate_limits import Bucket, RateLimit, is_full, take
@@ -43,10 +43,16 @@ GUARDED: Final = frozenset({RateClass.LOGIN, RateClass.REGISTER})
 class RateLimiting:
     """The buckets. Memory is bounded: full ones are forgotten, and beyond MOST_BUCKETS the oldest as well."""
 
-    def __init__(self, limits: Mapping[RateClass, RateLimit], clock: Clock) -> None:
-        """A class that `limits` does not name is not limited."""
+    def __init__(
+        self,
+        limits: Mapping[RateClass, RateLimit],
+        clock: Clock,
+        of_caller: Callable[[str, str], RateLimit | None] | None = None,
+    ) -> None:
+        """A class that `limits` does not name is not limited. `of_caller`: what is set for a caller, by the class."""
         self._limits = limits
         self._clock = clock
+        self._of_caller = of_caller
         self._buckets: dict[tuple[RateClass, str], tuple[RateLimit, Bucket]] = {}
 
     def take(self, rate_class: RateClass, caller: str, own: RateLimit | None = None) -> None:
@@ -59,6 +65,8 @@ class RateLimiting:
             limit = _limit_of(rate_class, limit, own)
         if limit is None:
             return
+        if own is None and self._of_caller is not None:
+            limit = self._of_caller(caller, rate_class.value) or limit
         key = (rate_class, caller)
         _, before = self._buckets.get(key, (limit, None))
         bucket, wait_ms = take(limit, before, self._clock.now_ms())
@@ -94,16 +102,3 @@ def _limit_of(rate_class: RateClass, usual: RateLimit | None, own: RateLimit) ->
     if usual is None or rate_class in GUARDED:
         return usual
     return RateLimit(max(usual.per_second, own.per_second), max(usual.burst, own.burst))
-
-
-def network_of(address: str) -> str:
-    """Whom an address stands for: itself, or for IPv6 the /64 that one household has."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except AddressValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"

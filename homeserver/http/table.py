@@ -15,6 +15,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
+from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
@@ -170,6 +171,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     ServerNoticeEndpoints,
     ServerStatusEndpoints,
     UserAdminEndpoints,
+    ServerLimitAdminEndpoints,
     UserDeviceAdminEndpoints,
     UserExportEndpoints,
     UserRestraintEndpoints,

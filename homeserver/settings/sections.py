@@ -149,13 +149,23 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, RateLimit]] = MappingProxyType(
         "report": RateLimit(rate_hz=0.1, burst=10),
         "guest": RateLimit(rate_hz=5, burst=50),
         "federation": RateLimit(rate_hz=50, burst=200),
+        "invites_by_user": RateLimit(rate_hz=0.1, burst=100),
+        "invites_to_user": RateLimit(rate_hz=0.005, burst=20),
+        "invites_to_room": RateLimit(rate_hz=0.2, burst=200),
+        "invites_by_server": RateLimit(rate_hz=0.5, burst=100),
+        "joins_to_room": RateLimit(rate_hz=1, burst=100),
+        "joins_by_server": RateLimit(rate_hz=0.1, burst=20),
+        "events_by_server": RateLimit(rate_hz=20, burst=2000),
+        "registrations": RateLimit(rate_hz=0.05, burst=50),
+        "registrations_by_address": RateLimit(rate_hz=0.003, burst=10),
+        "failed_logins_by_address": RateLimit(rate_hz=0.02, burst=20),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """How much each requester may ask of each class of endpoints."""
+    """How much each requester may ask of each class of endpoints, and how much else there may be of what is counted."""
 
     enabled: bool = True
     classes: Mapping[str, RateLimit] = field(default_factory=lambda: DEFAULT_RATE_LIMITS)

@@ -44,6 +44,28 @@ def test_servers_are_blocked_and_looked_at_while_the_server_runs_and_after(fresh
     assert told(fresh, "rules") == ""
 
 
+def test_limits_of_a_server_are_set_while_the_server_runs_and_count_after_it() -> None:
+    server = new_server(settings={"rate_limits": "default"})
+    server.start()
+    try:
+        set_words = ("--set", "joins_by_server", "0.5", "3", "--set", "federation", "1000", "5000")
+        assert "joins_by_server: 3 at once, then 0.5 a second, for this server\n" in told(
+            server, "limit", "Far.example", *set_words
+        )
+        assert "events_by_server: 2000 at once, then 20 a second\n" in told(server, "limit", "far.example")
+        for wrong in (("send", "1", "1"), ("federation", "1e9", "1"), ("nothing", "1", "1")):
+            refused = server.command("admin", "federation", "limit", "far.example", "--set", *wrong)
+            assert "M_INVALID_PARAM" in refused.stderr
+        server.stop()
+
+        assert told(server, "limit", "far.example", "--reset", "federation").startswith(
+            "federation: 200 at once, then 50 a second\n"
+        )
+        assert told(server, "limits") == "far.example: joins_by_server: 3 at once, then 0.5 a second\n"
+    finally:
+        server.close()
+
+
 def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
     refused = fresh.command("admin", "federation", "block", "two names")
 

@@ -168,3 +168,44 @@ def test_the_way_to_a_server_is_told_step_by_step_and_fails_when_one_is_wrong(
     assert capsys.readouterr().out == (
         "keys: ok: ed25519:a\nkeys: ok: ed25519:a\nclock: WRONG: 7200 s ahead\\u001b[31m\n"
     )
+
+
+LIMIT = f"{ADMIN_API}/federation/limits/far.example"
+COUNTS = {
+    "server": "far.example",
+    "limits": {
+        "federation": {"rate_hz": 50.0, "burst": 200, "is_own": False},
+        "joins_by_server": {"rate_hz": 0.5, "burst": 3, "is_own": True},
+    },
+}
+
+
+def test_what_counts_for_a_server_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor(**{LIMIT: (200, COUNTS)})
+
+    run(door, "limit", "far.example")
+
+    assert door.asked == [("GET", LIMIT, None)]
+    assert capsys.readouterr().out == (
+        "federation: 200 at once, then 50 a second\njoins_by_server: 3 at once, then 0.5 a second, for this server\n"
+    )
+
+
+def test_limits_of_a_server_are_set_and_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor(**{LIMIT: (200, COUNTS)})
+
+    run(door, "limit", "far.example", "--set", "joins_by_server", "0.5", "3", "--reset", "federation", "--json")
+
+    changes = {"joins_by_server": {"rate_hz": 0.5, "burst": 3}, "federation": None}
+    assert door.asked == [("PUT", LIMIT, {"limits": changes})]
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first == {"name": "federation", "rate_hz": 50.0, "burst": 200, "is_own": False}
+
+
+def test_all_limits_of_single_servers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"server": "far.example", "name": "federation", "rate_hz": 0.5, "burst": 3, "written_ms": 1}
+    door = ScriptedDoor(**{f"{ADMIN_API}/federation/limits": (200, {"limits": [one]})})
+
+    run(door, "limits")
+
+    assert capsys.readouterr().out == "far.example: federation: 3 at once, then 0.5 a second\n"

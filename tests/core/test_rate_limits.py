@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.core.rate_limits import Bucket, RateLimit, is_full, take
+from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, take
 
 LIMITS = st.builds(RateLimit, st.floats(0.001, 1000), st.floats(1, 1000))
 
@@ -80,3 +80,17 @@ def test_a_bucket_may_be_forgotten_when_it_is_full_again() -> None:
 
     assert not is_full(limit, bucket, 500)
     assert is_full(limit, bucket, 1_000)
+
+
+@given(LIMITS, st.floats(0, 1000), st.integers(0, 10**6))
+def test_what_is_given_back_is_there_again_and_never_more_than_fits(
+    limit: RateLimit, cost: float, later_ms: int
+) -> None:
+    cost = min(cost, limit.burst)
+    drawn, _ = take(limit, None, 0, cost)
+
+    back = give_back(limit, drawn, later_ms, cost)
+
+    assert back.at_ms == later_ms
+    assert back.tokens <= limit.burst
+    assert back.tokens == pytest.approx(limit.burst)

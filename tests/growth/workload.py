@@ -64,6 +64,7 @@ from homeserver.storage.policy_lists import (
 from homeserver.storage.remote_memberships import RemoteMembership, store_remote_membership
 from homeserver.storage.remote_users import RemoteDeviceList, store_list, store_remote_devices
 from homeserver.storage.rooms import find_head
+from homeserver.storage.server_limits import ServerLimit, store_server_limit
 from homeserver.storage.waiting_events import WaitingEvent, insert_waiting
 from tests.fakes.key_source import FakeKeySource, Publisher
 from tests.forked_rooms import ALICE as REMOTE_ALICE
@@ -156,6 +157,7 @@ class Workload:
         database.write(insert_removal_notice, elsewhere, self.room_id, position=1, now_ms=now_ms)
         database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
         database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])
+        database.write(store_server_limit, ServerLimit(ServerName("one.example"), "federation", 1, 1, now_ms))
         database.write(store_server_rule, ServerRule("*.bad.example", is_blocked=True, written_ms=now_ms))
 
     def _learn_keys(self) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from homeserver.core.rate_limits import RateLimit
-from homeserver.http.rate_limiting import MOST_BUCKETS, RateClass, RateLimiting, network_of
+from homeserver.core.rate_limits import RateLimit, network_of
+from homeserver.http.rate_limiting import MOST_BUCKETS, RateClass, RateLimiting
 from homeserver.runtime.clock import ManualClock
 from homeserver.services.errors import LimitExceeded
 

@@ -1,12 +1,14 @@
 """A server's services on a real database, without HTTP and without a reactor: for tests of use cases."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import orjson
 
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.outbound.gate import OpenGate
@@ -61,6 +63,8 @@ from homeserver.services.events.state_merging import StateMerging
 from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.push.rules import PushRules
+from homeserver.services.rate_limits import Counted, RateLimits
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.creation import RoomCreation, RoomWishes
@@ -122,6 +126,7 @@ T = TypeVar("T")
 SERVER = ServerName("example.org")
 ALICE, BOB, CAROL = (UserID(f"@{name}:{SERVER}") for name in ("alice", "bob", "carol"))
 PHONE = DeviceID("PHONE")
+NOTHING_COUNTS: Mapping[Counted, RateLimit] = MappingProxyType({})
 
 
 def now(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -150,6 +155,7 @@ class World:
         *,
         forgets_left_rooms: bool = False,
         limits_key_queries: bool = False,
+        counted: Mapping[Counted, RateLimit] = NOTHING_COUNTS,
     ) -> None:
         self.backend = backend
         self.forgets_left_rooms = forgets_left_rooms
@@ -159,6 +165,7 @@ class World:
         self.key_visibility = KeyVisibility(self.database, is_limited=limits_key_queries)
         self.clock = ManualClock(1_700_000_000 + 1_000_000 * (boot - 1))
         self.randomness = SeededRandomness(boot)
+        self.rate_limits = RateLimits(counted, self.clock)
         self.budget = CacheBudget(32 * 1024 * 1024)
         self.partial_rooms = PartialRooms(self.database, self.clock)
         self.key = SigningKey("test", bytes(32))
@@ -190,8 +197,9 @@ class World:
         self.readers = Readers(self.states)
         self.erased_users = ErasedUsers()
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
-        self.membership = RoomMembership(self.database, self.event_creation, SERVER)
-        self.sending = Sending(self.event_creation, self.readers, self.clock, SERVER)
+        self.admission = Admission(self.rate_limits)
+        self.membership = RoomMembership(self.database, self.event_creation, self.admission, SERVER)
+        self.sending = Sending(self.event_creation, self.readers, self.admission, self.clock, SERVER)
         self._open_reading()
         self._open_federation()
         self.directory = RoomDirectory(self.database, self.states, self.shadow_bans)
@@ -238,12 +246,12 @@ class World:
         )
         self.ended_knocks = EndedKnocks(client, self.clock)
         self.remote_invites = RemoteInvites(
-            self.database, self.receipt, self.outside, self.ended_knocks, SERVER, self.key
+            self.database, self.receipt, self.outside, self.ended_knocks, self.rate_limits, SERVER, self.key
         )
         self.inviting = RemoteInviting(
-            self.database, client, creation, self.receipt, self.intake, self.membership, SERVER
+            self.database, client, creation, self.receipt, self.intake, self.membership, self.admission, SERVER
         )
-        self.rooms = RoomCreation(creation, self.clock, self.randomness, SERVER, "12", self.inviting)
+        self.rooms = RoomCreation(creation, self.clock, self.randomness, SERVER, "12", self.inviting, self.admission)
 
     def _open_spaces(self) -> None:
         self.spaces = Spaces(self.states, self.directory, SERVER)
@@ -352,7 +360,14 @@ class World:
             access_token_lifetime_ms=300_000,
         )
         self.login = Login(
-            self.database, self.password_check, self.passwords, self.sessions, self.clock, self.randomness, SERVER
+            self.database,
+            self.password_check,
+            self.passwords,
+            self.sessions,
+            self.rate_limits,
+            self.clock,
+            self.randomness,
+            SERVER,
         )
         self.guests = self.open_guests(are_allowed=True)
         self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
@@ -377,6 +392,7 @@ class World:
             self.database,
             self.sessions,
             self.tokens,
+            self.rate_limits,
             self.clock,
             self.randomness,
             SERVER,
@@ -392,6 +408,7 @@ class World:
             self.sessions,
             self.appservices,
             self.guests,
+            self.rate_limits,
             self.clock,
             self.randomness,
             SERVER,

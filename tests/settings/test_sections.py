@@ -7,6 +7,7 @@ import pytest
 from homeserver.core.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.http.endpoint import Surface
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.rate_limits import Counted
 from homeserver.services.rooms.presence import Scope
 from homeserver.settings.sections import DEFAULT_RATE_LIMITS, SURFACES, Settings
 from tests.settings.configurations import load, mistakes
@@ -16,8 +17,11 @@ def test_what_a_listener_may_serve_is_what_endpoints_belong_to() -> None:
     assert list(SURFACES) == [surface.value for surface in Surface]
 
 
-def test_every_class_of_endpoints_but_the_free_one_has_a_rate_limit() -> None:
-    assert set(DEFAULT_RATE_LIMITS) == {each.value for each in RateClass if each is not RateClass.FREE}
+def test_every_class_of_endpoints_but_the_free_one_has_a_rate_limit_and_so_has_whatever_else_is_counted() -> None:
+    classes = {each.value for each in RateClass if each is not RateClass.FREE}
+
+    assert set(DEFAULT_RATE_LIMITS) == classes | {each.value for each in Counted}
+    assert not classes & {each.value for each in Counted}
 
 
 def test_presence_goes_to_other_servers_unless_somebody_says_otherwise() -> None:

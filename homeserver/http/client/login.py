@@ -90,7 +90,7 @@ class LoginEndpoints:
         if body.type == PASSWORD:
             if body.password is None:
                 raise MissingParameter("The password is missing")
-            session = await self.login.with_password(_user(body), body.password, device)
+            session = await self.login.with_password(_user(body), body.password, device, request.network)
         elif body.type == TOKEN:
             if body.token is None:
                 raise MissingParameter("The token is missing")

@@ -15,6 +15,7 @@ from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.errors import Forbidden, GuestAccessForbidden, UserInUse, UserLocked
+from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account, update_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.user_directory import note_names
@@ -30,6 +31,7 @@ class GuestAccounts:
         database: Database,
         sessions: Sessions,
         tokens: AccessTokens,
+        limits: RateLimits,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -39,15 +41,20 @@ class GuestAccounts:
         self._database = database
         self._sessions = sessions
         self._tokens = tokens
+        self._limits = limits
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
         self._are_allowed = are_allowed
 
-    async def register(self, device_name: str | None) -> OpenedSession:
-        """A new guest, logged in; the server chooses user and device. Raises GuestAccessForbidden."""
+    async def register(self, device_name: str | None, network: str = "") -> OpenedSession:
+        """A new guest from some network, logged in; the server chooses user and device.
+
+        Raises GuestAccessForbidden, LimitExceeded.
+        """
         if not self._are_allowed:
             raise GuestAccessForbidden("This server has no guest accounts")
+        self._limits.draw(*registration_draws(network))
         localpart = self._randomness.opaque_id("guest-", NAME_LENGTH).lower()
         account = Account(parse_user_id(f"@{localpart}:{self._server_name}"), AccountKind.GUEST, self._clock.now_ms())
         return await self._database.write(self._create, account, device_name)
@@ -74,6 +81,12 @@ class GuestAccounts:
             raise UserInUse
         note_names(tx, {account.user_id: None})
         return self._sessions.open(tx, account.user_id, DeviceWish(display_name=device_name))
+
+
+def registration_draws(network: str) -> list[Draw]:
+    """What an account draws that somebody makes for themselves, from some network if that is known."""
+    of_all = Draw(Counted.REGISTRATIONS, "")
+    return [of_all, Draw(Counted.REGISTRATIONS_BY_ADDRESS, network)] if network else [of_all]
 
 
 def _is_guest(requester: Requester, user_id: UserID) -> bool:

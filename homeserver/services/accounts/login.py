@@ -15,6 +15,7 @@ from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
 from homeserver.services.accounts.token_values import LOGIN, hash_of, is_possible, new_token
 from homeserver.services.errors import Forbidden, UserDeactivated, UserLocked
+from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.storage.accounts import Account, AccountKind, find_account, set_password_hash
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.login_tokens import insert_login_token, take_login_token
@@ -31,6 +32,7 @@ class Login:
         check: PasswordCheck,
         passwords: Passwords,
         sessions: Sessions,
+        limits: RateLimits,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -39,16 +41,23 @@ class Login:
         self._check = check
         self._passwords = passwords
         self._sessions = sessions
+        self._limits = limits
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
 
-    async def with_password(self, user: str | None, password: str, device: DeviceWish) -> OpenedSession:
+    async def with_password(
+        self, user: str | None, password: str, device: DeviceWish, network: str = ""
+    ) -> OpenedSession:
         """Log in. `user` is a user ID or its local part; None when it was named in a way that leads to nobody.
 
+        `network` is where the login comes from: whoever tries the passwords of many accounts fails there.
         Raises Forbidden, LimitExceeded, UserLocked.
         """
+        failure = Draw(Counted.FAILED_LOGINS_BY_ADDRESS, network)
+        self._limits.draw(failure)  # before, so that many at once do not get past
         account = await self._check.check(self.user_id_of(user), password)
+        self._limits.give_back(failure)
         newer_hash = None
         if account.password_hash is not None and self._passwords.is_outdated(account.password_hash):
             newer_hash = await self._passwords.hash_new(password)

@@ -15,7 +15,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
 from homeserver.services.accounts.begun_registrations import Begun, BegunRegistrations, RegistrationWish
-from homeserver.services.accounts.guest_accounts import GuestAccounts
+from homeserver.services.accounts.guest_accounts import GuestAccounts, registration_draws
 from homeserver.services.accounts.interactive_auth import (
     DUMMY,
     NO_PARAMS,
@@ -39,6 +39,7 @@ from homeserver.services.errors import (
     UserInteractionRequired,
     UserInUse,
 )
+from homeserver.services.rate_limits import RateLimits
 from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account
 from homeserver.storage.database import Database, Transaction
@@ -85,6 +86,7 @@ class Registration:
         sessions: Sessions,
         appservices: AppserviceNames,
         guests: GuestAccounts,
+        limits: RateLimits,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -96,19 +98,22 @@ class Registration:
         self._sessions = sessions
         self._appservices = appservices
         self._guests = guests
+        self._limits = limits
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
         self._policy = policy
         self._begun = BegunRegistrations(clock)
 
-    async def register(self, wish: RegistrationWish, attempt: Attempt) -> Registered:
-        """Make an account for whoever passes the stages that the policy asks for.
+    async def register(self, wish: RegistrationWish, attempt: Attempt, network: str = "") -> Registered:
+        """Make an account for whoever passes the stages that the policy asks for. `network` is where they come from, if
+        that is known.
 
         Who shows the access token of a guest, and wants the guest's name, has the guest's account from then on.
         What the session's first attempt said of the account need not be said again. Who comes again when the account is
         made, with the session and the password, got no answer: they are logged in to it.
-        Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, UserInteractionRequired.
+        Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, UserInteractionRequired,
+        LimitExceeded.
         """
         if not self._policy.is_open:
             raise Forbidden(CLOSED)
@@ -137,6 +142,8 @@ class Registration:
             raise
         if wish.password is None:
             raise MissingParameter("An account needs a password")
+        if wish.guest_access_token is None:
+            self._limits.draw(*registration_draws(network))
         token = passed.get(REGISTRATION_TOKEN)
         account = Account(
             user_id,

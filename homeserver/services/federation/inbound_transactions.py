@@ -25,6 +25,7 @@ from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.incoming_edus import IncomingEdus, IncomingMessage
 from homeserver.services.federation.receiver import Receiver
+from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import judged_events
@@ -84,6 +85,7 @@ class InboundTransactions:
         receiver: Receiver,
         edus: IncomingEdus,
         invites: RemoteInvites,
+        limits: RateLimits,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -91,6 +93,7 @@ class InboundTransactions:
         self._receiver = receiver
         self._edus = edus
         self._invites = invites
+        self._limits = limits
         self._clock = clock
         self._locks: KeyedLocks[ServerName] = KeyedLocks()
         self._under_way: Counter[ServerName] = Counter()
@@ -120,6 +123,13 @@ class InboundTransactions:
             await self._invites.hear(one.room_id, one.pdu)
         kept, results = self._sort(transaction.pdus, known)
         self._receiver.check_amount(origin, sum(len(one.pdu) for one in kept))
+        # Who must wait keeps the transaction, and sends it again: nothing is lost, and what is known does not count.
+        self._limits.draw(
+            *(
+                Draw(Counted.EVENTS_BY_SERVER, f"{origin} {room_id}", number, server=origin)
+                for room_id, number in Counter(one.room_id for one in kept).items()
+            )
+        )
         # Devices before the messages that they sent. Whatever is not durable may be done twice.
         await self._edus.take(origin, transaction.edus)
         messages = self._edus.messages(origin, transaction.edus)

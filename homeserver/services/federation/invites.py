@@ -11,6 +11,7 @@ from homeserver.core.room_versions import RoomVersion, room_version
 from homeserver.services.errors import Forbidden, IncompatibleRoomVersion
 from homeserver.services.federation.acl import ServerAcls
 from homeserver.services.federation.room_access import SHUT_OUT
+from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.database import Database, Transaction
@@ -22,18 +23,20 @@ BLOCKED: Final = "This server takes no part in this room"
 class InviteServing:
     """Receives invites."""
 
-    def __init__(self, database: Database, acls: ServerAcls, invites: RemoteInvites) -> None:
+    def __init__(self, database: Database, acls: ServerAcls, invites: RemoteInvites, limits: RateLimits) -> None:
         self._database = database
         self._acls = acls
         self._invites = invites
+        self._limits = limits
 
     async def receive(
         self, server: ServerName, room_id: RoomID, event_id: EventID, version: str, pdu: object, room_state: object
     ) -> dict[str, Any]:  # Any: JSON
         """The invite with this server's signature added.
 
-        Raises IncompatibleRoomVersion, Forbidden, InvalidParameter, NotFound, InviteBlocked.
+        Raises IncompatibleRoomVersion, Forbidden, InvalidParameter, NotFound, InviteBlocked, LimitExceeded.
         """
+        self._limits.draw(Draw(Counted.INVITES_BY_SERVER, server, server=server))
         known = _known_version(version)
         await self._database.read(self._check_room, server, room_id)
         return await self._invites.receive(server, room_id, event_id, known, pdu, room_state)

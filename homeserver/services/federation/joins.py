@@ -14,6 +14,7 @@ from homeserver.services.federation.membership_templates import MEMBER, Membersh
 from homeserver.services.federation.room_access import NO_ROOM
 from homeserver.services.federation.serving_state import StateReading, StateSnapshot
 from homeserver.services.federation.visibility import ServerVisibility, Standing
+from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import hero_candidates
 from homeserver.storage.rooms import find_head
@@ -33,6 +34,7 @@ class JoinServing:
         states: RoomStates,
         reading: StateReading,
         visibility: ServerVisibility,
+        limits: RateLimits,
         server_name: ServerName,
     ) -> None:
         self._database = database
@@ -41,12 +43,14 @@ class JoinServing:
         self._states = states
         self._reading = reading
         self._visibility = visibility
+        self._limits = limits
         self._server_name = server_name
 
     async def make(
         self, server: ServerName, room_id: RoomID, user_id: UserID, versions: Collection[str]
     ) -> dict[str, Any]:  # Any: JSON, here and below
-        """A template of the join. Raises what MembershipTemplates.template does."""
+        """A template of the join. Raises what MembershipTemplates.template does, and LimitExceeded."""
+        self._limits.check(_by_server(server, room_id), _to_room(room_id))
         return await self._templates.template(server, room_id, user_id, "join", versions)
 
     async def send(
@@ -61,9 +65,13 @@ class JoinServing:
         """Take the join, and tell of the state before it with all that authorises it and the join.
 
         `omits_members`: without those members whom the server can do without at first. Raises what
-        MembershipIntake.take does.
+        MembershipIntake.take does, and LimitExceeded: of what a server asks it alone pays, whatever comes of it, while
+        to the room only those count who have come.
         """
+        self._limits.check(_to_room(room_id))
+        self._limits.draw(_by_server(server, room_id))
         taken = await self._intake.take(server, room_id, event_id, pdu, "join")
+        self._limits.note(_to_room(room_id))
         snapshot = await self._database.read(self._state_before, server, taken, omits_members=omits_members)
         found = await self._reading.read(snapshot, beside=[event_id], repeats=not omits_members)
         answer: dict[str, object] = {
@@ -108,3 +116,11 @@ class JoinServing:
 def _without_members(nodes: state_map.Nodes, root: bytes) -> list[EventID]:
     wanted = [event_type for event_type in state_map.types(nodes, root) if event_type != MEMBER]
     return [event_id for event_type in wanted for _, event_id in state_map.items_of_type(nodes, root, event_type)]
+
+
+def _by_server(server: ServerName, room_id: RoomID) -> Draw:
+    return Draw(Counted.JOINS_BY_SERVER, f"{server} {room_id}", server=server)
+
+
+def _to_room(room_id: RoomID) -> Draw:
+    return Draw(Counted.JOINS_TO_ROOM, room_id)

@@ -24,6 +24,7 @@ from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import InvalidParameter, InvalidRoomState, RoomInUse, ServiceError, UnsupportedVersion
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.aliases import ILLEGIBLE
 from homeserver.services.rooms.draft_checks import check_canonical_alias
 from homeserver.services.rooms.invite_permission import check_accepts_invites
@@ -94,6 +95,7 @@ class RoomCreation:
         server_name: ServerName,
         default_version: str,
         inviting: RemoteInviting,
+        admission: Admission,
     ) -> None:
         self._creation = creation
         self._clock = clock
@@ -101,12 +103,14 @@ class RoomCreation:
         self._server_name = server_name
         self._default_version = default_version
         self._inviting = inviting
+        self._admission = admission
 
     async def create_room(self, creator: UserID, wishes: RoomWishes) -> RoomID:
         """Create a room in one write, or nothing at all. Users of other servers are invited once it is there.
 
         Who of these cannot be invited is not; the room stays.
-        Raises InvalidParameter, InvalidRoomState, UnsupportedVersion, RoomInUse (the alias), EventTooLarge, BadJson.
+        Raises InvalidParameter, InvalidRoomState, UnsupportedVersion, RoomInUse (the alias), EventTooLarge, BadJson,
+        LimitExceeded (the invites).
         """
         preset = self._preset(wishes)
         if len(wishes.invite) > MOST_INVITES or len(wishes.initial_state) > MOST_INITIAL_STATE:
@@ -213,9 +217,9 @@ class RoomCreation:
         if wishes.topic is not None:
             rich = {"m.text": [{"body": wishes.topic, "mimetype": "text/plain"}]}
             add("m.room.topic", {"topic": wishes.topic, "m.topic": rich})
-        for user_id in invitees:
-            if server_name_of(user_id) != self._server_name:
-                continue
+        invited = [user_id for user_id in invitees if server_name_of(user_id) == self._server_name]
+        self._admission.count_invites(tx, creator, write.room_id, invited)
+        for user_id in invited:
             check_accepts_invites(tx, user_id, creator)
             content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}
             if wishes.is_direct:

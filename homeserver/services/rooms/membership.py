@@ -12,6 +12,7 @@ from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecomme
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.guests import check_may_join
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.notice_rooms import check_may_decline
@@ -29,9 +30,12 @@ NO_SUCH_ROOM: Final = "This server knows no such room"
 class RoomMembership:
     """Changes who is in which room."""
 
-    def __init__(self, database: Database, creation: EventCreation, server_name: ServerName) -> None:
+    def __init__(
+        self, database: Database, creation: EventCreation, admission: Admission, server_name: ServerName
+    ) -> None:
         self._database = database
         self._creation = creation
+        self._admission = admission
         self._server_name = server_name
 
     async def join(
@@ -39,7 +43,7 @@ class RoomMembership:
     ) -> RoomID:
         """Join the room of this ID or alias; joining again changes nothing.
 
-        Raises NotFound, AuthRejected, GuestAccessForbidden.
+        Raises NotFound, AuthRejected, GuestAccessForbidden, LimitExceeded.
         """
         return await self._creation.write(self._join, user_id, room, reason, third_party_signed)
 
@@ -48,7 +52,7 @@ class RoomMembership:
         return await self._creation.write(self._knock, user_id, room_id, reason)
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
-        """Invite a user."""
+        """Invite a user. Raises LimitExceeded, too."""
         await self._creation.write(self._invite, sender, room_id, target, reason)
 
     async def redeem(self, room_id: RoomID, invite: Redeemed) -> None:
@@ -98,6 +102,7 @@ class RoomMembership:
         if current is not None and current.content.get("membership") == "join":
             return room_id
         check_may_join(write, user_id)
+        self._admission.count_join(tx, user_id, room_id)
         if signed is not None and (current is None or current.content.get("membership") != "invite"):
             self._redeem(write, redeemed(signed.get("sender"), user_id, signed), notifies=False)
             current = _member(write, user_id)
@@ -143,6 +148,7 @@ class RoomMembership:
         if current is not None and current.content.get("membership") == "join":
             raise Forbidden(f"{target} is already in the room")
         check_accepts_invites(tx, target, sender)
+        self._admission.count_invites(tx, sender, room_id, [target])
         self._add(write, sender, target, {"membership": "invite", **member_profile(tx, target)}, reason)
 
     def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:

@@ -5,6 +5,7 @@ remote_membership.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from homeserver.core.auth_selection import CREATE
@@ -21,6 +22,8 @@ from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, Re
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.intake import Intake, Outcome
 from homeserver.services.events.receipt import Receipt, Received
+from homeserver.services.rate_limits import RateLimits
+from homeserver.services.rooms.admission import Admission, invite_draws
 from homeserver.services.rooms.ended_knocks import EndedKnocks
 from homeserver.services.rooms.invite_permission import check_accepts_invites
 from homeserver.services.rooms.membership import RoomMembership
@@ -50,6 +53,7 @@ class RemoteInvites:
         receipt: Receipt,
         outside: OutsideMemberships,
         knocks: EndedKnocks,
+        limits: RateLimits,
         server_name: ServerName,
         signer: Signer,
         *,
@@ -59,6 +63,7 @@ class RemoteInvites:
         self._receipt = receipt
         self._outside = outside
         self._knocks = knocks
+        self._limits = limits
         self._server_name = server_name
         self._signer = signer
         self._bars_invite = bars_invite
@@ -75,7 +80,8 @@ class RemoteInvites:
         """An invite of a user of this server, with this server's signature beside that of `origin`, which brings it.
 
         Raises ProtocolError for what is no event of the room version, Forbidden for one that is not rightly signed,
-        InvalidParameter for one that is no such invite, NotFound when there is no such user, InviteBlocked.
+        InvalidParameter for one that is no such invite, NotFound when there is no such user, InviteBlocked,
+        LimitExceeded when the user, or the room, has had too many.
         """
         parse_event(pdu, version)  # which says what is wrong
         [checked] = await self._receipt.check([pdu], version)
@@ -157,6 +163,9 @@ class RemoteInvites:
         check_accepts_invites(tx, target, signed.event.sender)
         if find_block(tx, signed.event.room_id) is not None:
             raise Forbidden("This server takes no part in the room")
+        draws = invite_draws(signed.event.room_id, [target])
+        self._limits.check(*draws)
+        tx.after_commit(partial(self._limits.note, *draws))
         # Into a room that this server is in, the invite comes with the room's other events.
         if not is_server_in_room(tx, signed.event.room_id, self._server_name):
             self._outside.put(tx, signed, origin, stripped_state)
@@ -187,6 +196,7 @@ class RemoteInviting:
         receipt: Receipt,
         intake: Intake,
         membership: RoomMembership,
+        admission: Admission,
         server_name: ServerName,
     ) -> None:
         self._database = database
@@ -195,12 +205,13 @@ class RemoteInviting:
         self._receipt = receipt
         self._intake = intake
         self._membership = membership
+        self._admission = admission
         self._server_name = server_name
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, reason: str | None) -> None:
         """Invite a user; one of another server once that server has signed the invite.
 
-        Raises Forbidden, AuthRejected, InviteBlocked, RemoteFailed.
+        Raises Forbidden, AuthRejected, InviteBlocked, RemoteFailed, LimitExceeded.
         """
         if server_name_of_user(target) == self._server_name:
             await self._membership.invite(sender, room_id, target, reason)
@@ -261,6 +272,8 @@ class RemoteInviting:
         home = server_name_of_user(create.sender)
         if create.content.get("m.federate") is False and server_name_of_user(target) != home:
             raise AuthRejected("the room is closed to other servers")
+        if not is_redeemed:
+            self._admission.count_invites(tx, sender, room_id, [target])
         draft = Draft("m.room.member", sender, {**content, "membership": "invite"}, state_key=target)
         if self._creation.reaches_nobody(sender):
             self._creation.rehearse(write, draft)

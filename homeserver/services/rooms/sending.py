@@ -14,6 +14,7 @@ from homeserver.services.errors import Forbidden, UserSuspended
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.partial_rooms import known_membership
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.draft_checks import (
     check_canonical_alias,
     check_redaction,
@@ -46,9 +47,17 @@ class ClientTransaction:
 class Sending:
     """Puts the events of local users into rooms."""
 
-    def __init__(self, creation: EventCreation, readers: Readers, clock: Clock, server_name: ServerName) -> None:
+    def __init__(
+        self,
+        creation: EventCreation,
+        readers: Readers,
+        admission: Admission,
+        clock: Clock,
+        server_name: ServerName,
+    ) -> None:
         self._creation = creation
         self._readers = readers
+        self._admission = admission
         self._clock = clock
         self._server_name = server_name
 
@@ -148,10 +157,20 @@ class Sending:
             draft = checked_member(write, draft, self._server_name)
         if current is not None and current.content == draft.content and current.sender == draft.sender:
             return current.event_id
+        if draft.type == "m.room.member":
+            self._count(tx, room_id, draft, None if current is None else current.content.get("membership"))
         check_redaction(write, draft, self._readers)
         if key == ("m.room.canonical_alias", ""):
             check_canonical_alias(write, draft.content, current)
         return self._say(write, draft, sent_as)
+
+    def _count(self, tx: Transaction, room_id: RoomID, draft: Draft, was: object) -> None:
+        """Count an invite or a join, by this way as by those that are made for it."""
+        membership = draft.content.get("membership")
+        if membership == "invite":
+            self._admission.count_invites(tx, draft.sender, room_id, [UserID(draft.state_key or "")])
+        elif membership == "join" and was != "join":
+            self._admission.count_join(tx, draft.sender, room_id)
 
     def _say(self, write: RoomWrite, draft: Draft, sent_as: tuple[str, str] | None) -> EventID:
         """Say it. Who never had to do with the room is not told why it refuses, or that it exists."""

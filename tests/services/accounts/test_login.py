@@ -4,14 +4,17 @@ import pytest
 
 from homeserver.core.cross_signing import CrossSigningKey, KeyUsage
 from homeserver.core.identifiers import DeviceID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.login import LOGIN_TOKEN_LIFETIME_MS
 from homeserver.services.accounts.passwords import Passwords
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish
 from homeserver.services.errors import Forbidden, LimitExceeded, UserLocked
+from homeserver.services.rate_limits import Counted
 from homeserver.storage.accounts import find_account
 from homeserver.storage.cross_signing import store_cross_signing_keys
+from homeserver.storage.database import Backend
 from homeserver.storage.devices import find_device
 from tests.services.accounts.people import PASSWORD, change_account, register, whose
 from tests.services.world import ALICE, BOB, PHONE, World, call_now, now
@@ -231,3 +234,20 @@ def test_an_application_service_logs_its_own_users_in_and_nobody_else(world: Wor
         now(world.login.as_appservice(None, "bridge_one", NEW_DEVICE))
     with pytest.raises(Forbidden):
         now(world.login.with_password("bridge_one", "", NEW_DEVICE))
+
+
+def test_whoever_tries_many_accounts_from_one_place_is_stopped_there_and_others_are_not(backend: Backend) -> None:
+    world = World(backend, counted={Counted.FAILED_LOGINS_BY_ADDRESS: RateLimit(0.01, 2)})
+    register(world, "alice")
+    for name in ("bob", "carol"):
+        with pytest.raises(Forbidden):
+            now(world.login.with_password(name, "wrong", NEW_DEVICE, "192.0.2.1"))
+
+    with pytest.raises(LimitExceeded):
+        now(world.login.with_password("alice", PASSWORD, NEW_DEVICE, "192.0.2.1"))
+
+    for _ in range(5):
+        now(world.login.with_password("alice", PASSWORD, NEW_DEVICE, "192.0.2.2"))
+    world.clock.advance(100)
+    now(world.login.with_password("alice", PASSWORD, NEW_DEVICE, "192.0.2.1"))
+    world.close()

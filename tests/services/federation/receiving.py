@@ -75,7 +75,7 @@ class Receiving:
         )
         self.edus.tell_of_devices(self.devices)
         self.inbound = InboundTransactions(
-            world.database, self.acls, self.receiver, self.edus, world.remote_invites, world.clock
+            world.database, self.acls, self.receiver, self.edus, world.remote_invites, world.rate_limits, world.clock
         )
         self._sent = 0
 

@@ -1,5 +1,6 @@
 """A server's world with what it serves to other servers, and how these read what it answers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
 from homeserver.core.key_validity import FOR_EVER_MS, PublishedKey
 from homeserver.core.membership_templates import MembershipWish, template_for
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.room_versions import room_version
 from homeserver.core.state_map import UNKNOWN_ROOT, StateKey, update
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
@@ -31,6 +33,7 @@ from homeserver.services.federation.third_party_invites import BoundAddresses, T
 from homeserver.services.federation.timestamps import TimestampServing
 from homeserver.services.federation.visibility import ServerVisibility
 from homeserver.services.federation.vouching import Vouching
+from homeserver.services.rate_limits import Counted
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.remote_invites import RemoteInvites
 from homeserver.storage.database import Transaction
@@ -40,7 +43,7 @@ from homeserver.storage.rooms import find_head
 from homeserver.storage.state_nodes import store_nodes
 from tests.databases import fresh_sqlite
 from tests.services.federation.others import FAR, FAY, KEY, NEAR
-from tests.services.world import ALICE, SERVER, World, call_now, now
+from tests.services.world import ALICE, NOTHING_COUNTS, SERVER, World, call_now, now
 
 # Any: JSON, throughout.
 
@@ -48,8 +51,8 @@ from tests.services.world import ALICE, SERVER, World, call_now, now
 class Serving:
     """One server, on SQLite, and what others may ask of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.world = World(fresh_sqlite(folder / "homeserver.db"))
+    def __init__(self, folder: Path, counted: Mapping[Counted, RateLimit] = NOTHING_COUNTS) -> None:
+        self.world = World(fresh_sqlite(folder / "homeserver.db"), counted=counted)
         world = self.world
         acls = ServerAcls(world.states, world.budget)
         self.access = RoomAccess(world.states, acls, SERVER)
@@ -64,13 +67,22 @@ class Serving:
         policies = PolicyServers(world.database, world.states, world.policy_source)
         self.intake = MembershipIntake(world.database, self.access, vouching, self.receipt, policies, world.intake)
         self.joins = JoinServing(
-            world.database, self.templates, self.intake, world.states, self.reading, self.visibility, SERVER
+            world.database,
+            self.templates,
+            self.intake,
+            world.states,
+            self.reading,
+            self.visibility,
+            world.rate_limits,
+            SERVER,
         )
         self.leaves = LeaveServing(self.templates, self.intake)
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)
-        invites = RemoteInvites(world.database, self.receipt, world.outside, world.ended_knocks, SERVER, world.key)
-        self.invites = InviteServing(world.database, acls, invites)
+        invites = RemoteInvites(
+            world.database, self.receipt, world.outside, world.ended_knocks, world.rate_limits, SERVER, world.key
+        )
+        self.invites = InviteServing(world.database, acls, invites, world.rate_limits)
         self.third_party_invites = ThirdPartyInviteServing(
             world.database, self.access, world.states, world.inviting, SERVER
         )

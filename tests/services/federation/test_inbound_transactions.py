@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from homeserver.core.event_format import PDU_LIMIT_BYTES
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.services.errors import LimitExceeded, MalformedRequest
 from homeserver.services.federation.inbound_transactions import MOST_AT_ONCE, MOST_EDUS, MOST_PDUS
+from homeserver.services.rate_limits import Counted
 from homeserver.storage.accounts import Account, AccountKind, insert_account
+from homeserver.storage.database import Backend
 from homeserver.storage.events import Form
 from homeserver.storage.inbound_transactions import first_staged
 from homeserver.storage.memberships import find_membership
@@ -212,3 +215,35 @@ def test_an_invite_to_a_room_that_is_not_here_is_taken_back_by_a_transaction(rec
     found = world.sync_database.read(find_membership, invite.room_id, OUR_ALICE)
     assert found is not None
     assert (found.membership, found.event_id) == ("leave", removal.event_id)
+
+
+def test_a_server_that_sends_too_much_into_a_room_is_told_to_wait_and_loses_nothing(backend: Backend) -> None:
+    world = World(backend, counted={Counted.EVENTS_BY_SERVER: RateLimit(1, 5)})
+    receiving = Receiving(world)
+    events = receiving.chain(8)
+    receiving.send([event.pdu for event in events[:4]])
+
+    with pytest.raises(LimitExceeded) as refused:
+        receiving.send([event.pdu for event in events[4:]], transaction_id="t")
+
+    assert refused.value.retry_after_ms == 3_000
+    assert staged(receiving) == 4
+    receiving.send([events[4].pdu], origin=TWO)
+    world.clock.advance(3)
+    receiving.send([event.pdu for event in events[4:]], transaction_id="t")
+    assert staged(receiving) == 9
+    world.close()
+
+
+def test_what_is_known_already_does_not_count(backend: Backend) -> None:
+    world = World(backend, counted={Counted.EVENTS_BY_SERVER: RateLimit(1, 5)})
+    receiving = Receiving(world)
+    receiving.start()
+    events = receiving.chain(5)
+    receiving.send_events(*events)
+
+    for _ in range(5):
+        receiving.send_events(*events)
+
+    assert receiving.kept(*events) == {event.event_id for event in events}
+    world.close()

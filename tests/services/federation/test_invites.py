@@ -8,9 +8,11 @@ import pytest
 
 from homeserver.core.event import EncodedEvent
 from homeserver.core.identifiers import ServerName, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.room_versions import ROOM_VERSIONS
 from homeserver.core.signing import verify_event_signature
-from homeserver.services.errors import Forbidden, IncompatibleRoomVersion, InvalidParameter
+from homeserver.services.errors import Forbidden, IncompatibleRoomVersion, InvalidParameter, LimitExceeded
+from homeserver.services.rate_limits import Counted
 from tests.services.federation.others import FAR, FAY, NEAR, remote_event
 from tests.services.federation.serving import Serving, invite_to
 from tests.services.world import SERVER, now
@@ -96,3 +98,28 @@ def test_a_server_that_the_room_shuts_out_does_not_invite(serving: Serving, alic
 
     with pytest.raises(Forbidden):
         receive(serving, invite, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_other_room", "is_other_user"),
+    [("invites_by_server", True, True), ("invites_to_user", True, False), ("invites_to_room", False, True)],
+)
+def test_a_server_brings_a_user_or_a_room_so_many_invites(
+    tmp_path: Path, name: str, *, is_other_room: bool, is_other_user: bool
+) -> None:
+    serving = Serving(tmp_path, {Counted(name): RateLimit(0.001, 1)})
+    alice, bob = serving.named("alice", "Alice"), serving.named("bob", "Bob")
+    first, state = invite_to(alice, "11")
+    receive(serving, first, state)
+    target = bob if is_other_user else alice
+    invite, state = invite_to(target, "12" if is_other_room else "11")
+
+    with pytest.raises(LimitExceeded):
+        receive(serving, invite, state)
+
+    assert (invite.event.room_id == first.event.room_id) is not is_other_room
+    assert serving.member(invite.event.room_id, bob) is None
+    serving.world.clock.advance(1_000)
+    receive(serving, invite, state)
+    assert serving.member(invite.event.room_id, target) == "invite"
+    serving.close()

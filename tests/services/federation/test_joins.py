@@ -10,12 +10,14 @@ from homeserver.core.errors import AuthRejected
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.event_format import parse_event
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.room_versions import ROOM_VERSIONS, room_version
 from homeserver.core.signing import SigningKey, sign_event, verify_event_signature
 from homeserver.services.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     InvalidParameter,
+    LimitExceeded,
     NotFound,
     PolicyServerFailed,
     RefusedByPolicyServer,
@@ -23,6 +25,7 @@ from homeserver.services.errors import (
     UnableToAuthoriseJoin,
     UnableToGrantJoin,
 )
+from homeserver.services.rate_limits import Counted
 from homeserver.services.rooms.creation import InitialState
 from homeserver.storage.events import events_by_id
 from homeserver.storage.outgoing_events import positions_for
@@ -436,3 +439,35 @@ def test_what_holds_comes_after_what_it_replaced(serving: Serving) -> None:
     levels = [pdu["content"]["ban"] for pdu in chain if pdu["type"] == "m.room.power_levels"]
     assert sorted(levels) == [50, 60, 70]
     assert levels[-1] == 70
+
+
+@pytest.mark.parametrize("name", ["joins_by_server", "joins_to_room"])
+def test_so_many_join_a_room_through_this_server_and_the_next_one_waits(tmp_path: Path, name: str) -> None:
+    serving = Serving(tmp_path, {Counted(name): RateLimit(0.001, 1)})
+    room_id, another = serving.room(), serving.room()
+    waiting = finished(make(serving, room_id), FAY, "join")
+    join(serving, room_id)
+
+    with pytest.raises(LimitExceeded):
+        send(serving, room_id, waiting.event.event_id, waiting.event.pdu)
+    with pytest.raises(LimitExceeded):
+        make(serving, room_id)
+
+    join(serving, another)
+    serving.world.clock.advance(1_000)
+    join(serving, room_id)
+    serving.close()
+
+
+def test_who_asks_in_vain_keeps_no_other_server_out(tmp_path: Path) -> None:
+    serving = Serving(tmp_path, {Counted.JOINS_BY_SERVER: RateLimit(1, 2), Counted.JOINS_TO_ROOM: RateLimit(1, 2)})
+    room_id = serving.room()
+    for _ in range(2):
+        with pytest.raises(InvalidParameter):
+            send(serving, room_id, EventID("$another"), finished(make(serving, room_id), FAY, "join").event.pdu)
+
+    with pytest.raises(LimitExceeded):
+        make(serving, room_id)
+
+    assert read(now(serving.joins.make(NEAR, room_id, NED, VERSIONS)))["event"]["sender"] == NED
+    serving.close()

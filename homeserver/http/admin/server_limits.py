@@ -1,0 +1,72 @@
+"""Administration: how much single servers may ask and send."""
+
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.federation.server_limits import ServerLimits
+
+
+class LimitBody(msgspec.Struct, frozen=True):
+    """`burst` at once, and `rate_hz` a second in the long run."""
+
+    rate_hz: float
+    burst: int
+
+
+class LimitsBody(msgspec.Struct, frozen=True):
+    """Limits by their names; null has that for all servers count again."""
+
+    limits: dict[str, LimitBody | None]
+
+
+@dataclass(frozen=True)
+class ServerLimitAdminEndpoints:
+    """Limits of single servers."""
+
+    limits: ServerLimits
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/federation/limits",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation limits`",
+    )
+    async def all(self, _: PlainRequest) -> Reply:
+        """What is set for single servers."""
+        return Reply({"limits": [asdict(one) for one in self.limits.all]})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/federation/limits/{serverName}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation limit NAME`",
+    )
+    async def one(self, request: PlainRequest) -> Reply:
+        """What counts for a server."""
+        return _told(request.path["serverName"], self.limits)
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/federation/limits/{serverName}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin federation limit NAME --set`",
+        body=LimitsBody,
+    )
+    async def change(self, request: Request[NoQuery, LimitsBody]) -> Reply:
+        """Set limits of a server, or have those for all count again; the others stay."""
+        server = request.path["serverName"]
+        changes = {
+            name: None if limit is None else (limit.rate_hz, limit.burst) for name, limit in request.body.limits.items()
+        }
+        await self.limits.change(server, changes)
+        return _told(server, self.limits)
+
+
+def _told(server: str, limits: ServerLimits) -> Reply:
+    return Reply({"server": server, "limits": {name: asdict(limit) for name, limit in limits.of(server).items()}})

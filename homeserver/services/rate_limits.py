@@ -1,0 +1,129 @@
+"""What is counted besides requests: invites, joins, events of other servers, new accounts, failed logins.
+
+How often anybody may ask at all is in http/rate_limiting.py. What counts for a server may be another number for one of
+them: administrators say so (services/federation/server_limits.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from homeserver.core.identifiers import ServerName
+from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, take
+from homeserver.runtime.clock import Clock
+from homeserver.services.errors import LimitExceeded
+
+MOST_BUCKETS: Final = 100_000
+
+
+class Counted(Enum):
+    """What has a bucket, and of whom. The names are those of `rate_limits` in the configuration."""
+
+    INVITES_BY_USER = "invites_by_user"
+    INVITES_TO_USER = "invites_to_user"
+    INVITES_TO_ROOM = "invites_to_room"
+    INVITES_BY_SERVER = "invites_by_server"
+    JOINS_TO_ROOM = "joins_to_room"
+    JOINS_BY_SERVER = "joins_by_server"  # to each room
+    EVENTS_BY_SERVER = "events_by_server"  # to each room
+    REGISTRATIONS = "registrations"
+    REGISTRATIONS_BY_ADDRESS = "registrations_by_address"
+    FAILED_LOGINS_BY_ADDRESS = "failed_logins_by_address"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """So much of what is counted, from the bucket of `whose`; `server` is the one that another limit may be set for."""
+
+    counted: Counted
+    whose: str
+    cost: float = 1.0
+    server: ServerName | None = None
+
+
+FindLimit = Callable[[ServerName, str], RateLimit | None]
+"""What administrators have set for a server, by the name of the limit; None where they have not."""
+
+
+class RateLimits:
+    """The buckets. Memory is bounded: full ones are forgotten, and beyond MOST_BUCKETS the oldest as well.
+
+    All but `check` is called on the reactor thread.
+    """
+
+    def __init__(self, limits: Mapping[Counted, RateLimit], clock: Clock, of_server: FindLimit | None = None) -> None:
+        """What `limits` does not name is not limited, for no server."""
+        self._limits = limits
+        self._clock = clock
+        self._of_server = of_server
+        self._buckets: dict[tuple[Counted, str], Bucket] = {}
+
+    def check(self, *draws: Draw) -> None:
+        """Raises LimitExceeded if not all of it could be drawn now; nothing is. May be called on any thread."""
+        self._try(draws)
+
+    def draw(self, *draws: Draw) -> None:
+        """Draw all of it, or nothing: then it raises LimitExceeded."""
+        for key, bucket in self._try(draws).items():
+            if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
+                self._make_room()
+            self._buckets[key] = bucket
+
+    def note(self, *draws: Draw) -> None:
+        """Draw what was let through by `check` and has happened since, as far as it is still there."""
+        for one in draws:
+            try:
+                self.draw(one)
+            except LimitExceeded:  # others came between: the bucket is as good as empty
+                continue
+
+    def give_back(self, draw: Draw) -> None:
+        """What was drawn was not used."""
+        limit = self._limit_of(draw)
+        key = (draw.counted, draw.whose)
+        if limit is not None and key in self._buckets:
+            self._buckets[key] = give_back(limit, self._buckets[key], self._clock.now_ms(), draw.cost)
+
+    def sweep(self) -> None:
+        """Forget the buckets that are full: to be called now and then.
+
+        Those of servers are looked at by the limit for all, which is of no consequence: a bucket fills up at most.
+        """
+        now_ms = self._clock.now_ms()
+        self._buckets = {
+            key: bucket for key, bucket in self._buckets.items() if not is_full(self._limits[key[0]], bucket, now_ms)
+        }
+
+    def __len__(self) -> int:
+        """How many buckets are in memory."""
+        return len(self._buckets)
+
+    def _try(self, draws: tuple[Draw, ...]) -> dict[tuple[Counted, str], Bucket]:
+        """The buckets as they would be afterwards. Raises LimitExceeded."""
+        now_ms = self._clock.now_ms()
+        after: dict[tuple[Counted, str], Bucket] = {}
+        longest_ms = 0
+        for one in draws:
+            limit = self._limit_of(one)
+            if limit is None:
+                continue
+            key = (one.counted, one.whose)
+            bucket, wait_ms = take(limit, after.get(key, self._buckets.get(key)), now_ms, one.cost)
+            longest_ms = max(longest_ms, wait_ms or 0)
+            after[key] = bucket
+        if longest_ms:
+            raise LimitExceeded(longest_ms)
+        return after
+
+    def _limit_of(self, draw: Draw) -> RateLimit | None:
+        usual = self._limits.get(draw.counted)
+        if usual is None or draw.server is None or self._of_server is None:
+            return usual
+        return self._of_server(draw.server, draw.counted.value) or usual
+
+    def _make_room(self) -> None:
+        self.sweep()
+        if len(self._buckets) >= MOST_BUCKETS:
+            for key in tuple(self._buckets)[: MOST_BUCKETS // 10]:
+                del self._buckets[key]
