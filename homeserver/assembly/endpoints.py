@@ -9,12 +9,14 @@ from homeserver.assembly.parts import Parts
 from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
@@ -279,6 +281,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     return (
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
+        JobAdminEndpoints(parts.administration.jobs),
         KeyAdminEndpoints(rotation, made.server_name),
         PolicyListAdminEndpoints(parts.policies.subscriptions),
         ServerLimitAdminEndpoints(made.server_limits),
@@ -288,6 +291,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             RoomBlocks(database, made.clock),
             RoomRecovery(database, parts.events.creation, parts.rooms.anywhere, made.server_name),
         ),
+        RoomDeletionEndpoints(parts.administration.room_deletion),
         RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),

@@ -27,10 +27,12 @@ from homeserver.cli.configuration import (
     takes_configuration,
 )
 from homeserver.cli.federation import federation
+from homeserver.cli.jobs import job
 from homeserver.cli.keys import keys
 from homeserver.cli.output import Output
 from homeserver.cli.remote_door import remote_door
 from homeserver.cli.reports import report
+from homeserver.cli.room_deletion import delete, shutdown
 from homeserver.cli.rooms import room
 from homeserver.cli.server import server
 from homeserver.cli.setup import init
@@ -140,9 +142,11 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
 
 for act in (rate_limit, shadow_ban):
     user.add_command(act)
+for ending in (delete, shutdown):
+    room.add_command(ending)
 for topic in (init, check):
     commands.add_command(topic)
-for topic in (user, room, federation, keys, report, server):
+for topic in (user, room, federation, job, keys, report, server):
     admin.add_command(topic)
 
 

@@ -57,6 +57,13 @@ class Output:
             return shown
         return _unseen()
 
+    def bar(self, what: str) -> AbstractContextManager[Callable[[int, int | None], None]]:
+        """As `progress`, with a bar; call what comes to say how much is done, and of how much, if that is known."""
+        if not self.is_json and sys.stdout.isatty() and sys.stderr.isatty():
+            shown: AbstractContextManager[Callable[[int, int | None], None]] = _tables().show_bar(what)
+            return shown
+        return _unseen_bar()
+
 
 def printable(text: str) -> str:
     """`text`, in which nothing can speak to a terminal: others have typed it."""
@@ -73,6 +80,11 @@ def time_of(milliseconds: int | None) -> str:
 @contextmanager
 def _unseen() -> Iterator[Callable[[str], None]]:
     yield lambda _: None
+
+
+@contextmanager
+def _unseen_bar() -> Iterator[Callable[[int, int | None], None]]:
+    yield lambda _, __: None
 
 
 def _tables() -> Any:  # Any: a module

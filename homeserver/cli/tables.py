@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,3 +31,13 @@ def show_progress(what: str) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what)
         yield lambda so_far: progress.update(task, description=f"{what}: {so_far}")
+
+
+@contextmanager
+def show_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """As show_progress, with a bar, which goes to and fro as long as nobody knows where it ends."""
+    console = Console(file=sys.stderr, highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -41,6 +41,7 @@ PLAIN: Final = frozenset(
             "device_id",
             "devices",
             "eventId",
+            "jobId",
             "event_id",
             "reportId",
             "roomAlias",
@@ -51,7 +52,7 @@ PLAIN: Final = frozenset(
     }
 )
 # The first of these names whom or what an act is about.
-TARGETS: Final = ("userId", "roomId", "roomIdOrAlias", "roomAlias", "eventId", "serverName", "pattern")
+TARGETS: Final = ("userId", "roomId", "roomIdOrAlias", "roomAlias", "eventId", "serverName", "jobId", "pattern")
 TARGETS_IN_BODY: Final = ("user_id", "room_id")
 
 LONGEST_TEXT: Final = 200

@@ -7,12 +7,14 @@ from typing import Final
 
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
@@ -158,6 +160,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,
+    JobAdminEndpoints,
     KeyAdminEndpoints,
     PolicyListAdminEndpoints,
     LandingEndpoints,
@@ -167,6 +170,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomActEndpoints,
     RoomAdminEndpoints,
     RoomAuditEndpoints,
+    RoomDeletionEndpoints,
     RoomModerationEndpoints,
     ServerNoticeEndpoints,
     ServerStatusEndpoints,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from homeserver.cli.tables import print_table
+from homeserver.cli.tables import print_table, show_bar
 from tests.cli.terminals import on_a_terminal
 
 
@@ -16,3 +16,17 @@ def test_what_is_too_long_for_a_line_is_told_whole(monkeypatch: pytest.MonkeyPat
     told = on_a_terminal(monkeypatch, lambda: print_table(("Name", "Reason"), [("a", long)]))
 
     assert "".join(each for each in told if each >= "\u4e00") == long
+
+
+def test_a_bar_shows_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        with show_bar("Deleting") as show:
+            show(1, None)
+            show(1, 4)
+        with show_bar("Deleting [red]") as show:
+            show(4, 4)
+
+    told = on_a_terminal(monkeypatch, work)
+
+    assert " 25%" in told
+    assert "Deleting [red]" in told

@@ -91,6 +91,10 @@ class Cast:
                 me.put(UNSTABLE, "org.matrix.msc3814.v1", "dehydrated_device", body=body)
                 messages = {me.user_id: {"GHOST": {"a": 1}}}
                 self.people["friend"].put("sendToDevice", "m.thing", self.fresh(), body={"messages": messages})
+            case "JobAdminEndpoints" | "RoomDeletionEndpoints":
+                deleted = me.create_room(name="soon gone")
+                rooms, wishes = "/_columba/admin/v1/rooms", {"block": True}
+                self.names["job"] = self.people["admin"].post(rooms, deleted, "delete", body=wishes)["job_id"]
             case "KeyBackupsEndpoints":
                 version = me.post("room_keys", "version", body=BACKUP)["version"]
                 me.put("room_keys", "keys", room, "session", query={"version": version}, body=BACKED_UP)

@@ -109,6 +109,7 @@ MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
     "filter": ("{}", '{"room":{"timeline":{"limit":1}}}', '{"limit":0}', "0", "[]", '{"limit":-1}', Known("filter")),
     "filterId": (Known("filter"), "0"),
     "password": (Known("password"), "x"),
+    "jobId": (Known("job"), "unknown"),
     "delayId": (Known("delayed event"), Known("delayed event"), "unknown"),
     "action": ("cancel", "restart", "send", "other"),
     "version": (Known("backup version"), Known("backup version"), "1", "2", "0", "12", "6"),

@@ -38,6 +38,7 @@ class Judge:
         self.statuses.clear()
         self.cast.assemble()
         self.cast.provide(endpoint)
+        self.tables.settle()
         self.tables.mark()
 
     def send(self, sent: Sent) -> Answer:

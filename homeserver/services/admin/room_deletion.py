@@ -13,7 +13,7 @@ While it is forgotten and purged, the room is blocked, so that nobody comes in m
 cancelled: the room stays then, without those who left.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from homeserver.services.errors import BadState, InvalidParameter, NotFound, Ser
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import find_account
-from homeserver.storage.admin_jobs import Job, JobProgress
+from homeserver.storage.admin_jobs import Job, JobProgress, JobsWanted
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, insert_alias
 from homeserver.storage.blocked_rooms import Block, block_room, find_block, unblock_room
 from homeserver.storage.database import Database, Transaction
@@ -43,6 +43,7 @@ KIND: Final = "delete_room"
 LEAVING_PER_STEP: Final = 20
 TOLD_FOR_MS: Final = 5 * 60_000  # who does not answer for so long is not told
 MOST_NAMED: Final = 1_000  # users in the outcome
+MOST_SHOWN: Final = 50
 LONGEST_TEXT: Final = 4_096
 
 
@@ -81,6 +82,20 @@ class RoomDeletion:
         if ended.error is not None:
             raise BadState(ended.error)
         return ended
+
+    async def of_room(self, room_id: RoomID) -> Sequence[Job]:
+        """The deletions of a room, the newest first. Raises NotFound when there are none."""
+        jobs = await self._jobs.page(JobsWanted(KIND, room_id), before=None, limit=MOST_SHOWN)
+        if not jobs:
+            raise NotFound("This room is not being deleted, and was not lately")
+        return jobs
+
+    async def one(self, job_id: str) -> Job:
+        """The deletion that is this job. Raises NotFound."""
+        job = await self._jobs.job(job_id)
+        if job.kind != KIND:
+            raise NotFound("This job deletes no room")
+        return job
 
     def _check(self, tx: Transaction, room_id: RoomID, wishes: DeletionWishes) -> None:
         user_id = wishes.new_room_user_id

@@ -1,0 +1,122 @@
+"""Administration: rooms that are shut down and deleted. How far that is tells also http/admin/jobs.py."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from homeserver.core.identifiers import parse_user_id
+from homeserver.http.admin.jobs import described
+from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.room_deletion import DeletionWishes, RoomDeletion
+from homeserver.storage.admin_jobs import Job, JobStatus
+
+SYNAPSE_ROOMS: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html#delete-room-api"
+SHUTDOWN: Final = ("kicked_users", "failed_to_kick_users", "local_aliases")
+LEAVING: Final = ("closing", "leaving", "telling")
+
+
+class DeletionBody(msgspec.Struct, frozen=True):
+    """What is to be done with the room."""
+
+    new_room_user_id: str | None = None
+    room_name: str | None = None
+    message: str | None = None
+    block: bool = False
+    purge: bool = True
+    force_purge: bool = False
+
+    @property
+    def wishes(self) -> DeletionWishes:
+        """The same for those who do it. Raises BadIdentifier."""
+        creator = None if self.new_room_user_id is None else parse_user_id(self.new_room_user_id)
+        return DeletionWishes(self.block, self.purge, self.force_purge, creator, self.room_name, self.message)
+
+
+@dataclass(frozen=True)
+class RoomDeletionEndpoints:
+    """The end of rooms."""
+
+    deletion: RoomDeletion
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/delete",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room delete` and `shutdown`",
+        body=DeletionBody,
+    )
+    async def delete(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+        """Begin to delete a room: the job that does it."""
+        job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
+        return Reply(described(job))
+
+    @endpoint(
+        "DELETE",
+        "/_synapse/admin/v2/rooms/{roomId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        body=DeletionBody,
+    )
+    async def delete_by_id(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+        """The same, as Synapse has it."""
+        job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
+        return Reply({"delete_id": job.job_id})
+
+    @endpoint(
+        "DELETE",
+        "/_synapse/admin/v1/rooms/{roomId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+        body=DeletionBody,
+        waits=True,
+    )
+    async def delete_now(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+        """Delete a room, and answer when that is done."""
+        job = await self.deletion.delete_now(request.room_id, request.body.wishes, asked_by=request.user_id)
+        return Reply(_shutdown(job))
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v2/rooms/{roomId}/delete_status",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def statuses(self, request: PlainRequest) -> Reply:
+        """How far the deletions of a room are."""
+        jobs = await self.deletion.of_room(request.room_id)
+        return Reply({"results": [{"delete_id": job.job_id, **_status(job)} for job in jobs]})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v2/rooms/delete_status/{jobId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_ROOMS,
+    )
+    async def status(self, request: PlainRequest) -> Reply:
+        """How far one of them is."""
+        return Reply(_status(await self.deletion.one(request.path["jobId"])))
+
+
+def _status(job: Job) -> dict[str, Any]:  # Any: JSON
+    status = job.status.value
+    if job.status is JobStatus.ACTIVE:
+        is_leaving = job.progress.outcome.get("phase", LEAVING[0]) in LEAVING
+        status = "shutting_down" if is_leaving else "purging"
+    elif job.status is JobStatus.CANCELLED:
+        status = "failed"
+    answer: dict[str, Any] = {"status": status, "shutdown_room": _shutdown(job)}
+    if status == "failed":
+        answer["error"] = job.error or "it was cancelled"
+    return answer
+
+
+def _shutdown(job: Job) -> dict[str, Any]:  # Any: JSON
+    outcome = job.progress.outcome
+    return {**{name: outcome.get(name, []) for name in SHUTDOWN}, "new_room_id": outcome.get("new_room_id")}
