@@ -11,7 +11,9 @@ from homeserver.services.admin.announcements import AnnouncementJob, Announcemen
 from homeserver.services.admin.closing_notices import ClosingNotices
 from homeserver.services.admin.jobs import Jobs
 from homeserver.services.admin.room_deletion import RoomDeletion, RoomDeletionJob
+from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_purge import RoomPurge
+from homeserver.services.admin.user_redactions import UserRedaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ def make_administration(
     """Each kind of job is given to the one who does them."""
     announcing = AnnouncementJob(made.database, accounts.notices)
     deletion = _room_deletion(made, events, rooms, federation)
-    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion))
+    redaction = UserRedaction(made.database, RoomModeration(made.database, events.creation))
+    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction))
     return Administration(Announcements(jobs), jobs, RoomDeletion(made.database, jobs, made.server_name))
 
 

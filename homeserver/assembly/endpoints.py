@@ -24,6 +24,7 @@ from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -108,6 +109,7 @@ from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.admin.server_status import About, ServerStatus
 from homeserver.services.admin.user_devices import UserDevices
 from homeserver.services.admin.user_export import UserExport
+from homeserver.services.admin.user_redactions import UserRedactions
 from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
 from homeserver.services.e2ee.key_backups import KeyBackups
@@ -302,6 +304,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ),
         UserDeviceAdminEndpoints(devices),
         UserExportEndpoints(UserExport(database, made.server_name)),
+        UserRedactionEndpoints(UserRedactions(parts.administration.jobs)),
         UserRestraintEndpoints(UserRestraints(database, accounts.tokens, parts.events.shadow_bans, made.server_name)),
     )
 

@@ -36,6 +36,7 @@ from homeserver.cli.room_deletion import delete, shutdown
 from homeserver.cli.rooms import room
 from homeserver.cli.server import server
 from homeserver.cli.setup import init
+from homeserver.cli.user_redactions import redact_all
 from homeserver.cli.user_restraints import rate_limit, shadow_ban
 from homeserver.cli.users import user
 from homeserver.settings.reading import SettingsError
@@ -140,7 +141,7 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
     output.say(json.dumps(answer, indent=2, ensure_ascii=False), answer)
 
 
-for act in (rate_limit, shadow_ban):
+for act in (rate_limit, redact_all, shadow_ban):
     user.add_command(act)
 for ending in (delete, shutdown):
     room.add_command(ending)

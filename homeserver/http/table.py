@@ -22,6 +22,7 @@ from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
 from homeserver.http.client.account import AccountEndpoints
@@ -178,5 +179,6 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     ServerLimitAdminEndpoints,
     UserDeviceAdminEndpoints,
     UserExportEndpoints,
+    UserRedactionEndpoints,
     UserRestraintEndpoints,
 )

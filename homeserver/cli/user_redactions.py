@@ -1,0 +1,85 @@
+"""`homeserver admin user redact-all`: taking back all that a user said."""
+
+import time
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.moments import Moment
+from homeserver.cli.output import Output
+from homeserver.cli.user_paths import user_path
+
+POLL_S: Final = 0.5
+UNFINISHED: Final = ("scheduled", "active")
+
+# Any: the server's JSON, throughout.
+
+
+@click.command(short_help="take back all that a user said")
+@click.argument("user_id", metavar="USER")
+@click.option(
+    "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
+)
+@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from before.")
+@click.option("--room", "rooms", multiple=True, metavar="ROOM", help="Only there; may be given several times.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="NUMBER", help="So many in each room, the newest.")
+@click.option("--reason", metavar="TEXT", help="Why; members of the rooms read it.")
+@click.option("--wait", is_flag=True, help="Wait until it is done.")
+@destroys
+@at_door
+def redact_all(
+    door: AdminDoor,
+    output: Output,
+    user_id: str,
+    *,
+    since: int | None,
+    until: int | None,
+    rooms: tuple[str, ...],
+    limit: int | None,
+    reason: str | None,
+    wait: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Redact what a user of any server said, in all rooms in which this server has the power, the newest first.
+
+    The server does it by and by, also when this command has ended. A dry run counts.
+    """
+    wishes = {"since_ts": since, "until_ts": until, "limit": limit, "reason": reason}
+    given = {name: value for name, value in wishes.items() if value is not None}
+    body: dict[str, Any] = {"rooms": list(rooms), "dry_run": dry_run, **given}
+    wanted = {"user_id": user_id, **body}
+    path = f"{user_path(user_id)}/redact"
+    if not dry_run and not is_meant(output, f"redact what {user_id} said", wanted, dry_run=False, yes=yes):
+        return
+    answer = ask(door, "POST", path, body)
+    if wait or dry_run:
+        answer = _finished(door, output, answer)
+        if answer["status"] != "complete":
+            raise CommandFailed(f"it was not finished: {answer['error'] or answer['status']}")
+    output.say(_told(answer), answer)
+
+
+def _finished(door: AdminDoor, output: Output, answer: Any) -> Any:
+    path = f"{ADMIN_API}/redactions/{quote(answer['redact_id'], safe='')}"
+    with output.progress(f"what {answer['user_id']} said") as show:
+        while answer["status"] in UNFINISHED:
+            answer = ask(door, "GET", path)
+            show(f"{answer['found']} events in {answer['rooms']} rooms")
+            if answer["status"] in UNFINISHED:
+                time.sleep(POLL_S)
+    return answer
+
+
+def _told(answer: Any) -> str:
+    user_id, where = answer["user_id"], f"in {answer['rooms']} rooms"
+    if answer["status"] in UNFINISHED:
+        return f"The server redacts what {user_id} said: {answer['redact_id']}."
+    if answer["dry_run"]:
+        return f"Would redact {answer['found']} events of {user_id}, who was {where}. Nothing was changed."
+    failed = f" {answer['failed']} could not be redacted." if answer["failed"] else ""
+    return f"Redacted {answer['redacted']} events of {user_id}, who was {where}.{failed}"

@@ -1,0 +1,116 @@
+"""Administration: taking back all that a user said. The shapes are those of Synapse, and one with more in it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.user_redactions import LATEST_MS, RedactionWish, UserRedactions
+from homeserver.storage.admin_jobs import Job, JobStatus
+
+SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
+SYNAPSE_LIMIT: Final = 1_000
+
+
+class SynapseRedactBody(msgspec.Struct, frozen=True):
+    """Where, and why. By whom is not for the caller to say: by whoever has the power, in `use_admin`'s place."""
+
+    rooms: list[str] = []
+    reason: str | None = None
+    limit: int = SYNAPSE_LIMIT
+    use_admin: bool = False
+    after_ts: int = 0
+
+
+class RedactAllBody(msgspec.Struct, frozen=True):
+    """Where, what, and why. No rooms: in all; no limit: all."""
+
+    rooms: list[str] = []
+    since_ts: int = 0
+    until_ts: int = LATEST_MS
+    limit: int | None = None
+    reason: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class UserRedactionEndpoints:
+    """Redactions of all that a user said."""
+
+    redactions: UserRedactions
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/user/{userId}/redact",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        body=SynapseRedactBody,
+    )
+    async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply:
+        """Begin to redact the newest of what a user said in each room."""
+        body = request.body
+        wish = RedactionWish(tuple(body.rooms), body.after_ts, LATEST_MS, body.limit, body.reason)
+        job = await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)
+        return Reply({"redact_id": job.job_id})
+
+    @endpoint(
+        "GET",
+        "/_synapse/admin/v1/user/redact_status/{jobId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+    )
+    async def status_as_synapse(self, request: PlainRequest) -> Reply:
+        """How far that is."""
+        job = await self.redactions.job(request.path["jobId"])
+        # What was cancelled did not come to its end, and there is no word for it.
+        status = JobStatus.FAILED if job.status is JobStatus.CANCELLED else job.status
+        answer: dict[str, object] = {
+            "status": status.value,
+            "failed_redactions": job.progress.outcome.get("errors", {}),
+        }
+        return Reply(answer if job.error is None else {**answer, "error": job.error})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/users/{userId}/redact",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/moderation.md",
+        body=RedactAllBody,
+    )
+    async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply:
+        """Begin to redact what a user said, or only to count it."""
+        body = request.body
+        wish = RedactionWish(tuple(body.rooms), body.since_ts, body.until_ts, body.limit, body.reason, body.dry_run)
+        return Reply(_shown(await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)))
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/redactions/{jobId}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/moderation.md",
+    )
+    async def status(self, request: PlainRequest) -> Reply:
+        """How far that is."""
+        return Reply(_shown(await self.redactions.job(request.path["jobId"])))
+
+
+def _shown(job: Job) -> dict[str, Any]:  # Any: JSON
+    outcome = job.progress.outcome
+    return {
+        "redact_id": job.job_id,
+        "user_id": job.subject,
+        "status": job.status.value,
+        "error": job.error,
+        "dry_run": job.arguments["is_dry_run"],
+        "found": outcome.get("found", 0),
+        "redacted": outcome.get("redacted", 0),
+        "failed": outcome.get("failed", 0),
+        "rooms": outcome.get("rooms", 0),
+        "failed_redactions": outcome.get("errors", {}),
+    }

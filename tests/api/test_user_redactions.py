@@ -1,0 +1,48 @@
+"""Taking back all that a user said, on a running server."""
+
+from typing import Any
+
+from tests.api.client import Client
+from tests.api.test_account_moderation import admin
+from tests.server import Server
+
+__all__ = ["admin"]
+
+V1 = "/_synapse/admin/v1"
+OWN = "/_columba/admin/v1"
+
+
+def done(admin: Client, *path: str) -> Any:  # Any: JSON
+    """How a job ended."""
+    while (answer := admin.get(*path))["status"] in ("scheduled", "active"):
+        pass
+    return answer
+
+
+def test_all_that_a_user_said_is_taken_back(server: Server, admin: Client, alice: Client, bob: Client) -> None:
+    here, there = (alice.create_room_with(bob) for _ in range(2))
+    said = [(room_id, bob.say(room_id, "buy hats")) for room_id in (here, there, here)]
+    mine = alice.say(here, "no")
+    bob.post(V1, "user", bob.user_id, "redact", body={"rooms": []}, status=403)
+
+    dry = admin.post(OWN, "users", bob.user_id, "redact", body={"dry_run": True, "rooms": [here]})
+    counted = done(admin, OWN, "redactions", dry["redact_id"])
+    assert (counted["found"], counted["redacted"], counted["rooms"]) == (3, 0, 1)  # with the join
+    assert all(alice.get("rooms", room_id, "event", event_id)["content"] for room_id, event_id in said)
+
+    begun = admin.post(V1, "user", bob.user_id, "redact", body={"rooms": [], "reason": "spam"})
+    assert done(admin, V1, "user", "redact_status", begun["redact_id"]) == {
+        "status": "complete",
+        "failed_redactions": {},
+    }
+    assert not any(alice.get("rooms", room_id, "event", event_id)["content"] for room_id, event_id in said)
+    assert alice.get("rooms", here, "event", mine)["content"]["body"] == "no"
+    admin.get(V1, "user", "redact_status", "unknown", status=404, errcode="M_NOT_FOUND")
+    bob.get(V1, "user", "redact_status", begun["redact_id"], status=403)
+    admin.post(OWN, "users", bob.user_id, "redact", body={"rooms": ["x"]}, status=400)
+    admin.post(OWN, "users", bob.user_id, "redact", body={"since_ts": 5, "until_ts": 4}, status=400)
+
+    bob.say(here, "more hats")
+    command = ("admin", "user", "redact-all", bob.user_id, "--since", "1h", "--yes", "--wait")
+    told = server.command(*command)
+    assert (told.returncode, told.stdout) == (0, f"Redacted 1 events of {bob.user_id}, who was in 2 rooms.\n")
