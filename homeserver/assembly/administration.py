@@ -42,6 +42,7 @@ def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Fe
         events.news.forget_room,
         events.partial_rooms.end,
         rooms.backfill.forget_room,
+        rooms.policy_lists.forget_room,
     )
     is_federated = made.settings.federation.enabled
     return RoomDeletionJob(

@@ -30,6 +30,7 @@ from homeserver.cli.federation import federation
 from homeserver.cli.jobs import job
 from homeserver.cli.keys import keys
 from homeserver.cli.output import Output
+from homeserver.cli.policies import policy
 from homeserver.cli.remote_door import remote_door
 from homeserver.cli.reports import report
 from homeserver.cli.room_deletion import delete, shutdown
@@ -147,7 +148,7 @@ for ending in (delete, shutdown):
     room.add_command(ending)
 for topic in (init, check):
     commands.add_command(topic)
-for topic in (user, room, federation, job, keys, report, server):
+for topic in (user, room, federation, job, keys, policy, report, server):
     admin.add_command(topic)
 
 

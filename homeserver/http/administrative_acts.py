@@ -48,12 +48,12 @@ PLAIN: Final = frozenset(
             "roomId",
             "roomIdOrAlias",
         ),
-        *("serverName", "userId", "rooms", "users"),
+        *("apply_to", "room", "serverName", "userId", "rooms", "users", "via"),
     }
 )
 # The first of these names whom or what an act is about.
 TARGETS: Final = ("userId", "roomId", "roomIdOrAlias", "roomAlias", "eventId", "serverName", "jobId", "pattern")
-TARGETS_IN_BODY: Final = ("user_id", "room_id")
+TARGETS_IN_BODY: Final = ("user_id", "room_id", "room")
 
 LONGEST_TEXT: Final = 200
 MOST_MEMBERS: Final = 30

@@ -91,6 +91,10 @@ class PolicyLists:
     async def forget(self, list_id: RoomID) -> None:
         """Follow a list no more."""
         await self._database.write(delete_policy_list, list_id)
+        self.forget_room(list_id)
+
+    def forget_room(self, list_id: RoomID) -> None:
+        """A room is deleted, with all that was stored of it: if it was that of a list, there is none any more."""
         for kept in (self._followed, self._read, self._changed):
             kept.pop(list_id, None)
         self._verdicts.clear()
