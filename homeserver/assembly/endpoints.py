@@ -18,12 +18,14 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
+from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_patterns import UserPatternEndpoints
 from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -102,10 +104,16 @@ from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
+from homeserver.services.admin.member_patterns import MemberPatterns
+from homeserver.services.admin.room_acls import RoomAcls
 from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_moderation import RoomModeration
+from homeserver.services.admin.room_names import RoomNames
+from homeserver.services.admin.room_powers import RoomPowers
 from homeserver.services.admin.room_recovery import RoomRecovery
+from homeserver.services.admin.room_replacement import RoomReplacement
 from homeserver.services.admin.rooms import RoomReading
+from homeserver.services.admin.sender_patterns import SenderPatterns
 from homeserver.services.admin.server_status import About, ServerStatus
 from homeserver.services.admin.user_devices import UserDevices
 from homeserver.services.admin.user_export import UserExport
@@ -294,7 +302,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             RoomRecovery(database, parts.events.creation, parts.rooms.anywhere, made.server_name),
         ),
         RoomDeletionEndpoints(parts.administration.room_deletion),
-        RoomModerationEndpoints(RoomModeration(database, parts.events.creation)),
+        *_for_moderators(made, parts),
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
@@ -311,6 +319,22 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
 
 def _about(made: Mechanics) -> About:
     return About(made.server_name, homeserver.__version__, platform.python_version())
+
+
+def _for_moderators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
+    """What administrators do in rooms by the server's hand."""
+    database, creation = made.database, parts.events.creation
+    moderation = RoomModeration(database, creation)
+    return (
+        RoomModerationEndpoints(moderation),
+        RoomSettingAdminEndpoints(
+            RoomPowers(creation),
+            RoomNames(database, creation, made.clock, made.server_name),
+            RoomAcls(database, creation, made.server_name),
+            RoomReplacement(creation, parts.rooms.upgrades),
+        ),
+        UserPatternEndpoints(MemberPatterns(database, moderation), SenderPatterns(database, moderation)),
+    )
 
 
 def _user_administration(made: Mechanics, parts: Parts) -> UserAdministration:

@@ -32,7 +32,7 @@ def make_policies(made: Mechanics, outgoing: Outgoing, events: Events, rooms: Ro
     deeds = PolicyDeeds(
         database,
         RoomModeration(database, events.creation),
-        RoomAcls(events.creation),
+        RoomAcls(database, events.creation, server_name),
         RoomBlocks(database, clock),
         outgoing.destinations,
         AdminAudit(database, clock),

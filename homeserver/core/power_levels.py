@@ -149,6 +149,13 @@ class PowerLevels:
         return self._level("events_default")
 
     @property
+    def least_to_send(self) -> int:
+        """The lowest level at which an event of some type may be sent."""
+        named = self.content.get("events") if self.content is not None else None
+        levels = [read_level(value, self.version) for value in named.values()] if isinstance(named, dict) else []
+        return min([self.events_default, self.state_default, *(level for level in levels if level is not None)])
+
+    @property
     def state_default(self) -> int:
         """The level required for state events whose type is not listed."""
         return self._level("state_default")

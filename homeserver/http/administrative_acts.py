@@ -49,11 +49,12 @@ PLAIN: Final = frozenset(
             "roomIdOrAlias",
         ),
         *("apply_to", "room", "serverName", "userId", "rooms", "users", "via"),
+        *("allow", "allow_no_more", "deny", "deny_no_more", "new_version", "replacement_room"),
     }
 )
 # The first of these names whom or what an act is about.
 TARGETS: Final = ("userId", "roomId", "roomIdOrAlias", "roomAlias", "eventId", "serverName", "jobId", "pattern")
-TARGETS_IN_BODY: Final = ("user_id", "room_id", "room")
+TARGETS_IN_BODY: Final = ("user_id", "room_id", "room", "pattern")
 
 LONGEST_TEXT: Final = 200
 MOST_MEMBERS: Final = 30

@@ -16,12 +16,14 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
+from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_patterns import UserPatternEndpoints
 from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
 from homeserver.http.admin.users import UserAdminEndpoints
@@ -173,6 +175,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomAuditEndpoints,
     RoomDeletionEndpoints,
     RoomModerationEndpoints,
+    RoomSettingAdminEndpoints,
     ServerNoticeEndpoints,
     ServerStatusEndpoints,
     UserAdminEndpoints,
@@ -180,5 +183,6 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     UserDeviceAdminEndpoints,
     UserExportEndpoints,
     UserRedactionEndpoints,
+    UserPatternEndpoints,
     UserRestraintEndpoints,
 )

@@ -173,6 +173,49 @@ def memberships_in_room(tx: Transaction, room_id: RoomID, user_ids: Sequence[str
     return {UserID(row[1]): _membership(row) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class MemberKey:
+    """Whose membership in which room it is, and which it is."""
+
+    room_id: RoomID
+    user_id: UserID
+    membership: str = ""
+
+
+AFTER = """
+    SELECT room_id, user_id, membership FROM memberships WHERE (room_id, user_id) > (:room_id, :user_id)
+     ORDER BY room_id, user_id LIMIT :limit"""
+
+
+def members_after(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
+    """Memberships in all rooms, in the order of rooms and users, from behind one of them."""
+    rows = tx.all(AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit)
+    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+
+
+AFTER_IN = """
+    SELECT room_id, user_id, membership FROM memberships WHERE room_id = :room_id AND user_id > :user_id
+     ORDER BY user_id LIMIT :limit"""
+
+
+def members_after_in(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
+    """Memberships in one room, in the order of users, from behind one of them."""
+    rows = tx.all(AFTER_IN, room_id=after.room_id, user_id=after.user_id, limit=limit)
+    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+
+
+WITH_LOCAL = """
+    SELECT DISTINCT room_id FROM memberships
+     WHERE room_id IN :room_ids[text] AND membership = 'join' AND is_local"""
+
+
+def rooms_with_local_members(tx: Transaction, room_ids: Sequence[str]) -> set[RoomID]:
+    """Those of the rooms in which a user of this server is."""
+    if not room_ids:
+        return set()
+    return {RoomID(row[0]) for row in tx.all(WITH_LOCAL, room_ids=list(room_ids))}
+
+
 LOCAL_MEMBERS = """
     SELECT user_id, display_name FROM memberships
      WHERE room_id = :room_id AND membership = 'join' AND is_local"""

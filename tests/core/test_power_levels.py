@@ -134,8 +134,18 @@ def test_each_level_is_the_one_that_the_event_gives(version: RoomVersion) -> Non
     assert levels.event_level("m.room.name", is_state=True) == 9
     assert levels.event_level("m.room.name", is_state=False) == 9
     assert levels.notification_level("room") == 10
+    assert levels.least_to_send == 5
     assert levels.may_send(BOB, "m.room.message", is_state=False)
     assert not levels.may_send(BOB, "m.room.name", is_state=True)
+
+
+@in_every_version
+def test_the_least_at_which_something_can_be_sent_may_be_that_of_one_type(version: RoomVersion) -> None:
+    room = Room(version)
+    event = room.put_power_levels({"events_default": 4, "events": {"m.reaction": -3, "m.room.name": []}})
+
+    assert read_power_levels(room.create, event, version).least_to_send == -3
+    assert read_power_levels(room.create, None, version).least_to_send == 0
 
 
 @in_every_version

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.storage.device_lists import recipients_among, recipients_of
 from homeserver.storage.memberships import (
+    MemberKey,
     Membership,
     MembershipChange,
     changes_of_rooms,
@@ -25,6 +26,8 @@ from homeserver.storage.memberships import (
     local_members,
     member_counts,
     member_counts_of_rooms,
+    members_after,
+    members_after_in,
     members_of_room,
     members_of_server,
     memberships_in_room,
@@ -34,6 +37,7 @@ from homeserver.storage.memberships import (
     replace_stripped_state,
     room_ids_of_user,
     rooms_of_user,
+    rooms_with_local_members,
     store_memberships,
     stripped_states,
     sweep_changes,
@@ -221,6 +225,7 @@ def test_every_answer_follows_from_the_rows(
             for membership in MEMBERSHIPS:
                 has_one = membership in {row.membership for row in theirs.values()}
                 assert db.read(has_member_of_server, room_id, server, membership) is has_one
+    _check_walks(db, model, limit)
     counts = {room_id: Counter(row.membership for row in model.of_room(room_id).values()) for room_id in rooms}
     assert db.read(member_counts_of_rooms, sorted(rooms)) == {one: each for one, each in counts.items() if each}
     for user_id in USERS:
@@ -251,6 +256,25 @@ def test_every_answer_follows_from_the_rows(
         assert found == {room_id: each for room_id, each in heroes.items() if each}
         for room_id in ROOMS:
             assert db.read(find_membership, room_id, user_id) == of_user.get(room_id)
+
+
+def _check_walks(db: SyncDatabase, model: Model, limit: int) -> None:
+    """Going on from where a walk has come to, somebody sees each row once: of all rooms, or of one."""
+    walked: list[MemberKey] = []
+    after = MemberKey(RoomID(""), UserID(""))
+    while page := db.read(members_after, after, limit=limit):
+        walked, after = walked + page, page[-1]
+    found = [((one.room_id, one.user_id), one.membership) for one in walked]
+    assert len(found) == len(model.rows)
+    assert dict(found) == {place: row.membership for place, row in model.rows.items()}
+    for room_id in ROOMS:
+        of_room: list[MemberKey] = []
+        after = MemberKey(room_id, UserID(""))
+        while page := db.read(members_after_in, after, limit=limit):
+            of_room, after = of_room + page, page[-1]
+        assert of_room == [one for one in walked if one.room_id == room_id]
+    local = {row.room_id for row in model.rows.values() if row.is_local and row.membership == "join"}
+    assert db.read(rooms_with_local_members, ROOMS) == local
 
 
 def changes() -> st.SearchStrategy[MembershipChange]:

@@ -4,19 +4,25 @@ This server cannot act in a room otherwise: other servers would not believe it. 
 in the name of one of its users who is there and may do it.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS
+from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.core.power_levels import Level, PowerLevels, read_power_levels
+from homeserver.core.power_levels import LONE_CREATOR_LEVEL, Level, PowerLevels, creator, read_power_levels
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import local_members
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 NO_ROOM: Final = "This server knows no such room"
+NOT_ALLOWED: Final = "No user of this server in the room has the power for it"
 NOBODY_HERE: Final = "No user of this server is in the room, so that this server can do nothing there"
 
 
@@ -42,6 +48,34 @@ class LocalPowers:
     def is_here(self, user_id: str) -> bool:
         """Whether this is a user of this server who is in the room."""
         return user_id in self.members
+
+    def without(self, user_id: str) -> "LocalPowers":
+        """The powers that are left once a user has gone."""
+        return replace(self, members=tuple(one for one in self.members if one != user_id))
+
+    def with_level(self, user_id: UserID, level: int | None) -> dict[str, Any]:  # Any: JSON
+        """What the room's power levels say when this user has another one; None: the one of everybody."""
+        event = self.write.state((POWER_LEVELS,)).get(POWER_LEVELS)
+        if event is None:
+            # Without the event the creator has power, and with it, whoever it names; or creators always have it.
+            first = None if self.levels.version.privileged_creators else creator(self.levels.create)
+            content: dict[str, Any] = {} if first is None else {"users": {first: LONE_CREATOR_LEVEL}}
+        else:
+            content = dict(event.content)
+        users = content.get("users")
+        others = {one: has for one, has in users.items() if one != user_id} if isinstance(users, dict) else {}
+        content["users"] = others if level is None else {**others, user_id: level}
+        return content
+
+
+async def by_local_power(
+    creation: EventCreation, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a write that adds events in the name of users of this server. Raises Forbidden if none of them may."""
+    try:
+        return await creation.write(fn, *args, **kwargs)
+    except AuthRejected as rejected:
+        raise Forbidden(f"{NOT_ALLOWED}: {rejected.reason}") from rejected
 
 
 def local_powers(tx: Transaction, creation: EventCreation, room_id: RoomID) -> LocalPowers:

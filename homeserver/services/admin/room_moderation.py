@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import EventID, RoomID, UserID
-from homeserver.services.admin.local_powers import LocalPowers, local_powers
-from homeserver.services.errors import BadState, Forbidden, NotFound, ServiceError
+from homeserver.services.admin.local_powers import LocalPowers, by_local_power, local_powers
+from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecommended, ServiceError
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.database import Database, Transaction
@@ -55,10 +55,17 @@ class RoomModeration:
     async def remove(self, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
         """Kick, ban or unban a user of any server. Raises NotFound, Forbidden, BadState, InvalidParameter."""
         check_reason(reason)
-        try:
-            await self._creation.write(self._remove, removal, room_id, user_id, reason)
-        except AuthRejected as rejected:
-            raise Forbidden(f"No user of this server in the room has the power for it: {rejected.reason}") from rejected
+        await by_local_power(self._creation, self._remove, removal, room_id, user_id, reason)
+
+    async def remove_some(
+        self, removal: Removal, room_id: RoomID, user_ids: Sequence[UserID], reason: str | None
+    ) -> Mapping[UserID, str]:
+        """Kick, ban or unban users in one write; whom it did not befall, and why.
+
+        Raises NotFound, Forbidden, InvalidParameter, with nothing done.
+        """
+        check_reason(reason)
+        return await by_local_power(self._creation, self._remove_some, removal, room_id, user_ids, reason)
 
     async def remove_everywhere(self, removal: Removal, user_id: UserID, reason: str | None) -> Everywhere:
         """Kick or ban a user from all rooms that they are in or invited to, or unban them wherever they are banned.
@@ -82,13 +89,41 @@ class RoomModeration:
         Raises NotFound, Forbidden, InvalidParameter.
         """
         check_reason(reason)
-        try:
-            return await self._creation.write(self._redact, room_id, event_id, reason)
-        except AuthRejected as rejected:
-            raise Forbidden(f"No user of this server in the room has the power for it: {rejected.reason}") from rejected
+        return await by_local_power(self._creation, self._redact, room_id, event_id, reason)
+
+    async def redact_some(
+        self, room_id: RoomID, event_ids: Sequence[EventID], reason: str | None
+    ) -> Mapping[EventID, str]:
+        """Redact events of a room in one write; which could not be, and why.
+
+        Raises NotFound, Forbidden, InvalidParameter, with nothing done.
+        """
+        check_reason(reason)
+        return await by_local_power(self._creation, self._redact_some, room_id, event_ids, reason)
 
     def _remove(self, tx: Transaction, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
         powers = local_powers(tx, self._creation, room_id)
+        self._add_removal(powers, removal, user_id, reason)
+        powers.write.finish()
+
+    def _remove_some(
+        self, tx: Transaction, removal: Removal, room_id: RoomID, user_ids: Sequence[UserID], reason: str | None
+    ) -> Mapping[UserID, str]:
+        powers = local_powers(tx, self._creation, room_id)
+        refused: dict[UserID, str] = {}
+        # Those by whose hand it is done go last, the most powerful after all others.
+        last = {user_id: rank for rank, user_id in enumerate(reversed(powers.members), 1)}
+        for user_id in sorted(user_ids, key=lambda one: last.get(one, 0)):
+            try:
+                self._add_removal(powers, removal, user_id, reason)
+            except (AuthRejected, NotRecommended, BadState, Forbidden) as refusal:
+                refused[user_id] = refusal.reason
+            else:
+                powers = powers.without(user_id)
+        powers.write.finish()
+        return refused
+
+    def _add_removal(self, powers: LocalPowers, removal: Removal, user_id: UserID, reason: str | None) -> None:
         key = (MEMBER, user_id)
         state = powers.write.state((key,))
         current = state[key].content.get("membership") if key in state else None
@@ -99,12 +134,29 @@ class RoomModeration:
         actor = _actor(powers, user_id, leaves=removal is Removal.KICK)
         content = {"membership": "ban" if removal is Removal.BAN else "leave", **_said(reason)}
         self._creation.add(powers.write, Draft(MEMBER, actor, content, state_key=user_id))
-        powers.write.finish()
 
     def _redact(self, tx: Transaction, room_id: RoomID, event_id: EventID, reason: str | None) -> EventID:
         powers = local_powers(tx, self._creation, room_id)
+        redaction_id = self._add_redaction(powers, event_id, reason)
+        powers.write.finish()
+        return redaction_id
+
+    def _redact_some(
+        self, tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID], reason: str | None
+    ) -> Mapping[EventID, str]:
+        powers = local_powers(tx, self._creation, room_id)
+        refused: dict[EventID, str] = {}
+        for event_id in event_ids:
+            try:
+                self._add_redaction(powers, event_id, reason)
+            except (AuthRejected, NotRecommended, NotFound, Forbidden) as refusal:
+                refused[event_id] = refusal.reason
+        powers.write.finish()
+        return refused
+
+    def _add_redaction(self, powers: LocalPowers, event_id: EventID, reason: str | None) -> EventID:
         stored = powers.write.find(event_id)
-        if stored is None or stored.event.room_id != room_id or stored.place is None:
+        if stored is None or stored.event.room_id != powers.write.room_id or stored.place is None:
             raise NotFound("There is no such event in this room here")
         if stored.redacted_by is not None:
             return stored.redacted_by
@@ -115,9 +167,7 @@ class RoomModeration:
                 raise Forbidden("No user of this server in the room has the power to redact events of others")
             actor = sender
         redaction = Draft("m.room.redaction", actor, _said(reason), redacts=event_id)
-        added = self._creation.add(powers.write, redaction)
-        powers.write.finish()
-        return added.event.event_id
+        return self._creation.add(powers.write, redaction).event.event_id
 
 
 def _actor(powers: LocalPowers, user_id: UserID, *, leaves: bool) -> UserID:

@@ -7,10 +7,10 @@ the power that it takes. Nobody can give what they do not have: other servers wo
 from collections.abc import Sequence
 from typing import Any, Final
 
-from homeserver.core.auth_selection import JOIN_RULES, POWER_LEVELS
+from homeserver.core.auth_selection import JOIN_RULES
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import RoomID, ServerName, UserID
-from homeserver.core.power_levels import CREATOR_LEVEL, creator
+from homeserver.core.power_levels import CREATOR_LEVEL
 from homeserver.services.accounts.local_accounts import open_account
 from homeserver.services.admin.local_powers import LocalPowers, local_powers
 from homeserver.services.errors import Forbidden
@@ -72,7 +72,7 @@ class RoomRecovery:
             raise Forbidden(NO_POWER)
         given = CREATORS_GIVE if powers.level(giver) == CREATOR_LEVEL else int(powers.level(giver))
         if powers.level(user_id) < given:
-            content = _with_level(powers, user_id, given)
+            content = powers.with_level(user_id, given)
             self._creation.add(powers.write, Draft("m.room.power_levels", giver, content, state_key=""))
         self._invite_into(tx, powers, user_id)
         powers.write.finish()
@@ -93,15 +93,3 @@ class RoomRecovery:
             return
         content: dict[str, Any] = {"membership": "invite", **member_profile(tx, user_id)}  # Any: JSON
         self._creation.add(powers.write, Draft(MEMBER, powers.strongest, content, state_key=user_id))
-
-
-def _with_level(powers: LocalPowers, user_id: UserID, level: int) -> dict[str, Any]:  # Any: JSON
-    """The room's power levels with another one for a user."""
-    event = powers.write.state((POWER_LEVELS,)).get(POWER_LEVELS)
-    if event is None:
-        # Without the event the creator has power, and with it, whoever it names.
-        first = creator(powers.levels.create)
-        named: dict[str, Any] = {} if first is None else {first: level}
-        return {"users": {**named, user_id: level}}
-    users = event.content.get("users")
-    return {**event.content, "users": {**(users if isinstance(users, dict) else {}), user_id: level}}

@@ -85,10 +85,7 @@ class RoomAliases:
         Raises InvalidParameter for another server's alias, or one that cannot be read, AliasInUse when it is taken,
         NotFound.
         """
-        if server_name_of(room_alias) != self.server_name:
-            raise InvalidParameter(f"Aliases of this server end in :{self.server_name}")
-        if not is_legible_localpart(localpart_of(room_alias)):
-            raise InvalidParameter(ILLEGIBLE)
+        check_new_alias(room_alias, self.server_name)
         await self._database.write(self._create, Alias(room_alias, room_id, user_id))
 
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:
@@ -149,27 +146,36 @@ class RoomAliases:
             raise Forbidden("You may not delete this alias")
         delete_alias(tx, room_alias)
         if write is not None:
-            self._drop_from_state(write, user_id, room_alias)
+            drop_from_state(self._creation, write, user_id, room_alias)
 
-    def _drop_from_state(self, write: RoomWrite, user_id: UserID, room_alias: RoomAlias) -> None:
-        """Take the alias out of m.room.canonical_alias, if the user may write that; if not, it stays there."""
-        key = ("m.room.canonical_alias", "")
-        current = write.state((key,)).get(key)
-        if current is None:
-            return
-        content = dict(current.content)
-        others = content.get("alt_aliases")
-        if content.get("alias") == room_alias:
-            del content["alias"]
-        if isinstance(others, list):
-            content["alt_aliases"] = [other for other in others if other != room_alias]
-        if content == current.content or self._creation.reaches_nobody(user_id):
-            return
-        try:
-            self._creation.add(write, Draft(key[0], user_id, content, state_key=""))
-        except (AuthRejected, NotRecommended):
-            return
-        write.finish()
+
+def check_new_alias(room_alias: RoomAlias, server_name: ServerName) -> None:
+    """Raise InvalidParameter for an alias that is another server's to give, or that cannot be read."""
+    if server_name_of(room_alias) != server_name:
+        raise InvalidParameter(f"Aliases of this server end in :{server_name}")
+    if not is_legible_localpart(localpart_of(room_alias)):
+        raise InvalidParameter(ILLEGIBLE)
+
+
+def drop_from_state(creation: EventCreation, write: RoomWrite, user_id: UserID, room_alias: RoomAlias) -> None:
+    """Take the alias out of m.room.canonical_alias, if the user may write that; if not, it stays there."""
+    key = ("m.room.canonical_alias", "")
+    current = write.state((key,)).get(key)
+    if current is None:
+        return
+    content = dict(current.content)
+    others = content.get("alt_aliases")
+    if content.get("alias") == room_alias:
+        del content["alias"]
+    if isinstance(others, list):
+        content["alt_aliases"] = [other for other in others if other != room_alias]
+    if content == current.content or creation.reaches_nobody(user_id):
+        return
+    try:
+        creation.add(write, Draft(key[0], user_id, content, state_key=""))
+    except (AuthRejected, NotRecommended):
+        return
+    write.finish()
 
 
 def _told(answer: Mapping[str, Any], server: ServerName) -> tuple[RoomID, list[ServerName]]:

@@ -37,7 +37,7 @@ class Policies:
         self.deeds = PolicyDeeds(
             database,
             RoomModeration(database, world.event_creation),
-            RoomAcls(world.event_creation),
+            RoomAcls(world.database, world.event_creation, SERVER),
             RoomBlocks(database, clock),
             self.destinations,
             self.audit,

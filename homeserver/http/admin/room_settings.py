@@ -1,0 +1,209 @@
+"""Administration: what a room is, changed by the server's hand: its power levels, names, servers and successor."""
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import msgspec
+
+from homeserver.core.identifiers import parse_room_id
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.room_acls import AclChange, RoomAcls
+from homeserver.services.admin.room_names import RoomNames
+from homeserver.services.admin.room_powers import RoomPowers
+from homeserver.services.admin.room_replacement import RoomReplacement
+
+HERE: Final = "for administrators: docs/moderation.md"
+
+
+class LevelBody(msgspec.Struct, frozen=True):
+    """Which power level; without, the one of everybody."""
+
+    level: int | None = None
+
+
+class UpgradeBody(msgspec.Struct, frozen=True):
+    """By what the room is to be replaced."""
+
+    new_version: str
+    additional_creators: list[str] = []
+
+
+class TombstoneBody(msgspec.Struct, frozen=True):
+    """By which room the room is replaced, and what is said of it."""
+
+    replacement_room: str
+    reason: str | None = None
+
+
+class AliasBody(msgspec.Struct, frozen=True):
+    """Whether it is to be the room's main alias."""
+
+    main: bool = False
+
+
+class PublishedBody(msgspec.Struct, frozen=True):
+    """Whether the public directory is to show the room."""
+
+    published: bool
+
+
+class AclBody(msgspec.Struct, frozen=True):
+    """What is added to the lists, and taken out of them."""
+
+    allow: list[str] = []
+    deny: list[str] = []
+    allow_no_more: list[str] = []
+    deny_no_more: list[str] = []
+    allow_ip_literals: bool | None = None
+
+
+@dataclass(frozen=True)
+class RoomSettingAdminEndpoints:
+    """Rooms, as those who look after the server want them."""
+
+    powers: RoomPowers
+    names: RoomNames
+    acls: RoomAcls
+    replacement: RoomReplacement
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/rooms/{roomId}/members/{userId}/power",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=LevelBody,
+    )
+    async def set_power(self, request: Request[NoQuery, LevelBody]) -> Reply:
+        """Give a user a power level."""
+        level = await self.powers.set_level(request.room_id, request.path_user_id, request.body.level)
+        return Reply({"level": level})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/members/{userId}/mute",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+    )
+    async def mute(self, request: PlainRequest) -> Reply:
+        """Give a user a power level at which they can send nothing."""
+        return Reply({"level": await self.powers.mute(request.room_id, request.path_user_id)})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/upgrade",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=UpgradeBody,
+    )
+    async def upgrade(self, request: Request[NoQuery, UpgradeBody]) -> Reply:
+        """Replace a room by a new one of another version."""
+        body = request.body
+        room_id = await self.replacement.upgrade(request.room_id, body.new_version, body.additional_creators)
+        return Reply({"replacement_room": room_id})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/tombstone",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=TombstoneBody,
+    )
+    async def close(self, request: Request[NoQuery, TombstoneBody]) -> Reply:
+        """Replace a room by one that is there."""
+        replacement = parse_room_id(request.body.replacement_room)
+        event_id = await self.replacement.close(request.room_id, replacement, request.body.reason)
+        return Reply({"event_id": event_id})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/aliases",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+    )
+    async def aliases(self, request: PlainRequest) -> Reply:
+        """The names of a room on this server, and the one that it says is its main one."""
+        return Reply(asdict(await self.names.of_room(request.room_id)))
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=AliasBody,
+    )
+    async def add_alias(self, request: Request[NoQuery, AliasBody]) -> Reply:
+        """Name a room."""
+        await self.names.add(request.room_id, request.room_alias, is_main=request.body.main)
+        return EMPTY
+
+    @endpoint(
+        "DELETE",
+        "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+    )
+    async def remove_alias(self, request: PlainRequest) -> Reply:
+        """Take a name from a room."""
+        await self.names.remove(request.room_id, request.room_alias)
+        return EMPTY
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/directory",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+    )
+    async def is_published(self, request: PlainRequest) -> Reply:
+        """Whether the public directory shows a room."""
+        return Reply({"published": await self.names.is_published(request.room_id)})
+
+    @endpoint(
+        "PUT",
+        "/_columba/admin/v1/rooms/{roomId}/directory",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=PublishedBody,
+    )
+    async def publish(self, request: Request[NoQuery, PublishedBody]) -> Reply:
+        """Show a room in the public directory, or hide it."""
+        await self.names.publish(request.room_id, is_published=request.body.published)
+        return Reply({"published": request.body.published})
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/rooms/{roomId}/acl",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+    )
+    async def acl(self, request: PlainRequest) -> Reply:
+        """Which servers may take part in a room; null where the room does not say."""
+        lists = await self.acls.show(request.room_id)
+        return Reply({"acl": None if lists is None else asdict(lists)})
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/acl",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=HERE,
+        body=AclBody,
+    )
+    async def change_acl(self, request: Request[NoQuery, AclBody]) -> Reply:
+        """Change which servers may take part in a room."""
+        body = request.body
+        lists = await self.acls.change(
+            request.room_id,
+            AclChange(body.allow, body.deny, body.allow_no_more, body.deny_no_more, body.allow_ip_literals),
+        )
+        return Reply({"acl": asdict(lists)})

@@ -1,0 +1,33 @@
+"""Many users by one pattern: `*` in it stands for any characters, `?` for one. Case counts, as in user IDs.
+
+What is done with them is in member_patterns.py and sender_patterns.py, in steps of bounded length.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from homeserver.core.globs import Glob
+from homeserver.core.identifiers import ID_LIMIT_BYTES
+from homeserver.services.errors import InvalidParameter
+
+BEGINNINGS: Final = ("@", "*", "?")
+SAYS_NOTHING: Final = frozenset("@:*?")
+
+
+@dataclass(frozen=True, slots=True)
+class StepBounds:
+    """How much is done before whoever asks has to ask on."""
+
+    most_found: int = 200
+    rows_per_read: int = 5_000
+    most_reads: int = 20  # in a step that finds little
+    per_write: int = 50  # of a room
+
+
+def read_user_pattern(pattern: str) -> Glob:
+    """A pattern over whole user IDs. Raises InvalidParameter, also for one that is everybody's."""
+    if len(pattern.encode()) > ID_LIMIT_BYTES or "\0" in pattern or not pattern.startswith(BEGINNINGS):
+        raise InvalidParameter("A pattern is a user ID, in which * and ? stand for other characters")
+    if SAYS_NOTHING.issuperset(pattern):
+        raise InvalidParameter("This pattern is that of everybody: name a part of the user IDs")
+    return Glob(pattern)
