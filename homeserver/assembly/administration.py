@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import homeserver
 from homeserver.assembly.accounts import Accounts
 from homeserver.assembly.events import Events
 from homeserver.assembly.federation import Federation
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.rooms import Rooms
 from homeserver.services.admin.announcements import AnnouncementJob, Announcements
+from homeserver.services.admin.backup_process import BackupProcess
+from homeserver.services.admin.backups import Backups, OwnServer
 from homeserver.services.admin.closing_notices import ClosingNotices
 from homeserver.services.admin.jobs import Jobs
 from homeserver.services.admin.room_deletion import RoomDeletion, RoomDeletionJob
@@ -23,6 +26,7 @@ class Administration:
     announcements: Announcements
     jobs: Jobs
     room_deletion: RoomDeletion
+    backups: Backups
 
 
 def make_administration(
@@ -33,7 +37,8 @@ def make_administration(
     deletion = _room_deletion(made, events, rooms, federation)
     redaction = UserRedaction(made.database, RoomModeration(made.database, events.creation))
     jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction))
-    return Administration(Announcements(jobs), jobs, RoomDeletion(made.database, jobs, made.server_name))
+    room_deletion = RoomDeletion(made.database, jobs, made.server_name)
+    return Administration(Announcements(jobs), jobs, room_deletion, _backups(made))
 
 
 def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:
@@ -54,3 +59,18 @@ def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Fe
         made.clock,
         lambda: federation.sender.is_running if is_federated else None,
     )
+
+
+def _backups(made: Mechanics) -> Backups:
+    settings = made.settings
+    server = OwnServer(
+        made.server_name,
+        homeserver.__version__,
+        made.database.dialect.name,
+        settings.signing_key_file,
+        settings.file,
+        settings.backup_folder,
+        settings.backups.keep,
+    )
+    process = BackupProcess(made.database.backend, made.reactor.callFromThread)
+    return Backups(server, process, made.own_keys, made.clock)

@@ -8,6 +8,7 @@ from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.parts import Parts
 from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
+from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
@@ -290,6 +291,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     )
     return (
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
+        BackupEndpoints(parts.administration.backups),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
         JobAdminEndpoints(parts.administration.jobs),
         KeyAdminEndpoints(rotation, made.server_name),

@@ -114,6 +114,7 @@ class Columba:
         opened.parts.policies.watch.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
+        await opened.parts.administration.backups.stop()
         await loops_ended
         await opened.flush()
         await opened.parts.outgoing.agent.close()

@@ -17,6 +17,8 @@ import click
 
 from homeserver.cli.admin_client import AdminDoor, ask, open_door
 from homeserver.cli.at_door import at_door
+from homeserver.cli.backups import backup, backups, export, restore
+from homeserver.cli.backups import check as check_backup
 from homeserver.cli.check import check
 from homeserver.cli.configuration import (
     BAD_CONFIGURATION,
@@ -146,6 +148,8 @@ for act in (rate_limit, redact_all, shadow_ban):
     user.add_command(act)
 for ending in (delete, shutdown):
     room.add_command(ending)
+for act in (backup, backups, check_backup, restore, export):
+    server.add_command(act)
 for topic in (init, check):
     commands.add_command(topic)
 for topic in (user, room, federation, job, keys, policy, report, server):

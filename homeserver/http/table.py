@@ -6,6 +6,7 @@ The objects are made in assembly/endpoints.py, one of each class, and bound by e
 from typing import Final
 
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
+from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
@@ -160,6 +161,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     TransactionEndpoints,
     # this server's own
     AdminAuditEndpoints,
+    BackupEndpoints,
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,

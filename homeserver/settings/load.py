@@ -33,7 +33,8 @@ def _read(document: Document) -> Settings:
         document.mistakes.append(Mistake(document.path, 1, "the file is empty; server_name is missing"))
         raise Refused
     settings = kinds.section(Settings)(whole)
-    settings = replace(settings, data_dir=document.path.parent.resolve() / settings.data_dir)
+    place = document.path.resolve()
+    settings = replace(settings, data_dir=document.path.parent.resolve() / settings.data_dir, file=place)
     if len(str(settings.admin_socket).encode()) > SOCKET_PATH_LIMIT_BYTES:
         raise whole.refuse(f"data_dir: {settings.admin_socket} is too long for a socket; choose a shorter path")
     return settings

@@ -333,6 +333,14 @@ def _appservices(place: Place) -> tuple[Appservice, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Backups:
+    """Where backups and exports are put, and how many of each are kept."""
+
+    folder: Path | None = field(default=None, metadata=reads(kinds.optional(kinds.path)))
+    keep: int = field(default=7, metadata=reads(kinds.whole_number(1, 10_000)))
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration. Paths are absolute once it was read from a file."""
 
@@ -366,7 +374,11 @@ class Settings:
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     policy_server_key: str | None = field(default=None, metadata=reads(kinds.optional(kinds.public_key)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))
+    backups: Backups = field(default_factory=Backups, metadata=reads(kinds.section(Backups)))
     log: Log = field(default_factory=Log, metadata=reads(kinds.section(Log)))
+
+    # The file that this was read from; it cannot be set.
+    file: Path | None = field(default=None, compare=False)
 
     @property
     def base_url(self) -> str:
@@ -387,6 +399,11 @@ class Settings:
     def media_folder(self) -> Path:
         """Where the bytes of media lie."""
         return self.media_dir or self.data_dir / "media"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where backups and exports are put."""
+        return self.backups.folder or self.data_dir / "backups"
 
     @property
     def admin_socket(self) -> Path:

@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "homeserver.yaml"
 
 def settable(value: Any, prefix: str = "") -> Iterator[str]:  # Any: a dataclass
     """The names of all settings in a section: "federation.retry.first_s"."""
-    for each in fields(value):
+    for each in (each for each in fields(value) if each.compare):  # the file that all was read from is no setting
         inner = getattr(value, each.name)
         if is_dataclass(inner) and each.name != "rate_limits":
             yield from settable(inner, f"{prefix}{each.name}.")

@@ -10,12 +10,12 @@ WHOSE = Whose("example.org", "1.2.3", 1_700_000_000_000, "sqlite", "ed25519:a", 
 OUTSIDE = Outside("ed25519 a secret\n", "server_name: example.org\n")
 
 
-def back_up(backend: Backend, path: Path, outside: Outside = OUTSIDE) -> list[Progress]:
+def back_up(backend: Backend, path: Path, outside: Outside = OUTSIDE, whose: Whose = WHOSE) -> list[Progress]:
     """Make a backup of a database; what was told meanwhile."""
     snapshot = backend.open_snapshot()
     file = CompressedFile(path)
     writer = ArchiveWriter(file)
-    told = list(write_backup(snapshot, writer, WHOSE, outside))
+    told = list(write_backup(snapshot, writer, whose, outside))
     snapshot.close()
     file.finish()
     file.keep()

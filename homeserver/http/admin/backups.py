@@ -1,0 +1,99 @@
+"""Administration: backups and exports, as files on the server's computer. What is in them is told to nobody here."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.backups import Backups, Making
+
+
+class BackupBody(msgspec.Struct, frozen=True):
+    """What is to be in it."""
+
+    signing_key: bool = True
+
+
+@dataclass(frozen=True)
+class BackupEndpoints:
+    """Files that are made here, one at a time, under names that are given here."""
+
+    backups: Backups
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/backups",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin server backups`",
+    )
+    async def list_backups(self, _: PlainRequest) -> Reply:
+        """The backups and exports that there are, the newest first, and the one that is being made."""
+        kept = [
+            {
+                "name": each.name,
+                "kind": each.kind.name.lower(),
+                "made_ts": each.made_ms,
+                "size_bytes": each.size_bytes,
+            }
+            for each in self.backups.kept()
+        ]
+        under_way, server = self.backups.under_way, self.backups.server
+        return Reply(
+            {
+                "folder": str(server.folder),
+                "keep": server.keep,
+                "backups": kept,
+                "under_way": None if under_way is None else _shown(under_way),
+            }
+        )
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/backups",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin server backup`",
+        body=BackupBody,
+    )
+    async def back_up(self, request: Request[NoQuery, BackupBody]) -> Reply:
+        """Begin with a backup; how it goes on is told under its name."""
+        by_owner = request.user_id is None
+        return Reply(_shown(self.backups.back_up(has_signing_key=request.body.signing_key, by_owner=by_owner)))
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/exports",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin server export`",
+    )
+    async def export(self, request: PlainRequest) -> Reply:
+        """Begin with an export; how it goes on is told under its name, as of a backup."""
+        return Reply(_shown(self.backups.export(by_owner=request.user_id is None)))
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/backups/{backupName}",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin server backup`",
+    )
+    async def follow(self, request: PlainRequest) -> Reply:
+        """How far the newest one is, or what came of it: after some seconds, or as soon as it is at its end."""
+        return Reply(_shown(await self.backups.wait_for(request.path["backupName"])))
+
+
+def _shown(making: Making) -> dict[str, object]:
+    return {
+        "name": making.name,
+        "kind": making.kind.name.lower(),
+        "path": str(making.path),
+        "finished": not making.is_under_way,
+        "failure": making.failure,
+        "size_bytes": making.size_bytes,
+        "stage": making.progress.stage,
+        "rows": making.progress.rows,
+        "of_rows": making.progress.of,
+    }
