@@ -4,6 +4,7 @@ import platform
 from dataclasses import asdict
 
 import homeserver
+from homeserver.assembly.examinations import make_doctor
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.parts import Parts
 from homeserver.core.identifiers import ServerName
@@ -308,7 +309,9 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
-        ServerStatusEndpoints(ServerStatus(database, made.budget, made.figures, _about(made))),
+        ServerStatusEndpoints(
+            ServerStatus(database, made.budget, made.figures, _about(made)), make_doctor(made, outgoing, reachability)
+        ),
         UserAdminEndpoints(
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),

@@ -26,6 +26,7 @@ class Outgoing:
     federation_client: FederationClient
     expeditions: Expeditions
     gate: Gate
+    well_known: WellKnown
 
 
 def make_outgoing(made: Mechanics) -> Outgoing:
@@ -43,4 +44,4 @@ def make_outgoing(made: Mechanics) -> Outgoing:
     destinations = Destinations(made.database, retry, clock, randomness)
     gate: Gate = destinations if federation.enabled else ShutGate()
     client = FederationClient(agent, gate, made.server_name, made.own_keys, clock)
-    return Outgoing(agent, destinations, client, expeditions, gate)
+    return Outgoing(agent, destinations, client, expeditions, gate, well_known)

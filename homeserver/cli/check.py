@@ -4,7 +4,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from homeserver.cli.setup import is_new
 from homeserver.core.errors import BadKey
 from homeserver.core.signing import SigningKey
 from homeserver.runtime.data_folder import find_exposure, find_holder
+from homeserver.settings.risks import find_risks
 from homeserver.settings.sections import Listener, Settings
 
 
@@ -51,24 +51,6 @@ def find_problems(settings: Settings, database: Callable[[Settings], str | None]
             yield problem
         for listener in settings.listeners:
             yield from _port_problems(listener)
-
-
-def find_risks(settings: Settings) -> Iterator[str]:
-    """What works, but is hardly meant for a server on the internet."""
-    is_public = any("client" in listener.serve and _is_public(listener) for listener in settings.listeners)
-    if settings.registration.enabled and not settings.registration.require_token and is_public:
-        yield "everybody who reaches this server can make an account (registration.require_token is false)"
-    for listener in settings.listeners:
-        if _is_public(listener) and listener.tls is None:
-            yield f"{listener.bind} port {listener.port} has no TLS: passwords can be read on their way"
-        if _is_public(listener) and "metrics" in listener.serve:
-            yield f"everybody who reaches {listener.bind} port {listener.port} can read this server's figures (metrics)"
-    if settings.federation.enabled and not settings.federation.verify_certificates:
-        yield "any server can pretend to be another one (federation.verify_certificates is false)"
-    if settings.federation.enabled and settings.federation.allow_private_addresses:
-        yield "outsiders can make this server call private addresses (federation.allow_private_addresses is true)"
-    if not settings.rate_limits.enabled:
-        yield "nothing limits how fast passwords can be guessed (rate_limits is disabled)"
 
 
 def _describe(settings: Settings) -> Iterator[str]:
@@ -133,7 +115,3 @@ def _port_problems(listener: Listener) -> Iterator[str]:
             probe.bind((listener.bind, listener.port))
         except OSError as problem:
             yield f"{listener.bind} port {listener.port} cannot be listened on: {problem.strerror}"
-
-
-def _is_public(listener: Listener) -> bool:
-    return not ip_address(listener.bind).is_loopback

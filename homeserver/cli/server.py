@@ -12,6 +12,7 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.doctor import doctor
 from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output, Row, time_of
 from homeserver.cli.server_status import status
@@ -27,7 +28,8 @@ def server() -> None:
     """Look after the server as a whole."""
 
 
-server.add_command(status)
+for command in (status, doctor):
+    server.add_command(command)
 
 
 @server.group(short_help="tokens by which others may register")

@@ -111,8 +111,15 @@ class WellKnown:
         return await within(self._clock, FETCH_S, self._fetch(host), f"the .well-known of {host}")
 
     async def _fetch(self, host: str) -> Answer:
-        """The document, by way of redirects. Raises RemoteError."""
-        url = f"https://{host}{PATH}"
+        """The document. Raises RemoteError."""
+        return await self._follow(f"https://{host}{PATH}", host)
+
+    async def page(self, url: str) -> Answer:
+        """A page of any host, fetched now and not remembered. Raises RemoteError, also for other than https."""
+        return await within(self._clock, FETCH_S, self._follow(url, _place_of(url)[0].host_header), f"{url:.255}")
+
+    async def _follow(self, url: str, host: str) -> Answer:
+        """A page, by way of redirects. Raises RemoteError."""
         for _ in range(1 + MOST_REDIRECTS):
             route, uri = _place_of(url)
             ask = Ask(ServerName(host), "GET", uri, {"Accept": "application/json"}, None, MOST_BYTES)

@@ -100,6 +100,17 @@ def outboxes_after(tx: Transaction, after: str, *, limit: int) -> list[StoredOut
     return [_outbox(row) for row in tx.all(AFTER, after=after, limit=limit)]
 
 
+LATELY = """
+    SELECT destination FROM (SELECT destination, delivered_ms FROM outboxes ORDER BY destination LIMIT :most) o
+     WHERE delivered_ms IS NOT NULL ORDER BY delivered_ms DESC, destination LIMIT :limit"""
+MOST_LOOKED_AT: Final = 10_000
+
+
+def lately_delivered(tx: Transaction, *, limit: int) -> list[ServerName]:
+    """Servers that took something, those who did last first; of very many servers not all are looked at."""
+    return [ServerName(row[0]) for row in tx.all(LATELY, most=MOST_LOOKED_AT, limit=limit)]
+
+
 FIND_POSITION = "SELECT log_position FROM outgoing_position"
 MOVE_POSITION = "UPDATE outgoing_position SET log_position = :position WHERE log_position < :position"
 

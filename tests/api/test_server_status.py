@@ -42,3 +42,15 @@ def test_the_rooms_that_take_up_most_are_told_as_tools_ask_for_them(admin: Clien
 
     assert rooms
     assert all(room["estimated_size"] > 0 for room in rooms)
+
+
+def test_the_doctor_looks_at_everything_and_the_exit_code_says_what_came_of_it(server: Server, alice: Client) -> None:
+    typed = server.command("admin", "server", "doctor", "--json")
+
+    findings = {finding["name"]: finding for finding in map(json.loads, typed.stdout.splitlines())}
+    assert {findings[name]["level"] for name in ("disk", "files", "database")} == {"ok"}
+    assert findings["settings"]["level"] == "warning"  # registration is open, and nothing is limited, in these tests
+    assert findings["client well-known"]["level"] != "ok"
+    assert all(finding["advice"] for finding in findings.values() if finding["level"] != "ok")
+    assert typed.returncode == 1
+    alice.post("/_columba/admin/v1/doctor", status=403, errcode="M_FORBIDDEN")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.cli.check import find_problems, find_risks
+from homeserver.cli.check import find_problems
 from homeserver.core.signing import SigningKey
 from homeserver.runtime.data_folder import DataFolder
+from homeserver.settings.risks import find_risks
 from homeserver.settings.sections import Federation, Listener, RateLimits, Registration, Settings, Tls
 from tests.server import homeserver
 

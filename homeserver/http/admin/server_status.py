@@ -1,9 +1,10 @@
-"""Administration: how the server is."""
+"""Administration: how the server is, and what is wrong with it."""
 
 from dataclasses import dataclass
 
 from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.doctor import Doctor
 from homeserver.services.admin.server_status import ServerStatus
 
 
@@ -12,6 +13,7 @@ class ServerStatusEndpoints:
     """What the server says of itself."""
 
     server: ServerStatus
+    doctor: Doctor
 
     @endpoint(
         "GET",
@@ -23,6 +25,17 @@ class ServerStatusEndpoints:
     async def status(self, _: PlainRequest) -> Reply:
         """Everything that there is to say of it."""
         return Reply(await self.server.status())
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/doctor",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for administrators: docs/operating.md#what-is-wrong",
+    )
+    async def examine(self, _: PlainRequest) -> Reply:
+        """Look for what is wrong: here, and on the ways to this server."""
+        return Reply({"findings": await self.doctor.findings()})
 
     @endpoint(
         "GET",

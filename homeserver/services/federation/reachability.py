@@ -21,6 +21,7 @@ from homeserver.services.errors import InvalidParameter
 
 TIMEOUT_S: Final = 30.0
 MOST_BYTES: Final = 256 * 1024
+NOBODY: Final = ServerName("nobody.invalid")
 MOST_TOLD: Final = 200  # characters of what others say
 MOST_KEYS_TOLD: Final = 5
 # Events that are dated further ahead look odd to people; and keys are judged by the clock.
@@ -55,13 +56,23 @@ class Reachability:
         except BadIdentifier as bad:
             raise InvalidParameter(bad.reason) from bad
         if server == self._server_name:
-            raise InvalidParameter("This server does not ask itself: have another one test it")
+            raise InvalidParameter("This server does not ask itself: have another one test it, or ask `server doctor`")
+        return await self._steps(server, self._server_name)
+
+    async def test_own(self) -> Sequence[Step]:
+        """The steps by which others come to this server, as far as they can be gone from here.
+
+        All that is asked needs no signature; so it is asked in nobody's name.
+        """
+        return await self._steps(self._server_name, NOBODY)
+
+    async def _steps(self, server: ServerName, asker: ServerName) -> Sequence[Step]:
         try:
             self._gate.check(server, ignores_backoff=True)
         except NotAsked as refused:
             return [Step("rules", is_ok=False, told=refused.reason)]
         expedition = self._expeditions.begin()
-        client = FederationClient(expedition, self._gate, self._server_name, self._signer, self._clock)
+        client = FederationClient(expedition, self._gate, asker, self._signer, self._clock)
         try:
             asked = [await self._keys(client, server)]
             group = expedition.group_of(server)

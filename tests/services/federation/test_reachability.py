@@ -58,8 +58,15 @@ class Them:
         self.outside.names.records[f"_matrix-fed._tcp.{THEM}"] = [Service(0, 1, port, "host.them.example")]
         self.outside.names.hosts["host.them.example"] = ["127.0.0.1"]
 
+    def own_steps(self) -> list[Step]:
+        """What it finds on the way to itself."""
+        return list(self.outside.wait(self._reachability(THEM, allows_private=True).test_own()))
+
     def steps(self, name: str = THEM, *, allows_private: bool = True) -> list[Step]:
         """What is found on the way to it."""
+        return list(self.outside.wait(self._reachability(US, allows_private=allows_private).test(name)))
+
+    def _reachability(self, asker: ServerName, *, allows_private: bool) -> Reachability:
         outside = self.outside
         tls = TlsClients(outside.groups, verifies=self.verifies, ca_file=outside.authority.file)
         expeditions = Expeditions(
@@ -72,7 +79,7 @@ class Them:
             WellKnown(self.web, outside.clock),
             "Columba/test",
         )
-        return list(outside.wait(Reachability(expeditions, self.gate, US, OURS, outside.clock).test(name)))
+        return Reachability(expeditions, self.gate, asker, OURS, outside.clock)
 
     def _answer(self, conversation: Conversation, received: Received) -> None:
         now = datetime.now(UTC)
@@ -256,3 +263,12 @@ def test_a_server_that_is_not_to_be_spoken_with_is_not_looked_for(them: Them) ->
 def test_what_is_no_name_of_another_server_is_refused(them: Them, name: str) -> None:
     with pytest.raises(InvalidParameter):
         them.steps(name)
+
+
+def test_a_server_tries_the_ways_on_which_others_come_to_it(them: Them) -> None:
+    them.is_found_by_service()
+
+    steps = them.own_steps()
+
+    assert wrong(steps) == []
+    assert "connection" in [step.name for step in steps]
