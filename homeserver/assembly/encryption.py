@@ -41,6 +41,6 @@ def make_encryption(made: Mechanics, outgoing: Outgoing, events: Events) -> Encr
         remote_users,
         visibility,
         DeviceKeys(database, device_lists, elsewhere, visibility, news, clock, server_name),
-        CrossSigning(database, device_lists, news),
+        CrossSigning(database, device_lists, news, clock),
         ToDevice(database, news, clock, server_name, events.shadow_bans),
     )

@@ -25,8 +25,10 @@ from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
+from homeserver.http.admin.user_activity import UserActivityEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_keys import UserKeyAdminEndpoints
 from homeserver.http.admin.user_patterns import UserPatternEndpoints
 from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
@@ -117,8 +119,10 @@ from homeserver.services.admin.room_replacement import RoomReplacement
 from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.admin.sender_patterns import SenderPatterns
 from homeserver.services.admin.server_status import About, ServerStatus
+from homeserver.services.admin.user_activity import UserActivity
 from homeserver.services.admin.user_devices import UserDevices
 from homeserver.services.admin.user_export import UserExport
+from homeserver.services.admin.user_keys import UserKeys
 from homeserver.services.admin.user_redactions import UserRedactions
 from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
@@ -312,11 +316,13 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ServerStatusEndpoints(
             ServerStatus(database, made.budget, made.figures, _about(made)), make_doctor(made, outgoing, reachability)
         ),
+        UserActivityEndpoints(UserActivity(database, made.server_name)),
         UserAdminEndpoints(
             Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
         UserExportEndpoints(UserExport(database, made.server_name)),
+        UserKeyAdminEndpoints(UserKeys(database, made.clock, made.server_name)),
         UserRedactionEndpoints(UserRedactions(parts.administration.jobs)),
         UserRestraintEndpoints(UserRestraints(database, accounts.tokens, parts.events.shadow_bans, made.server_name)),
     )

@@ -36,6 +36,7 @@ from homeserver.cli.policies import policy
 from homeserver.cli.remote_door import remote_door
 from homeserver.cli.reports import report
 from homeserver.cli.room_deletion import delete, shutdown
+from homeserver.cli.room_events import event
 from homeserver.cli.rooms import room
 from homeserver.cli.server import server
 from homeserver.cli.setup import init
@@ -150,6 +151,7 @@ for ending in (delete, shutdown):
     room.add_command(ending)
 for act in (backup, backups, check_backup, restore, export):
     server.add_command(act)
+room.add_command(event)
 for topic in (init, check):
     commands.add_command(topic)
 for topic in (user, room, federation, job, keys, policy, report, server):

@@ -16,6 +16,7 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.user_activity import activity, let_reset_keys
 from homeserver.cli.user_export import export
 from homeserver.cli.user_paths import user_path
 from homeserver.cli.user_sessions import log_in_as, sessions, sign_out
@@ -206,7 +207,7 @@ def unmake_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> 
     _put(door, output, user_ids, ("admin", "admin"), is_so=False, told="is no administrator")
 
 
-for command in (sessions, sign_out, log_in_as, export):
+for command in (sessions, sign_out, log_in_as, export, activity, let_reset_keys):
     user.add_command(command)
 
 

@@ -22,8 +22,10 @@ from homeserver.http.admin.rooms import RoomAdminEndpoints
 from homeserver.http.admin.server_limits import ServerLimitAdminEndpoints
 from homeserver.http.admin.server_notices import ServerNoticeEndpoints
 from homeserver.http.admin.server_status import ServerStatusEndpoints
+from homeserver.http.admin.user_activity import UserActivityEndpoints
 from homeserver.http.admin.user_devices import UserDeviceAdminEndpoints
 from homeserver.http.admin.user_export import UserExportEndpoints
+from homeserver.http.admin.user_keys import UserKeyAdminEndpoints
 from homeserver.http.admin.user_patterns import UserPatternEndpoints
 from homeserver.http.admin.user_redactions import UserRedactionEndpoints
 from homeserver.http.admin.user_restraints import UserRestraintEndpoints
@@ -180,10 +182,12 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomSettingAdminEndpoints,
     ServerNoticeEndpoints,
     ServerStatusEndpoints,
+    UserActivityEndpoints,
     UserAdminEndpoints,
     ServerLimitAdminEndpoints,
     UserDeviceAdminEndpoints,
     UserExportEndpoints,
+    UserKeyAdminEndpoints,
     UserRedactionEndpoints,
     UserPatternEndpoints,
     UserRestraintEndpoints,

@@ -109,7 +109,8 @@ def master_keys_of(tx: Transaction, user_ids: Collection[UserID]) -> dict[UserID
 STORE = """
     INSERT INTO cross_signing_keys (user_id, usage, public_key, payload)
     VALUES (:user_id, :usage, :public_key, :payload)
-    ON CONFLICT (user_id, usage) DO UPDATE SET public_key = excluded.public_key, payload = excluded.payload"""
+    ON CONFLICT (user_id, usage) DO UPDATE SET
+        public_key = excluded.public_key, payload = excluded.payload, replaceable_until_ms = NULL"""
 
 
 def store_cross_signing_keys(tx: Transaction, keys: Sequence[CrossSigningKey]) -> None:
@@ -124,6 +125,25 @@ def store_cross_signing_keys(tx: Transaction, keys: Sequence[CrossSigningKey]) -
         for key in keys
     ]
     tx.insert_many(STORE, rows)
+
+
+MAKE_REPLACEABLE = """
+    UPDATE cross_signing_keys SET replaceable_until_ms = :until_ms WHERE user_id = :user_id AND usage = 'master'"""
+
+
+def make_keys_replaceable(tx: Transaction, user_id: UserID, *, until_ms: int) -> bool:
+    """Note that the user may replace their keys without more ado, once, until then. False if they have none."""
+    return tx.run(MAKE_REPLACEABLE, user_id=user_id, until_ms=until_ms) > 0
+
+
+REPLACEABLE = """
+    SELECT 1 FROM cross_signing_keys
+     WHERE user_id = :user_id AND usage = 'master' AND replaceable_until_ms > :now_ms"""
+
+
+def are_keys_replaceable(tx: Transaction, user_id: UserID, *, now_ms: int) -> bool:
+    """Whether the user may replace their keys without more ado."""
+    return tx.one(REPLACEABLE, user_id=user_id, now_ms=now_ms) is not None
 
 
 DELETE = "DELETE FROM cross_signing_keys WHERE user_id = :user_id AND usage = :usage"

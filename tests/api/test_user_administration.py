@@ -5,6 +5,7 @@ import json
 from tests.api.client import PASSWORD, Client, new_user
 from tests.api.test_account_moderation import admin
 from tests.server import Server
+from tests.services.e2ee.signed_keys import identity
 
 __all__ = ["admin"]
 
@@ -170,3 +171,36 @@ def test_all_that_is_stored_of_a_user_is_exported_and_that_is_written_down(
     assert (act["by"], act["act"]) == (admin.user_id, "POST /_columba/admin/v1/users/{userId}/export")
     admin.get(*path, status=400)
     bob.post(*path, status=403)
+
+
+def test_what_a_user_did_of_late_is_counted(admin: Client, alice: Client, bob: Client) -> None:
+    room_id = alice.create_room(invite=[bob.user_id])
+    bob.join(room_id)
+    query = {"from_ts": 0}
+
+    assert admin.get(V1, "users", alice.user_id, "sent_invite_count", query=query) == {"invite_count": 1}
+    joined = admin.get(V1, "users", bob.user_id, "cumulative_joined_room_count", query=query)
+    assert joined == {"cumulative_joined_room_count": 1}
+    admin.get(V1, "users", bob.user_id, "sent_invite_count", status=400)
+
+
+def test_who_is_let_replaces_their_keys_without_a_password(admin: Client, alice: Client) -> None:
+    upload = ("keys", "device_signing", "upload")
+    alice.post(*upload, body=identity(alice.user_id))
+    alice.post(*upload, body=identity(alice.user_id, "new"), status=401)
+
+    path = (V1, "users", alice.user_id, "_allow_cross_signing_replacement_without_uia")
+    until_ms = admin.post(*path)["updatable_without_uia_before_ms"]
+
+    assert until_ms > 0
+    assert alice.post(*upload, body=identity(alice.user_id, "new")) == {}
+    alice.post(*upload, body=identity(alice.user_id, "newer"), status=401)
+
+
+def test_an_event_is_shown_whatever_its_room(admin: Client, alice: Client) -> None:
+    event_id = alice.say(alice.create_room(), "secret")
+
+    event = admin.get(V1, "fetch_event", event_id)["event"]
+
+    assert (event["event_id"], event["sender"], event["content"]["body"]) == (event_id, alice.user_id, "secret")
+    admin.get(V1, "fetch_event", "$" + "B" * 43, status=404)

@@ -268,7 +268,7 @@ class World:
         self.device_keys = DeviceKeys(
             self.database, self.device_lists, elsewhere, self.key_visibility, self.news, self.clock, SERVER
         )
-        self.cross_signing = CrossSigning(self.database, self.device_lists, self.news)
+        self.cross_signing = CrossSigning(self.database, self.device_lists, self.news, self.clock)
         self.key_backups = KeyBackups(self.database)
         self.to_device = ToDevice(self.database, self.news, self.clock, SERVER, self.shadow_bans)
 

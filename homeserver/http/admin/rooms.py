@@ -17,6 +17,7 @@ from homeserver.services.errors import InvalidParameter
 from homeserver.storage.room_listing import RoomWanted
 
 SYNAPSE_ROOMS: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html"
+SYNAPSE_EVENTS: Final = "https://element-hq.github.io/synapse/latest/admin_api/fetch_event.html"
 OLD_ORDERS: Final = {"alphabetical": "name", "size": "joined_members"}
 
 
@@ -191,6 +192,18 @@ class RoomAdminEndpoints:
                 "state": around.state,
             }
         )
+
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/events/{eventId}",
+        also=("/_synapse/admin/v1/fetch_event/{eventId}",),
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE_EVENTS,
+    )
+    async def event(self, request: PlainRequest) -> Reply:
+        """An event, whatever its room."""
+        return Reply({"event": await self.reading.event(request.event_id)})
 
     @endpoint(
         "GET",

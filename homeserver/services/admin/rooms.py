@@ -33,7 +33,7 @@ from homeserver.services.rooms.history_pages import (
 from homeserver.services.rooms.timeline import Context
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.event_times import events_by_time
-from homeserver.storage.events import StoredEvent
+from homeserver.storage.events import StoredEvent, Verdict
 from homeserver.storage.room_listing import (
     NUMBERS,
     TEXTS,
@@ -185,6 +185,10 @@ class RoomReading:
         """An event and up to `limit` around it. Raises NotFound for one that is not in the room's history, too."""
         return await self._database.read(self._context, room_id, event_id, min(limit, MOST_EVENTS))
 
+    async def event(self, event_id: EventID) -> orjson.Fragment:
+        """An event of any room, unless it was rejected. Raises NotFound for one that is not here."""
+        return await self._database.read(self._event, event_id)
+
     async def closest(self, room_id: RoomID, timestamp_ms: int, *, backwards: bool) -> tuple[EventID, int]:
         """The event closest to a time, at it or on the asked side of it, and its own time. Raises NotFound."""
         return await self._database.read(self._closest, room_id, timestamp_ms, backwards)
@@ -296,6 +300,12 @@ class RoomReading:
             end=str(PaginationToken(after.next_place)),
             state=self._shown(tx, head, state),
         )
+
+    def _event(self, tx: Transaction, event_id: EventID) -> orjson.Fragment:
+        stored = self._states.load(tx, [event_id]).get(event_id)
+        if stored is None or stored.verdict is Verdict.REJECTED:
+            raise NotFound("There is no such event here")
+        return self._shown(tx, _head(tx, stored.event.room_id), [stored])[0]
 
     @staticmethod
     def _closest(tx: Transaction, room_id: RoomID, timestamp_ms: int, backwards: bool) -> tuple[EventID, int]:

@@ -21,10 +21,12 @@ from homeserver.core.cross_signing import (
 from homeserver.core.errors import BadIdentifier, BadJson, ProtocolError
 from homeserver.core.identifiers import KeyID, UserID, parse_user_id
 from homeserver.core.signing import VerifyKey
+from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.errors import NotFound, ServiceError
 from homeserver.services.events.news import DeviceListWritten, News
 from homeserver.storage.cross_signing import (
+    are_keys_replaceable,
     cross_signing_keys_of,
     delete_cross_signing_key,
     forget_signatures_by,
@@ -49,15 +51,17 @@ Failures = dict[str, dict[str, ProtocolError | ServiceError]]
 class CrossSigning:
     """Keeps the keys that sign other keys, and what they signed."""
 
-    def __init__(self, database: Database, device_lists: DeviceLists, news: News) -> None:
+    def __init__(self, database: Database, device_lists: DeviceLists, news: News, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._device_lists = device_lists
         self._news = news
 
     async def upload_keys(self, user_id: UserID, keys: Mapping[str, Any], *, is_authenticated: bool) -> bool:
         """Publish a user's keys, those that `keys` names by master_key, self_signing_key and user_signing_key.
 
-        False, and nothing is changed, when keys would be replaced by others: for that the user must be authenticated.
+        False, and nothing is changed, when keys would be replaced by others: for that the user must be authenticated,
+        or an administrator has let them.
         Raises BadJson, MissingMasterKey, BadKeySignature, KeyIDInUse.
         """
         return await self._database.write(self._upload_keys, user_id, keys, is_authenticated=is_authenticated)
@@ -80,7 +84,7 @@ class CrossSigning:
             devices=device_keys_of_user(tx, user_id),
         )
         has_new = has_new_keys(upload, stored)
-        if has_new and not is_authenticated and KeyUsage.MASTER in stored:
+        if has_new and not is_authenticated and KeyUsage.MASTER in stored and not self._is_let(tx, user_id):
             return False
         changed = {key.usage for key in upload.keys if not _is_stored(key, stored)}
         for usage in _outdated(upload.keys, stored):
@@ -97,6 +101,9 @@ class CrossSigning:
         elif changed:
             self._device_lists.note_change(tx, user_id)
         return True
+
+    def _is_let(self, tx: Transaction, user_id: UserID) -> bool:
+        return are_keys_replaceable(tx, user_id, now_ms=self._clock.now_ms())
 
     def _note_user_signing_at(self, tx: Transaction, position: int, *, user_id: UserID) -> None:
         """Nobody else ever sees this key, so only the user's own devices are told."""

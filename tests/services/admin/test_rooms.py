@@ -80,6 +80,7 @@ def test_an_event_is_shown_with_those_around_it_and_by_its_time(shared_world: Wo
     found = now(reading.closest(room_id, when_ms, backwards=False))
 
     assert orjson.loads(orjson.dumps(around.event))["event_id"] == said[1]
+    assert orjson.loads(orjson.dumps(now(reading.event(said[1])))) == orjson.loads(orjson.dumps(around.event))
     before, after = (
         [orjson.loads(orjson.dumps(one))["event_id"] for one in some] for some in (around.before, around.after)
     )
@@ -89,6 +90,8 @@ def test_an_event_is_shown_with_those_around_it_and_by_its_time(shared_world: Wo
         now(reading.closest(room_id, when_ms + 1, backwards=False))
     with pytest.raises(NotFound):
         now(reading.context(room_id, EventID("$none"), 2))
+    with pytest.raises(NotFound):
+        now(reading.event(EventID("$none")))
 
 
 def test_a_room_is_described_by_its_state(shared_world: World, reading: RoomReading) -> None:

@@ -1,0 +1,29 @@
+"""Administration: users who are let replace their cross-signing keys without a password. Shaped like Synapse's."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.user_keys import UserKeys
+
+SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
+
+
+@dataclass(frozen=True)
+class UserKeyAdminEndpoints:
+    """Keys of users."""
+
+    keys: UserKeys
+
+    @endpoint(
+        "POST",
+        "/_synapse/admin/v1/users/{userId}/_allow_cross_signing_replacement_without_uia",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec=SYNAPSE,
+        also=("/_columba/admin/v1/users/{userId}/allow_cross_signing_replacement",),
+    )
+    async def let_replace(self, request: PlainRequest) -> Reply:
+        """Let a user replace their cross-signing keys, once and soon."""
+        return Reply({"updatable_without_uia_before_ms": await self.keys.let_replace(request.path_user_id)})
