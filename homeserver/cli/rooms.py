@@ -1,4 +1,8 @@
-"""`homeserver admin room …`: rooms, from the shell."""
+"""`homeserver admin room …`: rooms, from the shell.
+
+Here is whether they are sound. Looking at them is in room_reading.py, users and what they said in room_removals.py,
+what rooms are in room_settings.py, room_names.py and room_acls.py.
+"""
 
 import subprocess
 import sys
@@ -14,6 +18,22 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.output import Output, Row
+from homeserver.cli.room_acls import acl
+from homeserver.cli.room_names import alias
+from homeserver.cli.room_reading import list_rooms, members, messages, show, state
+from homeserver.cli.room_removals import ban, kick, redact, unban
+from homeserver.cli.room_settings import (
+    block,
+    join,
+    make_admin,
+    mute,
+    publish,
+    set_power,
+    tombstone,
+    unblock,
+    unpublish,
+    upgrade,
+)
 from homeserver.core.graph_drawing import DrawnEvent, graph_begin, graph_end, graph_event
 
 GRAPHVIZ: Final = "dot"
@@ -22,7 +42,7 @@ COLUMNS: Final = ("Room", "State")
 
 @click.group(short_help="rooms")
 def room() -> None:
-    """Look after rooms."""
+    """Look after rooms. A ROOM is a room ID, in single quotes because shells have a meaning for !."""
 
 
 @room.command(short_help="check that what is stored of a room is sound")
@@ -68,6 +88,14 @@ def graph(door: AdminDoor, output: Output, room_id: str, svg: Path | None) -> No
             drawn.append(piece)
     if svg is not None:
         _draw("".join(drawn), svg)
+
+
+for command in (list_rooms, show, members, state, messages):
+    room.add_command(command)
+for command in (kick, ban, unban, redact, mute, set_power, make_admin, join):
+    room.add_command(command)
+for command in (block, unblock, publish, unpublish, upgrade, tombstone, alias, acl):
+    room.add_command(command)
 
 
 def _all_rooms(door: AdminDoor) -> Iterator[str]:

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.api.client import PASSWORD, Client
+from tests.api.client import PASSWORD, Client, new_user
 from tests.server import Server
 
 ROOMS = "/_columba/admin/v1/rooms"
@@ -108,3 +108,40 @@ def test_those_whom_a_pattern_names_are_banned_and_what_they_said_is_redacted(
     admin.post(MEMBERS, "kick", body={"pattern": "*"}, status=400, errcode="M_INVALID_PARAM")
     admin.post(MEMBERS, "kick", body={"pattern": pattern, "rooms": ["x"]}, status=400, errcode="M_INVALID_PARAM")
     alice.post(MEMBERS, "kick", body={"pattern": pattern}, status=403, errcode="M_FORBIDDEN")
+
+
+def test_a_raid_is_stopped_from_the_shell_and_the_book_tells_who_did_what(
+    server: Server, admin: Client, alice: Client
+) -> None:
+    room_id = alice.create_room(preset="public_chat", name="Salon")
+    name = f"raid.{uuid.uuid4().hex[:8]}"
+    raiders = [new_user(server.url, f"{name}.{number}") for number in range(3)]
+    pattern = f"@{name}.*:*"
+    for raider in raiders:
+        raider.join(room_id)
+        raider.say(room_id, "hats")
+
+    def typed(*words: str) -> list[str]:
+        done = server.command("admin", "room", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    listed = typed("list", "--search", room_id)
+    looked_at = typed("ban", pattern, "--all", "--dry-run")
+    banned = typed("ban", pattern, "--all", "--reason", "raid", "--yes")
+    redacted = typed("redact", room_id, "--by", pattern, "--since", "1h", "--yes")
+    level = typed("set-power", room_id, admin.user_id, "-2")
+    shown = typed("show", room_id)
+
+    assert len(listed) == 1
+    assert listed[0].startswith(f'{room_id} "Salon": 4 members (4 here)')
+    assert looked_at[-1] == "Would ban 3 users in 1 room. Nothing was changed."
+    assert sorted(banned) == sorted(f"{room_id}: {raider.user_id} banned" for raider in raiders)
+    assert len(redacted) == 3
+    assert level == [f"{admin.user_id} has power level -2 in {room_id}."]
+    assert "Members: 1, of which 1 are of this server" in shown
+    said = [event for event in alice.messages(room_id, limit=50)["chunk"] if event["type"] == "m.room.message"]
+    assert [event["content"] for event in said] == [{}] * 3
+    acts = admin.get("/_columba/admin/v1/audit", query={"by": "owner", "target": pattern})["acts"]
+    (act,) = acts
+    assert (act["act"], act["outcome"]["status"]) == ("POST /_columba/admin/v1/members/ban", 200)

@@ -1,0 +1,278 @@
+"""`homeserver admin room kick`, `ban`, `unban`, `redact`: users and what they said, one or many, from the shell."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import click
+
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.moments import Moment
+from homeserver.cli.output import Output, Row, printable, time_of
+from homeserver.cli.room_paths import room_path
+from homeserver.cli.user_paths import user_path
+
+MEMBERS: Final = f"{ADMIN_API}/members"
+WILDCARDS: Final = frozenset("*?")
+DONE: Final[Mapping[str, str]] = {"kick": "kicked", "ban": "banned", "unban": "unbanned"}
+COLUMNS: Final = ("Room", "User", "What came of it")
+HIT_COLUMNS: Final = ("Room", "User", "Is")
+EVENT_COLUMNS: Final = ("Event", "Sender", "Type", "What came of it")
+# Any, throughout: the server's JSON, and whatever a command takes.
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _says_whom(command: Command) -> Command:
+    """Let a command take users, and in which rooms it is to befall them."""
+    for declare in (
+        click.option("--reason", metavar="TEXT", help="Why, which all in the room can read."),
+        click.option("--all", "all_rooms", is_flag=True, help="In all rooms of the server."),
+        click.argument("rooms", metavar="[ROOM]...", nargs=-1),
+        click.argument("pattern", metavar="USER"),
+    ):
+        command = declare(command)
+    return command
+
+
+@click.command(short_help="remove users from rooms")
+@_says_whom
+@destroys
+@at_door
+def kick(door: AdminDoor, output: Output, **what: Any) -> None:
+    """Remove USER from each ROOM, or from all rooms.
+
+    USER is a user ID, in which * stands for any characters, ? for one: all of whom that is true are removed. It is done
+    in the name of users of this server who are in the rooms.
+    """
+    _remove(door, output, "kick", {}, **what)
+
+
+@click.command(short_help="remove users from rooms for good")
+@_says_whom
+@click.option("--also-left", is_flag=True, help="By a pattern: ban also those who have left already.")
+@destroys
+@at_door
+def ban(door: AdminDoor, output: Output, *, also_left: bool, **what: Any) -> None:
+    """Ban USER from each ROOM, or from all rooms that they are in or invited to.
+
+    USER is a user ID, in which * stands for any characters, ? for one: all of whom that is true and who are there are
+    banned, and nobody who comes later. It is done in the name of users of this server who are in the rooms.
+    """
+    _remove(door, output, "ban", {"includes_left": True} if also_left else {}, **what)
+
+
+@click.command(short_help="let users come back")
+@_says_whom
+@destroys
+@at_door
+def unban(door: AdminDoor, output: Output, **what: Any) -> None:
+    """Unban USER in each ROOM, or wherever they are banned.
+
+    USER is a user ID, in which * stands for any characters, ? for one. It is done in the name of users of this server
+    who are in the rooms.
+    """
+    _remove(door, output, "unban", {}, **what)
+
+
+@click.command(short_help="take back what was said in a room")
+@click.argument("room_id", metavar="ROOM")
+@click.argument("event_id", metavar="[EVENT]", required=False)
+@click.option("--by", "pattern", metavar="USER", help="All that this user said; * and ? stand for other characters.")
+@click.option(
+    "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
+)
+@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before.")
+@click.option("--reason", metavar="TEXT", help="Why, which all in the room can read.")
+@destroys
+@at_door
+def redact(
+    door: AdminDoor,
+    output: Output,
+    room_id: str,
+    event_id: str | None,
+    *,
+    pattern: str | None,
+    since: int | None,
+    until: int | None,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Redact one EVENT of a room, or all messages by USER. It cannot be taken back.
+
+    The time of a message is the one that its sender's server gave.
+    """
+    if (event_id is None) == (pattern is None) or (pattern is None and (since, until) != (None, None)):
+        raise click.UsageError("Name an EVENT, or say --by whom; --since and --until go with --by.")
+    because = {} if reason is None else {"reason": reason}
+    if event_id is not None:
+        about = {"room_id": room_id, "event_id": event_id}
+        path = room_path(room_id, "redact", event_id)
+        if is_meant(output, f"redact {event_id} in {room_id}", about, dry_run=dry_run, yes=yes):
+            answer = ask(door, "POST", path, because)
+            output.say(f"{event_id} is redacted.", {**about, "redaction": answer["event_id"]})
+        return
+    times = {"since_ms": since, "until_ms": until}
+    wanted = {"pattern": pattern, **{name: when for name, when in times.items() if when is not None}}
+    with output.progress("Looking") as show:
+        sent = list(_pages(show, "found", lambda begin: _get(door, room_path(room_id, "sent"), wanted, begin)))
+    what = f"redact {_count(len(sent), 'event')} by {pattern} in {room_id}"
+    if dry_run and not output.is_json:
+        output.tell(EVENT_COLUMNS, (_event_row(each, time_of(each["origin_server_ts"])) for each in sent))
+    if not is_meant(output, what, {"room_id": room_id, **wanted, "events": sent}, dry_run=dry_run, yes=yes):
+        return
+
+    def redacted() -> Iterator[Row]:
+        path = room_path(room_id, "redact")
+        for step in _steps(lambda begin: ask(door, "POST", path, {**wanted, **because, **begin})):
+            yield from (_event_row(each, "redacted") for each in step["done"])
+            for each in step["failed"]:
+                failed.append(each)
+                told = f"NOT redacted: {each['reason']}"
+                yield Row(each, f"{each['event_id']}: {told}", (each["event_id"], "", "", told))
+
+    failed: list[Any] = []
+    with output.progress("Redacting"):
+        output.tell(EVENT_COLUMNS, redacted())
+    if failed:
+        raise CommandFailed(f"{_count(len(failed), 'event')} could not be redacted")
+
+
+def _remove(
+    door: AdminDoor,
+    output: Output,
+    act: str,
+    more: Mapping[str, Any],
+    *,
+    pattern: str,
+    rooms: tuple[str, ...],
+    all_rooms: bool,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    if all_rooms == bool(rooms):
+        raise click.UsageError("Name rooms, or say --all.")
+    for room_id in rooms:
+        room_path(room_id)
+    because = {} if reason is None else {"reason": reason}
+    if not WILDCARDS.intersection(pattern) and not more:
+        rows = _one_user(door, act, pattern, rooms, because)
+        where = "all rooms" if all_rooms else _count(len(rooms), "room")
+        about = {"user_id": pattern, "rooms": list(rooms) or None}
+        is_small = bool(rooms) and not dry_run  # what can be put right at once is not asked about
+        if not is_small and not is_meant(output, f"{act} {pattern} in {where}", about, dry_run=dry_run, yes=yes):
+            return
+    else:
+        wanted = {"pattern": pattern, **more}
+        query = {**wanted, "removal": act, "room_id": rooms}
+        with output.progress("Looking") as show:
+            hits = list(_pages(show, "found", lambda begin: _get(door, MEMBERS, query, begin), "members"))
+        befallen = [each for each in hits if not each["spared"]]
+        if dry_run and not output.is_json:
+            output.tell(HIT_COLUMNS, (_hit_row(each) for each in hits))
+        users = _count(len({each["user_id"] for each in befallen}), "user")
+        what = f"{act} {users} in {_count(len({each['room_id'] for each in befallen}), 'room')}"
+        about = {**wanted, "members": hits}
+        if not is_meant(output, what, about, dry_run=dry_run, yes=yes):
+            return
+        body = {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})}
+        rows = _many_users(door, act, body)
+    failed: list[Row] = []
+    with output.progress(f"{act.capitalize()}"):
+        output.tell(COLUMNS, _noting_failures(rows, failed))
+    if failed:
+        raise CommandFailed(f"{_count(len(failed), 'time')} nobody could be {DONE[act]}")
+
+
+def _one_user(
+    door: AdminDoor, act: str, user_id: str, rooms: Sequence[str], because: Mapping[str, str]
+) -> Iterator[Row]:
+    path = user_path(user_id)
+    return _in_rooms(door, act, user_id, rooms, because) if rooms else _everywhere(door, act, user_id, path, because)
+
+
+def _in_rooms(
+    door: AdminDoor, act: str, user_id: str, rooms: Sequence[str], because: Mapping[str, str]
+) -> Iterator[Row]:
+    for room_id in rooms:
+        try:
+            ask(door, "POST", room_path(room_id, act), {"user_id": user_id, **because})
+        except CommandFailed as refused:
+            if len(rooms) == 1:
+                raise
+            yield _row(act, room_id, user_id, refused.reason)
+        else:
+            yield _row(act, room_id, user_id)
+
+
+def _everywhere(door: AdminDoor, act: str, user_id: str, path: str, because: Mapping[str, str]) -> Iterator[Row]:
+    answer = ask(door, "POST", f"{path}/{act}", because)
+    for room_id in answer["done"]:
+        yield _row(act, room_id, user_id)
+    for room_id, reason in answer["failed"].items():
+        yield _row(act, room_id, user_id, reason)
+
+
+def _many_users(door: AdminDoor, act: str, body: Mapping[str, Any]) -> Iterator[Row]:
+    for step in _steps(lambda begin: ask(door, "POST", f"{MEMBERS}/{act}", {**body, **begin})):
+        for each in step["done"]:
+            yield _row(act, each["room_id"], each["user_id"])
+        for each in step["failed"]:
+            yield _row(act, each["room_id"], each["user_id"], each["reason"])
+
+
+def _noting_failures(rows: Iterator[Row], failed: list[Row]) -> Iterator[Row]:
+    for row in rows:
+        if not row.json["done"]:
+            failed.append(row)
+        yield row
+
+
+def _row(act: str, room_id: str, user_id: str, failure: str | None = None) -> Row:
+    told = DONE[act] if failure is None else f"NOT {DONE[act]}: {failure}"
+    answer = {"room_id": room_id, "user_id": user_id, "act": act, "done": failure is None, "reason": failure}
+    return Row(answer, f"{room_id}: {printable(user_id)} {told}", (room_id, user_id, told))
+
+
+def _hit_row(hit: Any) -> Row:
+    state = f"{hit['membership']}; spared, as an administrator of this server" if hit["spared"] else hit["membership"]
+    return Row(hit, f"{hit['room_id']}: {printable(hit['user_id'])}: {state}", (hit["room_id"], hit["user_id"], state))
+
+
+def _event_row(event: Any, told: str) -> Row:
+    cells = (event["event_id"], event["sender"], event["type"], told)
+    return Row(event, f"{event['event_id']} {printable(event['sender'])} {printable(event['type'])}: {told}", cells)
+
+
+def _get(door: AdminDoor, path: str, query: Mapping[str, Any], begin: Mapping[str, str]) -> Any:
+    words = {name: "true" if value is True else value for name, value in {**query, **begin}.items()}
+    return ask(door, "GET", f"{path}?{urlencode(words, doseq=True)}")
+
+
+def _steps(ask_for: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
+    """The answers of the steps in which the server does something."""
+    begin: dict[str, str] = {}
+    while True:
+        step = ask_for(begin)
+        yield step
+        if step["next"] is None:
+            return
+        begin = {"from": step["next"]}
+
+
+def _pages(
+    show: Callable[[str], None], word: str, ask_for: Callable[[Mapping[str, str]], Any], name: str = "found"
+) -> Iterator[Any]:
+    """What the steps find."""
+    count = 0
+    for step in _steps(ask_for):
+        count += len(step[name])
+        show(f"{count} {word}")
+        yield from step[name]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
