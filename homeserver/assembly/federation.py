@@ -109,7 +109,15 @@ def make_federation(
         inbound=InboundTransactions(database, acls, receiver, edus, rooms.remote_invites, made.rate_limits, clock),
         invite_serving=InviteServing(database, acls, rooms.remote_invites, made.rate_limits),
         join_serving=JoinServing(
-            database, templates, memberships, states, state_reading, visibility, made.rate_limits, server_name
+            database,
+            templates,
+            memberships,
+            states,
+            state_reading,
+            visibility,
+            made.rate_limits,
+            server_name,
+            bars_join=rooms.policy_lists.bars_join,
         ),
         knock_serving=KnockServing(database, templates, memberships, states),
         leave_serving=LeaveServing(templates, memberships),

@@ -176,6 +176,16 @@ class PolicyBook:
         """The rules that are acted upon, those that weigh most first."""
         return (rule for rule in self.rules if rule.event_id not in self.idle)
 
+    def new_users(self, before: "PolicyBook") -> list[str] | None:
+        """Whom the rules name that they did not name `before`; None if they changed in any other way, too."""
+        now = {rule.event_id: rule for rule in self.active}  # an event says the same for ever, or is no rule any more
+        then = {rule.event_id for rule in before.active}
+        if not then <= now.keys():
+            return None
+        added = [rule for event_id, rule in now.items() if event_id not in then]
+        named = [rule.entity for rule in added if rule.entity is not None and not rule.is_glob]
+        return named if len(named) == len(added) and all(rule.kind is PolicyKind.USER for rule in added) else None
+
     def find(self, kind: PolicyKind, name: str) -> PolicyRule | None:
         """The rule that wins of those about a user, a room or a server; None if there is none."""
         names = names_of_server(name) if kind is PolicyKind.SERVER else (name,)

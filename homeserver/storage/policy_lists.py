@@ -85,6 +85,19 @@ def delete_policy_list(tx: Transaction, list_id: RoomID) -> bool:
     return tx.run(DELETE, list_id=list_id) > 0
 
 
+DELETE_ROOMS_OF_NONE = """
+    DELETE FROM policy_list_rooms
+     WHERE NOT EXISTS (SELECT 1 FROM policy_lists l WHERE l.room_id = policy_list_rooms.list_id)"""
+DELETE_DEEDS_OF_NONE = """
+    DELETE FROM policy_deeds WHERE NOT EXISTS (SELECT 1 FROM policy_lists l WHERE l.room_id = policy_deeds.list_id)"""
+
+
+def forget_deleted_lists(tx: Transaction) -> None:
+    """Forget what is left of lists whose rooms were deleted."""
+    tx.run(DELETE_ROOMS_OF_NONE)
+    tx.run(DELETE_DEEDS_OF_NONE)
+
+
 SET_APPLIED = "UPDATE policy_lists SET applied = :applied WHERE room_id = :list_id"
 
 

@@ -250,3 +250,13 @@ def test_the_digest_is_that_of_the_rules_in_any_order() -> None:
 
     assert book(one, two).digest == book(two, one).digest
     assert book(one).digest != book(two).digest
+
+
+def test_whom_rules_name_that_they_did_not_is_told_where_nothing_else_changed() -> None:
+    one, two, glob, server = ban("@one:x"), ban("@two:x"), ban("@x*"), ban("x.example", "server")
+
+    assert book(one, two, glob).new_users(book(glob)) == ["@one:x", "@two:x"]
+    assert book(one).new_users(book(one)) == []
+    assert book(one).new_users(book(two)) is None
+    assert book(one, glob).new_users(book(one)) is None
+    assert book(one, server).new_users(book(one)) is None

@@ -57,14 +57,14 @@ def test_who_is_in_a_list_is_banned_and_refused_until_the_list_is_given_up(
     would = told(victim, "dry-run", list_id, "--apply-to", "server")
     told(victim, "subscribe", list_id, "--apply-to", "server")
     evil.wait_for(lambda: is_banned(evil, here))
-    evil.join(later)
-    evil.wait_for(lambda: is_banned(evil, later))
     status, answer = invite(evil, evil.found(), alice)
+    joining = evil.ask("GET", "make_join", later, evil.user, query={"ver": ["11"]})
 
     assert f"ban: {evil.user}: {here}: raids" in would
     assert f"room blocked: {own.room_id}: this server: raids" in would
     assert alice.state(here, "m.room.member", evil.user) == {"membership": "ban", "reason": "raids"}
     assert (status, answer["errcode"]) == (403, "M_FORBIDDEN")
+    assert (joining[0], joining[1]["errcode"]) == (403, "M_FORBIDDEN")
     alice.post("join", own.room_id, status=403, errcode="M_FORBIDDEN")
 
     # The server itself, by a rule that comes later.
@@ -76,8 +76,8 @@ def test_who_is_in_a_list_is_banned_and_refused_until_the_list_is_given_up(
     checked = told(victim, "check", evil.user)
 
     assert (blocked, refusal["errcode"]) == (403, "M_FORBIDDEN")
-    assert f" ban: {evil.user} in {later} ({list_id}): done\n" in acts
-    assert listed["deeds"] == {"ban": 2, "block": 1, "refuse": 1}
+    assert f" ban: {evil.user} in {here} ({list_id}): done\n" in acts
+    assert listed["deeds"] == {"ban": 1, "block": 1, "refuse": 1}
     assert [line.split(" ")[1] for line in checked.splitlines()] == ["user", "server"]
 
     told(victim, "unsubscribe", list_id, "--undo", "--yes")

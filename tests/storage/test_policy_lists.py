@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import MembershipChange, insert_changes
 from homeserver.storage.policy_lists import (
     Deed,
@@ -14,6 +15,7 @@ from homeserver.storage.policy_lists import (
     deeds_after,
     delete_deeds,
     delete_policy_list,
+    forget_deleted_lists,
     known_rooms,
     move_deeds,
     note_watched,
@@ -87,6 +89,22 @@ def test_deeds_are_noted_once_and_go_with_their_list(db: SyncDatabase) -> None:
     assert counts == {LIST: {DeedKind.REFUSE: 1}, OTHER: {DeedKind.BAN: 1}}
     db.write(delete_deeds, [again])
     assert db.read(deeds_after, None, limit=10) == []
+
+
+def test_what_is_left_of_a_list_whose_room_was_deleted_is_forgotten(db: SyncDatabase) -> None:
+    kept, gone = replace(BAN, list_id=OTHER), replace(REFUSE, list_id=LIST)
+    for list_id in (LIST, OTHER):
+        db.write(store_policy_list, replace(FOLLOWED, room_id=list_id))
+    db.write(store_deeds, [kept, gone], now_ms=10)
+
+    def delete(tx: Transaction) -> None:
+        tx.run("DELETE FROM policy_lists WHERE room_id = :room_id", room_id=LIST)
+
+    db.write(delete)
+    db.write(forget_deleted_lists)
+
+    assert db.read(deeds_after, None, limit=10) == [kept]
+    assert db.read(policy_lists) == [replace(FOLLOWED, room_id=OTHER)]
 
 
 def test_deeds_are_read_page_by_page(db: SyncDatabase) -> None:

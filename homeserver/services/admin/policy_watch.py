@@ -9,25 +9,27 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from homeserver.core.auth_selection import POWER_LEVELS
 from homeserver.core.identifiers import RoomID, ServerName, UserID, server_name_of_user
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.runtime.loops import Loops
 from homeserver.services.admin.policy_deeds import Carried, PolicyDeeds
-from homeserver.services.admin.policy_planning import PolicyPlanning, Step
+from homeserver.services.admin.policy_planning import PRESENT, PolicyPlanning, Step
 from homeserver.services.errors import NotFound
 from homeserver.services.events.news import Change, News, RoomBecameWhole, RoomWritten
 from homeserver.services.rooms.policy_lists import NOT_FOLLOWED, PolicyLists
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import local_members
+from homeserver.storage.memberships import local_members, room_ids_of_user
 from homeserver.storage.policy_lists import came_since, note_watched, set_applied, watched_position
 
 LOOP: Final = "policy lists"
 IDLE_S: Final = 60.0
 STEPS_AT_ONCE: Final = 50
 USERS_AT_ONCE: Final = 50
+MOST_ADDED: Final = 200  # users who are looked for one by one
 MOST_OBSTACLES: Final = 100  # remembered of a list
-COMES: Final = frozenset({"join", "invite", "knock"})
+MOST_HINDERED: Final = 10_000
 EVERYTHING: Final = "everything"
 
 
@@ -74,10 +76,12 @@ class PolicyWatch:
         self._position = 0  # of what was heard last
         self._noted = 0
         self._suspects: dict[tuple[RoomID, UserID], None] = {}
-        # Rooms into which a user of this server came, or (True) whose members are all known only now.
+        # Rooms into which a user of this server came, or (True) in which more is known or possible than before.
         self._entered: dict[RoomID, bool] = {}
         self._passes: dict[RoomID, _Pass] = {}
+        self._settled: dict[RoomID, bytes] = {}  # lists whose rules are carried out once the suspects are seen to
         self._obstacles: dict[RoomID, dict[str, str]] = {}
+        self._hindered: set[RoomID] = set()  # rooms in which something was not possible
         self._locks: KeyedLocks[str] = KeyedLocks()
 
     def start(self, loops: Loops) -> None:
@@ -97,12 +101,12 @@ class PolicyWatch:
 
     def forget(self, list_id: RoomID) -> None:
         """The list is not followed any more."""
-        self._passes.pop(list_id, None)
-        self._obstacles.pop(list_id, None)
+        for kept in (self._passes, self._settled, self._obstacles):
+            kept.pop(list_id, None)
 
     def is_busy_with(self, list_id: RoomID) -> bool:
         """Whether a list is being carried out."""
-        return list_id in self._passes
+        return list_id in self._passes or list_id in self._settled
 
     def obstacles(self, list_id: RoomID) -> dict[str, str]:
         """What was not possible when a list was last carried out, and why: some of it."""
@@ -150,14 +154,17 @@ class PolicyWatch:
             return
         self._position = max(self._position, change.position)
         is_due = self._lists.hear(change)
+        if change.room_id in self._hindered and any(each.event.type == POWER_LEVELS[0] for each in change.events):
+            self._entered[change.room_id] = True
+            is_due = True
         for moved in change.memberships:
-            if moved.membership not in COMES:
+            if moved.membership not in PRESENT:
                 continue
             if self._lists.find_ban(moved.room_id, moved.user_id) is not None:
                 self._suspects[moved.room_id, moved.user_id] = None
                 is_due = True
             has_come = moved.membership == "join" and moved.before != "join"
-            if has_come and server_name_of_user(moved.user_id) == self._server_name:
+            if has_come and self._lists.act and server_name_of_user(moved.user_id) == self._server_name:
                 self._entered.setdefault(moved.room_id, False)
                 is_due = True
         if is_due:
@@ -197,9 +204,14 @@ class PolicyWatch:
                 for pair in pairs:
                     self._suspects.pop(pair, None)
                 return True
+            if self._settled:
+                list_id, digest = self._settled.popitem()
+                await self._finish(list_id, digest)
+                return True
             if self._entered:
                 room_id, is_new_here = next(iter(self._entered.items()))
                 # Where others of this server were before, everybody was looked at when they came.
+                self._hindered.discard(room_id)
                 if is_new_here or len(await self._database.read(local_members, room_id)) == 1:
                     await self._carry_out([step async for step in self._planning.in_room(room_id)])
                 self._entered.pop(room_id, None)
@@ -210,8 +222,25 @@ class PolicyWatch:
         return False
 
     async def _renew(self) -> None:
-        for list_id in await self._lists.renew():
-            self._begin(list_id)
+        """Take up what has changed in lists. Who was only added, as in a raid, is looked for alone."""
+        for renewed in await self._lists.renew():
+            list_id, book = renewed.followed.list.room_id, renewed.followed.book
+            added = book.new_users(renewed.before)
+            current = self._passes.get(list_id)
+            is_in_step = current is not None or renewed.followed.list.applied == renewed.before.digest
+            is_in_step = is_in_step or self._settled.get(list_id) == renewed.before.digest
+            if added is None or len(added) > MOST_ADDED or not is_in_step or renewed.followed.list.ends:
+                self._settled.pop(list_id, None)
+                self._begin(list_id)
+                continue
+            for user_id in map(UserID, added):
+                for room_id in await self._database.read(room_ids_of_user, user_id, PRESENT):
+                    if renewed.followed.list.protects(room_id):
+                        self._suspects[room_id, user_id] = None
+            if current is not None:
+                current.digest = book.digest
+            else:
+                self._settled[list_id] = book.digest
 
     async def _advance(self, list_id: RoomID, limit: int) -> Applied:
         """Carry a list out further."""
@@ -237,6 +266,8 @@ class PolicyWatch:
     async def _carry_out(self, steps: list[Step]) -> Carried:
         carried = await self._deeds.carry_out(steps, now_ms=self._clock.now_ms())
         for step, why_not in carried.failed:
+            if step.deed.room_id is not None and len(self._hindered) < MOST_HINDERED:
+                self._hindered.add(step.deed.room_id)
             known = self._obstacles.setdefault(step.deed.list_id, {})
             if len(known) < MOST_OBSTACLES:
                 known[f"{step.deed.entity} in {step.deed.room_id}" if step.deed.room_id else step.deed.entity] = why_not

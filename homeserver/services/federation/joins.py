@@ -1,13 +1,13 @@
 """Users of other servers who join rooms by way of this one. Spec: server-server-api/#joining-rooms"""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import orjson
 
 from homeserver.core import state_map
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
-from homeserver.services.errors import NotFound
+from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.membership_intake import MembershipIntake, TakenMembership
 from homeserver.services.federation.membership_templates import MEMBER, MembershipTemplates
@@ -20,6 +20,7 @@ from homeserver.storage.memberships import hero_candidates
 from homeserver.storage.rooms import find_head
 
 MOST_HEROES: Final = 5
+NOT_WELCOME: Final = "The user is not welcome in the room"
 NAMES: Final = (("m.room.name", ""), ("m.room.canonical_alias", ""))
 
 
@@ -36,6 +37,8 @@ class JoinServing:
         visibility: ServerVisibility,
         limits: RateLimits,
         server_name: ServerName,
+        *,
+        bars_join: Callable[[RoomID, UserID], bool] = lambda _room_id, _user_id: False,
     ) -> None:
         self._database = database
         self._templates = templates
@@ -45,12 +48,14 @@ class JoinServing:
         self._visibility = visibility
         self._limits = limits
         self._server_name = server_name
+        self._bars_join = bars_join
 
     async def make(
         self, server: ServerName, room_id: RoomID, user_id: UserID, versions: Collection[str]
     ) -> dict[str, Any]:  # Any: JSON, here and below
         """A template of the join. Raises what MembershipTemplates.template does, and LimitExceeded."""
         self._limits.check(_by_server(server, room_id), _to_room(room_id))
+        self._check_is_welcome(room_id, user_id)
         return await self._templates.template(server, room_id, user_id, "join", versions)
 
     async def send(
@@ -70,6 +75,7 @@ class JoinServing:
         """
         self._limits.check(_to_room(room_id))
         self._limits.draw(_by_server(server, room_id))
+        self._check_is_welcome(room_id, pdu.get("state_key"))
         taken = await self._intake.take(server, room_id, event_id, pdu, "join")
         self._limits.note(_to_room(room_id))
         snapshot = await self._database.read(self._state_before, server, taken, omits_members=omits_members)
@@ -83,6 +89,11 @@ class JoinServing:
         if omits_members:
             answer["servers_in_room"] = sorted(taken.servers_before)
         return answer
+
+    def _check_is_welcome(self, room_id: RoomID, user_id: object) -> None:
+        """Raises Forbidden for somebody who would be banned as soon as they are in the room."""
+        if isinstance(user_id, str) and self._bars_join(room_id, UserID(user_id)):
+            raise Forbidden(NOT_WELCOME)
 
     def _state_before(
         self, tx: Transaction, server: ServerName, taken: TakenMembership, *, omits_members: bool

@@ -18,7 +18,13 @@ from homeserver.services.events.news import RoomWritten
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
-from homeserver.storage.policy_lists import PolicyList, delete_policy_list, policy_lists, store_policy_list
+from homeserver.storage.policy_lists import (
+    PolicyList,
+    delete_policy_list,
+    forget_deleted_lists,
+    policy_lists,
+    store_policy_list,
+)
 from homeserver.storage.rooms import find_head
 
 NOT_FOLLOWED: Final = "This list is not followed"
@@ -39,6 +45,14 @@ class Verdict:
 
     list: PolicyList
     rule: PolicyRule
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A list whose rules were others before."""
+
+    followed: Followed
+    before: PolicyBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,7 @@ class PolicyLists:
 
     async def load(self) -> None:
         """Read all lists: once, before anything is held against them."""
+        await self._database.write(forget_deleted_lists)
         for followed in await self._database.read(policy_lists):
             await self._take(followed.room_id, followed)
 
@@ -73,6 +88,11 @@ class PolicyLists:
     def is_empty(self) -> bool:
         """Whether no list is followed, so that there is nothing to look for."""
         return not self._followed
+
+    @property
+    def act(self) -> bool:
+        """Whether any list does something, and is not only watched."""
+        return any(followed.list.acts for followed in self._followed.values())
 
     @property
     def all(self) -> Sequence[Followed]:
@@ -129,15 +149,17 @@ class PolicyLists:
             return True
         return False
 
-    async def renew(self) -> set[RoomID]:
+    async def renew(self) -> list[Renewed]:
         """Read what has changed; the lists whose rules are others now."""
-        renewed = set()
+        renewed = []
         for list_id in list(self._changed):
             before = self._followed.get(list_id)
             if before is None:
                 self._changed.pop(list_id, None)
-            elif (await self._take(list_id, None)).book.digest != before.book.digest:
-                renewed.add(list_id)
+                continue
+            taken = await self._take(list_id, None)
+            if taken.book.digest != before.book.digest:
+                renewed.append(Renewed(taken, before.book))
         return renewed
 
     # What they say
@@ -150,6 +172,10 @@ class PolicyLists:
         if verdicts is None:
             verdicts = self._judge(user_id)
         return next((verdict for verdict in verdicts if verdict.list.protects(room_id)), None)
+
+    def bars_join(self, room_id: RoomID, user_id: UserID) -> bool:
+        """Whether somebody of another server is not let into a room through this one."""
+        return self.find_ban(room_id, user_id) is not None
 
     def bars_invite(self, sender: UserID, room_id: RoomID) -> bool:
         """Whether this server takes no invites by a user of another server, or none into this room."""

@@ -17,6 +17,7 @@ from tests.services.federation.others import FAY, NED, join_remotely
 from tests.services.world import ALICE, BOB, CAROL, World, now
 
 BAD_ROOM = RoomID("!bad:elsewhere.example")
+READS_OF_A_WHOLE_PASS = 3 * 3  # in three rooms: their lists of servers, their members, and that there are no more
 
 
 @pytest.fixture
@@ -233,6 +234,57 @@ def test_a_room_without_power_is_left_as_it_is(world: World, policies: Policies)
     assert membership(world, room_id, FAY) == "join"
     assert policies.noted() == []
     assert len(now(policies.subscriptions.status(list_id)).obstacles) == 2
+
+
+def test_who_is_added_to_a_list_is_looked_for_alone_and_the_list_counts_as_carried_out(
+    world: World, policies: Policies
+) -> None:
+    list_id, room_id, other = new_list(world), public_room(world), public_room(world)
+    policies.subscribe(list_id)
+    for each in (room_id, other):
+        join_remotely(world, FAY, each)
+    rows = world.database.counts.reads
+
+    write_rule(world, list_id, NED)
+    without = world.database.counts.reads - rows
+    write_rule(world, list_id, FAY)
+
+    followed = policies.lists.find(list_id)
+    assert followed is not None
+    assert followed.list.applied == followed.book.digest
+    assert not policies.watch.is_busy_with(list_id)
+    assert [membership(world, each, FAY) for each in (room_id, other)] == ["ban", "ban"]
+    assert without < READS_OF_A_WHOLE_PASS
+
+
+def test_what_was_not_possible_is_tried_again_when_there_is_power(world: World, policies: Policies) -> None:
+    list_id, room_id = new_list(world), public_room(world)
+    equal = {"users": {ALICE: 50}, "users_default": 50}
+    now(world.sending.set_state(ALICE, room_id, "m.room.power_levels", "", equal))
+    join_remotely(world, FAY, room_id)
+    write_rule(world, list_id, FAY)
+    policies.subscribe(list_id)
+    before = membership(world, room_id, FAY)
+
+    now(world.sending.set_state(ALICE, room_id, "m.room.power_levels", "", {**equal, "users_default": 0}))
+
+    assert (before, membership(world, room_id, FAY)) == ("join", "ban")
+
+
+def test_where_no_list_is_followed_nothing_is_read_or_written(world: World) -> None:
+    def spent(room_id: RoomID) -> tuple[int, int]:
+        counts = world.database.counts
+        before = counts.reads, counts.writes
+        join_remotely(world, FAY, room_id)
+        world.send(ALICE, room_id)
+        return counts.reads - before[0], counts.writes - before[1]
+
+    alone = spent(public_room(world))
+    policies = Policies(world)
+    watched = spent(public_room(world))
+    policies.close()
+
+    assert watched == alone
 
 
 def test_after_a_restart_what_was_left_and_who_came_meanwhile_is_seen_to(world: World) -> None:

@@ -45,6 +45,8 @@ def test_a_list_is_read_when_it_is_followed_and_again_when_the_server_starts(wor
     later = PolicyLists(world.database, world.states, SERVER)
     now(later.load())
 
+    assert lists.act
+    assert [lists.bars_join(ROOM, user_id) for user_id in (EVE, BOB)] == [True, False]
     for each in (lists, later):
         verdict = each.find_ban(ROOM, EVE)
         assert verdict is not None
@@ -68,8 +70,8 @@ def test_rules_that_come_change_and_go_are_heard_of(world: World, lists: PolicyL
     found = []
 
     def look() -> None:
-        renewed = now(lists.renew())
-        found.append((renewed == {list_id}, lists.find_ban(ROOM, EVE) is not None))
+        renewed = [each.followed.list.room_id for each in now(lists.renew())]
+        found.append((renewed == [list_id], lists.find_ban(ROOM, EVE) is not None))
 
     rule(world, list_id, "@e*", key="one")
     look()
@@ -106,7 +108,7 @@ def test_what_does_not_change_the_rules_renews_nothing(world: World, lists: Poli
     now(world.sending.set_state(ALICE, list_id, "m.room.topic", "", {"topic": "rules"}))
 
     assert due == [True]
-    assert now(lists.renew()) == set()
+    assert now(lists.renew()) == []
 
 
 def test_a_list_protects_what_it_is_for(world: World, lists: PolicyLists) -> None:
@@ -166,3 +168,17 @@ def test_a_room_that_is_not_known_here_has_no_rules(lists: PolicyLists) -> None:
     with pytest.raises(NotFound):
         now(lists.book_of(ROOM))
     assert now(lists.follow(followed(ROOM))).book.rules == ()
+
+
+def test_a_list_whose_room_is_deleted_is_followed_no_more(world: World, lists: PolicyLists) -> None:
+    list_id = new_list(world)
+    rule(world, list_id, EVE)
+    now(lists.follow(followed(list_id)))
+
+    lists.forget_room(ROOM)
+    before = lists.find_ban(ROOM, EVE)
+    lists.forget_room(list_id)
+
+    assert before is not None
+    assert lists.is_empty
+    assert lists.find_ban(ROOM, EVE) is None
