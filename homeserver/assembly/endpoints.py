@@ -109,6 +109,7 @@ from homeserver.services.admin.audits import RoomAudits
 from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
 from homeserver.services.admin.member_patterns import MemberPatterns
+from homeserver.services.admin.reports import ReportDesk
 from homeserver.services.admin.room_acls import RoomAcls
 from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_moderation import RoomModeration
@@ -285,6 +286,8 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     reachability = Reachability(outgoing.expeditions, outgoing.gate, made.server_name, made.own_keys, made.clock)
     key_file = made.settings.signing_key_file
     rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
+    reading = RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)
+    moderation = RoomModeration(database, parts.events.creation)
     stored_keys = StoredKeys(made.server_name, made.own_keys)
     devices = UserDevices(
         database,
@@ -302,7 +305,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         KeyAdminEndpoints(rotation, made.server_name),
         PolicyListAdminEndpoints(parts.policies.subscriptions),
         ServerLimitAdminEndpoints(made.server_limits),
-        ReportAdminEndpoints(parts.rooms.reports),
+        ReportAdminEndpoints(ReportDesk(database, reading, moderation, made.clock)),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
         RoomActEndpoints(
             RoomBlocks(database, made.clock),
@@ -310,7 +313,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ),
         RoomDeletionEndpoints(parts.administration.room_deletion),
         *_for_moderators(made, parts),
-        RoomAdminEndpoints(RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)),
+        RoomAdminEndpoints(reading),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
         ServerStatusEndpoints(

@@ -4,48 +4,103 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
-from homeserver.cli.at_door import at_door
-from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.output import Output, Row, time_of
 
 REPORTS: Final = f"{ADMIN_API}/reports"
-COLUMNS: Final = ("Report", "Received", "By", "Of", "Reason")
+COLUMNS: Final = ("Report", "Received", "By", "Of", "Reason", "Resolved")
+EVENT_COLUMNS: Final = ("", "Sent", "By", "Type", "Content")
+LONGEST_CONTENT: Final = 500
+ENDINGS: Final = {"dismiss": "dismissed", "redact": "redacted", "ban": "banned"}
 
 
 @click.group(short_help="what users told of")
 def report() -> None:
-    """See what users told of."""
+    """See what users told of, and do something about it."""
 
 
 @report.command("list", short_help="print reports, the newest first")
 @click.option("--limit", type=int, default=100, metavar="NUMBER", help="So many at most (100).")
+@click.option("--open", "is_open", is_flag=True, help="Only those about which nothing was done yet.")
 @at_door
-def list_reports(door: AdminDoor, output: Output, limit: int) -> None:
+def list_reports(door: AdminDoor, output: Output, limit: int, *, is_open: bool) -> None:
     """Print what users reported, the newest first: an event and its room, a room, or another user."""
-    output.tell(COLUMNS, (_row(each) for each in islice(_all(door), max(limit, 0))))
+    wanted = {"resolved": "false"} if is_open else {}
+    output.tell(COLUMNS, (_row(each) for each in islice(_all(door, wanted), max(limit, 0))))
 
 
 @report.command(short_help="print one report")
 @click.argument("report_id", metavar="REPORT")
 @at_door
 def show(door: AdminDoor, output: Output, report_id: str) -> None:
-    """Print one report, by the ID that `list` tells."""
-    found = next((each for each in _all(door) if each["report_id"] == report_id), None)
-    if found is None:
-        raise CommandFailed(f"there is no report {report_id}")
+    """Print one report, by the ID that `list` tells, with the event and what was said around it."""
+    found = ask(door, "GET", _path(report_id))
     output.tell(COLUMNS, [_row(found)])
+    context = found["context"]
+    if context is not None and not output.is_json:
+        before = [("", event) for event in reversed(context["events_before"])]
+        after = [("", event) for event in context["events_after"]]
+        output.tell(EVENT_COLUMNS, [_event(*each) for each in (*before, ("*", context["event"]), *after)])
 
 
-def _all(door: AdminDoor) -> Iterator[Any]:  # Any: the server's JSON, here and below
-    query: dict[str, str] = {}
+@report.command(short_help="do something about a report")
+@click.argument("report_id", metavar="REPORT")
+@click.option("--dismiss", "resolution", flag_value="dismiss", help="Nothing is to be done.")
+@click.option("--redact", "resolution", flag_value="redact", help="Take back the event.")
+@click.option(
+    "--ban", "resolution", flag_value="ban", help="Ban who sent the event from the room, or a user from all rooms."
+)
+@click.option("--note", metavar="TEXT", help="Kept with the report, for administrators.")
+@click.option("--reason", metavar="TEXT", help="Why; members of the room read it.")
+@destroys
+@at_door
+def resolve(
+    door: AdminDoor,
+    output: Output,
+    report_id: str,
+    *,
+    resolution: str | None,
+    note: str | None,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Resolve a report, and with it all open ones of the same event, room or user.
+
+    What is done to a room is done in the name of a user of this server who has the power there.
+    """
+    if resolution is None:
+        raise click.UsageError("Give --dismiss, --redact or --ban.")
+    said = {"note": note, "reason": reason}
+    body = {"resolution": resolution, **{name: value for name, value in said.items() if value is not None}}
+    what, wanted = f"{resolution} what the report {report_id} is about", {"report_id": report_id, **body}
+    if not is_meant(output, what, wanted, dry_run=dry_run, yes=yes or resolution == "dismiss"):
+        return
+    answer = ask(door, "POST", f"{_path(report_id)}/resolve", body)
+    failed = f" It was not possible in {len(answer['failed'])} rooms." if answer.get("failed") else ""
+    output.say(f"Resolved {answer['resolved']} reports: {ENDINGS[resolution]}.{failed}", answer)
+
+
+def _path(report_id: str) -> str:
+    return f"{REPORTS}/{quote(report_id, safe='')}"
+
+
+def _all(door: AdminDoor, wanted: dict[str, str]) -> Iterator[Any]:  # Any: the server's JSON, here and below
+    query = dict(wanted)
     while page := ask(door, "GET", f"{REPORTS}?{urlencode(query)}")["reports"]:
         yield from page
-        query = {"before": page[-1]["report_id"]}
+        query["before"] = page[-1]["report_id"]
+
+
+def _event(mark: str, event: Any) -> Row:
+    time, content = time_of(event["origin_server_ts"]), json.dumps(event["content"])[:LONGEST_CONTENT]
+    line = f"{mark or ' '} {time} {event['sender']} {json.dumps(event['type'])} {content}"
+    return Row(event, line, (mark, time, event["sender"], event["type"], content))
 
 
 def _row(report: Any) -> Row:
@@ -54,9 +109,18 @@ def _row(report: Any) -> Row:
         what = f"{report['event_id']} in {report['room_id']}"
     # A reason is whatever somebody typed: as JSON it cannot speak to the terminal.
     reason = f": {json.dumps(report['reason'])}" if report["reason"] else ""
-    time = time_of(report["received_ms"])
+    time, ending = time_of(report["received_ms"]), _ending(report)
     return Row(
         report,
-        f"{report['report_id']} {time}, {report['reporter']} reports {what}{reason}",
-        (report["report_id"], time, report["reporter"], what, report["reason"]),
+        f"{report['report_id']} {time}, {report['reporter']} reports {what}{reason}{ending and f' ({ending})'}",
+        (report["report_id"], time, report["reporter"], what, report["reason"], ending),
     )
+
+
+def _ending(report: Any) -> str:
+    """What was done about a report, by whom and when; nothing for an open one."""
+    if report["resolved_ms"] is None:
+        return ""
+    note = f": {json.dumps(report['note'])}" if report["note"] else ""
+    by = report["resolved_by"] or "the owner"
+    return f"{ENDINGS[report['resolution']]} by {by}, {time_of(report['resolved_ms'])}{note}"

@@ -102,6 +102,10 @@ class Cast:
             case "PushRuleEndpoints":
                 for kind in ("override", "underride", "content"):
                     me.put("pushrules", "global", kind, "mine", body={"actions": [], "pattern": "a", "conditions": []})
+            case "ReportAdminEndpoints":
+                friend, admin = self.people["friend"], self.people["admin"]
+                friend.post("rooms", room, "report", self.names["own event"], body={"reason": self.fresh()})
+                self.names["report"] = admin.get("/_columba/admin/v1/reports")["reports"][0]["report_id"]
             case "ThreadSubscriptionEndpoints":
                 thread = (UNSTABLE, "io.element.msc4306", "rooms", room, "thread", self.names["own event"])
                 me.put(*thread, "subscription", body={})

@@ -112,6 +112,8 @@ MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
     "password": (Known("password"), "x"),
     "jobId": (Known("job"), "unknown"),
     "delayId": (Known("delayed event"), Known("delayed event"), "unknown"),
+    "reportId": (Known("report"), Known("report"), "unknown"),
+    "resolution": ("dismiss", "redact", "ban"),
     "action": ("cancel", "restart", "send", "other"),
     "version": (Known("backup version"), Known("backup version"), "1", "2", "0", "12", "6"),
     "room_version": ("1", "6", "9", "11", "12"),

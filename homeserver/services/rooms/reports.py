@@ -1,9 +1,8 @@
 """Users who tell moderators of an event, a room or another user. Spec: client-server-api/#reporting-content
 
-What is told is kept for `homeserver admin report`; nobody in the rooms learns of it.
+What is told is kept for administrators (services/admin/reports.py); nobody in the rooms learns of it.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
@@ -15,16 +14,15 @@ from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership
-from homeserver.storage.reports import Report, find_report, insert_report, newest_reports
+from homeserver.storage.reports import Report, insert_report
 from homeserver.storage.rooms import find_head
 
 ID_LENGTH: Final = 12
-REPORTS_PER_PAGE: Final = 100
 NO_EVENT: Final = "There is no such event, or you are not in its room"
 
 
 class Reports:
-    """Keeps what users tell of, and reads it to administrators."""
+    """Keeps what users tell of."""
 
     def __init__(
         self, database: Database, readers: Readers, clock: Clock, randomness: Randomness, server_name: ServerName
@@ -47,10 +45,6 @@ class Reports:
         """Tell of a user. Raises NotFound for one of this server who does not exist; others may, for all we know."""
         report = self._report(reporter, reason, user_id=user_id)
         await self._database.write(_report_user, report, is_here=server_name_of(user_id) == self._server_name)
-
-    async def page(self, before: str | None) -> Sequence[Report]:
-        """The newest reports, or those that came before the one with this ID. Raises NotFound."""
-        return await self._database.read(_page, before)
 
     def _report(
         self,
@@ -84,10 +78,3 @@ def _report_user(tx: Transaction, report: Report, *, is_here: bool) -> None:
     if report.user_id is None or (is_here and find_account(tx, report.user_id) is None):
         raise NotFound("There is no such user here")
     insert_report(tx, report)
-
-
-def _page(tx: Transaction, before: str | None) -> Sequence[Report]:
-    last = None if before is None else find_report(tx, before)
-    if before is not None and last is None:
-        raise NotFound("There is no such report")
-    return newest_reports(tx, before=last, limit=REPORTS_PER_PAGE)

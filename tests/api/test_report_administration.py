@@ -1,0 +1,72 @@
+"""Administrators who do something about reports, on a running server."""
+
+from typing import Any
+
+from tests.api.client import Client
+from tests.api.test_account_moderation import admin
+from tests.server import Server
+
+__all__ = ["admin"]
+
+V1 = "/_synapse/admin/v1"
+REPORTS = "/_columba/admin/v1/reports"
+
+
+def mine(reports: list[dict[str, Any]], reporter: Client) -> list[dict[str, Any]]:  # Any: JSON
+    """Those of one user: the server is shared."""
+    return [one for one in reports if reporter.user_id in (one.get("reporter"), one.get("user_id"))]
+
+
+def test_reports_are_seen_in_context_and_resolved(server: Server, admin: Client, alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob, name="Hats", preset="private_chat")
+    event_id = bob.say(room_id, "buy hats")
+    alice.post("rooms", room_id, "report", event_id, body={"reason": "spam"})
+    report = mine(admin.get(REPORTS, query={"resolved": False})["reports"], alice)[0]
+    alice.get(REPORTS, report["report_id"], status=403)
+
+    shown = admin.get(REPORTS, report["report_id"])
+    assert (shown["sender"], shown["name"], shown["reason"]) == (bob.user_id, "Hats", "spam")
+    assert shown["context"]["event"]["event_id"] == event_id
+    assert shown["context"]["events_before"]
+    path = (REPORTS, report["report_id"], "resolve")
+    alice.post(*path, body={"resolution": "dismiss"}, status=403)
+    admin.post(*path, body={"resolution": "forget"}, status=400)
+    answer = admin.post(*path, body={"resolution": "redact", "note": "clear", "reason": "spam"})
+
+    assert (answer["resolution"], answer["resolved"]) == ("redact", 1)
+    assert alice.get("rooms", room_id, "event", event_id)["content"] == {}
+    done = admin.get(REPORTS, report["report_id"])
+    assert (done["resolution"], done["resolved_by"], done["note"]) == ("redact", admin.user_id, "clear")
+    assert mine(admin.get(REPORTS, query={"resolved": False})["reports"], alice) == []
+    told = server.command("admin", "report", "show", report["report_id"])
+    assert f"redacted by {admin.user_id}" in told.stdout
+    assert mine(admin.get(REPORTS, query={"resolved": True})["reports"], alice)
+    admin.delete(REPORTS, report["report_id"])
+    admin.get(REPORTS, report["report_id"], status=404, errcode="M_NOT_FOUND")
+
+
+def test_reports_are_listed_and_deleted_as_tools_of_synapse_ask_for_it(
+    admin: Client, alice: Client, bob: Client
+) -> None:
+    room_id = alice.create_room_with(bob, name="Hats")
+    event_id = bob.say(room_id, "buy hats")
+    alice.post("rooms", room_id, "report", event_id, body={"reason": "spam"})
+    alice.post("users", bob.user_id, "report", body={"reason": "hats"})
+
+    events = admin.get(V1, "event_reports", query={"user_id": alice.user_id, "room_id": room_id, "limit": 1})
+    users = admin.get(V1, "user_reports", query={"user_id": alice.user_id, "target_user_id": bob.user_id, "dir": "f"})
+
+    of_event, of_user = events["event_reports"][0], users["user_reports"][0]
+    assert (events["total"], users["total"], "next_token" in events) == (1, 1, False)
+    assert (of_event["sender"], of_event["user_id"], of_event["name"]) == (bob.user_id, alice.user_id, "Hats")
+    assert (of_user["target_user_id"], of_user["reason"]) == (bob.user_id, "hats")
+    one = admin.get(V1, "event_reports", of_event["id"])
+    assert one["event_json"]["content"]["body"] == "buy hats"
+    assert admin.get(V1, "user_reports", of_user["id"]) == of_user
+    admin.get(V1, "user_reports", of_event["id"], status=404)
+    admin.delete(V1, "user_reports", of_event["id"], status=404)
+    assert admin.delete(V1, "user_reports", of_user["id"]) == {}
+    assert admin.delete(V1, "event_reports", of_event["id"]) == {}
+    admin.get(V1, "event_reports", of_event["id"], status=404)
+    for wrong in ({"from": -1}, {"limit": 0}, {"dir": "x"}):
+        admin.get(V1, "event_reports", query=wrong, status=400)
