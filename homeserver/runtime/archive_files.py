@@ -10,7 +10,7 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -65,14 +65,30 @@ class CompressedFile:
 
     def keep(self) -> None:
         """Give the finished file its name. Nothing that has it already is replaced."""
-        os.link(self.part, self.path)
-        self.part.unlink()
-        sync_folder(self.path.parent)
+        give_name(self.part, self.path)
 
     def abandon(self) -> None:
         """Leave nothing of a file that was not kept."""
         self._file.close()
         self.part.unlink(missing_ok=True)
+
+
+def give_name(part: Path, path: Path, link: Callable[[Path, Path], None] = os.link) -> None:
+    """Call a file by another name, on the disk before this returns. Raises OSError, also where something is called so.
+
+    `link` gives it a second name, as os.link does.
+    """
+    try:
+        link(part, path)  # unlike a renaming it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems know a file by one name only
+        if path.exists():
+            raise FileExistsError(f"{path} is there already") from None
+        part.rename(path)
+    else:
+        part.unlink()
+    sync_folder(path.parent)
 
 
 class ArchiveWriter:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import apsw
 
-from homeserver.runtime.secret_files import sync_folder
+from homeserver.runtime.archive_files import give_name
 from homeserver.storage.whole_tables import (
     NOT_COPIED,
     POSITION,
@@ -147,9 +147,7 @@ class SQLiteFilling:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            os.link(self._part, self._path)  # unlike a renaming it replaces nothing
-            self._clean()
-            sync_folder(self._path.parent)
+            give_name(self._part, self._path)
 
     def abandon(self) -> None:
         """See Filling."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.runtime.archive_files import ArchiveWriter, BadArchive, CompressedFile, read_archive
+from homeserver.runtime.archive_files import ArchiveWriter, BadArchive, CompressedFile, give_name, read_archive
 
 # Any: whatever MessagePack has.
 VALUES: Any = st.lists(
@@ -82,6 +82,20 @@ def test_nothing_is_replaced_but_what_a_killed_process_left(tmp_path: Path) -> N
         CompressedFile(path)
 
     assert path.read_text() == "of somebody else"
+
+
+def test_where_a_file_can_have_but_one_name_it_is_renamed_and_replaces_nothing(tmp_path: Path) -> None:
+    def link(*_: Path) -> None:
+        raise PermissionError("Operation not permitted")
+
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+
+    give_name(tmp_path / "one", tmp_path / "three", link)
+    with pytest.raises(FileExistsError):
+        give_name(tmp_path / "two", tmp_path / "three", link)
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"two": "two", "three": "one"}
 
 
 @pytest.mark.parametrize("left", [0, 1, 10, 100, -9, -1])

@@ -48,6 +48,11 @@ class Step:
     size_bytes: int | None = None
     failure: str | None = None
 
+    @property
+    def is_last(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.size_bytes is not None or self.failure is not None
+
 
 class BackupProcess:
     """The process, as the server sees it. Made, asked and stopped on the reactor's thread."""
@@ -94,17 +99,24 @@ class Work:
             self._steps = _export(self._backend, plan) if isinstance(plan, ExportPlan) else _backup(self._backend, plan)
         if self._plan is None or self._steps is None:
             return Step(self._progress, failure="the process that made it came to an end")
+        step = self._go_on(self._plan.path, self._steps)
+        if step.is_last:
+            self._plan = self._steps = None
+        return step
+
+    def _go_on(self, path: Path, steps: Steps) -> Step:
         try:
             for _ in range(STEPS_AT_ONCE):
-                self._progress = next(self._steps)
-            if shutil.disk_usage(self._plan.path.parent).free < LEAST_FREE_BYTES:
-                self._steps.close()
+                following = next(steps, None)
+                if following is None:
+                    return Step(self._progress, size_bytes=path.stat().st_size)
+                self._progress = following
+            if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+                steps.close()
                 return Step(self._progress, failure="the disk is nearly full")
-            return Step(self._progress)
-        except StopIteration:
-            return Step(self._progress, size_bytes=self._plan.path.stat().st_size)
         except (OSError, UnicodeDecodeError, SnapshotLost, BadArchive) as failure:
             return Step(self._progress, failure=str(failure))
+        return Step(self._progress)
 
 
 def _backup(backend: Backend, plan: BackupPlan) -> Steps:

@@ -189,7 +189,7 @@ class Backups:
         failure = "the server failed"  # unless something else is found out
         try:
             step = await self._process.begin(plan)
-            while step.size_bytes is None and step.failure is None:
+            while not step.is_last:
                 self._making = making = replace(making, progress=step.progress)
                 step = await self._process.go_on()
             self._making = making = replace(

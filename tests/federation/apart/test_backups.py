@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from homeserver.storage.events import Verdict
-from tests.federation.apart.backups import back_up, restore
+from tests.federation.apart.backups import back_up, back_up_online, restore, restore_elsewhere
 from tests.federation.apart.devices import names_of_devices
 from tests.federation.apart.islands import Islands
 from tests.federation.apart.links import Passage
@@ -93,6 +93,34 @@ async def test_what_waited_for_others_when_the_backup_was_made_comes_to_them_onc
         ]
         assert counting.told[waiting] == 1
         assert counting.told[last] == 1
+
+
+async def test_a_server_that_is_moved_to_an_empty_computer_catches_up_with_others_and_they_with_it(
+    three: Islands,
+) -> None:
+    async with three.connected():
+        alice, bob = await people(*three.peers[:2])
+        room_id = await shared_room(alice, bob)
+        counting = await witness(bob, room_id)
+        await three.cut(three.between([0], [1]), Passage.REFUSED)
+        waiting = [await alice.say(room_id, f"waits in the backup, {number}") for number in range(3)]
+        await send_to_device(alice, bob, "waits, too")
+        backup = await back_up_online(three, 0)
+        waiting_for_long = await alice.say(room_id, "is not in the backup")
+
+        await restore_elsewhere(three, 0, backup)
+        await three.heal()
+        told = await bob.say(room_id, "what have you been saying?")
+
+        await alice.hears(room_id, "what have you been saying?")
+        newest = await alice.say(room_id, "all of this")
+        await bob.hears(room_id, "all of this")
+        await bob.until(lambda: len(bob.messages_to_device) == 1)
+        await counting.look()
+        assert [counting.told[event_id] for event_id in (*waiting, told, newest)] == [1] * 5
+        assert counting.told[waiting_for_long] == 0  # nobody had heard it, and it is gone
+        assert bob.messages_to_device[0]["content"]["text"] == "waits, too"
+        await agree(room_id, alice, bob)
 
 
 async def test_a_device_of_after_the_restore_is_seen_by_others_who_saw_devices_that_are_forgotten(

@@ -27,7 +27,7 @@ class Beside(ThreadOfCalls):
     def run(self, plan: Plan) -> list[Step]:
         """Have something made; all that was told."""
         steps = [self.wait(Deferred.fromCoroutine(self.process.begin(plan)))]
-        while steps[-1].size_bytes is None and steps[-1].failure is None:
+        while not steps[-1].is_last:
             steps.append(self.wait(Deferred.fromCoroutine(self.process.go_on())))
         return steps
 
@@ -49,7 +49,7 @@ def plan_for(folder: Path) -> BackupPlan:
 def done(work: Work, plan: Plan) -> list[Step]:
     """The same as Beside.run, in this process."""
     steps = [work(plan)]
-    while steps[-1].size_bytes is None and steps[-1].failure is None:
+    while not steps[-1].is_last:
         steps.append(work(None))
     return steps
 
@@ -64,7 +64,7 @@ def test_a_backup_is_made_by_another_process_while_this_one_goes_on_writing(
 
     room_id = world.create_room(ALICE)
     step = first
-    while step.size_bytes is None and step.failure is None:
+    while not step.is_last:
         step = beside.wait(Deferred.fromCoroutine(beside.process.go_on()))
 
     header, outside = read_header(plan.path)
@@ -93,6 +93,7 @@ def test_a_file_that_cannot_be_written_is_told_and_another_one_can_be_made(backe
     assert failed.failure is not None
     assert "No such file" in failed.failure
     assert made.size_bytes is not None
+    assert work(None).failure is not None
 
 
 def test_without_the_key_there_is_no_backup_that_should_hold_it(backend: Backend, tmp_path: Path) -> None:
