@@ -8,12 +8,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from homeserver.core.identifiers import ServerName, UserID, server_name_of
+from homeserver.core.identifiers import ServerName, UserID
 from homeserver.core.rate_limits import RateLimit
+from homeserver.services.accounts.local_accounts import open_account
 from homeserver.services.accounts.tokens import AccessTokens
-from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.events.shadow_bans import ShadowBans
-from homeserver.storage.accounts import Account, find_account, update_account
+from homeserver.storage.accounts import Account, update_account
 from homeserver.storage.database import Database, Transaction
 
 SLOWEST_PER_SECOND: Final = 0.001
@@ -72,12 +73,7 @@ class UserRestraints:
         update_account(tx, replace(self._account(tx, user_id), is_rate_limited=is_limited, rate_limit=limit))
 
     def _account(self, tx: Transaction, user_id: UserID) -> Account:
-        if server_name_of(user_id) != self._server_name:
-            raise InvalidParameter("This is not a user of this server")
-        account = find_account(tx, user_id)
-        if account is None or account.is_deactivated:
-            raise NotFound("There is no such user here")
-        return account
+        return open_account(tx, user_id, self._server_name)
 
 
 def own_limit(per_second: float, burst: int) -> OwnLimit:
