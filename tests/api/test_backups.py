@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,12 +79,12 @@ def restore_elsewhere(server: Server, backup: Path, database: str) -> None:
 
 
 class Crowd:
-    """People who talk in a room, each as soon as their last message was acknowledged, but no more than so many."""
+    """People who talk in a room: so many messages in a second, or as many as are acknowledged if those are less."""
 
     def __init__(self, people: list[Client], room_id: str, *, per_second: float = 1000.0) -> None:
         self.room_id = room_id
         self.sent: list[str] = []
-        self._pause_s = len(people) / per_second
+        self._every_s = len(people) / per_second
         self._is_over = threading.Event()
         self._more = threading.Condition()
         self._threads = [threading.Thread(target=self._talk, args=(one,)) for one in people]
@@ -99,8 +100,8 @@ class Crowd:
             thread.join()
 
     def _talk(self, one: Client) -> None:
-        number = 0
-        while not self._is_over.wait(self._pause_s):
+        number, began = 0, time.monotonic()
+        while not self._is_over.wait(max(0.0, began + number * self._every_s - time.monotonic())):
             number += 1
             event_id = one.say(self.room_id, f"{one.user_id} says {number}")
             with self._more:
@@ -154,12 +155,15 @@ def move_while_they_talk(server: Server, database: str, *, least: int, per_secon
     sliding = following(bob, timeline_limit=50)
     sliding.ask()
     position = sliding.pos
+    ahead = following(bob, "ahead")
+    ahead.ask()
     with Crowd(others, room_id, per_second=per_second) as crowd:
         acknowledged = set(crowd.wait_for(least))
         backup = back_up(server)
         crowd.wait_for(len(crowd.sent) + 1)
     claimed = claim(bob, alice)
     forgotten = bob.token()
+    ahead.ask()
     server.stop()
 
     restore_elsewhere(server, backup, database)
@@ -179,6 +183,7 @@ def move_while_they_talk(server: Server, database: str, *, least: int, per_secon
     assert texts(sliding.ask()["rooms"][room_id]) == ["after all"]
     # Who has seen more than there is begins anew, and sees the same.
     assert bob.sync(forgotten)["rooms"]["join"][room_id]["timeline"]["events"][-1]["event_id"] == newest
+    ahead.try_to_ask(status=400, errcode="M_UNKNOWN_POS")
     assert claimed == {f"{SIGNED}:A": one_time(alice, "A")}
     assert claim(bob, alice).keys() == {f"{SIGNED}:F"}
     publish(alice, one_time_keys={f"{SIGNED}:C": one_time(alice, "C")})

@@ -20,6 +20,7 @@ SHARED_SECRET: Final = "a secret of the tests"
 ROOMS_OF_A_LIFE: Final = 6
 
 UNSTABLE: Final = "/_matrix/client/unstable"
+BACKUPS: Final = "/_columba/admin/v1/backups"
 BACKUP: Final = {
     "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
     "auth_data": {"public_key": "A", "signatures": {}},
@@ -81,6 +82,11 @@ class Cast:
         """Let there be what an endpoint is about, where nothing else that the cast does leads to it."""
         me, room = self.people["self"], self.names["own room"]
         match endpoint.partition(".")[0]:
+            case "BackupEndpoints":
+                admin = self.people["admin"]
+                while not (made := admin.get(BACKUPS)["backups"]):
+                    admin.get(BACKUPS, admin.post(BACKUPS, body={})["name"])
+                self.names["backup"] = made[0]["name"]
             case "DelayedEventEndpoints":
                 path = (UNSTABLE, "org.matrix.msc4140", "rooms", room, "delayed_event", "m.thing", self.fresh())
                 wish = {"delay": 3_600_000, "content": {"a": 1}}

@@ -132,6 +132,7 @@ MEANINGS: Final[Mapping[str, tuple[Value, ...]]] = {
     "attr": ("enabled", "actions"),
     "tag": ("m.favourite", "u.work"),
     "sessionId": ("session",),
+    "backupName": (Known("backup"), Known("backup"), "../homeserver.yaml"),
     "mediaId": (Known("media"), "unknown"),
     "fileName": ("a.png", "..", 'a";b'),
     "presence": ("online", "offline", "unavailable"),
