@@ -121,7 +121,11 @@ def redact(
     what = f"redact {_count(len(sent), 'event')} by {pattern} in {room_id}"
     if dry_run and not output.is_json:
         output.tell(EVENT_COLUMNS, (_event_row(each, time_of(each["origin_server_ts"])) for each in sent))
-    if not is_meant(output, what, {"room_id": room_id, **wanted, "events": sent}, dry_run=dry_run, yes=yes):
+    about = {"room_id": room_id, **wanted, "events": sent}
+    if not sent and not dry_run:
+        output.say("There is nothing to redact.", about)
+        return
+    if not is_meant(output, what, about, dry_run=dry_run, yes=yes):
         return
 
     def redacted() -> Iterator[Row]:
@@ -176,6 +180,9 @@ def _remove(
         users = _count(len({each["user_id"] for each in befallen}), "user")
         what = f"{act} {users} in {_count(len({each['room_id'] for each in befallen}), 'room')}"
         about = {**wanted, "members": hits}
+        if not befallen and not dry_run:
+            output.say(f"There is nobody to {act}.", about)
+            return
         if not is_meant(output, what, about, dry_run=dry_run, yes=yes):
             return
         body = {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})}

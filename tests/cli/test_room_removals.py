@@ -121,6 +121,17 @@ def test_all_whom_a_pattern_hits_are_banned_step_by_step(capsys: pytest.CaptureF
     assert lines(capsys) == [f"{ROOM}: @a:evil.example banned", f"{ROOM}: @b:evil.example NOT banned: no power"]
 
 
+def test_where_nobody_is_hit_nobody_is_asked_whether_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = f"{PATH}/sent?pattern=%40%2A%3Aevil.example"
+    door = ScriptedDoor(**{LOOK: (200, {"members": [], "next": None}), sent: (200, {"found": [], "next": None})})
+
+    run(door, "ban", PATTERN, "--all")
+    run(door, "redact", ROOM, "--by", PATTERN)
+
+    assert acts(door) == []
+    assert lines(capsys) == ["There is nobody to ban.", "There is nothing to redact."]
+
+
 @pytest.mark.parametrize("words", [(EVE,), (EVE, ROOM, "--all")])
 def test_either_rooms_are_named_or_all(words: tuple[str, ...]) -> None:
     door = ScriptedDoor()
