@@ -148,7 +148,8 @@ def deactivate(
     paths = {user_id: user_path(user_id) for user_id in user_ids}
     found = [ask(door, "GET", path) for path in paths.values()]
     rooms = sum(ask(door, "GET", f"{path}/joined_rooms")["total"] for path in paths.values())
-    what = f"close {_named(user_ids)}{' with erasure' if erase else ''}, and have them leave {_count(rooms, 'room')}"
+    leaving = f", and have them leave {rooms} room{'' if rooms == 1 else 's'}" if rooms else ""
+    what = f"close {_named(user_ids)}{' with erasure' if erase else ''}{leaving}"
     if not is_meant(output, what, {"users": found, "erase": erase, "rooms": rooms}, dry_run=dry_run, yes=yes):
         return
 
@@ -199,7 +200,7 @@ def make_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> No
     _put(door, output, user_ids, ("admin", "admin"), is_so=True, told="is an administrator")
 
 
-@user.command(short_help="take that from them")
+@user.command(short_help="make users administrators no more")
 @click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
 @at_door
 def unmake_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
@@ -267,10 +268,6 @@ def _row(shown: Any) -> Row:
 
 def _named(user_ids: tuple[str, ...]) -> str:
     return user_ids[0] if len(user_ids) == 1 else f"{len(user_ids)} accounts"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _ask_name(terminal: TextIO) -> str:
