@@ -77,7 +77,7 @@ def make_accounts(
         database, sessions, tokens, made.rate_limits, clock, randomness, server_name, are_allowed=allows_guests
     )
     notices_user = _notices_user(made)
-    names = WithReserved(appservices, notices_user.user_id)
+    names = WithReserved(appservices, notices_user.user_id, rooms.policy_lists.bars_name)
     registration = Registration(
         database,
         passwords,

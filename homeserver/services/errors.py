@@ -290,7 +290,7 @@ class ProfileKeyTooLarge(ServiceError):
 class Exclusive(ServiceError):
     """The name is reserved by an application service, or is not in the namespace of the one that asks."""
 
-    default_reason = "This name is reserved by an application service"
+    default_reason = "This name is reserved"
 
 
 class CannotOverwriteMedia(ServiceError):

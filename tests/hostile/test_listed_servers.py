@@ -67,6 +67,13 @@ def test_who_is_in_a_list_is_banned_and_refused_until_the_list_is_given_up(
     assert (joining[0], joining[1]["errcode"]) == (403, "M_FORBIDDEN")
     alice.post("join", own.room_id, status=403, errcode="M_FORBIDDEN")
 
+    # A name here that nobody has yet.
+    write_rule(alice, list_id, "user", f"@spam*:{victim.server.server_name}")
+    told(victim, "apply", list_id)
+    nobody = Client(victim.server.url)
+    nobody.get("register", "available", query={"username": "spam.1"}, status=400, errcode="M_EXCLUSIVE")
+    assert nobody.get("register", "available", query={"username": "ham.1"})["available"] is True
+
     # The server itself, by a rule that comes later.
     write_rule(alice, list_id, "server", evil.name.partition(":")[0])
     told(victim, "apply", list_id)

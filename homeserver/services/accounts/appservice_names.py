@@ -3,6 +3,7 @@
 Spec: application-service-api/#registration
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from homeserver.core.identifiers import UserID
@@ -23,11 +24,17 @@ class AppserviceNames(Protocol):
 
 
 class WithReserved:
-    """Application services, and a user ID that this server has to itself."""
+    """Application services, a user ID that this server has to itself, and those that nobody is to have."""
 
-    def __init__(self, appservices: AppserviceNames, reserved: UserID) -> None:
+    def __init__(
+        self,
+        appservices: AppserviceNames,
+        reserved: UserID,
+        is_unwelcome: Callable[[UserID], bool] = lambda _: False,
+    ) -> None:
         self._appservices = appservices
         self._reserved = reserved
+        self._is_unwelcome = is_unwelcome
 
     def find_by_token(self, token: str) -> Requester | None:
         """See AppserviceNames."""
@@ -39,7 +46,9 @@ class WithReserved:
 
     def is_reserved(self, user_id: UserID, *, besides: str | None) -> bool:
         """See AppserviceNames."""
-        return user_id == self._reserved or self._appservices.is_reserved(user_id, besides=besides)
+        if user_id == self._reserved or self._is_unwelcome(user_id):
+            return True
+        return self._appservices.is_reserved(user_id, besides=besides)
 
 
 class NoAppservices:

@@ -199,18 +199,25 @@ class PolicyPlanning:
         """What a list wants done in a room. `known` are the rules about users that were found before."""
         for step in await self._database.read(self._denials, followed, room_id):
             yield step
-        after = ""
-        while page := await self._database.read(present_users, room_id, after=after, limit=USERS_AT_ONCE):
-            after = page[-1]
-            if len(known) > MOST_KNOWN:
-                known.clear()
-            for user_id in page:
-                if user_id not in known:
-                    known[user_id] = followed.book.find(PolicyKind.USER, user_id)
-            named = {user_id: Verdict(followed.list, rule) for user_id in page if (rule := known[user_id]) is not None}
-            if named:
-                for step in await self._database.read(self._bans, room_id, named):
-                    yield step
+        after: str | None = ""
+        while after is not None:
+            after, steps = await self._database.read(self._named, followed, room_id, after, known)
+            for step in steps:
+                yield step
+
+    def _named(
+        self, tx: Transaction, followed: Followed, room_id: RoomID, after: str, known: dict[UserID, PolicyRule | None]
+    ) -> tuple[str | None, list[Step]]:
+        """The bans of some of those who are in a room, and after whom to go on: None after the last."""
+        page = present_users(tx, room_id, after=after, limit=USERS_AT_ONCE)
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        for user_id in page:
+            if user_id not in known:
+                known[user_id] = followed.book.find(PolicyKind.USER, user_id)
+        named = {user_id: Verdict(followed.list, rule) for user_id in page if (rule := known[user_id]) is not None}
+        steps = self._bans(tx, room_id, named) if named else []
+        return (page[-1] if len(page) == USERS_AT_ONCE else None), steps
 
     def _bans(self, tx: Transaction, room_id: RoomID, named: Mapping[UserID, Verdict]) -> list[Step]:
         """The bans of those who are still in a room and are not administrators here."""

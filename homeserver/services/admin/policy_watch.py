@@ -27,6 +27,7 @@ LOOP: Final = "policy lists"
 IDLE_S: Final = 60.0
 STEPS_AT_ONCE: Final = 50
 USERS_AT_ONCE: Final = 50
+MOST_AT_ONCE: Final = 100  # users who are held against the lists where their coming is heard of
 MOST_ADDED: Final = 200  # users who are looked for one by one
 MOST_OBSTACLES: Final = 100  # remembered of a list
 MOST_HINDERED: Final = 10_000
@@ -157,6 +158,10 @@ class PolicyWatch:
         if change.room_id in self._hindered and any(each.event.type == POWER_LEVELS[0] for each in change.events):
             self._entered[change.room_id] = True
             is_due = True
+        if len(change.memberships) > MOST_AT_ONCE:
+            self._entered[change.room_id] = True
+            self._wake()
+            return
         for moved in change.memberships:
             if moved.membership not in PRESENT:
                 continue

@@ -177,6 +177,10 @@ class PolicyLists:
         """Whether somebody of another server is not let into a room through this one."""
         return self.find_ban(room_id, user_id) is not None
 
+    def bars_name(self, user_id: UserID) -> bool:
+        """Whether nobody is to register here under a name."""
+        return any(book.find(PolicyKind.USER, user_id) is not None for book in self._on_server())
+
     def bars_invite(self, sender: UserID, room_id: RoomID) -> bool:
         """Whether this server takes no invites by a user of another server, or none into this room."""
         server = server_name_of_user(sender)

@@ -141,11 +141,12 @@ def test_invites_are_barred_by_users_servers_and_rooms_where_a_list_is_for_the_s
         return [*(lists.bars_invite(each, ROOM) for each in senders), lists.bars_invite(MALLORY, bad_room)]
 
     now(lists.follow(followed(list_id)))
-    in_rooms = [*asked(), lists.bars_room(bad_room)]
+    in_rooms = [*asked(), lists.bars_room(bad_room), lists.bars_name(BOB)]
     now(lists.follow(followed(list_id, on_server=True)))
 
-    assert in_rooms == [False] * 6
+    assert in_rooms == [False] * 7
     assert asked() == [True, True, False, False, True]
+    assert [lists.bars_name(user_id) for user_id in (BOB, ALICE)] == [True, False]
     assert [lists.bars_room(room_id) for room_id in (bad_room, ROOM)] == [True, False]
 
 
