@@ -1,5 +1,7 @@
 """Backups are made in another process, which tells how far it is; what comes to nothing leaves nothing."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,22 @@ def test_a_backup_is_made_by_another_process_while_this_one_goes_on_writing(
     assert (outside.signing_key, outside.configuration) == ("ed25519 a secret\n", "server_name: example.org\n")
     assert room_id.encode() not in plan.path.read_bytes()
     assert list(check_backup(plan.path))
+
+
+def test_when_the_process_dies_nothing_comes_of_the_backup_and_the_next_one_is_made(
+    beside: Beside, tmp_path: Path
+) -> None:
+    plan = plan_for(tmp_path)
+    beside.wait(Deferred.fromCoroutine(beside.process.begin(plan)))
+    assert beside.process.pid is not None
+
+    os.kill(beside.process.pid, signal.SIGKILL)
+
+    step = beside.wait(Deferred.fromCoroutine(beside.process.go_on()))
+    assert step.failure is not None
+    assert not plan.path.exists()
+    assert beside.run(plan)[-1].size_bytes == plan.path.stat().st_size
+    assert [path.name for path in tmp_path.glob("made*")] == ["made.backup"]
 
 
 def test_whoever_stops_it_is_told(beside: Beside, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from homeserver.services.rooms.search import SearchWish
 from homeserver.services.rooms.search_backlog import PAUSE_S
 from homeserver.storage.continuity import find_continuity
 from homeserver.storage.database import Backend, DatabaseRefused
-from homeserver.storage.migrations.runner import Revision
+from homeserver.storage.migrations.runner import REVISIONS, Revision
 from homeserver.storage.opening import fill_database, open_backend
 from homeserver.storage.schema import TABLES
+from homeserver.storage.sqlite import open_sqlite
 from homeserver.storage.whole_tables import Filling, NotFilled
 from tests.databases import SyncDatabase
 from tests.growth.workload import Workload
@@ -128,6 +129,17 @@ def test_a_backup_of_tables_that_its_schema_does_not_have_is_refused(
         restore(other, place, folder)
 
     assert list(folder.iterdir()) == []
+
+
+def test_a_backup_of_an_older_program_is_brought_up_to_date(tmp_path: Path, place: str, folder: Path) -> None:
+    older = open_sqlite(tmp_path / "older.db", revisions=REVISIONS[:-1])
+    back_up(older, tmp_path / "backup")
+
+    restored = restore(tmp_path / "backup", place, folder)
+
+    snapshot = restored.open_snapshot()
+    assert snapshot.revisions().keys() == {revision.number for revision in REVISIONS}
+    snapshot.close()
 
 
 def test_a_backup_of_a_newer_program_is_refused(world: World, tmp_path: Path, folder: Path) -> None:
