@@ -121,11 +121,11 @@ def redact(
     what = f"redact {_count(len(sent), 'event')} by {pattern} in {room_id}"
     if dry_run and not output.is_json:
         output.tell(EVENT_COLUMNS, (_event_row(each, time_of(each["origin_server_ts"])) for each in sent))
-    about = {"room_id": room_id, **wanted, "events": sent}
+    looked_at: dict[str, Any] = {"room_id": room_id, **wanted, "events": sent}
     if not sent and not dry_run:
-        output.say("There is nothing to redact.", about)
+        output.say("There is nothing to redact.", looked_at)
         return
-    if not is_meant(output, what, about, dry_run=dry_run, yes=yes):
+    if not is_meant(output, what, looked_at, dry_run=dry_run, yes=yes):
         return
 
     def redacted() -> Iterator[Row]:
@@ -162,31 +162,21 @@ def _remove(
     for room_id in rooms:
         room_path(room_id)
     because = {} if reason is None else {"reason": reason}
-    if not WILDCARDS.intersection(pattern) and not more:
-        rows = _one_user(door, act, pattern, rooms, because)
-        where = "all rooms" if all_rooms else _count(len(rooms), "room")
-        about = {"user_id": pattern, "rooms": list(rooms) or None}
-        is_small = bool(rooms) and not dry_run  # what can be put right at once is not asked about
-        if not is_small and not is_meant(output, f"{act} {pattern} in {where}", about, dry_run=dry_run, yes=yes):
+    is_one = not WILDCARDS.intersection(pattern)
+    if is_one:
+        user_path(pattern)
+    if is_one and rooms and not more:
+        # What can be put right at once is not asked about.
+        what = f"{act} {pattern} in {_count(len(rooms), 'room')}"
+        about = {"user_id": pattern, "rooms": list(rooms)}
+        if dry_run and not is_meant(output, what, about, dry_run=True, yes=yes):
             return
+        rows = _in_rooms(door, act, pattern, rooms, because)
     else:
         wanted = {"pattern": pattern, **more}
-        query = {**wanted, "removal": act, "room_id": rooms}
-        with output.progress("Looking") as show:
-            hits = list(_pages(show, "found", lambda begin: _get(door, MEMBERS, query, begin), "members"))
-        befallen = [each for each in hits if not each["spared"]]
-        if dry_run and not output.is_json:
-            output.tell(HIT_COLUMNS, (_hit_row(each) for each in hits))
-        users = _count(len({each["user_id"] for each in befallen}), "user")
-        what = f"{act} {users} in {_count(len({each['room_id'] for each in befallen}), 'room')}"
-        about = {**wanted, "members": hits}
-        if not befallen and not dry_run:
-            output.say(f"There is nobody to {act}.", about)
+        if not _is_aim_meant(door, output, act, wanted, rooms, dry_run=dry_run, yes=yes):
             return
-        if not is_meant(output, what, about, dry_run=dry_run, yes=yes):
-            return
-        body = {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})}
-        rows = _many_users(door, act, body)
+        rows = _many_users(door, act, {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})})
     failed: list[Row] = []
     with output.progress(f"{act.capitalize()}"):
         output.tell(COLUMNS, _noting_failures(rows, failed))
@@ -194,11 +184,30 @@ def _remove(
         raise CommandFailed(f"{_count(len(failed), 'time')} nobody could be {DONE[act]}")
 
 
-def _one_user(
-    door: AdminDoor, act: str, user_id: str, rooms: Sequence[str], because: Mapping[str, str]
-) -> Iterator[Row]:
-    path = user_path(user_id)
-    return _in_rooms(door, act, user_id, rooms, because) if rooms else _everywhere(door, act, user_id, path, because)
+def _is_aim_meant(
+    door: AdminDoor,
+    output: Output,
+    act: str,
+    wanted: Mapping[str, Any],
+    rooms: Sequence[str],
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> bool:
+    """Whether to do it to all whom it would befall; a dry run tells of them."""
+    query = {**wanted, "removal": act, "room_id": rooms}
+    with output.progress("Looking") as show:
+        hits = list(_pages(show, "found", lambda begin: _get(door, MEMBERS, query, begin), "members"))
+    befallen = [each for each in hits if not each["spared"]]
+    about = {**wanted, "members": hits}
+    if not befallen and not dry_run:
+        output.say(f"There is nobody to {act}.", about)
+        return False
+    if dry_run and not output.is_json:
+        output.tell(HIT_COLUMNS, (_hit_row(each) for each in hits))
+    users = _count(len({each["user_id"] for each in befallen}), "user")
+    what = f"{act} {users} in {_count(len({each['room_id'] for each in befallen}), 'room')}"
+    return is_meant(output, what, about, dry_run=dry_run, yes=yes)
 
 
 def _in_rooms(
@@ -213,14 +222,6 @@ def _in_rooms(
             yield _row(act, room_id, user_id, refused.reason)
         else:
             yield _row(act, room_id, user_id)
-
-
-def _everywhere(door: AdminDoor, act: str, user_id: str, path: str, because: Mapping[str, str]) -> Iterator[Row]:
-    answer = ask(door, "POST", f"{path}/{act}", because)
-    for room_id in answer["done"]:
-        yield _row(act, room_id, user_id)
-    for room_id, reason in answer["failed"].items():
-        yield _row(act, room_id, user_id, reason)
 
 
 def _many_users(door: AdminDoor, act: str, body: Mapping[str, Any]) -> Iterator[Row]:

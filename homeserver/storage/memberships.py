@@ -204,6 +204,17 @@ def members_after_in(tx: Transaction, after: MemberKey, *, limit: int) -> list[M
     return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
 
 
+OF_USER_AFTER = """
+    SELECT room_id, user_id, membership FROM memberships WHERE user_id = :user_id AND room_id > :room_id
+     ORDER BY room_id LIMIT :limit"""
+
+
+def members_after_of(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
+    """Memberships of one user, in the order of rooms, from behind one of them."""
+    rows = tx.all(OF_USER_AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit)
+    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+
+
 WITH_LOCAL = """
     SELECT DISTINCT room_id FROM memberships
      WHERE room_id IN :room_ids[text] AND membership = 'join' AND is_local"""

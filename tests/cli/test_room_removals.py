@@ -64,16 +64,31 @@ def test_the_other_rooms_are_gone_through_although_one_refuses(capsys: pytest.Ca
 
 
 def test_one_user_is_removed_everywhere_once_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    path = f"{ADMIN_API}/users/%40eve%3Aevil.example/ban"
-    door = ScriptedDoor(**{path: (200, {"done": [ROOM], "failed": {OTHER: "no power"}})})
+    look = f"{MEMBERS}?pattern=%40eve%3Aevil.example&removal=ban"
+    refused = {"room_id": OTHER, "user_id": EVE, "reason": "no power"}
+    door = ScriptedDoor(
+        **{
+            look: (200, {"members": [hit(EVE), hit(EVE, OTHER)], "next": None}),
+            f"{MEMBERS}/ban": (200, {"done": [hit(EVE)], "failed": [refused], "next": None}),
+        }
+    )
 
     run(door, "ban", EVE, "--all", "--dry-run")
-    assert (acts(door), lines(capsys)) == ([], [f"Would ban {EVE} in all rooms. Nothing was changed."])
+    assert acts(door) == []
+    assert lines(capsys)[-1] == "Would ban 1 user in 2 rooms. Nothing was changed."
     with pytest.raises(CommandFailed, match="1 time nobody could be banned"):
         run(door, "ban", EVE, "--all", "--yes")
 
-    assert acts(door) == [("POST", path, {})]
+    assert acts(door) == [("POST", f"{MEMBERS}/ban", {"pattern": EVE})]
     assert lines(capsys) == [f"{ROOM}: {EVE} banned", f"{OTHER}: {EVE} NOT banned: no power"]
+
+
+def test_a_dry_run_in_named_rooms_asks_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    door = ScriptedDoor()
+
+    run(door, "kick", EVE, ROOM, OTHER, "--dry-run")
+
+    assert (door.asked, lines(capsys)) == ([], [f"Would kick {EVE} in 2 rooms. Nothing was changed."])
 
 
 def test_a_dry_run_tells_whom_a_pattern_would_hit(capsys: pytest.CaptureFixture[str]) -> None:

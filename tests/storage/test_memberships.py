@@ -28,6 +28,7 @@ from homeserver.storage.memberships import (
     member_counts_of_rooms,
     members_after,
     members_after_in,
+    members_after_of,
     members_of_room,
     members_of_server,
     memberships_in_room,
@@ -273,6 +274,12 @@ def _check_walks(db: SyncDatabase, model: Model, limit: int) -> None:
         while page := db.read(members_after_in, after, limit=limit):
             of_room, after = of_room + page, page[-1]
         assert of_room == [one for one in walked if one.room_id == room_id]
+    for user_id in USERS:
+        of_user: list[MemberKey] = []
+        after = MemberKey(RoomID(""), user_id)
+        while page := db.read(members_after_of, after, limit=limit):
+            of_user, after = of_user + page, page[-1]
+        assert of_user == [one for one in walked if one.user_id == user_id]
     local = {row.room_id for row in model.rows.values() if row.is_local and row.membership == "join"}
     assert db.read(rooms_with_local_members, ROOMS) == local
 

@@ -2,7 +2,7 @@
 
 It is done in steps, each of bounded length: whoever asks goes on from where a step ended, and can look beforehand at
 whom it would befall. Of all rooms those are left out in which nobody of this server is, for nothing can be done there.
-Administrators of this server are spared: a pattern is easily too wide.
+Administrators of this server are spared by patterns, which are easily too wide; a user who is named is meant.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,13 @@ from homeserver.services.errors import InvalidParameter, NotFound, ServiceError
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import MemberKey, members_after, members_after_in, rooms_with_local_members
+from homeserver.storage.memberships import (
+    MemberKey,
+    members_after,
+    members_after_in,
+    members_after_of,
+    rooms_with_local_members,
+)
 from homeserver.storage.rooms import find_head
 
 MOST_ROOMS: Final = 500  # that are named
@@ -130,7 +136,7 @@ class MemberPatterns:
         self, tx: Transaction, aim: Aim, glob: Glob, after: MemberKey, limit: int
     ) -> tuple[Sequence[Hit], MemberKey | None]:
         """Some of whom it would befall, and where to go on; None at the end."""
-        rows = self._rows(tx, aim.rooms, after)
+        rows = self._rows(tx, aim.rooms, glob, after)
         wanted = (*BEFALLS[aim.removal], LEFT) if aim.includes_left else BEFALLS[aim.removal]
         fitting = [one for one in rows if one.membership in wanted and glob.matches(one.user_id)]
         if aim.rooms is None:
@@ -141,10 +147,20 @@ class MemberPatterns:
             rest: MemberKey | None = fitting[-1]
         else:
             rest = rows[-1] if len(rows) == self._bounds.rows_per_read else None
-        return [Hit(one.room_id, one.user_id, one.membership, _is_spared(tx, one.user_id)) for one in fitting], rest
+        # Whoever names somebody means them.
+        found = [
+            Hit(one.room_id, one.user_id, one.membership, glob.literal is None and _is_spared(tx, one.user_id))
+            for one in fitting
+        ]
+        return found, rest
 
-    def _rows(self, tx: Transaction, rooms: Sequence[RoomID] | None, after: MemberKey) -> Sequence[MemberKey]:
+    def _rows(
+        self, tx: Transaction, rooms: Sequence[RoomID] | None, glob: Glob, after: MemberKey
+    ) -> Sequence[MemberKey]:
         """The memberships that come next in these rooms, or in all."""
+        if rooms is None and glob.literal is not None:
+            of_user = MemberKey(after.room_id, UserID(glob.literal))
+            return members_after_of(tx, of_user, limit=self._bounds.rows_per_read)
         if rooms is None:
             return members_after(tx, after, limit=self._bounds.rows_per_read)
         rows: list[MemberKey] = []

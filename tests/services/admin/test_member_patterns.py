@@ -123,6 +123,21 @@ def test_administrators_of_this_server_are_spared(world: World, patterns: Member
     assert memberships(world, room_id)[RAIDERS[0]] == "join"
 
 
+def test_somebody_who_is_named_is_meant_in_all_rooms_although_an_administrator(
+    world: World, patterns: MemberPatterns
+) -> None:
+    world.sync_database.write(insert_account, Account(BOB, AccountKind.USER, created_ms=0, is_admin=True))
+    rooms = sorted(room_of(world, BOB, *RAIDERS[:1]) for _ in range(3))
+    moderation = RoomModeration(world.database, world.event_creation)
+    short = MemberPatterns(world.database, moderation, StepBounds(most_found=2, rows_per_read=1))
+
+    assert found(short, Aim(Removal.KICK, BOB, None)) == [(room_id, BOB) for room_id in rooms]
+    done = now(patterns.remove(Aim(Removal.KICK, BOB, None), None, None))
+
+    assert [one.room_id for one in done.done] == rooms
+    assert [memberships(world, room_id)[BOB] for room_id in rooms] == ["leave"] * 3
+
+
 def test_it_is_told_whom_nobody_here_may_remove(world: World, patterns: MemberPatterns) -> None:
     room_id = room_of(world, *RAIDERS[:2])
     levels = {"users": {ALICE: 100, RAIDERS[0]: 100}}
