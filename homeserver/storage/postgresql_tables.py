@@ -20,6 +20,7 @@ from homeserver.storage.whole_tables import (
     SnapshotLost,
     TableShape,
     Value,
+    kind_of,
 )
 
 Connection = extensions.connection
@@ -72,7 +73,7 @@ class PostgreSQLSnapshot:
     def shapes(self) -> list[TableShape]:
         """See Snapshot."""
         with _told_as(SnapshotLost):
-            return [shape for shape, _ in _shapes(self._connection)]
+            return [shape for shape, _ in _shapes(self._connection, SnapshotLost)]
 
     def count(self, table: TableShape) -> int:
         """See Snapshot."""
@@ -117,7 +118,7 @@ class PostgreSQLFilling:
             with _told_as(NotFilled), connection.cursor() as cursor:
                 cursor.execute(PATIENT)
                 connection.set_session(autocommit=False)
-            self._booleans = {shape.name: booleans for shape, booleans in _shapes(connection)}
+            self._booleans = {shape.name: booleans for shape, booleans in _shapes(connection, NotFilled)}
         except NotFilled:
             connection.close()
             raise
@@ -126,7 +127,7 @@ class PostgreSQLFilling:
     def shapes(self) -> list[TableShape]:
         """See Filling."""
         with _told_as(NotFilled):
-            return [shape for shape, _ in _shapes(self._connection)]
+            return [shape for shape, _ in _shapes(self._connection, NotFilled)]
 
     def clear(self, table: TableShape) -> None:
         """See Filling."""
@@ -191,7 +192,9 @@ def _told_as(failure: type[SnapshotLost] | type[NotFilled]) -> Iterator[None]:
         raise failure(f"the database failed: {error}".strip()) from error
 
 
-def _shapes(connection: Connection) -> list[tuple[TableShape, frozenset[str]]]:
+def _shapes(
+    connection: Connection, failure: type[SnapshotLost] | type[NotFilled]
+) -> list[tuple[TableShape, frozenset[str]]]:
     """The tables, each with which of its columns are truth values."""
     found: dict[str, list[tuple[str, str]]] = {}
     with connection.cursor() as cursor:
@@ -201,7 +204,7 @@ def _shapes(connection: Connection) -> list[tuple[TableShape, frozenset[str]]]:
                 found.setdefault(table, []).append((column, type_))
     return [
         (
-            TableShape(table, tuple((column, KINDS[type_]) for column, type_ in columns)),
+            TableShape(table, tuple((column, kind_of(KINDS, type_, table, failure)) for column, type_ in columns)),
             frozenset(column for column, type_ in columns if type_ == BOOLEAN),
         )
         for table, columns in found.items()

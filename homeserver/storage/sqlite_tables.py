@@ -18,6 +18,7 @@ from homeserver.storage.whole_tables import (
     Row,
     SnapshotLost,
     TableShape,
+    kind_of,
 )
 
 # FTS5 keeps its own in tables beside, which are of another type.
@@ -55,7 +56,7 @@ class SQLiteSnapshot:
     def shapes(self) -> list[TableShape]:
         """See Snapshot."""
         with _told_as(SnapshotLost):
-            return _shapes(self._connection)
+            return _shapes(self._connection, SnapshotLost)
 
     def count(self, table: TableShape) -> int:
         """See Snapshot."""
@@ -109,7 +110,7 @@ class SQLiteFilling:
     def shapes(self) -> list[TableShape]:
         """See Filling."""
         with _told_as(NotFilled):
-            return _shapes(self._open)
+            return _shapes(self._open, NotFilled)
 
     def clear(self, table: TableShape) -> None:
         """See Filling."""
@@ -175,10 +176,12 @@ def _told_as(failure: type[SnapshotLost] | type[NotFilled]) -> Iterator[None]:
         raise failure(f"the database failed: {error}") from error
 
 
-def _shapes(connection: apsw.Connection) -> list[TableShape]:
+def _shapes(connection: apsw.Connection, failure: type[SnapshotLost] | type[NotFilled]) -> list[TableShape]:
     names = [row[0] for row in connection.execute(TABLES) if row[0] not in NOT_COPIED]
     return [
-        TableShape(name, tuple((row[0], KINDS[row[1]]) for row in connection.execute(COLUMNS, (name,))))
+        TableShape(
+            name, tuple((row[0], kind_of(KINDS, row[1], name, failure)) for row in connection.execute(COLUMNS, (name,)))
+        )
         for name in names
     ]
 

@@ -108,3 +108,11 @@ class Filling(Protocol):
 
     def abandon(self) -> None:
         """Leave it as it was found. Nothing happens after `keep`."""
+
+
+def kind_of(kinds: Mapping[str, Kind], type_: str, table: str, failure: type[SnapshotLost] | type[NotFilled]) -> Kind:
+    """What a column of a type holds. Raises `failure` for a type that no column of this server has."""
+    kind = kinds.get(type_)
+    if kind is None:
+        raise failure(f"the table {table} is none of this server's: it has a column of the type {type_}")
+    return kind

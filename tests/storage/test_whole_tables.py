@@ -90,6 +90,15 @@ def test_a_database_that_is_gone_is_told(db: SyncDatabase) -> None:
     snapshot.close()
 
 
+def test_a_table_of_another_program_is_told_and_not_taken_for_one_of_this_server(db: SyncDatabase) -> None:
+    db.write(lambda tx: tx.run("CREATE TABLE theirs (name VARCHAR)"))
+    snapshot = db.backend.open_snapshot()
+
+    with pytest.raises(SnapshotLost, match="the table theirs is none of this server's"):
+        snapshot.shapes()
+    snapshot.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest) -> str:
     """Where a new database is to be."""
