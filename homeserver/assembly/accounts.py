@@ -72,7 +72,9 @@ def make_accounts(
     terms = tuple(
         PolicyDocument(one.policy, one.version, one.language, one.name, one.url) for one in settings.registration.terms
     )
-    policy = RegistrationPolicy(settings.registration.enabled, settings.registration.require_token, terms)
+    policy = RegistrationPolicy(
+        settings.registration.enabled, settings.registration.require_token, terms, settings.registration.probation_s
+    )
     guests = GuestAccounts(
         database, sessions, tokens, made.rate_limits, clock, randomness, server_name, are_allowed=allows_guests
     )

@@ -24,6 +24,7 @@ from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.policy_lists import PolicyLists
 from homeserver.services.rooms.presence import Presence, Scope
 from homeserver.services.rooms.presence_views import PresenceViews
+from homeserver.services.rooms.probation import Probation
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.relations import Relations
@@ -105,7 +106,8 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     policy_lists = PolicyLists(database, states, server_name)
     readers = Readers(states)
     aggregations = Aggregations(readers, states, events.formats)
-    admission = Admission(made.rate_limits)
+    strangers = settings.registration.newcomers_invite_strangers
+    admission = Admission(made.rate_limits, Probation(clock, invites_strangers=strangers))
     membership = RoomMembership(database, creation, admission, server_name)
     aliases = RoomAliases(database, creation, readers, client, clock, server_name)
     given_rooms = GivenRooms(receipt, intake, events.completion)

@@ -105,6 +105,8 @@ class Door:
             self._rate_limiting.take(RateClass.GUEST, network_of(arrival.client_ip))
         if requester is not None and mark.auth is not Auth.OPTIONAL_TOKEN:
             self._rate_limiting.take(mark.limit, requester.user_id, requester.rate_limit)
+            if requester.probation_until_ms is not None and requester.rate_limit is None:
+                self._rate_limiting.take_of_newcomer(mark.limit, requester.user_id, requester.probation_until_ms)
         elif origin is not None:
             self._rate_limiting.take(mark.limit, origin)
         elif not arrival.by_owner:

@@ -30,6 +30,7 @@ class RateClass(Enum):
     KEYS = "keys"
     MEDIA = "media"
     REPORT = "report"
+    NEWCOMER = "newcomer"  # what users do to others while their accounts are new, besides the class of it
     GUEST = "guest"  # whatever guests ask, besides the class of what they ask
     FEDERATION = "federation"
 
@@ -75,6 +76,11 @@ class RateLimiting:
         if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
             self._make_room()
         self._buckets[key] = (limit, bucket)
+
+    def take_of_newcomer(self, rate_class: RateClass, caller: str, until_ms: int) -> None:
+        """Count what a user does to others whose account is new until some time. Raises LimitExceeded."""
+        if rate_class in ACTS and self._clock.now_ms() < until_ms:
+            self.take(RateClass.NEWCOMER, caller)
 
     def sweep(self) -> None:
         """Forget the buckets that are full: to be called now and then."""

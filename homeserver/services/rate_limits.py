@@ -21,6 +21,7 @@ class Counted(Enum):
     """What has a bucket, and of whom. The names are those of `rate_limits` in the configuration."""
 
     INVITES_BY_USER = "invites_by_user"
+    INVITES_BY_NEWCOMER = "invites_by_newcomer"  # besides those by user
     INVITES_TO_USER = "invites_to_user"
     INVITES_TO_ROOM = "invites_to_room"
     INVITES_BY_SERVER = "invites_by_server"
@@ -34,12 +35,16 @@ class Counted(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """So much of what is counted, from the bucket of `whose`; `server` is the one that another limit may be set for."""
+    """So much of what is counted, from the bucket of `whose`.
+
+    `server` is the one that another limit may be set for; `own` is the limit that was set for a user.
+    """
 
     counted: Counted
     whose: str
     cost: float = 1.0
     server: ServerName | None = None
+    own: RateLimit | None = None
 
 
 FindLimit = Callable[[ServerName, str], RateLimit | None]
@@ -118,6 +123,8 @@ class RateLimits:
 
     def _limit_of(self, draw: Draw) -> RateLimit | None:
         usual = self._limits.get(draw.counted)
+        if usual is not None and draw.own is not None:
+            return draw.own
         if usual is None or draw.server is None or self._of_server is None:
             return usual
         return self._of_server(draw.server, draw.counted.value) or usual

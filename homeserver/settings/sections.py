@@ -86,6 +86,8 @@ class Registration:
     shared_secret: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
     allow_guest_access: bool = field(default=False, metadata=reads(kinds.flag))
     terms: tuple[PolicyDocument, ...] = field(default=(), metadata=reads(_terms))
+    probation_s: int = field(default=DAY_S, metadata=reads(kinds.whole_number(0, 365 * DAY_S)))
+    newcomers_invite_strangers: bool = field(default=True, metadata=reads(kinds.flag))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,11 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, RateLimit]] = MappingProxyType(
         "keys": RateLimit(rate_hz=20, burst=100),
         "media": RateLimit(rate_hz=20, burst=200),
         "report": RateLimit(rate_hz=0.1, burst=10),
+        "newcomer": RateLimit(rate_hz=1, burst=60),
         "guest": RateLimit(rate_hz=5, burst=50),
         "federation": RateLimit(rate_hz=50, burst=200),
         "invites_by_user": RateLimit(rate_hz=0.1, burst=100),
+        "invites_by_newcomer": RateLimit(rate_hz=0.003, burst=20),
         "invites_to_user": RateLimit(rate_hz=0.005, burst=20),
         "invites_to_room": RateLimit(rate_hz=0.2, burst=200),
         "invites_by_server": RateLimit(rate_hz=0.5, burst=100),

@@ -41,6 +41,7 @@ class FoundAccessToken:
     is_shadow_banned: bool
     is_rate_limited: bool
     rate_limit: RateLimit | None
+    probation_until_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def insert_refresh_token(
 FIND_ACCESS = """
     SELECT t.session_id, t.user_id, t.device_id, t.expires_ms, t.replaces, u.kind, u.is_admin,
            u.is_deactivated, u.is_locked, u.is_suspended, u.is_shadow_banned, u.is_rate_limited,
-           u.rate_per_second, u.rate_burst
+           u.rate_per_second, u.rate_burst, u.probation_until_ms
       FROM access_tokens t JOIN users u ON u.user_id = t.user_id WHERE t.token_hash = :token_hash"""
 
 
@@ -135,6 +136,7 @@ def find_access_token(tx: Transaction, token_hash: bytes) -> FoundAccessToken | 
         is_shadow_banned=bool(row[10]),
         is_rate_limited=bool(row[11]),
         rate_limit=rate_limit_of(row[12], row[13]),
+        probation_until_ms=row[14],
     )
 
 

@@ -38,17 +38,18 @@ class Account:
     is_shadow_banned: bool = False
     is_rate_limited: bool = True
     rate_limit: RateLimit | None = None  # how fast the user may act, instead of what the settings say
+    probation_until_ms: int | None = None  # until when the user may do less than others
 
 
 INSERT = """
     INSERT INTO users (
         user_id, kind, appservice_id, password_hash, created_ms, is_admin,
         is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
-        rate_per_second, rate_burst)
+        rate_per_second, rate_burst, probation_until_ms)
     VALUES (
         :user_id, :kind, :appservice_id, :password_hash, :created_ms, :is_admin,
         :is_deactivated, :is_erased, :is_locked, :is_suspended, :is_shadow_banned, :is_rate_limited,
-        :rate_per_second, :rate_burst)
+        :rate_per_second, :rate_burst, :probation_until_ms)
     ON CONFLICT (user_id) DO NOTHING"""
 
 
@@ -60,7 +61,7 @@ def insert_account(tx: Transaction, account: Account) -> bool:
 FIND = """
     SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
            is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
-           rate_per_second, rate_burst
+           rate_per_second, rate_burst, probation_until_ms
       FROM users WHERE user_id = :user_id"""
 
 
@@ -73,7 +74,7 @@ def find_account(tx: Transaction, user_id: UserID) -> Account | None:
 PAGE = """
     SELECT user_id, kind, created_ms, appservice_id, password_hash, is_admin,
            is_deactivated, is_erased, is_locked, is_suspended, is_shadow_banned, is_rate_limited,
-           rate_per_second, rate_burst
+           rate_per_second, rate_burst, probation_until_ms
       FROM users WHERE user_id > :after ORDER BY user_id LIMIT :limit"""
 
 
@@ -87,7 +88,8 @@ UPDATE = """
        SET kind = :kind, appservice_id = :appservice_id, password_hash = :password_hash, is_admin = :is_admin,
            is_deactivated = :is_deactivated, is_erased = :is_erased, is_locked = :is_locked,
            is_suspended = :is_suspended, is_shadow_banned = :is_shadow_banned, is_rate_limited = :is_rate_limited,
-           rate_per_second = :rate_per_second, rate_burst = :rate_burst
+           rate_per_second = :rate_per_second, rate_burst = :rate_burst,
+           probation_until_ms = :probation_until_ms
      WHERE user_id = :user_id"""
 
 
@@ -176,6 +178,7 @@ def _values(account: Account) -> dict[str, Any]:  # Any: column values
         "is_rate_limited": account.is_rate_limited,
         "rate_per_second": None if account.rate_limit is None else account.rate_limit.per_second,
         "rate_burst": None if account.rate_limit is None else int(account.rate_limit.burst),
+        "probation_until_ms": account.probation_until_ms,
     }
 
 
@@ -194,6 +197,7 @@ def _account(row: tuple[Any, ...]) -> Account:  # Any: a row
         is_shadow_banned=bool(row[10]),
         is_rate_limited=bool(row[11]),
         rate_limit=rate_limit_of(row[12], row[13]),
+        probation_until_ms=row[14],
     )
 
 

@@ -64,7 +64,7 @@ PARTS: Final[tuple[Part, ...]] = (
         "users",
         _columns(
             "user_id kind appservice_id",
-            "created_ms rate_per_second rate_burst",
+            "created_ms rate_per_second rate_burst probation_until_ms",
             "is_admin is_deactivated is_erased is_locked is_suspended is_shadow_banned is_rate_limited",
         ),
         ("user_id",),

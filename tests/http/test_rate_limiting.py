@@ -102,3 +102,18 @@ def test_a_limit_of_their_own_holds_from_one_request_to_the_next(limiting: RateL
     limiting.sweep()
     with pytest.raises(LimitExceeded):
         limiting.take(RateClass.SEND, "@a:b", own)
+
+
+def test_who_is_new_does_less_to_others_until_they_are_no_longer(clock: ManualClock) -> None:
+    limiting = RateLimiting({RateClass.NEWCOMER: RateLimit(per_second=0.001, burst=2)}, clock)
+    until_ms = clock.now_ms() + 60_000
+
+    for rate_class in (RateClass.SEND, RateClass.JOIN):
+        limiting.take_of_newcomer(rate_class, "@a:b", until_ms)
+    with pytest.raises(LimitExceeded):
+        limiting.take_of_newcomer(RateClass.INVITE, "@a:b", until_ms)
+    limiting.take_of_newcomer(RateClass.GENERAL, "@a:b", until_ms)
+    limiting.take_of_newcomer(RateClass.SEND, "@c:b", until_ms)
+
+    clock.advance(60)
+    limiting.take_of_newcomer(RateClass.INVITE, "@a:b", until_ms)

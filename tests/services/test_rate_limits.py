@@ -98,3 +98,13 @@ def test_memory_is_bounded_however_many_are_counted(limits: RateLimits) -> None:
     assert len(limits) <= MOST_BUCKETS
     with pytest.raises(LimitExceeded):
         limits.draw(Draw(Counted.INVITES_TO_USER, f"@{MOST_BUCKETS + 9}:b"))
+
+
+def test_a_limit_of_ones_own_counts_instead_where_there_is_one_at_all(limits: RateLimits) -> None:
+    own = RateLimit(0.1, 5)
+
+    limits.draw(Draw(Counted.INVITES_BY_USER, "@alice:b", 5, own=own))
+    with pytest.raises(LimitExceeded):
+        limits.draw(Draw(Counted.INVITES_BY_USER, "@alice:b", own=own))
+    for _ in range(9):
+        limits.draw(Draw(Counted.INVITES_TO_ROOM, "!a:b", own=RateLimit(0.1, 1)))

@@ -78,6 +78,7 @@ from homeserver.services.rooms.notifications import Notifications
 from homeserver.services.rooms.outside_memberships import OutsideMemberships
 from homeserver.services.rooms.presence import Presence
 from homeserver.services.rooms.presence_views import PresenceViews
+from homeserver.services.rooms.probation import Probation
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.rooms.receipts import Receipts
 from homeserver.services.rooms.relations import Relations
@@ -197,7 +198,7 @@ class World:
         self.readers = Readers(self.states)
         self.erased_users = ErasedUsers()
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
-        self.admission = Admission(self.rate_limits)
+        self.admission = Admission(self.rate_limits, Probation(self.clock))
         self.membership = RoomMembership(self.database, self.event_creation, self.admission, SERVER)
         self.sending = Sending(self.event_creation, self.readers, self.admission, self.clock, SERVER)
         self._open_reading()

@@ -46,10 +46,10 @@ def test_a_token_is_found_with_its_session_and_its_account(db: SyncDatabase) -> 
     assert found.rate_limit is None
     assert db.read(find_access_token, b"other") is None
     limit = RateLimit(per_second=0.25, burst=4)
-    db.write(update_account, Account(ALICE, AccountKind.USER, 1, rate_limit=limit))
+    db.write(update_account, Account(ALICE, AccountKind.USER, 1, rate_limit=limit, probation_until_ms=9))
     limited = db.read(find_access_token, b"hash")
     assert limited is not None
-    assert limited.rate_limit == limit
+    assert (limited.rate_limit, limited.probation_until_ms) == (limit, 9)
 
 
 def test_sessions_have_numbers_of_their_own(db: SyncDatabase) -> None:

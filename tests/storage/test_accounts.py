@@ -35,6 +35,7 @@ def test_an_account_is_read_as_it_was_stored(db: SyncDatabase) -> None:
         is_shadow_banned=True,
         is_rate_limited=False,
         rate_limit=RateLimit(per_second=0.5, burst=3),
+        probation_until_ms=7,
     )
 
     for account in (ALICE, bridged):

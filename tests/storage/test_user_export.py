@@ -41,6 +41,7 @@ def test_columns_are_told_as_what_they_are(filled: SyncDatabase) -> None:
         "created_ms": 2,
         "rate_per_second": None,
         "rate_burst": None,
+        "probation_until_ms": None,
         "is_admin": False,
         "is_deactivated": False,
         "is_erased": False,

@@ -73,7 +73,13 @@ class GuestAccounts:
         guest = find_account(tx, account.user_id)
         if guest is None or guest.kind is not AccountKind.GUEST or guest.is_deactivated or guest.is_locked:
             raise UserInUse
-        update_account(tx, replace(guest, kind=account.kind, password_hash=account.password_hash))
+        upgraded = replace(
+            guest,
+            kind=account.kind,
+            password_hash=account.password_hash,
+            probation_until_ms=account.probation_until_ms,
+        )
+        update_account(tx, upgraded)
         tx.after_commit(lambda: self._tokens.forget_user(account.user_id))
 
     def _create(self, tx: Transaction, account: Account, device_name: str | None) -> OpenedSession:

@@ -59,6 +59,7 @@ class RegistrationPolicy:
     is_open: bool
     needs_token: bool
     terms: Sequence[PolicyDocument] = ()  # to be accepted
+    probation_s: int = 0  # for which those who make their accounts themselves may do less
 
     @property
     def flow(self) -> list[str]:
@@ -150,6 +151,7 @@ class Registration:
             AccountKind.USER,
             self._clock.now_ms(),
             password_hash=await self._passwords.hash_new(wish.password),
+            probation_until_ms=self._probation_until_ms(),
         )
         made = await self._database.write(
             self._create,
@@ -234,6 +236,10 @@ class Registration:
             raise Forbidden(CLOSED)
         found = await self._database.read(find_registration_token, token) if is_token(token) else None
         return found is not None and found.is_valid(self._clock.now_ms())
+
+    def _probation_until_ms(self) -> int | None:
+        seconds = self._policy.probation_s
+        return self._clock.now_ms() + seconds * 1000 if seconds else None
 
     def _wanted_user_id(self, username: str | None) -> UserID:
         localpart = self._randomness.opaque_id("", GENERATED_LENGTH) if username is None else username

@@ -24,4 +24,5 @@ class Requester:
     is_soft_logged_out: bool = False  # the token has expired, the session has not ended
     is_rate_limited: bool = True  # False: an application service, or a user whom the administrator exempted
     rate_limit: RateLimit | None = None  # how fast the user may act, instead of what the settings say
+    probation_until_ms: int | None = None  # until when the user may do less than others: the account is new
     appservice_id: str | None = None  # which one speaks, for its own user or one of its namespace

@@ -171,4 +171,5 @@ def _requester(found: FoundAccessToken) -> Requester:
         is_shadow_banned=found.is_shadow_banned,
         is_rate_limited=found.is_rate_limited,
         rate_limit=found.rate_limit,
+        probation_until_ms=found.probation_until_ms,
     )

@@ -338,3 +338,20 @@ def test_an_account_that_is_not_made_does_not_count(backend: Backend) -> None:
 
     assert made(world, "a", "192.0.2.1")
     world.close()
+
+
+def test_who_makes_their_account_themselves_is_on_probation(world: World) -> None:
+    policy = RegistrationPolicy(is_open=True, needs_token=False, probation_s=60)
+    registration = world.open_registration(policy)
+    with pytest.raises(UserInteractionRequired) as required:
+        now(registration.register(wish("newcomer"), NOTHING_SHOWN))
+    shown = Attempt("POST /register", b"", {"type": "m.login.dummy", "session": required.value.session})
+
+    made = [
+        now(registration.register(wish("newcomer"), shown)),
+        now(registration.register_by_administrator("known", None, is_admin=False)),
+    ]
+
+    accounts = [world.sync_database.read(find_account, one.user_id) for one in made]
+    until = [None if account is None else account.probation_until_ms for account in accounts]
+    assert until == [world.clock.now_ms() + 60_000, None]
