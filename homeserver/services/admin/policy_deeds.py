@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from homeserver.core.errors import ProtocolError
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.services.admin.policy_planning import Step
@@ -91,7 +92,7 @@ class PolicyDeeds:
             await self._database.write(store_deeds, deeds, now_ms=now_ms)
         try:
             await self._do(batch)
-        except ServiceError as refused:
+        except (ProtocolError, ServiceError) as refused:
             if not first.undoes:
                 await self._database.write(delete_deeds, deeds)
             carried.failed += [(step, refused.reason) for step in batch]

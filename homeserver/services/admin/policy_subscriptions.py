@@ -133,8 +133,7 @@ class PolicySubscriptions:
         """
         followed = self._followed(list_id)
         if not undo:
-            await self._lists.forget(list_id)
-            self._watch.forget(list_id)
+            await self._watch.forget(list_id)
             return Applied(0, 0, is_complete=True)
         await self._lists.follow(replace(followed.list, ends=True))
         return await self._watch.undo(list_id, limit=STEPS_PER_REQUEST)

@@ -100,10 +100,10 @@ class PolicyWatch:
         self._begin(list_id)
         self._wake()
 
-    def forget(self, list_id: RoomID) -> None:
-        """The list is not followed any more."""
-        for kept in (self._passes, self._settled, self._obstacles):
-            kept.pop(list_id, None)
+    async def forget(self, list_id: RoomID) -> None:
+        """Follow a list no more, and leave what it has done as it is."""
+        async with self._locks(EVERYTHING):
+            await self._forget(list_id)
 
     def is_busy_with(self, list_id: RoomID) -> bool:
         """Whether a list is being carried out."""
@@ -222,7 +222,9 @@ class PolicyWatch:
                 self._entered.pop(room_id, None)
                 return True
             if self._passes:
-                await self._advance(next(iter(self._passes)), STEPS_AT_ONCE)
+                list_id, current = next(iter(self._passes.items()))
+                self._passes[list_id] = self._passes.pop(list_id, current)  # each list in its turn
+                await self._advance(list_id, STEPS_AT_ONCE)
                 return True
         return False
 
@@ -278,13 +280,17 @@ class PolicyWatch:
                 known[f"{step.deed.entity} in {step.deed.room_id}" if step.deed.room_id else step.deed.entity] = why_not
         return carried
 
+    async def _forget(self, list_id: RoomID) -> None:
+        await self._lists.forget(list_id)
+        for kept in (self._passes, self._settled, self._obstacles):
+            kept.pop(list_id, None)
+
     async def _finish(self, list_id: RoomID, digest: bytes) -> None:
         followed = self._lists.find(list_id)
         if followed is None:
             return
         if followed.list.ends:
-            await self._lists.forget(list_id)
-            self.forget(list_id)
+            await self._forget(list_id)
         else:
             await self._database.write(set_applied, list_id, digest)
             self._lists.note_applied(list_id, digest)

@@ -271,20 +271,24 @@ def test_what_was_not_possible_is_tried_again_when_there_is_power(world: World, 
     assert (before, membership(world, room_id, FAY)) == ("join", "ban")
 
 
-def test_where_no_list_is_followed_nothing_is_read_or_written(world: World) -> None:
+def test_what_is_written_costs_nothing_more_whether_lists_are_followed_or_not(world: World) -> None:
     def spent(room_id: RoomID) -> tuple[int, int]:
         counts = world.database.counts
         before = counts.reads, counts.writes
-        join_remotely(world, FAY, room_id)
+        join_remotely(world, NED, room_id)
         world.send(ALICE, room_id)
         return counts.reads - before[0], counts.writes - before[1]
 
     alone = spent(public_room(world))
     policies = Policies(world)
-    watched = spent(public_room(world))
+    without = spent(public_room(world))
+    list_id = new_list(world)
+    write_rule(world, list_id, FAY)
+    policies.subscribe(list_id, ON_SERVER)
+    followed = spent(public_room(world))
     policies.close()
 
-    assert watched == alone
+    assert (without, followed) == (alone, alone)
 
 
 def test_after_a_restart_what_was_left_and_who_came_meanwhile_is_seen_to(world: World) -> None:
