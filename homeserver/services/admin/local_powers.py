@@ -28,7 +28,10 @@ NOBODY_HERE: Final = "No user of this server is in the room, so that this server
 
 @dataclass(frozen=True, slots=True)
 class LocalPowers:
-    """A room that is open for writing, and which users of this server are in it, the most powerful first."""
+    """A room that is open for writing, and which users of this server are in it, the most powerful first.
+
+    Of those who are as powerful, who is heard by nobody (shadow_bans.py) comes last.
+    """
 
     write: RoomWrite
     levels: PowerLevels
@@ -85,5 +88,8 @@ def local_powers(tx: Transaction, creation: EventCreation, room_id: RoomID) -> L
     if write is None or CREATE not in state:
         raise NotFound(NO_ROOM)
     levels = read_power_levels(state[CREATE], state.get(POWER_LEVELS), write.version)
-    members = sorted(local_members(tx, room_id), key=lambda user_id: (-levels.user_level(user_id), user_id))
-    return LocalPowers(write, levels, tuple(members))
+
+    def rank(user_id: UserID) -> tuple[Level, bool, UserID]:
+        return -levels.user_level(user_id), creation.reaches_nobody(user_id), user_id
+
+    return LocalPowers(write, levels, tuple(sorted(local_members(tx, room_id), key=rank)))

@@ -6,7 +6,7 @@ from typing import Final
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.room_upgrades import TOMBSTONE
 from homeserver.core.state_map import StateKey
-from homeserver.services.admin.local_powers import LocalPowers, by_local_power, local_powers
+from homeserver.services.admin.local_powers import NOBODY_HERE, by_local_power, local_powers
 from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.reasons import check_reason
@@ -27,6 +27,8 @@ class RoomReplacement:
     async def upgrade(self, room_id: RoomID, new_version: str, additional_creators: Sequence[str] = ()) -> RoomID:
         """Replace a room by a new one, which the strongest of this server's users creates; its ID. Again: the same.
 
+        Who is heard by nobody (shadow_bans.py) makes no room.
+
         Raises NotFound, Forbidden, InvalidParameter, UnsupportedVersion.
         """
         user_id = await self._creation.write(self._replacer, room_id)
@@ -45,9 +47,12 @@ class RoomReplacement:
     def _replacer(self, tx: Transaction, room_id: RoomID) -> UserID:
         powers = local_powers(tx, self._creation, room_id)
         tombstone = powers.write.state((TOMBSTONE_KEY,)).get(TOMBSTONE_KEY)
-        if tombstone is not None and powers.is_here(tombstone.sender):
-            return UserID(tombstone.sender)  # who did it once finds what came of it
-        return _strongest(powers)
+        heard = [one for one in powers.members if not self._creation.reaches_nobody(one)]
+        able = [one for one in heard if powers.levels.may_send(one, TOMBSTONE, is_state=True)]
+        if not able:
+            raise Forbidden(NOT_ALLOWED if powers.members else NOBODY_HERE)
+        # Who did it once finds what came of it.
+        return UserID(tombstone.sender) if tombstone is not None and tombstone.sender in able else able[0]
 
     def _close(self, tx: Transaction, room_id: RoomID, replacement: RoomID, told: str | None) -> EventID:
         powers = local_powers(tx, self._creation, room_id)
@@ -55,12 +60,8 @@ class RoomReplacement:
         current = powers.write.state((TOMBSTONE_KEY,)).get(TOMBSTONE_KEY)
         if current is not None and current.content == content:
             return current.event_id
-        added = self._creation.add(powers.write, Draft(TOMBSTONE, _strongest(powers), content, state_key=""))
+        if not powers.levels.may_send(powers.strongest, TOMBSTONE, is_state=True):
+            raise Forbidden(NOT_ALLOWED)
+        added = self._creation.add(powers.write, Draft(TOMBSTONE, powers.strongest, content, state_key=""))
         powers.write.finish()
         return added.event.event_id
-
-
-def _strongest(powers: LocalPowers) -> UserID:
-    if not powers.levels.may_send(powers.strongest, TOMBSTONE, is_state=True):
-        raise Forbidden(NOT_ALLOWED)
-    return powers.strongest

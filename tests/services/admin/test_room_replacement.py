@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from homeserver.core.identifiers import RoomID
+from homeserver.services.admin.room_powers import RoomPowers
 from homeserver.services.admin.room_replacement import RoomReplacement
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound, UnsupportedVersion
 from tests.services.world import ALICE, BOB, World, now
@@ -40,6 +41,21 @@ def test_a_room_is_closed_in_favour_of_one_elsewhere(world: World, replacement: 
 
     assert now(replacement.close(room_id, ELSEWHERE, "Moved")) == first
     assert tombstone(world, room_id) == {"body": "Moved", "replacement_room": ELSEWHERE}
+
+
+def test_a_room_is_not_replaced_by_somebody_whom_nobody_hears(world: World, replacement: RoomReplacement) -> None:
+    room_id = world.create_room(ALICE, preset="public_chat", room_version="11")
+    world.join(BOB, room_id)
+    world.shadow_bans.note(ALICE, is_banned=True)
+
+    with pytest.raises(Forbidden, match="may replace it"):
+        now(replacement.upgrade(room_id, "12"))
+    now(RoomPowers(world.event_creation).set_level(room_id, BOB, 100))
+    new_room = now(replacement.upgrade(room_id, "12"))
+
+    assert tombstone(world, room_id)["replacement_room"] == new_room
+    create = now(world.timeline.state_event(world.viewer(BOB), new_room, "m.room.create", "", whole_event=False))
+    assert create is not None
 
 
 def test_what_cannot_be_is_refused(world: World, replacement: RoomReplacement) -> None:
