@@ -15,6 +15,7 @@ from homeserver.services.accounts.device_removal import DeviceRemoval
 from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.new_accounts import NewAccounts
 from homeserver.services.accounts.openid import OpenIDTokens
 from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.password_check import PasswordCheck
@@ -75,8 +76,9 @@ def make_accounts(
     policy = RegistrationPolicy(
         settings.registration.enabled, settings.registration.require_token, terms, settings.registration.probation_s
     )
+    new_accounts = NewAccounts(made.rate_limits, made.spam_checks)
     guests = GuestAccounts(
-        database, sessions, tokens, made.rate_limits, clock, randomness, server_name, are_allowed=allows_guests
+        database, sessions, tokens, new_accounts, clock, randomness, server_name, are_allowed=allows_guests
     )
     notices_user = _notices_user(made)
     names = WithReserved(appservices, notices_user.user_id, rooms.policy_lists.bars_name)
@@ -87,7 +89,7 @@ def make_accounts(
         sessions,
         names,
         guests,
-        made.rate_limits,
+        new_accounts,
         clock,
         randomness,
         server_name,
@@ -102,7 +104,9 @@ def make_accounts(
         ),
         guests=guests,
         interactive_auth=interactive_auth,
-        login=Login(database, check, passwords, sessions, made.rate_limits, clock, randomness, server_name),
+        login=Login(
+            database, check, passwords, sessions, made.rate_limits, made.spam_checks, clock, randomness, server_name
+        ),
         notices=ServerNotices(events.creation, rooms.creation, account_data, clock, notices_user, server_name),
         openid_tokens=OpenIDTokens(database, clock, randomness),
         password_change=PasswordChange(database, passwords, interactive_auth, sessions),

@@ -10,6 +10,7 @@ from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.erased_users import ErasedUsers
+from homeserver.services.events.incoming_spam import IncomingSpam
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import OwnKeysAnd
@@ -65,7 +66,9 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
     creation = EventCreation(
         writer, clock, made.randomness, server_name, made.own_keys, approval, partial_rooms, shadow_bans
     )
-    intake = Intake(database, writer, HeadJoining(creation), partial_rooms, clock)
+    intake = Intake(
+        database, writer, HeadJoining(creation), partial_rooms, IncomingSpam(made.spam_checks, server_name), clock
+    )
     notaries = [ServerName(name) for name in made.settings.federation.key_servers if name != server_name]
     remote_keys = RemoteKeys(database, client, notaries, budget, clock)
     erased_users = ErasedUsers()

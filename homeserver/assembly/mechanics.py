@@ -14,6 +14,7 @@ from homeserver.services.events.merging_process import MergingProcess
 from homeserver.services.events.own_keys import OwnSigningKeys
 from homeserver.services.federation.server_limits import ServerLimits
 from homeserver.services.rate_limits import RateLimits
+from homeserver.services.spam_checks import SpamChecks
 from homeserver.settings.sections import Settings
 from homeserver.storage.database import Database
 
@@ -34,6 +35,7 @@ class Mechanics:
     own_keys: OwnSigningKeys
     rate_limits: RateLimits
     server_limits: ServerLimits
+    spam_checks: SpamChecks
     in_thread: Any  # runs a function in a thread, as deferToThread does
     figures: OwnFigures
 

@@ -7,6 +7,7 @@ from typing import Any
 from homeserver.assembly.endpoints import make_endpoints
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.parts import Parts, make_parts
+from homeserver.assembly.spam_checking import SpamChecking, make_spam_checking
 from homeserver.core.errors import BadKey
 from homeserver.core.rate_limits import RateLimit
 from homeserver.core.signing import SigningKey
@@ -55,6 +56,7 @@ class Opened:
     endpoints: tuple[BoundEndpoint, ...]
     activity: DeviceActivity
     door: Door
+    spam_checking: SpamChecking
 
     async def recall(self) -> None:
         """Read from the database what is kept in memory."""
@@ -80,6 +82,8 @@ def open_server(settings: Settings, process: Process) -> Opened:
     """Every object of a server. Raises StartRefused; then nothing is left open."""
     own_keys = OwnSigningKeys(_signing_key(settings))
     tls_clients = _tls_clients(settings, process.tls_groups)
+    randomness = SystemRandomness()
+    spam_checking = make_spam_checking(settings, process.reactor, process.clock, randomness, process.metrics)
     try:
         backend = open_backend(settings.database, settings.data_dir)
     except DatabaseRefused as refused:
@@ -98,7 +102,7 @@ def open_server(settings: Settings, process: Process) -> Opened:
         settings,
         process.reactor,
         process.clock,
-        SystemRandomness(),
+        randomness,
         process.metrics,
         budget,
         tls_clients,
@@ -107,12 +111,13 @@ def open_server(settings: Settings, process: Process) -> Opened:
         own_keys,
         rate_limits,
         server_limits,
+        spam_checking.checks,
         process.in_thread,
         process.figures,
     )
     parts = make_parts(made)
     activity = DeviceActivity(database, process.clock)
-    return Opened(made, parts, make_endpoints(made, parts), activity, _door(made, parts, activity))
+    return Opened(made, parts, make_endpoints(made, parts), activity, _door(made, parts, activity), spam_checking)
 
 
 def _signing_key(settings: Settings) -> SigningKey:

@@ -107,9 +107,9 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     readers = Readers(states)
     aggregations = Aggregations(readers, states, events.formats)
     strangers = settings.registration.newcomers_invite_strangers
-    admission = Admission(made.rate_limits, Probation(clock, invites_strangers=strangers))
+    admission = Admission(made.rate_limits, made.spam_checks, Probation(clock, invites_strangers=strangers))
     membership = RoomMembership(database, creation, admission, server_name)
-    aliases = RoomAliases(database, creation, readers, client, clock, server_name)
+    aliases = RoomAliases(database, creation, readers, client, admission, clock, server_name)
     given_rooms = GivenRooms(receipt, intake, events.completion)
     omits_members = settings.federation.partial_state_joins
     joins = RemoteJoins(client, creation, receipt, given_rooms, clock, omits_members=omits_members)
@@ -117,10 +117,10 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     leaves = RemoteLeaves(database, client, creation, outside, clock)
     knocks = RemoteKnocks(database, client, creation, outside, clock)
     anywhere = RemoteMembership(
-        database, membership, aliases, joins, leaves, knocks, server_name, bars_room=policy_lists.bars_room
+        database, membership, aliases, joins, leaves, knocks, admission, server_name, bars_room=policy_lists.bars_room
     )
     inviting = RemoteInviting(database, client, creation, receipt, intake, membership, admission, server_name)
-    directory = RoomDirectory(database, states, events.shadow_bans)
+    directory = RoomDirectory(database, states, admission, events.shadow_bans)
     spaces = Spaces(states, directory, server_name)
     remote_spaces = RemoteSpaces(client, made.budget, clock)
     push_rules = PushRules(database, events.push_classes, news)
@@ -169,6 +169,7 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
             outside,
             EndedKnocks(client, clock),
             made.rate_limits,
+            made.spam_checks,
             server_name,
             made.own_keys,
             bars_invite=policy_lists.bars_invite,
@@ -185,5 +186,5 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
         timeline=Timeline(database, readers, states, events.formats, aggregations, events.partial_rooms),
         typing=typing,
         upgrades=RoomUpgrades(database, creation, room_settings, made.randomness, server_name),
-        user_directory=UserDirectory(database, finds_all=settings.user_directory.search_all_users),
+        user_directory=UserDirectory(database, made.spam_checks, finds_all=settings.user_directory.search_all_users),
     )

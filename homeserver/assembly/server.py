@@ -23,6 +23,7 @@ from homeserver.runtime.startup import StartRefused
 from homeserver.runtime.tls_groups import TlsGroups
 from homeserver.services.accounts.device_activity import FLUSH_S
 from homeserver.services.events.collection import StateCollection
+from homeserver.services.http_antispam import PING_EVERY_S
 from homeserver.services.sync.lost_time import NOTED_EVERY_S
 from homeserver.settings.sections import Settings
 from homeserver.storage.database import Database, Transaction
@@ -118,6 +119,7 @@ class Columba:
         await loops_ended
         await opened.flush()
         await opened.parts.outgoing.agent.close()
+        await opened.spam_checking.close()
         await opened.made.database.stop()
 
     async def administer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
@@ -159,6 +161,9 @@ class Columba:
         parts.administration.jobs.start(loops)
         loops.start("device activity", opened.activity.flush, FLUSH_S)
         loops.start("collection of states", StateCollection(database, self._clock).collect_due, COLLECT_EVERY_S)
+        antispam = opened.spam_checking.antispam
+        if antispam is not None and opened.spam_checking.pings:
+            loops.start("hello to the server that looks for spam", antispam.ping, PING_EVERY_S, first_after_s=0.0)
         loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
 
     async def _sweep(self, database: Database) -> None:

@@ -12,7 +12,6 @@ from typing import IO, Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID
-from homeserver.core.rate_limits import network_of
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.requester import Requester
 
@@ -116,11 +115,6 @@ class Request(Generic[Q, B]):
     def user_agent(self) -> str:
         """What the client calls itself; empty when it does not say."""
         return self.header("User-Agent") or ""
-
-    @property
-    def network(self) -> str:
-        """Where the request comes from, as far as what is counted by address goes."""
-        return network_of(self.client_ip)
 
     @property
     def room_id(self) -> RoomID:

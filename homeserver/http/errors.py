@@ -4,6 +4,7 @@ The reasons are written where the exceptions are raised.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -155,6 +156,10 @@ _OF_POLICY_SERVERS: Final = {
     (403, "M_FORBIDDEN"),
     (404, "M_NOT_FOUND"),
 }
+_ERRCODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
+_OF_THE_DOOR: Final = frozenset(
+    {"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_LIMIT_EXCEEDED", "M_UNRECOGNIZED", "M_USER_LOCKED", "M_USER_DEACTIVATED"}
+)
 _LONGEST_REASON: Final = 1_000
 _LONGEST_WAIT_MS: Final = 3_600_000
 
@@ -172,6 +177,8 @@ def reply_to(error: core.ProtocolError | services.ServiceError) -> Reply:
         return _reply_with_stages(error)
     if isinstance(error, services.RefusedByPolicyServer):
         return _reply_of_policy_server(error)
+    if isinstance(error, services.RefusedAsSpam):
+        return _reply_of_spam_check(error)
     shape = _shape_of(error)
     return Reply(error_body(error), shape.status, () if shape.headers is None else shape.headers(error))
 
@@ -190,6 +197,13 @@ def _reply_of_policy_server(error: services.RefusedByPolicyServer) -> Reply:
     if (error.status, error.errcode) in _OF_POLICY_SERVERS:
         return Reply({"errcode": error.errcode, "error": reason}, error.status)
     return reply_to(services.NotRecommended(reason))
+
+
+def _reply_of_spam_check(error: services.RefusedAsSpam) -> Reply:
+    """A check may give a reason of its own, but none that would make a client log out, or ask again at once."""
+    is_told = _ERRCODE.fullmatch(error.errcode) is not None and error.errcode not in _OF_THE_DOOR
+    errcode = error.errcode if is_told else "M_FORBIDDEN"
+    return Reply({"errcode": errcode, "error": error.reason[:_LONGEST_REASON]}, 403)
 
 
 def _shape_of(error: Exception) -> _Shape:

@@ -77,7 +77,7 @@ class Https:
         await self._turns.acquire()
         try:
             response = await self._response(route, ask)
-            return await _whole(response, ask, take)
+            return await whole_answer(response, ask, take)
         finally:
             self._turns.release()
 
@@ -101,7 +101,7 @@ class Https:
         headers.setRawHeaders("Host", [route.host_header])
         headers.setRawHeaders("User-Agent", [self._user_agent])
         headers.setRawHeaders("Accept-Encoding", ["identity"])
-        body = None if ask.body is None else _Body(ask.body)
+        body = None if ask.body is None else RequestBody(ask.body)
         try:
             try:
                 response: IResponse = await agent.request(ask.method.encode("ascii"), target, headers, body)
@@ -161,7 +161,7 @@ class _Endpoints:
 
 
 @implementer(IBodyProducer)
-class _Body:
+class RequestBody:
     """A request's body, written at once. Twisted's names."""
 
     def __init__(self, body: bytes) -> None:
@@ -182,7 +182,7 @@ class _Body:
         pass
 
 
-async def _whole(response: IResponse, ask: Ask, take: Callable[[bytes], None] | None) -> Answer:
+async def whole_answer(response: IResponse, ask: Ask, take: Callable[[bytes], None] | None) -> Answer:
     """The answer with its body. Raises RemoteNonsense for one that is too large or compressed, Unreachable."""
     headers = {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")

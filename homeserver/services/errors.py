@@ -33,6 +33,14 @@ class Forbidden(ServiceError):
     default_reason = "You may not do this"
 
 
+class RefusedAsSpam(Forbidden):
+    """A spam check that the operator installed refuses this. `errcode` is the check's own; it may be anything."""
+
+    def __init__(self, reason: str, errcode: str) -> None:
+        super().__init__(reason)
+        self.errcode = errcode
+
+
 class LimitExceeded(ServiceError):
     """Too much in too short a time: come back in `retry_after_ms`."""
 

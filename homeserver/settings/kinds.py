@@ -118,6 +118,22 @@ def one_of(*choices: str) -> Kind[str]:
     return read
 
 
+def free_table(place: Place) -> Mapping[str, Any]:
+    """A table with whatever somebody else reads. Any: YAML."""
+    node = place.node
+    if is_null(node):
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise place.refuse("must be a table")
+    try:
+        read = yaml.SafeLoader("").construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as problem:
+        raise place.refuse(f"cannot be read: {problem}") from problem
+    if not all(isinstance(name, str) for name in read):
+        raise place.refuse("must have names of text")
+    return dict(read)
+
+
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """`null`, or a value of `kind`."""
     return lambda place: None if is_null(place.node) else kind(place)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from homeserver.settings import kinds
 from homeserver.settings.kinds import reads
@@ -198,6 +198,48 @@ def _rate_limits(place: Place) -> RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SpamCheck:
+    """Code of others that says what may be done. `config` is given to it; what is in it, it knows."""
+
+    name: str = field(metadata=reads(kinds.text))
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False, metadata=reads(kinds.free_table))  # Any: YAML
+    timeout_s: float = field(default=5.0, metadata=reads(kinds.number(0.01, 60)))
+    when_failing: str = field(default="allow", metadata=reads(kinds.one_of("allow", "refuse")))
+
+
+ANTISPAM_CALLBACKS: Final = (
+    "check_event_for_spam",
+    "user_may_invite",
+    "federated_user_may_invite",
+    "user_may_join_room",
+    "user_may_create_room",
+    "user_may_create_room_alias",
+    "user_may_publish_room",
+    "check_username_for_spam",
+    "check_login_for_spam",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAntispam:
+    """A moderation bot that is asked over HTTP."""
+
+    base_url: str | None = field(default=None, metadata=reads(kinds.optional(kinds.web_address)))
+    authorization: str | None = field(default=None, repr=False, metadata=reads(kinds.optional(kinds.text)))
+    enabled_callbacks: tuple[str, ...] | None = field(
+        default=None, metadata=reads(kinds.optional(kinds.list_of(kinds.one_of(*ANTISPAM_CALLBACKS))))
+    )
+    async_callbacks: tuple[str, ...] = field(
+        default=(), metadata=reads(kinds.list_of(kinds.one_of(*ANTISPAM_CALLBACKS)))
+    )
+    fail_open: tuple[str, ...] = field(
+        default=("check_event_for_spam",), metadata=reads(kinds.list_of(kinds.one_of(*ANTISPAM_CALLBACKS)))
+    )
+    timeout_s: float = field(default=5.0, metadata=reads(kinds.number(0.01, 60)))
+    ping: bool = field(default=True, metadata=reads(kinds.flag))
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """The TURN servers that carry calls of two, and how users get in."""
 
@@ -369,6 +411,8 @@ class Settings:
     presence: str = field(default="on", metadata=reads(kinds.one_of("on", "local", "off")))
     federation: Federation = field(default_factory=Federation, metadata=reads(kinds.section(Federation)))
     rate_limits: RateLimits = field(default_factory=RateLimits, metadata=reads(_rate_limits))
+    spam_checks: tuple[SpamCheck, ...] = field(default=(), metadata=reads(kinds.list_of(kinds.section(SpamCheck))))
+    http_antispam: HttpAntispam = field(default_factory=HttpAntispam, metadata=reads(kinds.section(HttpAntispam)))
     limits: Limits = field(default_factory=Limits, metadata=reads(kinds.section(Limits)))
     cache_size: int = field(default=64 * MIB, metadata=reads(kinds.size_bytes(MIB, 1 << 40)))
     user_directory: UserDirectory = field(default_factory=UserDirectory, metadata=reads(kinds.section(UserDirectory)))

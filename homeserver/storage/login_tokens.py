@@ -14,6 +14,15 @@ def insert_login_token(tx: Transaction, token_hash: bytes, user_id: UserID, *, e
     tx.run(INSERT, token_hash=token_hash, user_id=user_id, expires_ms=expires_ms)
 
 
+FIND = "SELECT user_id FROM login_tokens WHERE token_hash = :token_hash AND expires_ms > :now_ms"
+
+
+def find_login_token(tx: Transaction, token_hash: bytes, *, now_ms: int) -> UserID | None:
+    """Who would log in with a token."""
+    row = tx.one(FIND, token_hash=token_hash, now_ms=now_ms)
+    return None if row is None else UserID(row[0])
+
+
 TAKE = "DELETE FROM login_tokens WHERE token_hash = :token_hash RETURNING user_id, expires_ms"
 
 

@@ -1,10 +1,11 @@
 """A server's services on a real database, without HTTP and without a reactor: for tests of use cases."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import orjson
+from twisted.internet.defer import maybeDeferred
 
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import DeviceID, EventID, RoomID, ServerName, UserID
@@ -26,6 +27,7 @@ from homeserver.services.accounts.filters import Filters
 from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import InteractiveAuth
 from homeserver.services.accounts.login import Login
+from homeserver.services.accounts.new_accounts import NewAccounts
 from homeserver.services.accounts.password_change import PasswordChange
 from homeserver.services.accounts.password_check import PasswordCheck
 from homeserver.services.accounts.passwords import Passwords
@@ -47,6 +49,7 @@ from homeserver.services.events.client_format import ClientFormat, Viewer
 from homeserver.services.events.completion import Completion
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.erased_users import ErasedUsers
+from homeserver.services.events.incoming_spam import IncomingSpam
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
@@ -103,6 +106,7 @@ from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.typing import Typing
 from homeserver.services.rooms.upgrades import RoomUpgrades
 from homeserver.services.rooms.user_directory import UserDirectory
+from homeserver.services.spam_checks import Installed, SpamChecks
 from homeserver.services.sync.assembling import SyncAssembling
 from homeserver.services.sync.device_parts import DeviceParts
 from homeserver.services.sync.event_stream import EventStream
@@ -157,6 +161,7 @@ class World:
         forgets_left_rooms: bool = False,
         limits_key_queries: bool = False,
         counted: Mapping[Counted, RateLimit] = NOTHING_COUNTS,
+        spam_checks: Sequence[Installed] = (),
     ) -> None:
         self.backend = backend
         self.forgets_left_rooms = forgets_left_rooms
@@ -167,6 +172,8 @@ class World:
         self.clock = ManualClock(1_700_000_000 + 1_000_000 * (boot - 1))
         self.randomness = SeededRandomness(boot)
         self.rate_limits = RateLimits(counted, self.clock)
+        self.spam_checks = SpamChecks(spam_checks, self.clock, maybeDeferred)
+        self.incoming_spam = IncomingSpam(self.spam_checks, SERVER)
         self.budget = CacheBudget(32 * 1024 * 1024)
         self.partial_rooms = PartialRooms(self.database, self.clock)
         self.key = SigningKey("test", bytes(32))
@@ -193,17 +200,19 @@ class World:
             self.shadow_bans,
         )
         self.head_joining = HeadJoining(self.event_creation)
-        self.intake = Intake(self.database, self.writer, self.head_joining, self.partial_rooms, self.clock)
+        self.intake = Intake(
+            self.database, self.writer, self.head_joining, self.partial_rooms, self.incoming_spam, self.clock
+        )
         self.completion = Completion(self.database, self.writer, self.intake, self.partial_rooms)
         self.readers = Readers(self.states)
         self.erased_users = ErasedUsers()
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
-        self.admission = Admission(self.rate_limits, Probation(self.clock))
+        self.admission = Admission(self.rate_limits, self.spam_checks, Probation(self.clock))
         self.membership = RoomMembership(self.database, self.event_creation, self.admission, SERVER)
         self.sending = Sending(self.event_creation, self.readers, self.admission, self.clock, SERVER)
         self._open_reading()
         self._open_federation()
-        self.directory = RoomDirectory(self.database, self.states, self.shadow_bans)
+        self.directory = RoomDirectory(self.database, self.states, self.admission, self.shadow_bans)
         self._open_spaces()
         self._open_e2ee()
         self._open_accounts()
@@ -218,7 +227,7 @@ class World:
         self.relations = Relations(self.database, *related)
         self.threads = Threads(self.database, *related)
         self.notifications = Notifications(self.database, self.readers, self.formats, self.push_classes, self.notifying)
-        self.user_directory = UserDirectory(self.database, finds_all=False)
+        self.user_directory = UserDirectory(self.database, self.spam_checks, finds_all=False)
         self.search_backlog = SearchBacklog(self.database, self.states, self.clock)
         self.search = Search(self.database, *read, self.erased_users)
         self.thread_subscriptions = ThreadSubscriptions(self.database, self.readers, self.news)
@@ -228,7 +237,7 @@ class World:
         self.federation_client = FederationClient(self.others, OpenGate(), SERVER, self.key, self.clock)
         self.receipt = Receipt(OwnKeysAnd(SERVER, [self.key.verify_key], GivenKeys(keys_of_all())), call_now)
         client, creation = self.federation_client, self.event_creation
-        self.aliases = RoomAliases(self.database, creation, self.readers, client, self.clock, SERVER)
+        self.aliases = RoomAliases(self.database, creation, self.readers, client, self.admission, self.clock, SERVER)
         self.given_rooms = GivenRooms(self.receipt, self.intake, self.completion, most_events=1_000)
         self.remote_joins = RemoteJoins(
             client, creation, self.receipt, self.given_rooms, self.clock, omits_members=True
@@ -243,11 +252,18 @@ class World:
         knocks = RemoteKnocks(self.database, client, creation, self.outside, self.clock)
         self.remote_directory = RemoteDirectory(client)
         self.anywhere = RemoteMembership(
-            self.database, self.membership, self.aliases, self.remote_joins, leaves, knocks, SERVER
+            self.database, self.membership, self.aliases, self.remote_joins, leaves, knocks, self.admission, SERVER
         )
         self.ended_knocks = EndedKnocks(client, self.clock)
         self.remote_invites = RemoteInvites(
-            self.database, self.receipt, self.outside, self.ended_knocks, self.rate_limits, SERVER, self.key
+            self.database,
+            self.receipt,
+            self.outside,
+            self.ended_knocks,
+            self.rate_limits,
+            self.spam_checks,
+            SERVER,
+            self.key,
         )
         self.inviting = RemoteInviting(
             self.database, client, creation, self.receipt, self.intake, self.membership, self.admission, SERVER
@@ -366,10 +382,12 @@ class World:
             self.passwords,
             self.sessions,
             self.rate_limits,
+            self.spam_checks,
             self.clock,
             self.randomness,
             SERVER,
         )
+        self.new_accounts = NewAccounts(self.rate_limits, self.spam_checks)
         self.guests = self.open_guests(are_allowed=True)
         self.registration = self.open_registration(RegistrationPolicy(is_open=True, needs_token=False))
         self.registration_tokens = RegistrationTokens(self.database, self.clock, self.randomness)
@@ -393,7 +411,7 @@ class World:
             self.database,
             self.sessions,
             self.tokens,
-            self.rate_limits,
+            self.new_accounts,
             self.clock,
             self.randomness,
             SERVER,
@@ -409,7 +427,7 @@ class World:
             self.sessions,
             self.appservices,
             self.guests,
-            self.rate_limits,
+            self.new_accounts,
             self.clock,
             self.randomness,
             SERVER,

@@ -90,11 +90,11 @@ class LoginEndpoints:
         if body.type == PASSWORD:
             if body.password is None:
                 raise MissingParameter("The password is missing")
-            session = await self.login.with_password(_user(body), body.password, device, request.network)
+            session = await self.login.with_password(_user(body), body.password, device, request.client_ip)
         elif body.type == TOKEN:
             if body.token is None:
                 raise MissingParameter("The token is missing")
-            session = await self.login.with_token(body.token, device)
+            session = await self.login.with_token(body.token, device, request.client_ip)
         elif body.type == APPSERVICE:
             session = await self.login.as_appservice(request.authenticated, _user(body), device)
         else:

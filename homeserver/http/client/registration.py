@@ -67,7 +67,9 @@ class RegistrationEndpoints:
         """Make an account."""
         body = request.body
         if request.query.kind == "guest":
-            return Reply(session_fields(await self.guests.register(body.initial_device_display_name, request.network)))
+            return Reply(
+                session_fields(await self.guests.register(body.initial_device_display_name, request.client_ip))
+            )
         device = device_wish(body.device_id, body.initial_device_display_name, wants_refresh_token=body.refresh_token)
         wanted_device = None if body.inhibit_login else device
         wish = RegistrationWish(body.username, body.password, wanted_device, body.guest_access_token)
@@ -77,7 +79,7 @@ class RegistrationEndpoints:
         else:
             # Clients ask for the stages first, and only then say which account they want.
             attempt = Attempt("POST /register", b"", body.auth)
-            registered = await self.registration.register(wish, attempt, request.network)
+            registered = await self.registration.register(wish, attempt, request.client_ip)
         if registered.session is None:
             return Reply({"user_id": registered.user_id, "home_server": registered.user_id.partition(":")[2]})
         return Reply(session_fields(registered.session))

@@ -11,11 +11,11 @@ from typing import Final
 from homeserver.core.identifiers import ServerName, UserID, parse_user_id
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
+from homeserver.services.accounts.new_accounts import NewAccounts
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Sessions
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.errors import Forbidden, GuestAccessForbidden, UserInUse, UserLocked
-from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account, update_account
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.user_directory import note_names
@@ -31,7 +31,7 @@ class GuestAccounts:
         database: Database,
         sessions: Sessions,
         tokens: AccessTokens,
-        limits: RateLimits,
+        new_accounts: NewAccounts,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -41,20 +41,20 @@ class GuestAccounts:
         self._database = database
         self._sessions = sessions
         self._tokens = tokens
-        self._limits = limits
+        self._new_accounts = new_accounts
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
         self._are_allowed = are_allowed
 
-    async def register(self, device_name: str | None, network: str = "") -> OpenedSession:
-        """A new guest from some network, logged in; the server chooses user and device.
+    async def register(self, device_name: str | None, address: str = "") -> OpenedSession:
+        """A new guest from some address, logged in; the server chooses user and device.
 
         Raises GuestAccessForbidden, LimitExceeded.
         """
         if not self._are_allowed:
             raise GuestAccessForbidden("This server has no guest accounts")
-        self._limits.draw(*registration_draws(network))
+        self._new_accounts.count(address)
         localpart = self._randomness.opaque_id("guest-", NAME_LENGTH).lower()
         account = Account(parse_user_id(f"@{localpart}:{self._server_name}"), AccountKind.GUEST, self._clock.now_ms())
         return await self._database.write(self._create, account, device_name)
@@ -87,12 +87,6 @@ class GuestAccounts:
             raise UserInUse
         note_names(tx, {account.user_id: None})
         return self._sessions.open(tx, account.user_id, DeviceWish(display_name=device_name))
-
-
-def registration_draws(network: str) -> list[Draw]:
-    """What an account draws that somebody makes for themselves, from some network if that is known."""
-    of_all = Draw(Counted.REGISTRATIONS, "")
-    return [of_all, Draw(Counted.REGISTRATIONS_BY_ADDRESS, network)] if network else [of_all]
 
 
 def _is_guest(requester: Requester, user_id: UserID) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import ServerName, UserID, parse_user_id, server_name_of_user
+from homeserver.core.rate_limits import network_of
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.password_check import WRONG, PasswordCheck
@@ -16,9 +17,10 @@ from homeserver.services.accounts.sessions import DeviceWish, OpenedSession, Ses
 from homeserver.services.accounts.token_values import LOGIN, hash_of, is_possible, new_token
 from homeserver.services.errors import Forbidden, UserDeactivated, UserLocked
 from homeserver.services.rate_limits import Counted, Draw, RateLimits
+from homeserver.services.spam_checks import SpamChecks
 from homeserver.storage.accounts import Account, AccountKind, find_account, set_password_hash
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.login_tokens import insert_login_token, take_login_token
+from homeserver.storage.login_tokens import find_login_token, insert_login_token, take_login_token
 
 LOGIN_TOKEN_LIFETIME_MS: Final = 120_000
 
@@ -33,6 +35,7 @@ class Login:
         passwords: Passwords,
         sessions: Sessions,
         limits: RateLimits,
+        checks: SpamChecks,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -42,31 +45,37 @@ class Login:
         self._passwords = passwords
         self._sessions = sessions
         self._limits = limits
+        self._checks = checks
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
 
     async def with_password(
-        self, user: str | None, password: str, device: DeviceWish, network: str = ""
+        self, user: str | None, password: str, device: DeviceWish, address: str = ""
     ) -> OpenedSession:
         """Log in. `user` is a user ID or its local part; None when it was named in a way that leads to nobody.
 
-        `network` is where the login comes from: whoever tries the passwords of many accounts fails there.
+        `address` is where the login comes from: whoever tries the passwords of many accounts fails there.
         Raises Forbidden, LimitExceeded, UserLocked.
         """
-        failure = Draw(Counted.FAILED_LOGINS_BY_ADDRESS, network)
+        failure = Draw(Counted.FAILED_LOGINS_BY_ADDRESS, network_of(address))
         self._limits.draw(failure)  # before, so that many at once do not get past
         account = await self._check.check(self.user_id_of(user), password)
         self._limits.give_back(failure)
+        await self._may_log_in(account.user_id, device, address)
         newer_hash = None
         if account.password_hash is not None and self._passwords.is_outdated(account.password_hash):
             newer_hash = await self._passwords.hash_new(password)
         return await self._database.write(self._open_checked, account, device, newer_hash)
 
-    async def with_token(self, token: str, device: DeviceWish) -> OpenedSession:
+    async def with_token(self, token: str, device: DeviceWish, address: str = "") -> OpenedSession:
         """Log in with a token from `issue_token`. Raises Forbidden, UserLocked."""
         if not is_possible(token, LOGIN):
             raise Forbidden("This login token is not valid")
+        if self._checks.has("may_log_in"):
+            user_id = await self._database.read(find_login_token, hash_of(token), now_ms=self._clock.now_ms())
+            if user_id is not None:
+                await self._may_log_in(user_id, device, address)
         session = await self._database.write(self._open_with_token, hash_of(token), device)
         if session is None:
             raise Forbidden("This login token is not valid")
@@ -81,6 +90,9 @@ class Login:
         if requester is None or requester.appservice_id is None or user_id is None:
             raise Forbidden("Only an application service can log in in this way")
         return await self._database.write(self._open_for_appservice, user_id, requester.appservice_id, device)
+
+    async def _may_log_in(self, user_id: UserID, device: DeviceWish, address: str) -> None:
+        await self._checks.ask("may_log_in", user_id, device.device_id, device.display_name, address)
 
     async def issue_token(self, user_id: UserID) -> tuple[str, int]:
         """A token with which to log in once, and for how many milliseconds."""

@@ -15,7 +15,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.accounts.appservice_names import AppserviceNames
 from homeserver.services.accounts.begun_registrations import Begun, BegunRegistrations, RegistrationWish
-from homeserver.services.accounts.guest_accounts import GuestAccounts, registration_draws
+from homeserver.services.accounts.guest_accounts import GuestAccounts
 from homeserver.services.accounts.interactive_auth import (
     DUMMY,
     NO_PARAMS,
@@ -24,6 +24,7 @@ from homeserver.services.accounts.interactive_auth import (
     Attempt,
     InteractiveAuth,
 )
+from homeserver.services.accounts.new_accounts import NewAccounts
 from homeserver.services.accounts.passwords import Passwords, check_new_password
 from homeserver.services.accounts.profiles import LONGEST_DISPLAY_NAME
 from homeserver.services.accounts.registration_tokens import is_token
@@ -39,7 +40,6 @@ from homeserver.services.errors import (
     UserInteractionRequired,
     UserInUse,
 )
-from homeserver.services.rate_limits import RateLimits
 from homeserver.storage.accepted_terms import note_accepted_terms
 from homeserver.storage.accounts import Account, AccountKind, find_account, insert_account
 from homeserver.storage.database import Database, Transaction
@@ -87,7 +87,7 @@ class Registration:
         sessions: Sessions,
         appservices: AppserviceNames,
         guests: GuestAccounts,
-        limits: RateLimits,
+        new_accounts: NewAccounts,
         clock: Clock,
         randomness: Randomness,
         server_name: ServerName,
@@ -99,15 +99,15 @@ class Registration:
         self._sessions = sessions
         self._appservices = appservices
         self._guests = guests
-        self._limits = limits
+        self._new_accounts = new_accounts
         self._clock = clock
         self._randomness = randomness
         self._server_name = server_name
         self._policy = policy
         self._begun = BegunRegistrations(clock)
 
-    async def register(self, wish: RegistrationWish, attempt: Attempt, network: str = "") -> Registered:
-        """Make an account for whoever passes the stages that the policy asks for. `network` is where they come from, if
+    async def register(self, wish: RegistrationWish, attempt: Attempt, address: str = "") -> Registered:
+        """Make an account for whoever passes the stages that the policy asks for. `address` is where they come from, if
         that is known.
 
         Who shows the access token of a guest, and wants the guest's name, has the guest's account from then on.
@@ -144,7 +144,7 @@ class Registration:
         if wish.password is None:
             raise MissingParameter("An account needs a password")
         if wish.guest_access_token is None:
-            self._limits.draw(*registration_draws(network))
+            await self._new_accounts.admit(user_id, address)
         token = passed.get(REGISTRATION_TOKEN)
         account = Account(
             user_id,

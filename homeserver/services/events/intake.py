@@ -22,6 +22,7 @@ from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import RoomIsPartial
 from homeserver.services.events.given_states import GivenState, GivenStates, derived_root_before, given_root_before
+from homeserver.services.events.incoming_spam import IncomingSpam
 from homeserver.services.events.joining_heads import MOST_HEADS, HeadJoining
 from homeserver.services.events.judging import has_auth_events, judge, judge_history, judge_outlier
 from homeserver.services.events.partial_rooms import PartialRooms
@@ -101,12 +102,14 @@ class Intake:
         writer: RoomWriter,
         joining: HeadJoining,
         partial_rooms: PartialRooms,
+        spam: IncomingSpam,
         clock: Clock,
     ) -> None:
         self._database = database
         self._writer = writer
         self._joining = joining
         self._partial_rooms = partial_rooms
+        self._spam = spam
         self._clock = clock
         self._on_waiting: Callable[[RoomID], None] = lambda _: None
 
@@ -132,6 +135,7 @@ class Intake:
         were looked for, and nobody has to be told that some of them lack ancestors in their turn.
         """
         outcomes, left = _of_room(room_id, received)
+        await self._spam.look_at(left)
         outcomes.update(await self._take_all(room_id, version, left, received_from, relays=relays, tells=not is_found))
         return outcomes
 
@@ -166,6 +170,7 @@ class Intake:
         else be judged in the state that was given with it, which may have been a lie.
         """
         outcomes, left = _of_room(room_id, [received])
+        await self._spam.look_at(left)
         while left:
             try:
                 step = await self._database.write(self._take_at_gap, room_id, received, given, begins_anew=begins_anew)
@@ -290,7 +295,13 @@ class Intake:
                 step.outcomes[event.event_id] = Outcome.WAITING
             else:
                 try:
-                    stored = judge(write, one, write.states.merged(event.prev_event_ids), is_relayed=relays)
+                    stored = judge(
+                        write,
+                        one,
+                        write.states.merged(event.prev_event_ids),
+                        is_relayed=relays,
+                        is_spam=self._spam.has(event.event_id),
+                    )
                 except NotMerged as not_merged:
                     step.not_merged = not_merged
                     break
@@ -361,7 +372,14 @@ class Intake:
             if root_before is None:
                 return step
             given_by = given.given_by if is_given else None
-            stored = judge(write, received, root_before, given_by, begins_anew=begins_anew)
+            stored = judge(
+                write,
+                received,
+                root_before,
+                given_by,
+                begins_anew=begins_anew,
+                is_spam=self._spam.has(received.encoded.event.event_id),
+            )
         except NotMerged as not_merged:
             step.left, step.not_merged = (received,), not_merged
             return step

@@ -29,10 +29,11 @@ def judge(
     *,
     is_relayed: bool = False,
     begins_anew: bool = False,
+    is_spam: bool = False,
 ) -> StoredEvent:
     """Ask the rules three times, and for the signature of a policy server, and put the event where they say.
 
-    Raises NotMerged, having changed nothing.
+    `is_spam`: a spam check of this server does not want it, though they do. Raises NotMerged, having changed nothing.
     """
     event = received.encoded.event
     create = _create_of(write, event)
@@ -47,6 +48,8 @@ def judge(
             refusal = "the room has as many heads as it may have"
         if refusal is None:
             refusal = _refusal_by_policy(write, event)
+        if refusal is None and is_spam:
+            refusal = "a spam check does not want it"
         if refusal is not None:
             verdict = Verdict.SOFT_FAILED
     return write.place(

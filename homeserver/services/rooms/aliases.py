@@ -25,6 +25,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.errors import AliasInUse, Forbidden, InvalidParameter, NotFound, NotRecommended, RemoteFailed
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.readers import NOT_IN_ROOM, Readers
 from homeserver.services.rooms.several_servers import candidates
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
@@ -46,6 +47,7 @@ class RoomAliases:
         creation: EventCreation,
         readers: Readers,
         client: FederationClient,
+        admission: Admission,
         clock: Clock,
         server_name: ServerName,
     ) -> None:
@@ -53,6 +55,7 @@ class RoomAliases:
         self._creation = creation
         self._readers = readers
         self._client = client
+        self._admission = admission
         self._clock = clock
         self.server_name = server_name
         self._remembered: dict[RoomAlias, tuple[int, RoomID, list[ServerName]]] = {}  # with when it was said
@@ -86,6 +89,7 @@ class RoomAliases:
         NotFound.
         """
         check_new_alias(room_alias, self.server_name)
+        await self._admission.may_create_alias(user_id, room_alias)
         await self._database.write(self._create, Alias(room_alias, room_id, user_id))
 
     async def delete(self, user_id: UserID, room_alias: RoomAlias, *, is_admin: bool) -> None:

@@ -119,6 +119,8 @@ class RoomCreation:
             wishes = replace(wishes, invite=(), is_public=False)
         version = self._version(wishes.room_version or self._default_version)
         alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
+        invitees = [user_id for user_id in dict.fromkeys(wishes.invite) if user_id != creator]
+        await self._admission.may_create_room(creator, invitees, alias, is_public=wishes.is_public)
         room_id = await self._creation.write(self._create, creator, wishes, preset, version, alias)
         content = {"is_direct": True} if wishes.is_direct else {}
         for user_id in dict.fromkeys(wishes.invite):

@@ -186,6 +186,7 @@ class DelayedEvents:
             delay_ms,
             self._clock.now_ms(),
         )
+        await self._sending.may_send(room_id, draft)
         delay_id = await self._database.write(self._schedule, delayed, content, transaction)
         self._wake_at(delayed.send_ms)
         return delay_id

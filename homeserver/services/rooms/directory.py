@@ -15,6 +15,7 @@ from homeserver.core.power_levels import read_power_levels
 from homeserver.core.search_words import search_for
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.admission import Admission
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership, member_counts
 from homeserver.storage.room_words import DirectoryWish, directory_page
@@ -59,9 +60,16 @@ class DirectoryPage:
 class RoomDirectory:
     """The rooms that this server shows to everybody."""
 
-    def __init__(self, database: Database, states: RoomStates, shadow_bans: Container[UserID] = frozenset()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        states: RoomStates,
+        admission: Admission,
+        shadow_bans: Container[UserID] = frozenset(),
+    ) -> None:
         self._database = database
         self._states = states
+        self._admission = admission
         self._shadow_bans = shadow_bans
 
     async def is_published(self, room_id: RoomID) -> bool:
@@ -73,6 +81,8 @@ class RoomDirectory:
 
     async def publish(self, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool) -> None:
         """Show the room or hide it: for those who may set its canonical alias, and administrators."""
+        if is_published:
+            await self._admission.may_publish_room(user_id, room_id)
         await self._database.write(self._publish, user_id, room_id, is_published=is_published, is_admin=is_admin)
 
     async def search(

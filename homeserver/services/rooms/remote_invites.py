@@ -31,6 +31,8 @@ from homeserver.services.rooms.outside_memberships import MOST_STRIPPED, Outside
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.several_servers import failure_of
 from homeserver.services.rooms.third_party_invites import check_may_be_redeemed
+from homeserver.services.spam_checks import SpamChecks
+from homeserver.services.spam_checks import checked as checked_event
 from homeserver.storage.accounts import find_account
 from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.database import Database, Transaction
@@ -54,6 +56,7 @@ class RemoteInvites:
         outside: OutsideMemberships,
         knocks: EndedKnocks,
         limits: RateLimits,
+        checks: SpamChecks,
         server_name: ServerName,
         signer: Signer,
         *,
@@ -64,6 +67,7 @@ class RemoteInvites:
         self._outside = outside
         self._knocks = knocks
         self._limits = limits
+        self._checks = checks
         self._server_name = server_name
         self._signer = signer
         self._bars_invite = bars_invite
@@ -97,6 +101,8 @@ class RemoteInvites:
             raise InvalidParameter("This is not the invite, or not the inviting server")
         if version.room_id_is_create_hash:
             await self._check_state(room_state, room_id, version)
+        await self._checks.ask("may_receive_invite", checked_event(event))
+        await self._checks.ask("may_invite", event.sender, target, room_id)
         signed = parse_and_encode(sign_event(event.pdu, version, self._server_name, self._signer), version)
         await self._database.write(self._receive, signed, target, origin, stripped_of(room_state))
         return dict(signed.event.pdu)
@@ -213,6 +219,7 @@ class RemoteInviting:
 
         Raises Forbidden, AuthRejected, InviteBlocked, RemoteFailed, LimitExceeded.
         """
+        await self._admission.may_invite(sender, target, room_id)
         if server_name_of_user(target) == self._server_name:
             await self._membership.invite(sender, room_id, target, reason)
         else:

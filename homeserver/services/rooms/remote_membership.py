@@ -14,6 +14,7 @@ from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, p
 from homeserver.core.room_versions import RoomVersion
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import Forbidden
+from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.aliases import RoomAliases
 from homeserver.services.rooms.membership import RoomMembership
 from homeserver.services.rooms.remote_joins import RemoteJoins
@@ -67,6 +68,7 @@ class RemoteMembership:
         joins: RemoteJoins,
         leaves: RemoteLeaves,
         knocks: RemoteKnocks,
+        admission: Admission,
         server_name: ServerName,
         *,
         bars_room: Callable[[RoomID], bool] = lambda _: False,
@@ -77,6 +79,7 @@ class RemoteMembership:
         self._joins = joins
         self._leaves = leaves
         self._knocks = knocks
+        self._admission = admission
         self._server_name = server_name
         self._bars_room = bars_room  # beside those that are blocked
         self._locks: KeyedLocks[RoomID] = KeyedLocks()
@@ -95,6 +98,7 @@ class RemoteMembership:
         Joining again changes nothing. Raises NotFound, Forbidden, AuthRejected, RemoteFailed.
         """
         room_id, told = await self._room_of(room)
+        await self._ask_whether_to_join(user_id, room_id)
         # The first of several users who come at once brings the room; the others join it here.
         async with self._locks(room_id):
             standing = await self._stand(user_id, room_id)
@@ -166,6 +170,15 @@ class RemoteMembership:
                 return
             servers = candidates(self._server_name, standing.inviting, standing.servers)
             await self._leaves.leave(user_id, current, servers, None if standing.reaches_nobody else reason)
+
+    async def _ask_whether_to_join(self, user_id: UserID, room_id: RoomID) -> None:
+        """Raises RefusedAsSpam. About who is in the room already nobody is asked."""
+        if not self._admission.is_asked_about_joins:
+            return
+        standing = await self._stand(user_id, room_id)
+        current = None if standing.current is None else standing.current.content.get("membership")
+        if current != "join":
+            await self._admission.may_join(user_id, room_id, is_invited=current == "invite")
 
     async def _room_of(self, room: str) -> tuple[RoomID, Sequence[ServerName]]:
         if not room.startswith("#"):

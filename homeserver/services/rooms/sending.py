@@ -79,6 +79,7 @@ class Sending:
         if is_suspended and event_type != "m.room.redaction":
             raise UserSuspended
         draft = named_redaction(Draft(event_type, sender, content, origin_server_ts=origin_server_ts))
+        await self._admission.may_send(room_id, draft)
         return await self._creation.write(self._send, room_id, draft, transaction, is_suspended=is_suspended)
 
     async def redact(
@@ -96,6 +97,7 @@ class Sending:
         Raises NotFound, Forbidden, UserSuspended.
         """
         draft = Draft("m.room.redaction", sender, content, redacts=event_id)
+        await self._admission.may_send(room_id, draft)
         return await self._creation.write(self._send, room_id, draft, transaction, is_suspended=is_suspended)
 
     async def set_state(
@@ -103,7 +105,12 @@ class Sending:
     ) -> EventID:
         """Set state. Setting what is set already returns the event that did."""
         draft = Draft(event_type, sender, content, state_key=state_key)
+        await self._admission.may_send(room_id, draft)
         return await self._creation.write(self._set_state, room_id, draft)
+
+    async def may_send(self, room_id: RoomID, draft: Draft) -> None:
+        """Ask about an event that is to be sent by `send_within`. Raises RefusedAsSpam."""
+        await self._admission.may_send(room_id, draft)
 
     def send_within(self, tx: Transaction, room_id: RoomID, draft: Draft, *, sent_as: tuple[str, str]) -> EventID:
         """Send a message or set state within a write of the caller, which EventCreation has begun.

@@ -10,8 +10,9 @@ from typing import Final
 
 from homeserver.core.identifiers import UserID
 from homeserver.core.search_words import WordSearch, folded, is_unspaced, search_for, words_of
-from homeserver.services.errors import InvalidParameter
+from homeserver.services.errors import InvalidParameter, RefusedAsSpam
 from homeserver.services.rooms.ignored_users import ignored_users
+from homeserver.services.spam_checks import SpamChecks
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.user_directory import (
     KnownUser,
@@ -46,9 +47,10 @@ class FoundUsers:
 class UserDirectory:
     """Finds users for users."""
 
-    def __init__(self, database: Database, *, finds_all: bool) -> None:
+    def __init__(self, database: Database, checks: SpamChecks, *, finds_all: bool) -> None:
         """`finds_all`: everybody with an account here is found, whatever rooms they are in."""
         self._database = database
+        self._checks = checks
         self._finds_all = finds_all
 
     async def search(self, user_id: UserID, term: str, limit: int | None) -> FoundUsers:
@@ -59,7 +61,17 @@ class UserDirectory:
         if wanted is None:
             return FoundUsers((), is_limited=False)
         most = DEFAULT_USERS if limit is None else min(limit, MOST_USERS)
-        return await self._database.read(self._search, user_id, term, wanted, most)
+        found = await self._database.read(self._search, user_id, term, wanted, most)
+        if not self._checks.has("may_be_found"):
+            return found
+        return FoundUsers([one for one in found.users if await self._may_be_found(one, user_id)], found.is_limited)
+
+    async def _may_be_found(self, found: FoundUser, seeker: UserID) -> bool:
+        try:
+            await self._checks.ask("may_be_found", found.user_id, found.display_name, found.avatar_url, seeker)
+        except RefusedAsSpam:
+            return False
+        return True
 
     def _search(self, tx: Transaction, user_id: UserID, term: str, wanted: WordSearch, limit: int) -> FoundUsers:
         seeker = Seeker(user_id, sorted(ignored_users(tx, user_id)), self._finds_all)

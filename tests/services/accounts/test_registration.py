@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from homeserver.core.identifiers import UserID
-from homeserver.core.rate_limits import RateLimit
 from homeserver.services.accounts.begun_registrations import RegistrationWish
 from homeserver.services.accounts.interactive_auth import Attempt
 from homeserver.services.accounts.registration import Registration, RegistrationPolicy
@@ -16,15 +14,12 @@ from homeserver.services.errors import (
     Forbidden,
     InvalidParameter,
     InvalidUsername,
-    LimitExceeded,
     MissingParameter,
     UserInteractionRequired,
     UserInUse,
     WeakPassword,
 )
-from homeserver.services.rate_limits import Counted
 from homeserver.storage.accounts import AccountKind, find_account
-from homeserver.storage.database import Backend
 from tests.services.accounts.people import DUMMY_SHOWN, PASSWORD, change_account, register, whose
 from tests.services.accounts.test_login import Bridge
 from tests.services.world import ALICE, PHONE, World, now
@@ -294,50 +289,6 @@ def test_what_was_said_at_first_need_not_be_said_again(world: World) -> None:
     assert registered.session is not None
     assert registered.session.device_id == PHONE
     assert now(world.login.with_password("alice", PASSWORD, DeviceWish())).user_id == ALICE
-
-
-def made(world: World, username: str, network: str) -> UserID:
-    return now(world.registration.register(wish(username), DUMMY_SHOWN, network)).user_id
-
-
-def test_so_many_accounts_are_made_from_one_place_and_others_are_made_elsewhere(backend: Backend) -> None:
-    world = World(backend, counted={Counted.REGISTRATIONS_BY_ADDRESS: RateLimit(0.001, 2)})
-    made(world, "a", "192.0.2.1")
-    now(world.guests.register(None, "192.0.2.1"))
-
-    with pytest.raises(LimitExceeded) as refused:
-        made(world, "b", "192.0.2.1")
-    with pytest.raises(LimitExceeded):
-        now(world.guests.register(None, "192.0.2.1"))
-
-    assert refused.value.retry_after_ms == 1_000_000
-    made(world, "b", "192.0.2.2")
-    world.clock.advance(1_000)
-    made(world, "c", "192.0.2.1")
-    world.close()
-
-
-def test_so_many_accounts_are_made_in_all_but_administrators_make_more(backend: Backend) -> None:
-    world = World(backend, counted={Counted.REGISTRATIONS: RateLimit(0.001, 1)})
-    made(world, "a", "192.0.2.1")
-
-    with pytest.raises(LimitExceeded):
-        made(world, "b", "192.0.2.2")
-
-    now(world.registration.register_by_administrator("b", None, is_admin=False))
-    world.close()
-
-
-def test_an_account_that_is_not_made_does_not_count(backend: Backend) -> None:
-    world = World(backend, counted={Counted.REGISTRATIONS: RateLimit(0.001, 1)})
-    for _ in range(3):
-        with pytest.raises(UserInteractionRequired):
-            now(world.registration.register(wish("a"), NOTHING_SHOWN, "192.0.2.1"))
-        with pytest.raises(WeakPassword):
-            now(world.registration.register(wish("a", ""), DUMMY_SHOWN, "192.0.2.1"))
-
-    assert made(world, "a", "192.0.2.1")
-    world.close()
 
 
 def test_who_makes_their_account_themselves_is_on_probation(world: World) -> None:

@@ -443,7 +443,7 @@ def test_of_a_given_state_no_more_is_written_than_what_differs_from_the_present(
     said = scene.say(ALICE, after=[left_out])
     taking.outliers(missed, left_out)
     watched = Watched(world.database)
-    intake = Intake(watched, world.writer, world.head_joining, world.partial_rooms, world.clock)
+    intake = Intake(watched, world.writer, world.head_joining, world.partial_rooms, world.incoming_spam, world.clock)
 
     given = GivenState(tuple(scene.after(left_out).values()), OTHER)
     taken = now(intake.take_at_gap(taking.room_id, scene.version, received(said), given))

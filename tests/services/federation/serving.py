@@ -80,7 +80,14 @@ class Serving:
         self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)
         invites = RemoteInvites(
-            world.database, self.receipt, world.outside, world.ended_knocks, world.rate_limits, SERVER, world.key
+            world.database,
+            self.receipt,
+            world.outside,
+            world.ended_knocks,
+            world.rate_limits,
+            world.spam_checks,
+            SERVER,
+            world.key,
         )
         self.invites = InviteServing(world.database, acls, invites, world.rate_limits)
         self.third_party_invites = ThirdPartyInviteServing(

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from homeserver.core.identifiers import RoomID, ServerName, UserID
+from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID
 from homeserver.core.rate_limits import RateLimit
-from homeserver.services.errors import Forbidden, LimitExceeded
+from homeserver.http.errors import error_body
+from homeserver.services.errors import Forbidden, LimitExceeded, RefusedAsSpam
+from homeserver.services.events.creation import Draft
 from homeserver.services.rate_limits import Counted
+from homeserver.services.rooms.creation import RoomWishes
+from homeserver.services.rooms.delayed_events import DelayedEvents
+from homeserver.services.spam_checks import CheckedEvent, Installed, Refusal, SpamCheck
 from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.database import Backend
 from homeserver.storage.memberships import find_membership
@@ -167,3 +172,159 @@ def test_whom_an_administrator_exempted_is_not_counted(counting: Callable[..., W
         now(join(world, room_id, user_id))
 
     assert membership(world, room_id, DAVE) == "join"
+
+
+class Refusing(SpamCheck):
+    """Refuses one thing, and notes what it was asked about."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        self.asked: list[tuple[object, ...]] = []
+
+    def _answer(self, question: str, *about: object) -> Refusal | None:
+        if question != self.question:
+            return None
+        self.asked.append(about)
+        return Refusal()
+
+    async def may_send_event(self, event: CheckedEvent) -> Refusal | None:
+        return self._answer("may_send_event", event.type, event.sender, event.content)
+
+    async def may_invite(self, inviter: UserID, invitee: UserID, room_id: RoomID | None) -> Refusal | None:
+        return self._answer("may_invite", inviter, invitee, room_id)
+
+    async def may_join(self, user_id: UserID, room_id: RoomID, *, is_invited: bool) -> Refusal | None:
+        return self._answer("may_join", user_id, room_id, is_invited)
+
+    async def may_create_room(self, user_id: UserID) -> Refusal | None:
+        return self._answer("may_create_room", user_id)
+
+    async def may_create_alias(self, user_id: UserID, room_alias: RoomAlias) -> Refusal | None:
+        return self._answer("may_create_alias", user_id, room_alias)
+
+    async def may_publish_room(self, user_id: UserID, room_id: RoomID | None) -> Refusal | None:
+        return self._answer("may_publish_room", user_id, room_id)
+
+    async def may_be_found(
+        self, user_id: UserID, display_name: str | None, avatar_url: str | None, seeker: UserID
+    ) -> Refusal | None:
+        return self._answer("may_be_found", user_id, seeker)
+
+
+@pytest.fixture
+def refusing(backend: Backend) -> Iterator[Callable[[str], tuple[World, Refusing]]]:
+    """Makes the one world of a test, in which a check refuses something."""
+    made: list[World] = []
+
+    def make(question: str) -> tuple[World, Refusing]:
+        check = Refusing(question)
+        world = World(backend, spam_checks=[Installed("refusing", check, 5, fails_open=True)])
+        made.append(world)
+        for user_id in (ALICE, BOB, CAROL, DAVE, ERIN):
+            world.sync_database.write(insert_account, Account(user_id, AccountKind.USER, 0))
+        return world, check
+
+    yield make
+    for world in made:
+        world.close()
+
+
+MESSAGE = {"body": "spam"}
+ALIAS = RoomAlias(f"#a:{SERVER}")
+
+
+@pytest.mark.parametrize(
+    ("question", "way", "about"),
+    [
+        (
+            "may_send_event",
+            lambda world, room_id: world.sending.send_message(ALICE, room_id, "m.room.message", MESSAGE, None),
+            ("m.room.message", ALICE, MESSAGE),
+        ),
+        (
+            "may_send_event",
+            lambda world, room_id: world.sending.set_state(ALICE, room_id, "m.room.topic", "", MESSAGE),
+            ("m.room.topic", ALICE, MESSAGE),
+        ),
+        (
+            "may_send_event",
+            lambda world, room_id: DelayedEvents(
+                world.database, world.event_creation, world.sending, world.clock, world.randomness, error_body
+            ).schedule(Draft("m.room.message", ALICE, MESSAGE), room_id, 1_000, None),
+            ("m.room.message", ALICE, MESSAGE),
+        ),
+        ("may_invite", lambda world, room_id: invite(world, room_id, BOB), (ALICE, BOB, "room")),
+        ("may_invite", lambda world, room_id: invite_by_state(world, room_id, BOB), (ALICE, BOB, "room")),
+        (
+            "may_invite",
+            lambda world, _: world.rooms.create_room(ALICE, RoomWishes(invite=[ALICE, BOB])),
+            (ALICE, BOB, None),
+        ),
+        ("may_join", lambda world, room_id: join(world, room_id, BOB), (BOB, "room", False)),
+        ("may_join", lambda world, room_id: join_by_state(world, room_id, BOB), (BOB, "room", False)),
+        ("may_create_room", lambda world, _: world.rooms.create_room(ALICE, RoomWishes()), (ALICE,)),
+        ("may_create_alias", lambda world, room_id: world.aliases.create(ALICE, ALIAS, room_id), (ALICE, ALIAS)),
+        (
+            "may_create_alias",
+            lambda world, _: world.rooms.create_room(ALICE, RoomWishes(alias_localpart="a")),
+            (ALICE, ALIAS),
+        ),
+        (
+            "may_publish_room",
+            lambda world, room_id: world.directory.publish(ALICE, room_id, is_published=True, is_admin=False),
+            (ALICE, "room"),
+        ),
+        (
+            "may_publish_room",
+            lambda world, _: world.rooms.create_room(ALICE, RoomWishes(is_public=True)),
+            (ALICE, None),
+        ),
+    ],
+)
+def test_what_a_check_refuses_is_not_done(
+    refusing: Callable[[str], tuple[World, Refusing]],
+    question: str,
+    way: Callable[[World, RoomID], Coroutine[Any, Any, object]],
+    about: tuple[object, ...],
+) -> None:
+    world, check = refusing("nothing")
+    room_id = world.create_room(preset="public_chat")
+    check.question = question
+    before = world.database.counts.writes
+
+    with pytest.raises(RefusedAsSpam):
+        now(way(world, room_id))
+
+    assert check.asked == [tuple(room_id if each == "room" else each for each in about)]
+    assert world.database.counts.writes == before
+
+
+def test_who_is_in_a_room_and_who_leaves_it_is_not_asked_about(
+    refusing: Callable[[str], tuple[World, Refusing]],
+) -> None:
+    world, check = refusing("nothing")
+    room_id = world.create_room(preset="public_chat")
+    now(join(world, room_id, BOB))
+    now(invite(world, room_id, CAROL))
+    check.question = "may_join"
+
+    now(join(world, room_id, BOB))
+    now(world.anywhere.leave(BOB, room_id, None))
+    with pytest.raises(RefusedAsSpam):
+        now(join(world, room_id, CAROL))
+
+    assert check.asked == [(CAROL, room_id, True)]
+
+
+def test_whom_a_check_hides_is_not_found(refusing: Callable[[str], tuple[World, Refusing]]) -> None:
+    world, check = refusing("nothing")
+    room_id = world.create_room(preset="public_chat")
+    now(join(world, room_id, BOB))
+    found = now(world.user_directory.search(ALICE, "bob", None))
+    check.question = "may_be_found"
+
+    hidden = now(world.user_directory.search(ALICE, "bob", None))
+
+    assert [one.user_id for one in found.users] == [BOB]
+    assert list(hidden.users) == []
+    assert check.asked == [(BOB, ALICE)]

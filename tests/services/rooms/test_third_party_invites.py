@@ -149,7 +149,7 @@ def test_a_server_that_does_not_answer_is_asked_for_its_user_alone(world: World)
     joins = RemoteJoins(client, world.event_creation, world.receipt, world.given_rooms, world.clock, omits_members=True)
     before = world.anywhere
     anywhere = RemoteMembership(
-        world.database, world.membership, world.aliases, joins, before._leaves, before._knocks, SERVER
+        world.database, world.membership, world.aliases, joins, before._leaves, before._knocks, world.admission, SERVER
     )
 
     with pytest.raises(RemoteFailed):

@@ -72,7 +72,7 @@ def test_those_are_found_who_are_in_a_room_of_the_directory(world: World) -> Non
 
 def test_all_accounts_are_found_where_the_operator_wants_it(world: World) -> None:
     rename(world, CAROL, "Caroline Lamb")
-    world.user_directory = UserDirectory(world.database, finds_all=True)
+    world.user_directory = UserDirectory(world.database, world.spam_checks, finds_all=True)
 
     assert found(world, "lamb") == [CAROL]
     assert found(world, "bob") == [BOB]
@@ -168,7 +168,7 @@ def test_those_who_left_are_not_found(world: World) -> None:
 @pytest.mark.parametrize("erase", [True, False])
 def test_those_whose_accounts_are_closed_are_not_found(world: World, erase: bool) -> None:
     private_room_of(world, ALICE, BOB)
-    world.user_directory = UserDirectory(world.database, finds_all=True)
+    world.user_directory = UserDirectory(world.database, world.spam_checks, finds_all=True)
 
     now(world.deactivation.deactivate(BOB, erase=erase))
 
