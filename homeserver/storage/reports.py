@@ -134,8 +134,9 @@ def reports_page(
     tx: Transaction, wanted: ReportFilter, *, backwards: bool, offset: int, limit: int
 ) -> Sequence[Report]:
     """Some reports, the oldest first or the newest, after so many others."""
-    statement = PAGE_BACKWARDS if backwards else PAGE
-    return [_report(row) for row in tx.all(statement, offset=offset, limit=limit, **_values(wanted))]
+    page = {"offset": offset, "limit": limit, **_values(wanted)}
+    rows = tx.all(PAGE_BACKWARDS, **page) if backwards else tx.all(PAGE, **page)
+    return [_report(row) for row in rows]
 
 
 COUNT = "SELECT COUNT(*) FROM reports" + WHERE  # noqa: S608 - these are constants
