@@ -17,6 +17,7 @@ from homeserver.storage.opening import fill_database, open_backend
 from homeserver.storage.schema import TABLES
 from homeserver.storage.sqlite import open_sqlite
 from homeserver.storage.whole_tables import Filling, NotFilled
+from tests.conftest import DATABASES
 from tests.databases import SyncDatabase
 from tests.growth.workload import Workload
 from tests.postgres import Postgres
@@ -27,7 +28,7 @@ from tests.services.world import ALICE, World, now
 CHANGED = {"continuity", "search_progress"}  # by the restoring itself
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def place(request: pytest.FixtureRequest) -> str:
     """Where a new database is to be."""
     if request.param == "sqlite":
@@ -53,6 +54,7 @@ def restore(path: Path, place: str, folder: Path) -> Backend:
     return open_backend(place, folder)
 
 
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
 def test_every_row_of_every_table_is_there_again(world: World, tmp_path: Path, place: str, folder: Path) -> None:
     Workload(world).run()
     back_up(world.sync_database.backend, tmp_path / "backup")
