@@ -5,6 +5,8 @@
 import "fake-indexeddb/auto";
 import readline from "node:readline";
 
+import { Order } from "./order.mjs";
+
 const answerTo = process.stdout.write.bind(process.stdout);
 for (const level of ["log", "info", "debug", "trace"]) {
     console[level] = console.error; // the standard output is for answers
@@ -151,8 +153,10 @@ const acts = {
     // With `sliding` the client follows a window of its rooms, not all of them.
     async start({ who, url, credentials, sliding = false }) {
         const store = new sdk.IndexedDBStore({ indexedDB: globalThis.indexedDB, dbName: who });
+        const order = new Order(fetch);
         const client = sdk.createClient({
             baseUrl: url,
+            fetchFn: order.fetch,
             userId: credentials.user_id,
             deviceId: credentials.device_id,
             accessToken: credentials.access_token,
@@ -163,6 +167,7 @@ const acts = {
         await store.startup();
         const since = await store.getSavedSyncToken();
         await client.initRustCrypto({ cryptoDatabasePrefix: `crypto-${who}` });
+        order.follow(client);
         const person = new Person(client, store);
         people.set(who, person);
         const manner = sliding ? { slidingSync: windowed(url, client) } : { lazyLoadMembers: true, initialSyncLimit: 20 };

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 
+import { Order } from "../order.mjs";
+
 const sdk = await import("matrix-js-sdk");
 const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
 
@@ -153,6 +155,9 @@ export class Person {
     async start({ sliding = false, crypto = false, ...more } = {}) {
         if (crypto) {
             await this.client.initRustCrypto({ useIndexedDB: false });
+            const order = new Order(this.client.http.opts.fetchFn);
+            this.client.http.opts.fetchFn = order.fetch;
+            order.follow(this.client);
             // By sliding sync the SDK decrypts only the last of several events that come together; a screen decrypts what it shows.
             this.client.on(sdk.ClientEvent.Event, (event) => this.client.decryptEventIfNeeded(event));
         }
