@@ -12,11 +12,13 @@ from homeserver.services.admin.announcements import AnnouncementJob, Announcemen
 from homeserver.services.admin.backup_process import BackupProcess
 from homeserver.services.admin.backups import Backups, OwnServer
 from homeserver.services.admin.closing_notices import ClosingNotices
+from homeserver.services.admin.history_purge import HistoryPurge, HistoryPurgeJob
 from homeserver.services.admin.jobs import Jobs
 from homeserver.services.admin.room_deletion import RoomDeletion, RoomDeletionJob
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_purge import RoomPurge
 from homeserver.services.admin.user_redactions import UserRedaction
+from homeserver.services.events.collection import StateCollection
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Administration:
     announcements: Announcements
     jobs: Jobs
     room_deletion: RoomDeletion
+    history_purge: HistoryPurge
     backups: Backups
 
 
@@ -36,9 +39,17 @@ def make_administration(
     announcing = AnnouncementJob(made.database, accounts.notices)
     deletion = _room_deletion(made, events, rooms, federation)
     redaction = UserRedaction(made.database, RoomModeration(made.database, events.creation))
-    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction))
+    purging = HistoryPurgeJob(
+        made.database,
+        events.states.events,
+        events.formats,
+        StateCollection(made.database, made.clock),
+        made.server_name,
+    )
+    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction, purging))
     room_deletion = RoomDeletion(made.database, jobs, made.server_name)
-    return Administration(Announcements(jobs), jobs, room_deletion, _backups(made))
+    history_purge = HistoryPurge(made.database, jobs)
+    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, _backups(made))
 
 
 def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:

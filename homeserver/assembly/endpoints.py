@@ -11,6 +11,7 @@ from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
@@ -301,6 +302,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
         BackupEndpoints(parts.administration.backups),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
+        HistoryPurgeEndpoints(parts.administration.history_purge),
         JobAdminEndpoints(parts.administration.jobs),
         KeyAdminEndpoints(rotation, made.server_name),
         PolicyListAdminEndpoints(parts.policies.subscriptions),

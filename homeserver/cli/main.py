@@ -29,6 +29,7 @@ from homeserver.cli.configuration import (
     takes_configuration,
 )
 from homeserver.cli.federation import federation
+from homeserver.cli.history_purge import purge_history
 from homeserver.cli.jobs import job
 from homeserver.cli.keys import keys
 from homeserver.cli.output import Output
@@ -147,7 +148,7 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
 
 for act in (rate_limit, redact_all, shadow_ban):
     user.add_command(act)
-for ending in (delete, shutdown):
+for ending in (delete, shutdown, purge_history):
     room.add_command(ending)
 for act in (backup, backups, check_backup, restore, export):
     server.add_command(act)

@@ -8,6 +8,7 @@ from typing import Final
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
@@ -167,6 +168,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,
+    HistoryPurgeEndpoints,
     JobAdminEndpoints,
     KeyAdminEndpoints,
     PolicyListAdminEndpoints,

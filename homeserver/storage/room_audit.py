@@ -29,15 +29,20 @@ class RoomRow:
     depth: int
     last_place: int
     is_partial: bool
+    purge_horizon: int | None  # up to where some of its history was deleted
 
 
-ROOM = "SELECT version, current_root, heads, depth, last_place, is_partial FROM rooms WHERE room_id = :room_id"
+ROOM = """
+    SELECT version, current_root, heads, depth, last_place, is_partial, purge_horizon FROM rooms
+     WHERE room_id = :room_id"""
 
 
 def room_row(tx: Transaction, room_id: RoomID) -> RoomRow | None:
     """The row of a room."""
     row = tx.one(ROOM, room_id=room_id)
-    return None if row is None else RoomRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4], bool(row[5]))
+    if row is None:
+        return None
+    return RoomRow(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4], bool(row[5]), row[6])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from homeserver.core.push_rules import NO_CHANGES, RuleChanges, load_changes
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Verdict
 
+BELOW_ALL: Final = -(1 << 62)
 MAIN: Final = ""  # the thread of what is in no thread
 
 
@@ -126,15 +127,19 @@ def stray_notification(tx: Transaction, room_id: RoomID) -> tuple[str, int] | No
 
 STRAY_SENT = """
     SELECT s.user_id, s.place FROM sent_places s LEFT JOIN events e ON e.room_id = s.room_id AND e.place = s.place
-     WHERE s.room_id = :room_id
+     WHERE s.room_id = :room_id AND (e.event_id IS NOT NULL OR s.place > :above)
        AND (e.event_id IS NULL OR e.sender <> s.user_id OR COALESCE(e.thread_id, '') <> s.thread_id
             OR e.state_key IS NOT NULL OR e.verdict <> :accepted)
      LIMIT 1"""
 
 
-def stray_sent_place(tx: Transaction, room_id: RoomID) -> tuple[str, int] | None:
-    """A user who is said to have sent a message where there is none of theirs in that thread, and where."""
-    row = tx.one(STRAY_SENT, room_id=room_id, accepted=Verdict.ACCEPTED)
+def stray_sent_place(tx: Transaction, room_id: RoomID, *, above: int | None) -> tuple[str, int] | None:
+    """A user who is said to have sent a message where there is none of theirs in that thread, and where.
+
+    Of history that was deleted, up to the place `above`, there may be none.
+    """
+    place = BELOW_ALL if above is None else above
+    row = tx.one(STRAY_SENT, room_id=room_id, accepted=Verdict.ACCEPTED, above=place)
     return None if row is None else (row[0], row[1])
 
 
@@ -151,15 +156,19 @@ class StrayReceipt:
 STRAY_RECEIPTS = """
     SELECT r.user_id, r.event_id, r.place, e.place
       FROM receipts r LEFT JOIN events e ON e.event_id = r.event_id AND e.room_id = r.room_id
-     WHERE r.room_id = :room_id
+     WHERE r.room_id = :room_id AND (e.event_id IS NOT NULL OR r.place IS NULL OR r.place > :above)
        AND (r.place <> e.place OR ((r.place IS NULL OR e.place IS NULL) AND r.user_id LIKE :pattern))
      ORDER BY r.user_id LIMIT 50"""
 
 
-def stray_receipt(tx: Transaction, room_id: RoomID, server: ServerName) -> StrayReceipt | None:
-    """A receipt that cannot be right. Those of users of other servers than this one may be for what has not come."""
+def stray_receipt(tx: Transaction, room_id: RoomID, server: ServerName, *, above: int | None) -> StrayReceipt | None:
+    """A receipt that cannot be right. Those of users of other servers than this one may be for what has not come.
+
+    `above` is as in stray_sent_place.
+    """
+    place = BELOW_ALL if above is None else above
     # One database takes no heed of the case of letters, the other does. No wildcard is in a server's name.
-    for row in tx.all(STRAY_RECEIPTS, room_id=room_id, pattern=f"%:{server}"):
+    for row in tx.all(STRAY_RECEIPTS, room_id=room_id, pattern=f"%:{server}", above=place):
         one = StrayReceipt(UserID(row[0]), row[1], row[2], row[3])
         if None not in (one.place, one.event_place) or server_name_of(one.user_id) == server:
             return one

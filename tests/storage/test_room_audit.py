@@ -126,7 +126,9 @@ def test_rooms_are_listed_in_order(db: SyncDatabase) -> None:
 
     assert db.read(rows.room_ids_after, "", limit=5) == [OTHER, ROOM]
     assert db.read(rows.room_ids_after, OTHER, limit=5) == [ROOM]
-    assert db.read(rows.room_row, ROOM) == rows.RoomRow("11", bytes(32), b"[]", 0, 0, is_partial=False)
+    assert db.read(rows.room_row, ROOM) == rows.RoomRow(
+        "11", bytes(32), b"[]", 0, 0, is_partial=False, purge_horizon=None
+    )
     assert db.read(rows.room_row, RoomID("!none:example.org")) is None
 
 

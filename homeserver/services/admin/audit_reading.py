@@ -102,12 +102,22 @@ class Memory:
 class Reading:
     """What one slice reads of the room. Events and nodes that were read are kept in the audit's memory."""
 
-    def __init__(self, tx: Transaction, room_id: RoomID, version: RoomVersion, memory: Memory, counts: Counts) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        room_id: RoomID,
+        version: RoomVersion,
+        memory: Memory,
+        counts: Counts,
+        purge_horizon: int | None = None,
+    ) -> None:
+        """`purge_horizon`: up to there some of the room's history was deleted."""
         self.tx = tx
         self.room_id = room_id
         self.version = version
         self.counts = counts
         self.memory = memory
+        self.purge_horizon = purge_horizon
         self._nodes_left = NODES_PER_SLICE
         self._merges_left = MERGES_PER_SLICE
         self._entries_left = ENTRIES_PER_SLICE

@@ -94,6 +94,8 @@ def check_early_redaction_of(reading: Reading, kept: Kept) -> None:
     target_id = kept.event.redacts
     if target_id is None or not kept.counts_as_redaction or reading.find(target_id) is not None:
         return
+    if reading.purge_horizon is not None:
+        return  # it may have come, been redacted or not, and been deleted since
     if not reading.is_elsewhere(target_id) and not rows.is_noted_early(
         reading.tx, reading.room_id, target_id=target_id, redaction_id=kept.event.event_id
     ):
@@ -203,8 +205,15 @@ def check_is_history(reading: Reading, kept: Kept) -> None:
         return
     if not kept.event.prev_event_ids:
         reading.memory.begins_late = True
+    elif _is_purged_around(reading, kept.place):
+        return  # what was built on it may be deleted
     elif not rows.may_be_history(reading.tx, reading.room_id, kept.nid):
         raise Unsound("it was no news, and nothing was built on it before it came")
+
+
+def _is_purged_around(reading: Reading, place: int) -> bool:
+    """Whether some of the history around a place was deleted."""
+    return reading.purge_horizon is not None and place <= reading.purge_horizon
 
 
 class HeadFollowing:
@@ -230,6 +239,8 @@ class HeadFollowing:
             return
         event_id = kept.event.event_id
         self.has_given |= kept.given_by is not None
+        if reading.purge_horizon is not None and any(reading.find(one) is None for one in kept.event.prev_event_ids):
+            self.certain.clear()  # what it was built on may have been built on them, and is deleted
         if kept.is_accepted:
             self.depth = max(self.depth, kept.event.depth)
         below = self._below(reading, kept)

@@ -122,7 +122,7 @@ class RoomAudit:
             if row is None:
                 raise NotFound("This server knows no such room")
             self.is_partial = row.is_partial
-            self._go_on(Reading(tx, self.room_id, _version(row), self._memory, self.counts), row)
+            self._go_on(Reading(tx, self.room_id, _version(row), self._memory, self.counts, row.purge_horizon), row)
         except Pause:
             return True
         except Unsound as unsound:

@@ -181,10 +181,10 @@ def check_readers(reading: Reading, server_name: ServerName) -> None:
     stray = stray_notification(tx, room_id)
     if stray is not None:
         raise Unsound(f"{stray[0]} stands at place {stray[1]}, where there is no event")
-    sent = stray_sent_place(tx, room_id)
+    sent = stray_sent_place(tx, room_id, above=reading.purge_horizon)
     if sent is not None:
         raise Unsound(f"{sent[0]} is said to have sent a message at place {sent[1]}, where there is none like it")
-    receipt = stray_receipt(tx, room_id, server_name)
+    receipt = stray_receipt(tx, room_id, server_name, above=reading.purge_horizon)
     if receipt is not None:
         raise Unsound(
             f"the receipt of {receipt.user_id} for {receipt.event_id} is at place {receipt.place}, "

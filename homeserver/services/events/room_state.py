@@ -33,6 +33,7 @@ VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
 FACTS_FROM: Final[tuple[StateKey, ...]] = (CREATE, NAME, ENCRYPTION, JOIN_RULES, VISIBILITY)
 WORDS_FROM: Final[tuple[StateKey, ...]] = (NAME, TOPIC, ALIAS)
 RECENTLY_CHANGED: Final = 10_000
+NEVER_AGAIN: Final = 1 << 10  # more changes than an event goes through
 KEPT_DIFFERENCE: Final = 100  # entries; a larger one is read again
 DIFFERENCE_BYTES: Final = 400  # an entry
 FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
@@ -75,6 +76,17 @@ class EventCache:
         if len(self._changed) > RECENTLY_CHANGED:
             del self._changed[next(iter(self._changed))]
         self._events.put(event_id, stored)
+
+    def forget(self, deleted: Iterable[EventID], changed: Iterable[EventID]) -> None:
+        """Forget events that were deleted, and such of which something else is kept now than is here."""
+        for event_id in deleted:
+            self._changed.pop(event_id, None)
+            self._changed[event_id] = NEVER_AGAIN  # until it is written anew
+            self._events.discard(event_id)
+        while len(self._changed) > RECENTLY_CHANGED:
+            del self._changed[next(iter(self._changed))]
+        for event_id in changed:
+            self._events.discard(event_id)
 
     def close_room(self, room_id: RoomID) -> None:
         """Keep no event of a room any more, until it is opened again: they are about to be deleted."""

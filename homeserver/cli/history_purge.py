@@ -1,0 +1,66 @@
+"""`homeserver admin room purge-history`: what was said in a room is deleted, from the shell."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.durations import Duration
+from homeserver.cli.jobs import check_completed, until_ended
+from homeserver.cli.output import Output, time_of
+
+NEITHER: Final = "say up to where: --upto EVENT, or --older-than 30d"
+
+
+@click.command(short_help="delete what was said in a room long ago")
+@click.argument("room_id", metavar="ROOM")
+@click.option("--upto", "event_id", metavar="EVENT", help="What came before this event.")
+@click.option("--older-than", type=Duration(), metavar="DURATION", help="What was sent longer ago, like 30d.")
+@click.option(
+    "--local", "with_local", is_flag=True, help="Also what users of this server said: others may not have it."
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself.")
+@destroys
+@at_door
+def purge_history(
+    door: AdminDoor,
+    output: Output,
+    room_id: str,
+    event_id: str | None,
+    older_than: timedelta | None,
+    *,
+    with_local: bool,
+    no_wait: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Delete the messages of ROOM up to an event, or those older than some time, and keep what the room is.
+
+    State stays, and what this server has yet to send. Other servers have what they have: whoever reads back that far
+    may be given it again by them.
+    """
+    if (event_id is None) == (older_than is None):
+        raise CommandFailed(NEITHER)
+    path = f"{ADMIN_API}/rooms/{quote(room_id, safe='')}"
+    known = ask(door, "GET", path)
+    wishes: dict[str, Any] = {"delete_local_events": with_local}  # Any: JSON
+    if older_than is None:
+        wishes["purge_up_to_event_id"], until = event_id, f"before {event_id}"
+    else:
+        before_ms = int((datetime.now(UTC) - older_than).timestamp() * 1000)
+        wishes["purge_up_to_ts"], until = before_ms, f"before {time_of(before_ms)}"
+    whose = "messages" if with_local else "messages of other servers' users"
+    what = f"delete the {whose} in {room_id}, which has {known['events']} events, {until}"
+    if not is_meant(output, what, {"room": known, "wishes": wishes}, dry_run=dry_run, yes=yes):
+        return
+    begun = ask(door, "POST", f"{path}/purge_history", wishes)
+    if no_wait:
+        output.say(f"The server has begun to delete history of {room_id}: job {begun['job_id']}.", begun)
+        return
+    ended = until_ended(door, output, begun)
+    check_completed(ended)
+    output.say(f"{room_id}: {ended['outcome']['events']} events were deleted.", ended)
