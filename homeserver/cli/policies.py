@@ -242,6 +242,8 @@ def _list_row(known: Any) -> Row:
         told.append(f"{known['idle_rules']} rules not acted upon")
     if not known["members"]:
         told.append("nobody of this server is in its room any more")
+    if known["replaced_by"] is not None:
+        told.append(f"its room was replaced by {known['replaced_by']}: subscribe to that one")
     if known["obstacles"]:
         told.append(f"{len(known['obstacles'])} acts were not possible")
     if known["is_ending"]:

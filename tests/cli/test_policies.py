@@ -26,6 +26,7 @@ STATUS: dict[str, Any] = {
     "rules": {"user": 2, "room": 0, "server": 1},
     "idle_rules": 0,
     "deeds": {"ban": 3, "refuse": 1},
+    "replaced_by": None,
     "is_busy": False,
     "is_ending": False,
     "obstacles": {},
@@ -37,6 +38,7 @@ TROUBLED: dict[str, Any] = {
     "members": [],
     "idle_rules": 1,
     "deeds": {},
+    "replaced_by": "!new:a.example",
     "is_busy": True,
     "obstacles": {"@eve:b in !a:b": "No power"},
 }
@@ -96,7 +98,8 @@ def test_lists_are_told_of_with_what_they_do_and_what_is_wrong(capsys: pytest.Ca
     assert printed(capsys) == [
         f"{TOLD}; in force",
         f"{LIST}: rooms (1 given); rules: 2 about users, 1 about servers; has done: nothing; 1 rules not acted upon; "
-        "nobody of this server is in its room any more; 1 acts were not possible; being carried out",
+        "nobody of this server is in its room any more; its room was replaced by !new:a.example: subscribe to that "
+        "one; 1 acts were not possible; being carried out",
     ]
 
 

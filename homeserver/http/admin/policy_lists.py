@@ -159,6 +159,7 @@ def _status(status: ListStatus) -> Mapping[str, object]:
         "rules": {kind.value: sum(rule.kind is kind for rule in book.rules) for kind in PolicyKind},
         "idle_rules": len(book.idle),
         "deeds": {kind.value: count for kind, count in status.deeds.items()},
+        "replaced_by": status.followed.replaced_by,
         "is_busy": status.is_busy,
         "is_ending": followed.ends,
         "obstacles": dict(status.obstacles),

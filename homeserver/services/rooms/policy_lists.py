@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
+from homeserver.core.errors import BadIdentifier
+from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, parse_room_id, server_name_of_user
 from homeserver.core.policy_rules import POLICY_TYPES, PolicyBook, PolicyKind, PolicyRule, read_rule, rules_in_force
 from homeserver.core.state_map import StateKey
 from homeserver.runtime.locks import KeyedLocks
@@ -28,15 +29,17 @@ from homeserver.storage.policy_lists import (
 from homeserver.storage.rooms import find_head
 
 NOT_FOLLOWED: Final = "This list is not followed"
+TOMBSTONE: Final[StateKey] = ("m.room.tombstone", "")
 MOST_REMEMBERED: Final = 20_000  # users of whom it is known what the lists say
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A list, what it does, and its rules."""
+    """A list, what it does, and its rules. `replaced_by` is the room to which it has moved, if anybody says so."""
 
     list: PolicyList
     book: PolicyBook
+    replaced_by: RoomID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class _Read:
     """What was read of a list's room: the state, and which of its events is which rule."""
 
     root: bytes
+    replaced_by: RoomID | None
     entries: Mapping[StateKey, tuple[EventID, PolicyRule | None]]
 
 
@@ -235,7 +239,7 @@ class PolicyLists:
                 taken = Followed(followed, PolicyBook((), self._server_name))
             else:
                 self._read[list_id] = read[0]
-                taken = Followed(followed, read[1])
+                taken = Followed(followed, read[1], read[0].replaced_by)
             self._followed[list_id] = taken
             self._verdicts.clear()
             return taken
@@ -262,8 +266,17 @@ class PolicyLists:
                     if after is not None:
                         renewed.append(after)
             entries |= _entries(self._states.load(tx, renewed).values())
+        tombstone = self._states.select(tx, room_id, head.current_root, (TOMBSTONE,)).get(TOMBSTONE)
+        replaced_by = None if tombstone is None else _room_id(tombstone.content.get("replacement_room"))
         rules = rules_in_force({key: rule for key, (_, rule) in entries.items()})
-        return _Read(head.current_root, entries), PolicyBook(rules, self._server_name)
+        return _Read(head.current_root, replaced_by, entries), PolicyBook(rules, self._server_name)
+
+
+def _room_id(value: object) -> RoomID | None:
+    try:
+        return parse_room_id(value) if isinstance(value, str) else None
+    except BadIdentifier:
+        return None
 
 
 def _entries(found: Collection[StoredEvent]) -> dict[StateKey, tuple[EventID, PolicyRule | None]]:

@@ -183,3 +183,18 @@ def test_a_list_whose_room_is_deleted_is_followed_no_more(world: World, lists: P
     assert before is not None
     assert lists.is_empty
     assert lists.find_ban(ROOM, EVE) is None
+
+
+@pytest.mark.parametrize(
+    ("replacement", "expected"), [("!new:example.org", "!new:example.org"), ("new", None), (7, None)]
+)
+def test_it_is_known_where_a_list_has_moved(
+    world: World, lists: PolicyLists, replacement: Any, expected: str | None
+) -> None:
+    list_id = new_list(world)
+    before = now(lists.follow(followed(list_id)))
+    now(world.sending.set_state(ALICE, list_id, "m.room.tombstone", "", {"replacement_room": replacement}))
+
+    after = now(lists.follow(followed(list_id)))
+
+    assert (before.replaced_by, after.replaced_by) == (None, expected)
