@@ -19,6 +19,7 @@ from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_purge import RoomPurge
 from homeserver.services.admin.user_redactions import UserRedaction
 from homeserver.services.events.collection import StateCollection
+from homeserver.services.events.expiry import Expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Administration:
     room_deletion: RoomDeletion
     history_purge: HistoryPurge
     backups: Backups
+    expiry: Expiry
 
 
 def make_administration(
@@ -49,7 +51,8 @@ def make_administration(
     jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction, purging))
     room_deletion = RoomDeletion(made.database, jobs, made.server_name)
     history_purge = HistoryPurge(made.database, jobs)
-    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, _backups(made))
+    expiry = Expiry(made.database, events.lifetimes, events.states.events, made.clock)
+    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, _backups(made), expiry)
 
 
 def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:
@@ -57,6 +60,7 @@ def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Fe
         events.notifying.forget_room,
         events.news.forget_room,
         events.partial_rooms.end,
+        events.lifetimes.forget_room,
         rooms.backfill.forget_room,
         rooms.policy_lists.forget_room,
     )

@@ -17,6 +17,7 @@ from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
+from homeserver.http.admin.retention import RetentionEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
@@ -111,6 +112,7 @@ from homeserver.services.admin.key_rotation import KeyRotation
 from homeserver.services.admin.known_keys import StoredKeys
 from homeserver.services.admin.member_patterns import MemberPatterns
 from homeserver.services.admin.reports import ReportDesk
+from homeserver.services.admin.retention import RoomRetentions
 from homeserver.services.admin.room_acls import RoomAcls
 from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_moderation import RoomModeration
@@ -317,6 +319,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         *_for_moderators(made, parts),
         RoomAdminEndpoints(reading),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
+        RetentionEndpoints(RoomRetentions(database, parts.events.creation, parts.events.lifetimes)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
         ServerStatusEndpoints(
             ServerStatus(database, made.budget, made.figures, _about(made)), make_doctor(made, outgoing, reachability)

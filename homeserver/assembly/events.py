@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from homeserver.assembly.mechanics import Mechanics
 from homeserver.assembly.outgoing import Outgoing
 from homeserver.core.identifiers import ServerName
+from homeserver.core.retention import RetentionPolicy
 from homeserver.runtime.wakeups import Bell
 from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.completion import Completion
@@ -14,6 +15,7 @@ from homeserver.services.events.incoming_spam import IncomingSpam
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import OwnKeysAnd
+from homeserver.services.events.lifetimes import Lifetimes
 from homeserver.services.events.news import News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.partial_rooms import PartialRooms
@@ -25,6 +27,7 @@ from homeserver.services.events.remote_keys import RemoteKeys
 from homeserver.services.events.room_state import EventCache, RoomStates
 from homeserver.services.events.shadow_bans import ShadowBans
 from homeserver.services.events.state_merging import StateMerging
+from homeserver.settings.sections import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Events:
     erased_users: ErasedUsers
     shadow_bans: ShadowBans
     formats: ClientFormat
+    lifetimes: Lifetimes
     remote_keys: RemoteKeys
     receipt: Receipt
 
@@ -60,7 +64,10 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
     notifying = Notifying(states, push_classes, budget)
     merging = StateMerging(database, states, budget, made.merging_process)
     forgets = made.settings.forget_rooms_when_left
-    writer = RoomWriter(states, merging, notifying, news, clock, server_name, forgets_left_rooms=forgets)
+    lifetimes = Lifetimes(_retention(made.settings))
+    writer = RoomWriter(
+        states, merging, notifying, news, clock, server_name, forgets_left_rooms=forgets, lifetimes=lifetimes
+    )
     approval = PolicyApproval(database, client, clock, server_name)
     shadow_bans = ShadowBans()
     creation = EventCreation(
@@ -85,7 +92,18 @@ def make_events(made: Mechanics, outgoing: Outgoing) -> Events:
         Completion(database, writer, intake, partial_rooms),
         erased_users,
         shadow_bans,
-        ClientFormat(states, clock, budget, erased_users),
+        ClientFormat(states, clock, budget, erased_users, lifetimes),
+        lifetimes,
         remote_keys,
         Receipt(OwnKeysAnd(server_name, made.own_keys, remote_keys), made.in_thread),
+    )
+
+
+def _retention(settings: Settings) -> RetentionPolicy:
+    retention = settings.retention
+    return RetentionPolicy(
+        retention.enabled,
+        None if retention.default_max_lifetime_s is None else retention.default_max_lifetime_s * 1000,
+        retention.shortest_max_lifetime_s * 1000,
+        None if retention.longest_max_lifetime_s is None else retention.longest_max_lifetime_s * 1000,
     )

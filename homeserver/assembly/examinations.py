@@ -9,7 +9,7 @@ from homeserver.services.federation.reachability import Reachability
 from homeserver.settings.risks import find_risks
 from homeserver.settings.sections import Settings
 
-SETTINGS_FILE = "homeserver.yaml"  # where `init` puts it; one that lies elsewhere is not known here
+SETTINGS_FILE = "homeserver.yaml"  # where `init` puts it
 
 
 def make_doctor(made: Mechanics, outgoing: Outgoing, reachability: Reachability) -> Doctor:
@@ -37,7 +37,7 @@ def _files(settings: Settings) -> Files:
             settings.data_dir,
             settings.signing_key_file,
             settings.sqlite_file,
-            settings.data_dir / SETTINGS_FILE,
+            settings.data_dir / SETTINGS_FILE if settings.file is None else settings.file,
             *(tls.private_key for tls in listeners),
         ),
         tuple(tls.certificate for tls in listeners),

@@ -66,6 +66,7 @@ class Opened:
         await self.made.server_limits.load()
         await self.parts.events.partial_rooms.load()
         await self.parts.events.erased_users.load(self.made.database)
+        await self.parts.events.lifetimes.load(self.made.database)
         await self.parts.events.shadow_bans.load(self.made.database)
         await self.parts.rooms.policy_lists.load()
 

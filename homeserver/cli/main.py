@@ -36,6 +36,7 @@ from homeserver.cli.output import Output
 from homeserver.cli.policies import policy
 from homeserver.cli.remote_door import remote_door
 from homeserver.cli.reports import report
+from homeserver.cli.retention import room_retention, server_retention
 from homeserver.cli.room_deletion import delete, shutdown
 from homeserver.cli.room_events import event
 from homeserver.cli.rooms import room
@@ -148,9 +149,9 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
 
 for act in (rate_limit, redact_all, shadow_ban):
     user.add_command(act)
-for ending in (delete, shutdown, purge_history):
-    room.add_command(ending)
-for act in (backup, backups, check_backup, restore, export):
+for act in (delete, purge_history, room_retention, shutdown):
+    room.add_command(act)
+for act in (backup, backups, check_backup, restore, export, server_retention):
     server.add_command(act)
 room.add_command(event)
 for topic in (init, check):

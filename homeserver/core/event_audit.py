@@ -37,9 +37,10 @@ class Unsound(Exception):  # noqa: N818 - the finding of an audit
 class Kept:
     """An event, and what the server keeps beside it.
 
-    `is_whole` is False for one that is kept redacted: by the event `redacted_by`, or because its hash was wrong when it
-    came (None). `rules_content` is what of a redacted one the rules are still to go by. `given_by` is the server whose
-    word is all that the state before the event rests on; None where it follows from what the event is built on.
+    `is_whole` is False for one that is kept redacted: by the event `redacted_by`, or (None) because its hash was wrong
+    when it came, or because it has expired. `rules_content` is what of a redacted one the rules are still to go by.
+    `given_by` is the server whose word is all that the state before the event rests on; None where it follows from what
+    the event is built on.
     """
 
     nid: int
@@ -57,6 +58,7 @@ class Kept:
     root_before: bytes | None
     root_after: bytes | None
     given_by: str | None
+    is_expired: bool = False
 
     @property
     def root(self) -> bytes | None:

@@ -14,6 +14,7 @@ from homeserver.http.admin.keys import KeyAdminEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
+from homeserver.http.admin.retention import RetentionEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
@@ -182,6 +183,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomDeletionEndpoints,
     RoomModerationEndpoints,
     RoomSettingAdminEndpoints,
+    RetentionEndpoints,
     ServerNoticeEndpoints,
     ServerStatusEndpoints,
     UserActivityEndpoints,

@@ -18,6 +18,7 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 DAY_S: Final = 86_400
+LONGEST_LIFETIME_S: Final = 100 * 366 * DAY_S
 SURFACES: Final = ("client", "federation", "media", "admin", "metrics")
 
 
@@ -285,6 +286,28 @@ class ServerNotices:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRetention:
+    """For how long rooms keep what is said in them. Spec: MSC1763"""
+
+    enabled: bool = field(default=False, metadata=reads(kinds.flag))
+    default_max_lifetime_s: int | None = field(
+        default=None, metadata=reads(kinds.optional(kinds.whole_number(60, LONGEST_LIFETIME_S)))
+    )
+    shortest_max_lifetime_s: int = field(default=DAY_S, metadata=reads(kinds.whole_number(0, LONGEST_LIFETIME_S)))
+    longest_max_lifetime_s: int | None = field(
+        default=None, metadata=reads(kinds.optional(kinds.whole_number(60, LONGEST_LIFETIME_S)))
+    )
+
+
+def _retention(place: Place) -> MessageRetention:
+    retention = kinds.section(MessageRetention)(place)
+    longest = retention.longest_max_lifetime_s
+    if longest is not None and longest < retention.shortest_max_lifetime_s:
+        raise place.refuse("longest_max_lifetime_s must not be less than shortest_max_lifetime_s")
+    return retention
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
     """Somebody who helps with this server. Spec: client-server-api/#getwell-knownmatrixsupport"""
 
@@ -419,6 +442,7 @@ class Settings:
     limit_key_queries: bool = field(default=False, metadata=reads(kinds.flag))
     calls: Calls = field(default_factory=Calls, metadata=reads(kinds.section(Calls)))
     server_notices: ServerNotices = field(default_factory=ServerNotices, metadata=reads(kinds.section(ServerNotices)))
+    retention: MessageRetention = field(default_factory=MessageRetention, metadata=reads(_retention))
     support: Support = field(default_factory=Support, metadata=reads(kinds.section(Support)))
     policy_server_key: str | None = field(default=None, metadata=reads(kinds.optional(kinds.public_key)))
     appservices: tuple[Appservice, ...] = field(default=(), metadata=reads(_appservices))

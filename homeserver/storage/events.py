@@ -33,7 +33,7 @@ class Form(IntEnum):
     """In which form the event is stored."""
 
     FULL = 0
-    REDACTED = 1  # by the event `redacted_by`
+    REDACTED = 1  # by the event `redacted_by`, or else because it has expired
     WRONG_HASH = 2  # its content hash was wrong on receipt, so it is kept redacted
 
 
@@ -334,8 +334,8 @@ REPLACE_FORM = """
      WHERE event_nid = :event_nid"""
 
 
-def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID) -> StoredEvent:
-    """Replace an event's stored form by its redacted one: what it said is gone from here on."""
+def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID | None) -> StoredEvent:
+    """Replace an event's stored form by its redacted one: what it said is gone from here on. `by` None: it expired."""
     rules_content = content_for_rules(target.event) if target.event.state_key is not None else None
     tx.run(
         REPLACE_FORM,

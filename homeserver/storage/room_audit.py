@@ -85,10 +85,15 @@ class EventRow:
         return self.form == Form.FULL
 
     @property
+    def is_expired(self) -> bool:
+        """Whether it was kept for as long as the room says, and no longer."""
+        return self.form == Form.REDACTED and self.redacted_by is None
+
+    @property
     def is_of_known_kind(self) -> bool:
         """Whether verdict and form are some that there are, and the form goes with what is said of a redaction."""
         known = self.verdict in tuple(Verdict) and self.form in tuple(Form)
-        return known and (self.form == Form.REDACTED) == (self.redacted_by is not None)
+        return known and (self.redacted_by is None or self.form == Form.REDACTED)
 
 
 COLUMNS: Final = """event_nid, event_id, log_position, place, type, sender, state_key, origin_server_ts, verdict, form,

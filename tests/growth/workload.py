@@ -310,6 +310,8 @@ class Workload:
         now(world.registration_tokens.delete(token))
         if self.runs == 1:
             now(world.registration_tokens.create(None, None, TokenLimits(None, None)))
+        lifetime = {"max_lifetime": 2**50}
+        now(world.sending.set_state(ALICE, self.room_id, "m.room.retention", "", lifetime))
         world.sync_database.write(store_notice_room, BOB, self.room_id)
         now(RoomBlocks(world.database, world.clock).block(RoomID("!unwelcome:elsewhere.example"), None))
         world.sync_database.write(_follow_list, self.room_id, position=self.runs)

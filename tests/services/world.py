@@ -53,6 +53,7 @@ from homeserver.services.events.incoming_spam import IncomingSpam
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.joining_heads import HeadJoining
 from homeserver.services.events.keyring import GivenKeys, OwnKeysAnd
+from homeserver.services.events.lifetimes import Lifetimes
 from homeserver.services.events.news import CHANGES_PER_USER, News
 from homeserver.services.events.notifying import Notifying
 from homeserver.services.events.partial_rooms import PartialRooms
@@ -185,7 +186,10 @@ class World:
         self.notifying = Notifying(self.states, self.push_classes, self.budget)
         self.merging = StateMerging(self.database, self.states, self.budget)
         rooms = self.states, self.merging, self.notifying, self.news
-        self.writer = RoomWriter(*rooms, self.clock, SERVER, forgets_left_rooms=forgets_left_rooms)
+        self.lifetimes = Lifetimes()
+        self.writer = RoomWriter(
+            *rooms, self.clock, SERVER, forgets_left_rooms=forgets_left_rooms, lifetimes=self.lifetimes
+        )
         self.policy_source = FakePolicySource()
         approval = PolicyApproval(self.database, self.policy_source, self.clock, SERVER)
         self.shadow_bans = ShadowBans()
@@ -206,7 +210,7 @@ class World:
         self.completion = Completion(self.database, self.writer, self.intake, self.partial_rooms)
         self.readers = Readers(self.states)
         self.erased_users = ErasedUsers()
-        self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users)
+        self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users, self.lifetimes)
         self.admission = Admission(self.rate_limits, self.spam_checks, Probation(self.clock))
         self.membership = RoomMembership(self.database, self.event_creation, self.admission, SERVER)
         self.sending = Sending(self.event_creation, self.readers, self.admission, self.clock, SERVER)

@@ -148,6 +148,7 @@ class Reading:
             root_before=row.root_before,
             root_after=row.root_after,
             given_by=row.given_by,
+            is_expired=row.is_expired,
         )
         self.memory.events[row.event_id] = kept
         return kept

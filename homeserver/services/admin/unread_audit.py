@@ -84,7 +84,8 @@ class PageOfUnread:
                 raise Unsound(f"{event.sender} sent it, and that is not noted")
             if sent < place:
                 raise Unsound(f"{event.sender} sent it, and is said to have sent nothing so late in its thread")
-        counts = kept.is_accepted and kept.log_position is not None and kept.redacted_by is None
+        is_there = kept.redacted_by is None and not kept.is_expired
+        counts = kept.is_accepted and kept.log_position is not None and is_there
         for row in rows:
             _check_row(row, kept, thread_id, counts=counts)
         if counts and event.state_key is None:

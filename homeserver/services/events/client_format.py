@@ -18,6 +18,7 @@ from homeserver.core.state_map import StateKey
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.erased_users import ErasedUsers, without_content
+from homeserver.services.events.lifetimes import Lifetimes
 from homeserver.services.events.room_state import RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent
@@ -53,7 +54,15 @@ class Sight:
 class ClientFormat:
     """Renders stored events as JSON for clients."""
 
-    def __init__(self, states: RoomStates, clock: Clock, budget: CacheBudget, erased: ErasedUsers) -> None:
+    def __init__(
+        self,
+        states: RoomStates,
+        clock: Clock,
+        budget: CacheBudget,
+        erased: ErasedUsers,
+        lifetimes: Lifetimes | None = None,
+    ) -> None:
+        self._lifetimes = lifetimes or Lifetimes()
         self._states = states
         self._clock = clock
         self._erased = erased
@@ -84,7 +93,10 @@ class ClientFormat:
         now_ms = self._clock.now_ms()
         rendered = []
         for one in events:
-            stored = self._as_seen(tx, one, viewer, sight, memberships or {})
+            if self._lifetimes.has_expired(one, now_ms):
+                stored = without_content(one)
+            else:
+                stored = self._as_seen(tx, one, viewer, sight, memberships or {})
             unsigned = self._unsigned(stored, viewer, others, now_ms)
             replaced = others.get(stored.replaces_state) if stored.replaces_state is not None else None
             if replaced is not None and sight is not None and self._may_see(tx, replaced, viewer, sight):
@@ -98,6 +110,10 @@ class ClientFormat:
                 orjson.Fragment(self._whole(stored, unsigned, with_room_id=with_room_id, for_federation=for_federation))
             )
         return rendered
+
+    def is_expired(self, stored: StoredEvent) -> bool:
+        """Whether nothing is shown any more of what an event said."""
+        return self._lifetimes.has_expired(stored, self._clock.now_ms())
 
     def forget(self, nids: Iterable[EventNid]) -> None:
         """These events were deleted."""

@@ -15,9 +15,11 @@ from homeserver.core.canonical_json import encode_for
 from homeserver.core.event import EncodedEvent, Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.core.redaction import content_for_rules
+from homeserver.core.retention import RETENTION, max_lifetime_of
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.state_map import StateKey
 from homeserver.runtime.clock import Clock
+from homeserver.services.events.lifetimes import Lifetimes
 from homeserver.services.events.news import EventNotified, News, OutgoingWritten, RoomBecameWhole, RoomWritten
 from homeserver.services.events.notifying import Audience, Notifying
 from homeserver.services.events.room_state import WORDS_FROM, RoomStates
@@ -39,6 +41,7 @@ from homeserver.storage.notifications import insert_notifications, note_sent
 from homeserver.storage.outgoing_events import insert_removal_notice
 from homeserver.storage.partial_rooms import PartialRoom, note_whole
 from homeserver.storage.room_index import BUMP_TYPES, RoomFacts, note_activity
+from homeserver.storage.room_lifetimes import store_lifetime
 from homeserver.storage.rooms import PLACE_STEP, RoomHead
 from homeserver.storage.search import index_event
 
@@ -302,6 +305,8 @@ class RoomWrite:
         )
         if not difference.keys().isdisjoint(WORDS_FROM):
             self._shown.renew_words(self.root)
+        if RETENTION in difference:
+            self._note_lifetime()
         published: list[StoredEvent] = []
         news = [one for one in self._added if one.is_news]
         for one in news:
@@ -349,6 +354,7 @@ class RoomWrite:
         audience = frozenset(writer.notifying.audience(tx, self.room_id, before).members)
         changed = self._members.unknown(before, self.load(own_members).values())
         facts = self._shown.facts(self.root)
+        self._note_lifetime()
 
         def write(tx: Transaction, position: int) -> None:
             room_rows.insert_root(tx, self.room_id, log_position=position, root=self.root, written_ms=now_ms)
@@ -362,6 +368,13 @@ class RoomWrite:
             tx.after_commit(lambda: writer.news.publish(OutgoingWritten(position), ()))
 
         tx.at_position((*WRITTEN_AT_POSITION, "partial_rooms"), write)
+
+    def _note_lifetime(self) -> None:
+        """Write for how long the room keeps what is said in it, now that its state says something else."""
+        event = self.state((RETENTION,)).get(RETENTION)
+        lifetime_ms = None if event is None else max_lifetime_of(event.content)
+        store_lifetime(self.tx, self.room_id, lifetime_ms)
+        self.tx.after_commit(partial(self._writer.lifetimes.note, self.room_id, lifetime_ms))
 
     def _follow(self, heads: tuple[EventID, ...], root: bytes, left: set[EventID]) -> None:
         """Have these heads, and the state after them."""
@@ -589,6 +602,7 @@ class RoomWriter:
         server_name: ServerName,
         *,
         forgets_left_rooms: bool = False,
+        lifetimes: Lifetimes | None = None,
     ) -> None:
         self.states = states
         self.merging = merging
@@ -596,6 +610,7 @@ class RoomWriter:
         self.news = news
         self.clock = clock
         self.server_name = server_name
+        self.lifetimes = lifetimes or Lifetimes()
         self.forgets_left_rooms = forgets_left_rooms  # who gets out of a room has forgotten it
 
     def open(self, tx: Transaction, room_id: RoomID) -> RoomWrite | None:

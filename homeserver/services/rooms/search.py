@@ -185,6 +185,8 @@ class Search:
         numbers = {event_id: number for number, event_id in numbered}
         by_room: dict[RoomID, list[StoredEvent]] = {}
         for stored in self._states.load(tx, list(numbers)).values():
+            if self._formats.is_expired(stored):
+                continue
             if stored.event.sender not in ignored and stored.event.sender not in self._erased:
                 by_room.setdefault(stored.event.room_id, []).append(stored)
         hits: dict[EventID, _Hit] = {}
