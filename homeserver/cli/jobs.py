@@ -70,6 +70,10 @@ def until_ended(door: AdminDoor, output: Output, begun: Any) -> Any:
             pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
             found = ask(door, "GET", _path(begun["job_id"]))
             show_done(found["done"], found["total"])
+            if found["status"] in GOING_ON and found["outcome"].get("waits_for"):
+                raise CommandFailed(
+                    f"the job {found['job_id']} waits for {found['outcome']['waits_for']}; it goes on by itself then"
+                )
     return found
 
 

@@ -53,3 +53,17 @@ def test_rooms_that_were_half_deleted_when_the_server_was_killed_are_deleted_by_
     assert set(bob.sync(token)["rooms"]["leave"]) == set(room_ids)
     assert [room["room_id"] for room in call(mortal, "GET", "/rooms")["rooms"]] == [kept]
     assert mortal.command("admin", "room", "verify", "--all").returncode == 0
+
+
+def test_a_room_is_deleted_while_no_server_runs(mortal: Server) -> None:
+    alice = new_user(mortal.url, "alice")
+    room_id = alice.create_room()
+    token = alice.token()
+    mortal.stop()
+
+    done = mortal.command("admin", "room", "delete", room_id, "--yes")
+    mortal.start()
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{room_id}: 1 users left; ")
+    assert set(alice.sync(token)["rooms"]["leave"]) == {room_id}

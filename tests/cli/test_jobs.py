@@ -81,6 +81,14 @@ def test_a_job_that_failed_fails_whoever_waits_for_it(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.count("failed") == 2
 
 
+def test_nobody_waits_for_what_does_not_come_while_they_wait() -> None:
+    waiting = {**JOB, "outcome": {"waits_for": "the server to run"}}
+    door = TalkingDoor({"GET /jobs/j1": [JOB, waiting]})
+
+    with pytest.raises(CommandFailed, match="waits for the server to run; it goes on by itself"):
+        typed_at(door, job, "show", "j1", "--wait")
+
+
 def test_a_job_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
     door = TalkingDoor({"POST /jobs/j1/cancel": [{**JOB, "status": "cancelled"}]})
 

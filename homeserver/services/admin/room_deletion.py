@@ -44,6 +44,7 @@ LEAVING_PER_STEP: Final = 20
 TOLD_FOR_MS: Final = 5 * 60_000  # who does not answer for so long is not told
 MOST_NAMED: Final = 1_000  # users in the outcome
 MOST_SHOWN: Final = 50
+NOT_SENDING: Final = "the server to run, which tells other servers that its users left"
 LONGEST_TEXT: Final = 4_096
 
 
@@ -120,6 +121,7 @@ class _Outcome:
     after: str = ""  # the user who came last
     was_blocked: bool = False
     telling_since_ms: int | None = None
+    waits_for: str | None = None
     left: int = 0  # how many users
     events: int = 0  # how many are deleted
 
@@ -262,12 +264,12 @@ class RoomDeletionJob:
         is_sending, now_ms = self._is_sending(), self._clock.now_ms()
         since_ms = outcome.telling_since_ms
         if is_sending is None or await self._database.read(is_room_told, room_id):
-            return replace(outcome, phase="forgetting", after="")
+            return replace(outcome, phase="forgetting", after="", waits_for=None)
         if not is_sending:
-            return replace(outcome, telling_since_ms=None)
+            return replace(outcome, telling_since_ms=None, waits_for=NOT_SENDING)
         if since_ms is not None and now_ms - since_ms >= TOLD_FOR_MS:
             return replace(outcome, phase="forgetting", after="")
-        return replace(outcome, telling_since_ms=now_ms if since_ms is None else since_ms)
+        return replace(outcome, telling_since_ms=now_ms if since_ms is None else since_ms, waits_for=None)
 
     async def _forget_some(self, room_id: RoomID, job: Job, outcome: _Outcome) -> _Outcome:
         if not outcome.after:

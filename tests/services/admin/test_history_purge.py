@@ -184,6 +184,20 @@ def test_history_that_was_deleted_can_be_brought_again(world: World) -> None:
     assert room.taken.fault() is None
 
 
+def test_a_step_that_was_not_noted_is_done_again(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    said = [world.send(ALICE, room_id, f"message {number}") for number in range(9)]
+    purging = Purging(world)
+    job = now(purging.history.purge_upto_event(room_id, said[8], with_local=True, asked_by=None))
+
+    now(purging.kind.step(job))
+    now(purging.jobs.work())
+
+    assert now(purging.jobs.job(job.job_id)).status is JobStatus.COMPLETE
+    assert bodies(world, room_id) == ["message 8"]
+    assert audited(world, room_id).fault is None
+
+
 def test_what_is_not_there_has_no_history(world: World) -> None:
     room_id, other = world.create_room(ALICE), world.create_room(ALICE)
     elsewhere = world.send(ALICE, other)

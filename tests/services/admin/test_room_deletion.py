@@ -9,7 +9,7 @@ from homeserver.core.identifiers import RoomAlias, RoomID, UserID
 from homeserver.core.sync_tokens import SyncToken
 from homeserver.runtime.loops import Loops
 from homeserver.services.admin.jobs import IDLE_S
-from homeserver.services.admin.room_deletion import LEAVING_PER_STEP, TOLD_FOR_MS, DeletionWishes
+from homeserver.services.admin.room_deletion import LEAVING_PER_STEP, NOT_SENDING, TOLD_FOR_MS, DeletionWishes
 from homeserver.services.errors import BadState, Forbidden, InvalidParameter, NotFound
 from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.admin_jobs import Job, JobStatus
@@ -253,7 +253,8 @@ def test_nobody_is_given_up_while_nothing_is_sent_at_all(world: World) -> None:
     world.clock.advance(2 * TOLD_FOR_MS / 1000)
     now(deleting.jobs.work())
 
-    assert now(deleting.jobs.job(waiting.job_id)).status is JobStatus.ACTIVE
+    still = now(deleting.jobs.job(waiting.job_id))
+    assert (still.status, still.progress.outcome["waits_for"]) == (JobStatus.ACTIVE, NOT_SENDING)
 
 
 def break_room(world: World, room_id: RoomID) -> None:
