@@ -103,6 +103,17 @@ def test_the_policy_itself_is_not_shown_to_the_server(guarded: Guarded) -> None:
     assert guarded.source.asked == []
 
 
+def test_what_nobody_is_to_hear_is_not_shown_either(guarded: Guarded) -> None:
+    before = guarded.newest()
+    guarded.world.shadow_bans.note(ALICE, is_banned=True)
+
+    guarded.say()
+    now(guarded.world.inviting.invite(ALICE, guarded.room_id, BOB, None))
+
+    assert guarded.source.asked == []
+    assert guarded.newest() == before
+
+
 @pytest.mark.parametrize(
     "act",
     [

@@ -12,9 +12,13 @@ from homeserver.services.events.shadow_bans import ShadowBans, heard_of_membersh
 from homeserver.services.rooms.receipts import READ, READ_PRIVATE, Marker
 from homeserver.storage.accounts import Account, AccountKind, insert_account
 from homeserver.storage.database import Transaction
+from homeserver.storage.events import events_by_id
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.profiles import Profile, store_profile
 from homeserver.storage.receipts import find_receipt
+from tests.forked_rooms import BOB as BOB_OF_TWO
+from tests.forked_rooms import TWO
+from tests.scenes import Scene
 from tests.services.sync.asking import sync
 from tests.services.world import ALICE, BOB, CAROL, World, now
 
@@ -102,6 +106,24 @@ def test_they_come_and_go_without_a_word(world: World, room_id: RoomID) -> None:
     assert (left["sender"], left["content"]) == (BOB, {"membership": "leave"})
     assert (joined["sender"], joined["content"]) == (BOB, {"membership": "join"})
     assert world.history(ALICE, room_id)[0]["event_id"] == joined["event_id"]
+
+
+def test_into_rooms_elsewhere_they_come_without_a_word_and_knock_at_none(world: World) -> None:
+    scene = Scene()
+    scene.join_in_turn(BOB_OF_TWO)
+    elsewhere = world.others.open(scene, TWO)
+    world.sync_database.write(store_profile, ALICE, Profile("Buy hats", None))
+    world.shadow_bans.note(ALICE, is_banned=True)
+
+    assert now(world.anywhere.knock(ALICE, elsewhere, "buy hats", via=[TWO])) == elsewhere
+    assert world.others.asked_for("make_knock") == []
+    now(world.anywhere.join(ALICE, elsewhere, "buy hats", via=[TWO]))
+
+    found = world.sync_database.read(find_membership, elsewhere, ALICE)
+    assert found is not None
+    assert (found.membership, found.display_name) == ("join", None)
+    event = world.sync_database.read(events_by_id, [found.event_id])[found.event_id].event
+    assert event.content == {"membership": "join"}
 
 
 def test_a_room_is_not_replaced_by_them(world: World, room_id: RoomID) -> None:
