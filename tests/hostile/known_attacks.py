@@ -330,6 +330,7 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "waiting for a lock costs more than what is locked": (
         "tests/runtime/test_locks.py::test_ten_thousand_waiters_that_do_not_wait_inside_are_no_deep_stack",
+        "tests/services/federation/test_inbound_transactions.py::test_a_server_sends_few_transactions_at_once",
     ),
     "resolving states keeps everybody waiting": (
         f"{RESOLUTION}::test_thousands_of_conflicting_members_are_each_looked_at_a_bounded_number_of_times",
@@ -417,6 +418,25 @@ STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/services/federation/test_key_notary.py::test_a_query_makes_this_server_ask_only_some",
         "tests/services/e2ee/test_remote_device_keys.py::test_one_request_does_not_make_this_server_ask_the_whole_world",
     ),
+    "a room, a user or this server is flooded: by joins, invites, events, accounts": (
+        "tests/services/rooms/test_admission.py::test_a_user_or_a_room_has_so_many_invites_and_the_next_one_waits",
+        "tests/services/rooms/test_admission.py::test_so_many_come_into_a_room_and_the_next_one_waits",
+        "tests/services/federation/test_invites.py::test_a_server_brings_a_user_or_a_room_so_many_invites",
+        "tests/services/federation/test_joins.py::test_so_many_join_a_room_through_this_server_and_the_next_one_waits",
+        "tests/services/federation/test_inbound_transactions.py"
+        "::test_a_server_that_sends_too_much_into_a_room_is_told_to_wait_and_loses_nothing",
+        "tests/services/accounts/test_new_accounts.py"
+        "::test_so_many_accounts_are_made_from_one_place_and_others_are_made_elsewhere",
+    ),
+    "limits that keep out those who ask in vain keep out others": (
+        "tests/services/federation/test_joins.py::test_who_asks_in_vain_keeps_no_other_server_out",
+        "tests/services/rooms/test_admission.py::test_who_is_in_a_room_keeps_nobody_out_by_saying_so",
+    ),
+    "code or a bot that looks for spam fails, hangs or lies": (
+        "tests/services/test_spam_checks.py::test_a_check_that_fails_means_what_its_setting_says",
+        "tests/services/test_spam_checks.py::test_nobody_waits_for_a_check_for_ever",
+        "tests/outbound/test_callbacks.py::test_what_is_no_answer_is_none",
+    ),
     "input makes this server fail": (
         "tests/hostile/test_declared.py::test_bad_input_is_refused_and_changes_nothing",
         "tests/hostile/test_openapi.py::test_whatever_the_specification_brings_forth_is_answered",
@@ -432,7 +452,28 @@ SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
     "whoever names another address in a header is not limited": (
         f"{ATTACKS}::test_whoever_is_no_proxy_cannot_be_somebody_else",
         f"{ATTACKS}::test_behind_a_proxy_only_what_the_proxy_says_counts",
+        f"{ATTACKS}::test_no_header_is_another_address_for_what_is_counted_by_address",
         "tests/http/test_client_address.py::test_the_client_is_the_rightmost_that_is_no_proxy",
+        "tests/http/test_rate_limiting.py::test_an_ipv6_household_counts_as_one",
+        "tests/api/test_abuse_limits.py::test_accounts_invites_joins_and_failed_logins_are_counted",
+    ),
+    "an account that has no password lets anybody in": (
+        f"{ATTACKS}::test_an_account_without_a_password_is_nobodys",
+        "tests/services/accounts/test_passwords.py::test_what_is_no_hash_is_nobodys_password",
+    ),
+    "tokens are guessed": (
+        "tests/services/accounts/test_token_values.py"
+        "::test_tokens_are_long_enough_that_nobody_guesses_one_and_never_the_same",
+        "tests/runtime/test_randomness.py::test_tokens_of_the_system_differ",
+    ),
+    # CVE-2023-41335
+    "a password lies in the open while it is being changed": (
+        f"{ATTACKS}::test_no_password_is_kept_in_the_open_while_it_is_being_changed",
+        "tests/services/accounts/test_password_change.py::test_the_plain_password_is_nowhere_in_the_database",
+    ),
+    "who is locked goes on with a session from before, or begins another": (
+        f"{ATTACKS}::test_who_is_locked_begins_no_session_and_keeps_none",
+        "tests/services/accounts/test_sessions.py::test_a_locked_user_does_not_refresh",
     ),
     "guests use the TURN servers": (
         "tests/services/accounts/test_calls.py::test_guests_get_no_credentials_unless_the_operator_says_so",

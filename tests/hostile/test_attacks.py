@@ -2,11 +2,13 @@
 what endpoints declare (test_declared.py).
 """
 
+import contextlib
 import gzip
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+import apsw
 import pytest
 
 from tests.api.client import PASSWORD, Client, new_user
@@ -272,6 +274,83 @@ def test_a_deactivated_user_is_out_and_stays_out(alice: Client) -> None:
     nobody.get("register", "available", query={"username": localpart}, status=400, errcode="M_USER_IN_USE")
 
 
+def test_an_account_without_a_password_is_nobodys() -> None:
+    registration = {"enabled": True, "require_token": False, "allow_guest_access": True}
+    with running(settings={"registration": registration}) as own:
+        made = own.command("admin", "user", "register", "root", "--admin", "--password-stdin", text=PASSWORD)
+        assert made.returncode == 0, made.stderr
+        nobody = Client(own.url)
+        root = Client(own.url, f"@root:{own.server_name}").login_again()
+        silent = f"@silent:{own.server_name}"
+        root.put("/_synapse/admin/v2/users", silent, status=201)
+        guest = nobody.post("register", query={"kind": "guest"})["user_id"]
+        no_text: list[Any] = [None, [], {}, 0, False]
+
+        for user in (silent, guest):
+            for password in ("", "\x00", "null", "None", "!", "*", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"):
+                body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": user}}
+                content = json.dumps({**body, "password": password}).encode()
+                assert nobody.send("POST", "login", content=content).status == 403
+            for other in no_text:
+                content = json.dumps({"type": "m.login.password", "user": user, "password": other}).encode()
+                assert nobody.send("POST", "login", content=content).status == 400
+
+
+def test_who_is_locked_begins_no_session_and_keeps_none() -> None:
+    with running(settings=SETTINGS) as own:
+        alice = new_user(own.url, "alice", refresh_token=True)
+        session = alice.post(
+            "login",
+            body={
+                "type": "m.login.password",
+                "identifier": {"type": "m.id.user", "user": alice.user_id},
+                "password": PASSWORD,
+                "refresh_token": True,
+            },
+        )
+        login_token = _after_password(alice, "/_matrix/client/v1/login/get_token")["login_token"]
+        locked = own.command("admin", "user", "lock", alice.user_id)
+        assert locked.returncode == 0, locked.stderr
+
+        nobody = Client(own.url)
+        identifier = {"type": "m.id.user", "user": alice.user_id}
+        for method, path, body in (
+            ("POST", "refresh", {"refresh_token": session["refresh_token"]}),
+            ("POST", "login", {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}),
+            ("POST", "login", {"type": "m.login.token", "token": login_token}),
+        ):
+            answer = nobody.send(method, path, content=json.dumps(body).encode())
+            assert (answer.status, answer.json["errcode"]) == (401, "M_USER_LOCKED")
+        alice.get("account", "whoami", status=401, errcode="M_USER_LOCKED")
+
+
+def test_no_password_is_kept_in_the_open_while_it_is_being_changed() -> None:
+    wanted, tried, begun = "an entirely new password", "no password of mine", "of an account that is not made yet"
+    with running(settings=SETTINGS) as own:
+        alice = new_user(own.url, "alice")
+        body: dict[str, Any] = {"new_password": wanted}
+        asked = alice.post("account", "password", body=body, status=401)
+        Client(own.url).post("register", body={"username": "begun", "password": begun}, status=401)
+        auth = {"type": "m.login.password", "session": asked["session"], "user": alice.user_id}
+        alice.post("account", "password", body={**body, "auth": {**auth, "password": tried}}, status=401)
+        halfway = _all_that_is_kept(own)
+        alice.post("account", "password", body={**body, "auth": {**auth, "password": PASSWORD}})
+        in_the_end = _all_that_is_kept(own)
+
+        for secret in (wanted, tried, begun, PASSWORD):
+            for kept in (halfway, in_the_end):
+                assert secret not in kept
+        alice.login_again(wanted)
+
+
+def _all_that_is_kept(server: Server) -> str:
+    """Everything in the database and in the log."""
+    with contextlib.closing(apsw.Connection(str(server.sqlite_file), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        rows = [repr(row) for table in tables for row in database.execute(f'SELECT * FROM "{table}"')]
+    return "\n".join([*rows, server.log])
+
+
 def _after_password(client: Client, path: str) -> Any:  # Any: JSON
     identifier = {"type": "m.id.user", "user": client.user_id}
     asked = client.post(path, body={}, status=401)
@@ -316,6 +395,48 @@ def test_behind_a_proxy_only_what_the_proxy_says_counts(strict_server: Server) -
 
     assert _logins(strict_server, invented) == [403] * 3 + [429] * 2
     assert _logins(strict_server, ["192.0.2.2"]) == [403]
+
+
+FORGED: Final = (
+    "X-Forwarded-For",
+    "Forwarded",
+    "X-Real-IP",
+    "X-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Originating-IP",
+    "X-Cluster-Client-IP",
+    "Via",
+    "Host",
+)
+
+
+@pytest.mark.parametrize("proxies", [[], ["192.0.2.1"]])
+def test_no_header_is_another_address_for_what_is_counted_by_address(proxies: list[str]) -> None:
+    freely, once = {"rate_hz": 1000, "burst": 1000}, {"rate_hz": 0.001, "burst": 1}
+    limits = {
+        "login": freely,
+        "register": freely,
+        "registrations_by_address": once,
+        "failed_logins_by_address": once,
+        "guest": freely,
+    }
+    registration = {"enabled": True, "require_token": False, "allow_guest_access": True}
+    settings = {"rate_limits": limits, "trusted_proxies": proxies, "registration": registration}
+    with running(settings=settings) as own:
+        nobody = Client(own.url)
+        login = json.dumps({"type": "m.login.password", "user": "nobody", "password": "x"}).encode()
+
+        def statuses(*path: str, content: bytes, **query: Any) -> list[int]:
+            plain = nobody.send("POST", *path, content=content, query=query).status
+            forged = [
+                nobody.send("POST", *path, content=content, query=query, headers={name: f"198.51.100.{number}"}).status
+                for number, name in enumerate(FORGED)
+            ]
+            return [plain, *forged]
+
+        assert statuses("login", content=login) == [403, *[429] * len(FORGED)]
+        assert statuses("register", content=b"{}", kind="guest") == [200, *[429] * len(FORGED)]
 
 
 # What is secret and does not belong into a log
