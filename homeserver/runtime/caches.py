@@ -19,7 +19,10 @@ ENTRY_BYTES: Final = 320
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """What one cache holds and how it has served so far."""
+    """What one cache holds and how it has served so far.
+
+    Uses are counted without a lock: two threads at once may count one of theirs together.
+    """
 
     name: str
     entries: int
@@ -30,23 +33,28 @@ class CacheCounts:
 
 
 class _Entry(Generic[V]):
-    """A cached value; `used_at` grows with every use of any cache of the budget."""
+    """A cached value. `placed_at` grows with every entry that is placed last in any cache of the budget."""
 
-    __slots__ = ("size_bytes", "used_at", "value")
+    __slots__ = ("placed_at", "size_bytes", "value", "was_used")
 
-    def __init__(self, value: V, size_bytes: int, used_at: int) -> None:
+    def __init__(self, value: V, size_bytes: int, placed_at: int) -> None:
         self.value = value
         self.size_bytes = size_bytes
-        self.used_at = used_at
+        self.placed_at = placed_at
+        self.was_used = False  # since it was placed
 
 
 class CacheBudget:
-    """The memory that all caches share. When it is full, what was unused longest goes, whichever cache it is in."""
+    """The memory that all caches share. When it is full, what was unused longest goes, whichever cache it is in.
+
+    Using an entry only marks it, for that is done for every event that is shown. Room is made by going through the
+    entries from the oldest: one that was used is placed last, unmarked; one that was not, goes (a second chance).
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes: Final = limit_bytes
         self._lock = Lock()
-        self._uses = 0
+        self._placed = 0
         self._used_bytes = 0
         # Any: the caches have different types of keys and values, which the budget never looks at.
         self._caches: list[BoundedCache[Any, Any]] = []
@@ -63,8 +71,12 @@ class CacheBudget:
 
     def _make_room(self, wanted_bytes: int) -> None:
         while self._used_bytes + wanted_bytes > self.limit_bytes:
-            oldest = min((cache for cache in self._caches if cache._entries), key=_oldest_use)
-            oldest._evict_oldest()
+            oldest = min((cache for cache in self._caches if cache._entries), key=_oldest_place)
+            oldest._evict_oldest_or_spare_it()
+
+    def _next_place(self) -> int:
+        self._placed += 1
+        return self._placed
 
 
 class BoundedCache(Generic[K, V]):
@@ -92,16 +104,13 @@ class BoundedCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """The value of `key`, or None when it is not here."""
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                self._misses += 1
-                return None
-            self._hits += 1
-            self._budget._uses += 1
-            entry.used_at = self._budget._uses
-            self._entries.move_to_end(key)
-            return entry.value
+        entry = self._entries.get(key)
+        if entry is None:
+            self._misses += 1
+            return None
+        self._hits += 1
+        entry.was_used = True
+        return entry.value
 
     def put(self, key: K, value: V) -> None:
         """Keep `value`, and let go of what was unused longest when that needs room."""
@@ -111,8 +120,7 @@ class BoundedCache(Generic[K, V]):
             if size_bytes * 8 > self._budget.limit_bytes:
                 return
             self._budget._make_room(size_bytes)
-            self._budget._uses += 1
-            self._entries[key] = _Entry(value, size_bytes, self._budget._uses)
+            self._entries[key] = _Entry(value, size_bytes, self._budget._next_place())
             self._resize(size_bytes)
 
     def discard(self, key: K) -> None:
@@ -143,8 +151,14 @@ class BoundedCache(Generic[K, V]):
         if entry is not None:
             self._resize(-entry.size_bytes)
 
-    def _evict_oldest(self) -> None:
-        _, entry = self._entries.popitem(last=False)
+    def _evict_oldest_or_spare_it(self) -> None:
+        key, entry = next(iter(self._entries.items()))
+        if entry.was_used:
+            entry.was_used = False
+            entry.placed_at = self._budget._next_place()
+            self._entries.move_to_end(key)
+            return
+        del self._entries[key]
         self._resize(-entry.size_bytes)
         self._evictions += 1
 
@@ -156,5 +170,5 @@ class BoundedCache(Generic[K, V]):
         return CacheCounts(self._name, len(self._entries), self._size_bytes, self._hits, self._misses, self._evictions)
 
 
-def _oldest_use(cache: BoundedCache[Any, Any]) -> int:  # Any: as in CacheBudget
-    return next(iter(cache._entries.values())).used_at
+def _oldest_place(cache: BoundedCache[Any, Any]) -> int:  # Any: as in CacheBudget
+    return next(iter(cache._entries.values())).placed_at
