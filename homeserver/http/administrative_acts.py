@@ -44,6 +44,7 @@ PLAIN: Final = frozenset(
             "jobId",
             "event_id",
             "reportId",
+            "resolution",
             "roomAlias",
             "roomId",
             "roomIdOrAlias",
@@ -53,7 +54,17 @@ PLAIN: Final = frozenset(
     }
 )
 # The first of these names whom or what an act is about.
-TARGETS: Final = ("userId", "roomId", "roomIdOrAlias", "roomAlias", "eventId", "serverName", "jobId", "pattern")
+TARGETS: Final = (
+    "userId",
+    "roomId",
+    "roomIdOrAlias",
+    "roomAlias",
+    "eventId",
+    "serverName",
+    "jobId",
+    "reportId",
+    "pattern",
+)
 TARGETS_IN_BODY: Final = ("user_id", "room_id", "room", "pattern")
 
 LONGEST_TEXT: Final = 200

@@ -35,6 +35,9 @@ def test_all_that_a_user_said_is_taken_back(server: Server, admin: Client, alice
         "status": "complete",
         "failed_redactions": {},
     }
+    tasks = {"action_name": "redact_all_events", "resource_id": bob.user_id}
+    listed = admin.get(V1, "scheduled_tasks", query=tasks)["scheduled_tasks"]
+    assert begun["redact_id"] in [task["id"] for task in listed]
     assert not any(alice.get("rooms", room_id, "event", event_id)["content"] for room_id, event_id in said)
     assert alice.get("rooms", here, "event", mine)["content"]["body"] == "no"
     admin.get(V1, "user", "redact_status", "unknown", status=404, errcode="M_NOT_FOUND")

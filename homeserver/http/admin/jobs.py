@@ -9,12 +9,13 @@ from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.jobs import MOST_PER_PAGE, Jobs
 from homeserver.services.admin.room_deletion import KIND as DELETE_ROOM
+from homeserver.services.admin.user_redactions import KIND as REDACT_USER
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.admin_jobs import Job, JobStatus, JobsWanted
 
 SYNAPSE_TASKS: Final = "https://element-hq.github.io/synapse/latest/admin_api/scheduled_tasks.html"
 # What tools of Synapse call it.
-ACTIONS: Final = {DELETE_ROOM: "shutdown_and_purge_room"}
+ACTIONS: Final = {DELETE_ROOM: "shutdown_and_purge_room", REDACT_USER: "redact_all_events"}
 KINDS: Final = {action: kind for kind, action in ACTIONS.items()}
 
 
