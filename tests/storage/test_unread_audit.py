@@ -63,7 +63,8 @@ def test_a_message_that_nobody_sent_is_found(db: SyncDatabase) -> None:
     db.write(note_sent, ALICE, ROOM, MAIN, 7)
 
     assert db.read(sent_places, ROOM, [ALICE, BOB], [MAIN]) == {(ALICE, MAIN): 7}
-    assert db.read(stray_sent_place, ROOM) == (ALICE, 7)
+    assert db.read(stray_sent_place, ROOM, above=None) == (ALICE, 7)
+    assert db.read(stray_sent_place, ROOM, above=7) is None  # what is that old was deleted
 
 
 def test_readers_are_those_of_this_server_who_are_in_the_room(db: SyncDatabase) -> None:
@@ -79,9 +80,10 @@ def test_a_receipt_for_what_is_not_here_is_wrong_only_if_it_was_made_here(db: Sy
         return Receipt(ROOM, user_id, "m.read", None, EventID("$gone"), 3, 1, 1)
 
     db.write(store_receipts, [receipt(afar)])
-    assert db.read(stray_receipt, ROOM, HERE) is None
+    assert db.read(stray_receipt, ROOM, HERE, above=None) is None
     db.write(store_receipts, [receipt(ALICE)])
-    assert db.read(stray_receipt, ROOM, HERE) == StrayReceipt(ALICE, "$gone", 3, None)
+    assert db.read(stray_receipt, ROOM, HERE, above=None) == StrayReceipt(ALICE, "$gone", 3, None)
+    assert db.read(stray_receipt, ROOM, HERE, above=3) is None
 
 
 def test_what_may_have_counted_came_before_and_after_the_user_did(db: SyncDatabase) -> None:
