@@ -60,6 +60,13 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def sqlite_alone(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of one's own on SQLite."""
+    with on(request, "sqlite") as server:
+        yield server
+
+
 def done(server: Server, *words: str) -> str:
     """What a command prints that succeeds."""
     completed = server.command("admin", *words)
@@ -199,6 +206,24 @@ def test_who_is_moved_to_an_empty_computer_goes_on_where_they_were(
     sent = move_while_they_talk(fresh, new_database(request, kind), least=5, per_second=1000, talkers=1)
 
     assert sent > 5
+
+
+def test_no_key_is_handed_out_twice_where_nothing_but_the_database_was_lost(sqlite_alone: Server) -> None:
+    server = sqlite_alone
+    alice, bob = new_user(server.url, "alice"), new_user(server.url, "bob")
+    keys = {f"{SIGNED}:{name}": one_time(alice, name) for name in "AB"}
+    publish(alice, one_time_keys=keys, fallback_keys={f"{SIGNED}:F": one_time(alice, "F")})
+    backup = back_up(server)
+    claimed = claim(bob, alice)
+    server.kill()
+
+    for lost in server.data_dir.glob("homeserver.db*"):
+        lost.unlink()
+    done(server, "server", "restore", str(backup))
+    server.start()
+
+    assert claimed.keys() == {f"{SIGNED}:A"}
+    assert claim(bob, alice).keys() == {f"{SIGNED}:F"}
 
 
 @pytest.mark.large
