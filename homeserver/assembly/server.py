@@ -169,7 +169,9 @@ class Columba:
         loops.start("sweep", lambda: self._sweep(database), SWEEP_EVERY_S)
 
     async def _sweep(self, database: Database) -> None:
-        """Delete what has outlived its use, a few rows of each table at a time."""
+        """Forget what has outlived its use, and delete it, a few rows of each table at a time."""
+        if self._opened is not None:
+            self._opened.made.rate_limits.sweep()
 
         def sweep(tx: Transaction) -> int:
             return sweep_all(tx, now_ms=self._clock.now_ms(), limit=ROWS_PER_SWEEP)

@@ -47,7 +47,7 @@ def make_spam_checking(
         callbacks = Callbacks(reactor, clock, wanted.base_url, wanted.authorization, user_agent, wanted.timeout_s)
         enabled = None if wanted.enabled_callbacks is None else frozenset(wanted.enabled_callbacks)
         wishes = AntispamWishes(enabled, frozenset(wanted.async_callbacks), frozenset(wanted.fail_open))
-        antispam = HttpAntispam(callbacks, wishes, randomness)
+        antispam = HttpAntispam(callbacks, wishes, clock, randomness)
         installed.append(Installed("http_antispam", antispam, wanted.timeout_s + SPARE_S, fails_open=False))
     checks = SpamChecks(installed, clock, SideThreads(reactor.callFromThread, "spam check").run)
     checks.export(metrics)

@@ -39,6 +39,11 @@ def take(limit: RateLimit, bucket: Bucket | None, now_ms: int, cost: float = 1.0
     return Bucket(tokens, now_ms), math.ceil((cost - tokens) / limit.per_second * 1000)
 
 
+def spend(limit: RateLimit, bucket: Bucket | None, now_ms: int, cost: float = 1.0) -> Bucket:
+    """The bucket after `cost` tokens were used, whether they were there or not: it owes the rest, up to a burst."""
+    return Bucket(max(-limit.burst, _tokens(limit, bucket, now_ms) - cost), now_ms)
+
+
 def give_back(limit: RateLimit, bucket: Bucket, now_ms: int, cost: float = 1.0) -> Bucket:
     """The bucket after `cost` tokens were put back that were drawn in vain."""
     return Bucket(min(limit.burst, _tokens(limit, bucket, now_ms) + cost), now_ms)

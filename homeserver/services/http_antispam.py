@@ -13,10 +13,13 @@ from twisted.internet.defer import Deferred
 
 from homeserver.core.identifiers import DeviceID, RoomAlias, RoomID, UserID
 from homeserver.outbound.errors import RemoteError
+from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.spam_checks import CheckedEvent, Refusal, SpamCheck
 
+SLOW_S: Final = 1.0
+REST_S: Final = 5.0  # for which a server that took so long to answer nothing is not asked
 PING_EVERY_S: Final = 5.0  # until it is answered
 MOST_TOLD: Final = 200  # that are told and not waited for, at one time
 NO_ANSWER: Final = Refusal("The server that looks for spam gave no answer", "M_UNKNOWN")
@@ -43,10 +46,12 @@ class AntispamWishes:
 class HttpAntispam(SpamCheck):
     """Asks by HTTP."""
 
-    def __init__(self, source: CallbackSource, wishes: AntispamWishes, randomness: Randomness) -> None:
+    def __init__(self, source: CallbackSource, wishes: AntispamWishes, clock: Clock, randomness: Randomness) -> None:
         self._source = source
         self._wishes = wishes
+        self._clock = clock
         self._randomness = randomness
+        self._rests_until_s = 0.0
         self._has_answered = False
         self._telling: set[Deferred[None]] = set()
 
@@ -125,12 +130,22 @@ class HttpAntispam(SpamCheck):
         if callback in self._wishes.told_only:
             self._begin(lambda: self._tell(callback, body))
             return None
+        begun_s = self._clock.seconds()
+        if begun_s < self._rests_until_s:
+            return self._without_answer(callback)
         try:
             status, answer = await self._source.post(callback, body)
         except RemoteError as failure:
             log.warning("the server that looks for spam does not answer", callback=callback, reason=failure.reason)
-            return None if callback in self._wishes.fails_open else NO_ANSWER
+            now_s = self._clock.seconds()
+            if now_s - begun_s >= SLOW_S:
+                # Or else whatever is asked in a row, such as about the events of a room, would take as long each time.
+                self._rests_until_s = now_s + REST_S
+            return self._without_answer(callback)
         return None if 200 <= status < 300 else _refusal(answer)
+
+    def _without_answer(self, callback: str) -> Refusal | None:
+        return None if callback in self._wishes.fails_open else NO_ANSWER
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if len(self._telling) >= MOST_TOLD:

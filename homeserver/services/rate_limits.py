@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from homeserver.core.identifiers import ServerName
-from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, take
+from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, spend, take
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import LimitExceeded
 
@@ -62,7 +62,7 @@ class RateLimits:
         self._limits = limits
         self._clock = clock
         self._of_server = of_server
-        self._buckets: dict[tuple[Counted, str], Bucket] = {}
+        self._buckets: dict[tuple[Counted, str], tuple[RateLimit, Bucket]] = {}
 
     def check(self, *draws: Draw) -> None:
         """Raises LimitExceeded if not all of it could be drawn now; nothing is. May be called on any thread."""
@@ -70,53 +70,58 @@ class RateLimits:
 
     def draw(self, *draws: Draw) -> None:
         """Draw all of it, or nothing: then it raises LimitExceeded."""
-        for key, bucket in self._try(draws).items():
-            if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
-                self._make_room()
-            self._buckets[key] = bucket
+        for key, kept in self._try(draws).items():
+            self._keep(key, kept)
 
     def note(self, *draws: Draw) -> None:
-        """Draw what was let through by `check` and has happened since, as far as it is still there."""
+        """Draw what was let through by `check` and has happened since: where others came between, it is owed."""
+        now_ms = self._clock.now_ms()
         for one in draws:
-            try:
-                self.draw(one)
-            except LimitExceeded:  # others came between: the bucket is as good as empty
-                continue
+            limit = self._limit_of(one)
+            if limit is not None:
+                key = (one.counted, one.whose)
+                self._keep(key, (limit, spend(limit, self._bucket(key), now_ms, one.cost)))
 
     def give_back(self, draw: Draw) -> None:
         """What was drawn was not used."""
         limit = self._limit_of(draw)
         key = (draw.counted, draw.whose)
-        if limit is not None and key in self._buckets:
-            self._buckets[key] = give_back(limit, self._buckets[key], self._clock.now_ms(), draw.cost)
+        bucket = self._bucket(key)
+        if limit is not None and bucket is not None:
+            self._buckets[key] = (limit, give_back(limit, bucket, self._clock.now_ms(), draw.cost))
 
     def sweep(self) -> None:
-        """Forget the buckets that are full: to be called now and then.
-
-        Those of servers are looked at by the limit for all, which is of no consequence: a bucket fills up at most.
-        """
+        """Forget the buckets that are full: to be called now and then."""
         now_ms = self._clock.now_ms()
-        self._buckets = {
-            key: bucket for key, bucket in self._buckets.items() if not is_full(self._limits[key[0]], bucket, now_ms)
-        }
+        self._buckets = {key: kept for key, kept in self._buckets.items() if not is_full(*kept, now_ms)}
 
     def __len__(self) -> int:
         """How many buckets are in memory."""
         return len(self._buckets)
 
-    def _try(self, draws: tuple[Draw, ...]) -> dict[tuple[Counted, str], Bucket]:
+    def _bucket(self, key: tuple[Counted, str]) -> Bucket | None:
+        kept = self._buckets.get(key)
+        return None if kept is None else kept[1]
+
+    def _keep(self, key: tuple[Counted, str], kept: tuple[RateLimit, Bucket]) -> None:
+        if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
+            self._make_room()
+        self._buckets[key] = kept
+
+    def _try(self, draws: tuple[Draw, ...]) -> dict[tuple[Counted, str], tuple[RateLimit, Bucket]]:
         """The buckets as they would be afterwards. Raises LimitExceeded."""
         now_ms = self._clock.now_ms()
-        after: dict[tuple[Counted, str], Bucket] = {}
+        after: dict[tuple[Counted, str], tuple[RateLimit, Bucket]] = {}
         longest_ms = 0
         for one in draws:
             limit = self._limit_of(one)
             if limit is None:
                 continue
             key = (one.counted, one.whose)
-            bucket, wait_ms = take(limit, after.get(key, self._buckets.get(key)), now_ms, one.cost)
+            before = after[key][1] if key in after else self._bucket(key)
+            bucket, wait_ms = take(limit, before, now_ms, one.cost)
             longest_ms = max(longest_ms, wait_ms or 0)
-            after[key] = bucket
+            after[key] = (limit, bucket)
         if longest_ms:
             raise LimitExceeded(longest_ms)
         return after

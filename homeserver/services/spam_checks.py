@@ -23,6 +23,8 @@ from homeserver.runtime.logs import get_logger
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.errors import RefusedAsSpam
 
+REST_S: Final = 5.0
+
 log = get_logger(__name__)
 
 
@@ -129,6 +131,7 @@ class SpamChecks:
         self._installed = installed
         self._clock = clock
         self._in_thread = in_thread
+        self._rests: dict[str, float] = {}  # until when a check that took too long is not asked
 
     def has(self, question: str) -> bool:
         """Whether any check has something to say to a question, by the name of its method."""
@@ -156,6 +159,8 @@ class SpamChecks:
     async def _ask(
         self, each: Installed, question: str, about: Sequence[object], more: Mapping[str, object]
     ) -> Refusal | None:
+        if self._clock.seconds() < self._rests.get(each.name, 0.0):
+            return self._read(each, question, LATE)
         method = getattr(each.check, question)
 
         def call() -> Any:  # Any: whatever a check returns, here and below
@@ -169,6 +174,8 @@ class SpamChecks:
         asked.addBoth(lambda told: _settle(done, told))
         try:
             told = await done
+            if told is LATE:
+                self._rests[each.name] = self._clock.seconds() + REST_S
         finally:
             alarm.cancel()
             asked.cancel()

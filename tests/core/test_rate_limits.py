@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, take
+from homeserver.core.rate_limits import Bucket, RateLimit, give_back, is_full, spend, take
 
 LIMITS = st.builds(RateLimit, st.floats(0.001, 1000), st.floats(1, 1000))
 
@@ -94,3 +94,14 @@ def test_what_is_given_back_is_there_again_and_never_more_than_fits(
     assert back.at_ms == later_ms
     assert back.tokens <= limit.burst
     assert back.tokens == pytest.approx(limit.burst)
+
+
+def test_what_was_used_without_being_there_is_owed_up_to_a_burst() -> None:
+    limit = RateLimit(per_second=1, burst=3)
+
+    owing = spend(limit, spend(limit, None, 0, 2), 0, 2)
+    deep = spend(limit, owing, 0, 1_000)
+
+    assert (owing.tokens, deep.tokens) == (-1, -3)
+    assert take(limit, owing, 0)[1] == 2_000
+    assert take(limit, deep, 4_000)[1] is None

@@ -7,8 +7,9 @@ import pytest
 
 from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, UserID
 from homeserver.outbound.errors import Unreachable
+from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.randomness import SeededRandomness
-from homeserver.services.http_antispam import AntispamWishes, HttpAntispam
+from homeserver.services.http_antispam import REST_S, AntispamWishes, HttpAntispam
 from homeserver.services.spam_checks import CheckedEvent, Refusal
 from tests.services.world import now
 
@@ -25,10 +26,13 @@ class Bot:
     def __init__(self, status: int = 200, answer: Any = None) -> None:
         self.status, self.answer = status, answer
         self.is_there = True
+        self.clock = ManualClock()
+        self.takes_s = 0.0
         self.asked: list[tuple[str, Any]] = []
 
     async def post(self, name: str, body: object) -> tuple[int, Any]:
         self.asked.append((name, body))
+        self.clock.advance(self.takes_s)
         if not self.is_there:
             raise Unreachable("nobody is there")
         answer = self.answer(body) if callable(self.answer) else self.answer
@@ -37,7 +41,7 @@ class Bot:
 
 def antispam(bot: Bot, **wishes: Any) -> HttpAntispam:
     wished: Mapping[str, Any] = {"enabled": None, "told_only": frozenset(), "fails_open": frozenset(), **wishes}
-    return HttpAntispam(bot, AntispamWishes(**wished), SeededRandomness(1))
+    return HttpAntispam(bot, AntispamWishes(**wished), bot.clock, SeededRandomness(1))
 
 
 def test_each_question_is_asked_by_its_callback_and_with_its_fields() -> None:
@@ -156,3 +160,28 @@ def test_hello_is_said_until_it_is_answered() -> None:
 
     assert [name for name, _ in bot.asked] == ["ping"] * 3
     assert len({body["id"] for _, body in bot.asked}) == 3
+
+
+def test_who_takes_long_to_say_nothing_is_left_alone_for_a_while() -> None:
+    bot = Bot()
+    bot.is_there, bot.takes_s = False, 5.0
+    check = antispam(bot, fails_open=frozenset({"user_may_create_room"}))
+
+    for _ in range(10):
+        assert now(check.may_create_room(ALICE)) is None
+        assert now(check.may_invite(ALICE, BOB, ROOM)) is not None
+
+    assert len(bot.asked) == 1
+    bot.is_there, bot.takes_s = True, 0.0
+    bot.clock.advance(REST_S)
+    assert now(check.may_invite(ALICE, BOB, ROOM)) is None
+
+
+def test_who_is_not_there_is_asked_again_at_once() -> None:
+    bot = Bot()
+    bot.is_there = False
+    check = antispam(bot)
+    now(check.may_create_room(ALICE))
+    bot.is_there = True
+
+    assert now(check.may_create_room(ALICE)) is None

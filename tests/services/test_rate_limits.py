@@ -43,9 +43,13 @@ def test_what_is_looked_at_is_not_drawn_until_it_is_noted(limits: RateLimits) ->
         limits.check(BOB)
     limits.note(BOB)
 
-    with pytest.raises(LimitExceeded):
+    with pytest.raises(LimitExceeded) as once:
         limits.check(BOB)
     limits.note(BOB)
+    with pytest.raises(LimitExceeded) as twice:
+        limits.check(BOB)
+
+    assert (once.value.retry_after_ms, twice.value.retry_after_ms) == (10_000, 20_000)
 
 
 def test_what_was_drawn_in_vain_is_given_back(limits: RateLimits) -> None:
@@ -80,6 +84,18 @@ def test_another_limit_may_be_set_for_one_server(clock: ManualClock) -> None:
         return 10
 
     assert [drawn(ONE), drawn(TWO)] == [5, 2]
+
+
+def test_a_bucket_is_full_by_the_limit_that_counts_for_it(clock: ManualClock) -> None:
+    limits = RateLimits({Counted.INVITES_BY_SERVER: RateLimit(1, 2)}, clock, lambda _, __: RateLimit(1, 100))
+    draw = Draw(Counted.INVITES_BY_SERVER, ONE, 50, server=ONE)
+    limits.draw(draw)
+
+    limits.sweep()
+    limits.draw(draw)
+
+    with pytest.raises(LimitExceeded):
+        limits.draw(draw)
 
 
 def test_full_buckets_are_forgotten(limits: RateLimits, clock: ManualClock) -> None:

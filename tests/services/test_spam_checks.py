@@ -10,7 +10,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.runtime.clock import ManualClock
 from homeserver.runtime.side_threads import SideThreads
 from homeserver.services.errors import RefusedAsSpam
-from homeserver.services.spam_checks import Installed, Refusal, SpamCheck, SpamChecks, Told
+from homeserver.services.spam_checks import REST_S, Installed, Refusal, SpamCheck, SpamChecks, Told
 from tests.fakes.reactor import StillReactor
 
 ALICE, BOB = UserID("@alice:b"), UserID("@bob:b")
@@ -141,6 +141,22 @@ def test_nobody_waits_for_a_check_for_ever(reactor: StillReactor, *, fails_open:
 
     assert before == []
     assert (asking.answer is None) is fails_open
+
+
+def test_a_check_that_took_too_long_is_left_alone_for_a_while(reactor: StillReactor) -> None:
+    asking = Asking(reactor, Later())
+    asking.ask()
+    asking.clock.advance(5)
+
+    for _ in range(3):
+        asking.ask()
+    meanwhile = list(asking.told)
+    asking.clock.advance(REST_S)
+    asking.ask()
+
+    assert meanwhile == [None] * 4
+    assert asking.told == meanwhile
+    assert asking.checks.counts == {("check 0", "failed"): 4, ("check 0", "allowed"): 4}
 
 
 def test_an_answer_that_comes_later_is_waited_for(reactor: StillReactor) -> None:

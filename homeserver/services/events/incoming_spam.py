@@ -7,14 +7,18 @@ after a restart meanwhile an event that waits is not looked at again.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, ServerName, server_name_of_user
+from homeserver.runtime.parallel import in_parallel
 from homeserver.services.errors import RefusedAsSpam
 from homeserver.services.events.receipt import Received
 from homeserver.services.spam_checks import SpamChecks, checked
 
 MOST_REMEMBERED: Final = 20_000
+AT_ONCE: Final = 10
 QUESTION: Final = "may_receive_event"
 
 
@@ -30,16 +34,21 @@ class IncomingSpam:
         """Have the checks look at events, as far as other servers sent them, before they are judged."""
         if not self._checks.has(QUESTION):
             return
-        for one in received:
-            event = one.encoded.event
-            if server_name_of_user(event.sender) == self._server_name or event.event_id in self._found:
-                continue
-            try:
-                await self._checks.ask(QUESTION, checked(event))
-            except RefusedAsSpam:
-                self._found[event.event_id] = None
-                if len(self._found) > MOST_REMEMBERED:
-                    self._found.popitem(last=False)
+        events = [one.encoded.event for one in received]
+        others = [
+            event
+            for event in events
+            if server_name_of_user(event.sender) != self._server_name and event.event_id not in self._found
+        ]
+        await in_parallel([partial(self._ask, event) for event in others], at_once=AT_ONCE)
+
+    async def _ask(self, event: Event) -> None:
+        try:
+            await self._checks.ask(QUESTION, checked(event))
+        except RefusedAsSpam:
+            self._found[event.event_id] = None
+            if len(self._found) > MOST_REMEMBERED:
+                self._found.popitem(last=False)
 
     def has(self, event_id: EventID) -> bool:
         """Whether an event was found to be spam."""
