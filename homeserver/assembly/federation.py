@@ -97,7 +97,7 @@ def make_federation(
         one.export(made.metrics)
 
     access = RoomAccess(states, acls, server_name)
-    visibility = ServerVisibility(states, events.erased_users)
+    visibility = ServerVisibility(states, events.erased_users, events.formats.is_expired)
     state_reading = StateReading(database, events.erased_users)
     templates = MembershipTemplates(database, access, events.writer, clock, server_name)
     vouching = Vouching(events.writer, made.own_keys, server_name)

@@ -42,9 +42,16 @@ class Standing:
 class ServerVisibility:
     """Decides what servers see."""
 
-    def __init__(self, states: RoomStates, erased: ErasedUsers) -> None:
+    def __init__(
+        self,
+        states: RoomStates,
+        erased: ErasedUsers,
+        is_expired: Callable[[StoredEvent], bool] = lambda _: False,
+    ) -> None:
+        """What `is_expired` nobody is shown any more."""
         self._states = states
         self._erased = erased
+        self._is_expired = is_expired
 
     def seen_by(
         self, tx: Transaction, head: RoomHead, server: ServerName, events: Sequence[StoredEvent]
@@ -54,7 +61,8 @@ class ServerVisibility:
         return {
             stored.event.event_id
             for stored in events
-            if (asked.has(stored) if stored.event.sender in self._erased else asked.may_see(stored))
+            if not self._is_expired(stored)
+            and (asked.has(stored) if stored.event.sender in self._erased else asked.may_see(stored))
         }
 
     def standing(self, tx: Transaction, head: RoomHead, server: ServerName, stored: StoredEvent) -> Standing:

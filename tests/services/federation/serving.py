@@ -56,7 +56,7 @@ class Serving:
         world = self.world
         acls = ServerAcls(world.states, world.budget)
         self.access = RoomAccess(world.states, acls, SERVER)
-        self.visibility = ServerVisibility(world.states, world.erased_users)
+        self.visibility = ServerVisibility(world.states, world.erased_users, world.formats.is_expired)
         self.events = EventServing(world.database, self.access, self.visibility, world.states, world.clock, SERVER)
         self.reading = StateReading(world.database, world.erased_users)
         self.states = StateServing(world.database, self.access, self.visibility, world.states, self.reading)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.retention import RetentionPolicy
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.federation.serving_events import MOST_BACKFILLED, MOST_MISSING
 from tests.services.federation.others import FAR, FAY, NEAR, NED, join_remotely, remote_event, take
@@ -52,6 +53,21 @@ def test_an_event_comes_as_a_transaction_of_its_own(serving: Serving) -> None:
     assert answer["origin"] == SERVER
     assert answer["origin_server_ts"] == serving.world.clock.now_ms()
     assert bodies(answer["pdus"]) == ["hello"]
+
+
+def test_what_has_expired_is_given_without_what_it_said(serving: Serving) -> None:
+    world, room_id = serving.world, serving.room()
+    join_remotely(world, FAY, room_id)
+    world.lifetimes.policy = RetentionPolicy(is_enabled=True, default_ms=60_000)
+    event_id = world.send(ALICE, room_id, "hello")
+    fresh = event(serving, event_id)["pdus"]
+
+    world.clock.advance(61)
+
+    assert bodies(fresh) == ["hello"]
+    (pdu,) = event(serving, event_id)["pdus"]
+    assert pdu["content"] == {}
+    assert pdu["hashes"] == fresh[0]["hashes"]
 
 
 def test_an_event_of_a_third_server_is_given_too(serving: Serving) -> None:
