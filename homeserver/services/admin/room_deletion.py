@@ -28,7 +28,7 @@ from homeserver.services.errors import BadState, InvalidParameter, NotFound, Ser
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import find_account
-from homeserver.storage.admin_jobs import Job, JobProgress, JobsWanted
+from homeserver.storage.admin_jobs import Job, JobProgress, JobStatus, JobsWanted, newest_jobs
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, insert_alias
 from homeserver.storage.blocked_rooms import Block, block_room, find_block, unblock_room
 from homeserver.storage.database import Database, Transaction
@@ -105,7 +105,10 @@ class RoomDeletion:
             if account is None or account.is_deactivated:
                 raise InvalidParameter("The new room must be created by a user of this server")
         is_known = find_head(tx, room_id) is not None or bool(locals_in_room(tx, room_id, limit=1))
-        if not is_known and not wishes.block:
+        # What is left of a room after a deletion that failed half-way has no other name.
+        last = newest_jobs(tx, JobsWanted(KIND, room_id), before=None, limit=1)
+        is_half_deleted = bool(last) and last[0].status is JobStatus.FAILED
+        if not is_known and not is_half_deleted and not wishes.block:
             raise NotFound("This server knows no such room")
 
 

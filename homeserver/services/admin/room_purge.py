@@ -43,6 +43,7 @@ class RoomPurge:
         self._formats = formats
         self._forgetting = forgetting
         self._rows_per_step = rows_per_step
+        self._forgotten: set[RoomID] = set()  # in memory, so that it need not be gone through for each step
 
     async def forget_departed(self, room_id: RoomID, after: str) -> UserID | None:
         """Let some of those who left forget the room, those with IDs above `after`; the last of them, if any."""
@@ -53,6 +54,7 @@ class RoomPurge:
         """Let the room be known here no more; False, and nothing done, while users of this server are in it."""
         if not await self._database.write(close_room, room_id):
             return False
+        self._forgotten.discard(room_id)
         self._forget(room_id)
         return True
 
@@ -65,10 +67,13 @@ class RoomPurge:
 
     def reopen(self, room_id: RoomID) -> None:
         """Nothing is left: should the room come again, it is new."""
-        self._forget(room_id)
+        self._forgotten.discard(room_id)
         self._cache.open_room(room_id)
 
     def _forget(self, room_id: RoomID) -> None:
+        if room_id in self._forgotten:
+            return
+        self._forgotten.add(room_id)
         self._cache.close_room(room_id)
         for forget in self._forgetting:
             forget(room_id)

@@ -12,7 +12,7 @@ from homeserver.services.admin.jobs import IDLE_S
 from homeserver.services.admin.room_deletion import LEAVING_PER_STEP, NOT_SENDING, TOLD_FOR_MS, DeletionWishes
 from homeserver.services.errors import BadState, Forbidden, InvalidParameter, NotFound
 from homeserver.services.sync.request import SyncRequest
-from homeserver.storage.admin_jobs import Job, JobStatus
+from homeserver.storage.admin_jobs import Job, JobStatus, note_end
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.blocked_rooms import find_block
 from homeserver.storage.memberships import find_membership
@@ -23,7 +23,7 @@ from homeserver.storage.rooms import find_head, find_published
 from tests.forked_rooms import ONE
 from tests.scenes import Scene
 from tests.services.accounts.people import register
-from tests.services.admin.deleting import Deleting
+from tests.services.admin.deleting import ROWS_PER_STEP, Deleting
 from tests.services.sync.sliding import Phone, Sliding, window
 from tests.services.world import ALICE, BOB, CAROL, World, now, shown
 
@@ -298,6 +298,26 @@ def test_what_was_cut_short_goes_on_wherever_it_was(world: World) -> None:
     assert restarts > 10
     assert world.sync_database.read(find_head, room_id) is None
     assert world.sync_database.read(count_events, room_id) == 0
+
+
+def test_what_failed_half_way_can_be_finished_by_another_deletion(world: World) -> None:
+    room_id = world.create_room(ALICE)
+    for _ in range(ROWS_PER_STEP):
+        world.send(ALICE, room_id)
+    deleting = Deleting(world)
+    job = now(deleting.rooms.delete(room_id, DeletionWishes(), asked_by=None))
+    while world.sync_database.read(find_head, room_id) is not None:
+        deleting.step(job.job_id)
+    world.sync_database.write(note_end, job.job_id, JobStatus.FAILED, "the disk was full", now_ms=0)
+
+    left = world.sync_database.read(count_events, room_id)
+    again = delete(Deleting(world), room_id)
+
+    assert left > 0
+    assert again.status is JobStatus.COMPLETE
+    assert world.sync_database.read(count_events, room_id) == 0
+    with pytest.raises(NotFound):
+        delete(Deleting(world), room_id)
 
 
 def test_it_may_be_cancelled_until_rows_go(world: World) -> None:
