@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLo
 from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 
+from homeserver.core.canonical_json import encode_lenient
 from homeserver.core.identifiers import ServerName
 from homeserver.outbound.errors import RemoteNonsense, Unreachable
 from homeserver.outbound.exchange import Answer, Ask, within
@@ -52,9 +53,12 @@ class Callbacks:
             self._headers["Authorization"] = [f"Bearer {authorization}"]
 
     async def post(self, name: str, body: object) -> tuple[int, Any]:
-        """The status and the JSON that are answered. Raises Unreachable, RemoteNonsense. Any: JSON."""
+        """The status and the JSON that are answered. Raises Unreachable, RemoteNonsense, and BadJson of the body.
+
+        Events of old rooms may have numbers that not every JSON has: they are sent as they are. Any: JSON.
+        """
         url = f"{self._base_url}/{name}"
-        answer = await within(self._clock, self._timeout_s, self._exchange(url, orjson.dumps(body)), url)
+        answer = await within(self._clock, self._timeout_s, self._exchange(url, encode_lenient(body)), url)
         try:
             return answer.status, orjson.loads(answer.body)
         except orjson.JSONDecodeError as wrong:

@@ -100,6 +100,15 @@ def test_json_is_posted_with_the_token_and_the_answer_is_json_whatever_its_statu
     assert asked == [(f"/api/{name}", "Bearer secret", {"about": name}) for name in names]
 
 
+def test_numbers_of_old_rooms_are_sent_as_they_are(
+    outside: Outside, service: ThreadingHTTPServer, callbacks: Callable[..., Callbacks]
+) -> None:
+    outside.wait(callbacks().post("yes", {"large": 10**30, "half": 0.5}))
+
+    ((_, _, body),) = service.RequestHandlerClass.asked  # type: ignore[attr-defined]  # of Handler
+    assert body == {"large": 10**30, "half": 0.5}
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("nonsense", RemoteNonsense), ("flood", RemoteNonsense), ("hang-up", Unreachable), ("hang", Unreachable)],
