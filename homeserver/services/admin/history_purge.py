@@ -2,7 +2,7 @@
 
 Of the events below, these stay: all state, with what it was; the room's heads, and whatever else the room's row or its
 log of states names; what has yet to be sent to other servers, and what is awaited by an event that waits; redactions of
-what stays; what was soft-failed, which nobody is shown; and what users of this server said, unless it is to go, too, for
+what stays; what was soft-failed, which nobody is shown; and what users of this server said, unless it is to go, too:
 nobody else may have it.
 
 It is a kind of job (jobs.py). The events are gone through in the room's order, each slice in one write while the room
