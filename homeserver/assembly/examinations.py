@@ -9,8 +9,6 @@ from homeserver.services.federation.reachability import Reachability
 from homeserver.settings.risks import find_risks
 from homeserver.settings.sections import Settings
 
-SETTINGS_FILE = "homeserver.yaml"  # where `init` puts it
-
 
 def make_doctor(made: Mechanics, outgoing: Outgoing, reachability: Reachability) -> Doctor:
     """Whoever looks at the machine comes first: it costs least, and explains the rest."""
@@ -37,8 +35,8 @@ def _files(settings: Settings) -> Files:
             settings.data_dir,
             settings.signing_key_file,
             settings.sqlite_file,
-            settings.data_dir / SETTINGS_FILE if settings.file is None else settings.file,
             *(tls.private_key for tls in listeners),
         ),
         tuple(tls.certificate for tls in listeners),
+        settings.file,
     )

@@ -48,7 +48,8 @@ def test_the_doctor_looks_at_everything_and_the_exit_code_says_what_came_of_it(s
     typed = server.command("admin", "server", "doctor", "--json")
 
     findings = {finding["name"]: finding for finding in map(json.loads, typed.stdout.splitlines())}
-    assert {findings[name]["level"] for name in ("disk", "files", "database")} == {"ok"}
+    assert {findings[name]["level"] for name in ("disk", "database")} == {"ok"}
+    assert findings["files"]["level"] != "error"  # others may read the settings of these tests
     assert findings["settings"]["level"] == "warning"  # registration is open, and nothing is limited, in these tests
     assert findings["client well-known"]["level"] != "ok"
     assert all(finding["advice"] for finding in findings.values() if finding["level"] != "ok")

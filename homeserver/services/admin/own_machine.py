@@ -26,11 +26,12 @@ CHECK_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What lies where. `secrets` are for the server's own user alone."""
+    """What lies where. `secrets` are for the server's own user alone, the settings' file if there are secrets in it."""
 
     data_folder: Path
     secrets: Sequence[Path]
     certificates: Sequence[Path]
+    settings: Path | None = None
 
 
 class OwnMachine:
@@ -87,19 +88,14 @@ class OwnMachine:
         return well("disk", told)
 
     def _secrets(self) -> Iterator[Finding]:
-        is_well = True
-        for path in self._files.secrets:
-            try:
-                exposure = find_exposure(path)
-            except FileNotFoundError:
-                continue
-            except OSError as problem:
-                exposure = str(problem)
-            if exposure is not None:
-                is_well = False
-                advice = f"close it to others: chmod go= {path}, and see that it belongs to the server's user"
-                yield Finding("files", Level.ERROR, exposure, advice)
-        if is_well:
+        levels = dict.fromkeys(self._files.secrets, Level.ERROR)
+        if self._files.settings is not None:
+            levels.setdefault(self._files.settings, Level.WARNING)
+        exposed = {path: exposure for path in levels if (exposure := _exposure(path)) is not None}
+        for path, exposure in exposed.items():
+            advice = f"close it to others: chmod go= {path}, and see that it belongs to the server's user"
+            yield Finding("files", levels[path], exposure, advice)
+        if not exposed:
             yield well("files", "keys, database and settings are closed to other users")
 
     def _certificates(self) -> Iterator[Finding]:
@@ -131,6 +127,15 @@ class OwnMachine:
         if limit < FEW_FILES:
             return Finding("open files", Level.WARNING, f"{told}: few for a server with many users", advice)
         return well("open files", told)
+
+
+def _exposure(path: Path) -> str | None:
+    try:
+        return find_exposure(path)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return str(problem)
 
 
 def _database(check: DatabaseCheck) -> Finding:

@@ -41,10 +41,12 @@ def test_what_others_can_read_and_what_is_dangerous_is_named(world: World, tmp_p
     exposed = secret(tmp_path, 0o644)
 
     found = examined(world, Files(tmp_path, [exposed, secret(tmp_path, 0o600)], []), ["everybody can register"])
+    of_settings = examined(world, Files(tmp_path, [], [], exposed))
 
     (files,) = found["files"]
     assert (files.level, str(exposed) in files.told) == (Level.ERROR, True)
     assert files.advice is not None
+    assert [each.level for each in of_settings["files"]] == [Level.WARNING]
     (settings,) = found["settings"]
     assert (settings.level, settings.told) == (Level.WARNING, "everybody can register")
 
