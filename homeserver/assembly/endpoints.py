@@ -20,6 +20,7 @@ from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.retention import RetentionEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_comparison import RoomComparisonEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
@@ -319,6 +320,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         *_for_moderators(made, parts),
         RoomAdminEndpoints(reading),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
+        RoomComparisonEndpoints(parts.federation.room_comparison),
         RetentionEndpoints(RoomRetentions(database, parts.events.creation, parts.events.lifetimes)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
         ServerStatusEndpoints(

@@ -27,6 +27,7 @@ from homeserver.services.federation.receiver import Receiver
 from homeserver.services.federation.removals import Removals
 from homeserver.services.federation.request_verification import RequestVerification
 from homeserver.services.federation.room_access import RoomAccess
+from homeserver.services.federation.room_comparison import RoomComparison
 from homeserver.services.federation.room_completion import RoomCompletion
 from homeserver.services.federation.sender import FederationSender
 from homeserver.services.federation.serving_events import EventServing
@@ -53,6 +54,7 @@ class Federation:
     own_document: OwnKeyDocument
     peers: PeerVerifier
     receiver: Receiver
+    room_comparison: RoomComparison
     room_completion: RoomCompletion
     sender: FederationSender
     state_serving: StateServing
@@ -126,6 +128,7 @@ def make_federation(
         own_document=own_document,
         peers=_peers(made, outgoing, events.remote_keys),
         receiver=receiver,
+        room_comparison=RoomComparison(database, client, receipt, intake, states, clock, server_name),
         room_completion=room_completion,
         sender=sender,
         state_serving=StateServing(database, access, visibility, states, state_reading),

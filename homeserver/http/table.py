@@ -17,6 +17,7 @@ from homeserver.http.admin.reports import ReportAdminEndpoints
 from homeserver.http.admin.retention import RetentionEndpoints
 from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
+from homeserver.http.admin.room_comparison import RoomComparisonEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
@@ -180,6 +181,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomActEndpoints,
     RoomAdminEndpoints,
     RoomAuditEndpoints,
+    RoomComparisonEndpoints,
     RoomDeletionEndpoints,
     RoomModerationEndpoints,
     RoomSettingAdminEndpoints,

@@ -169,6 +169,27 @@ class FakeHistorySource:
         chain = holder.auth_chain(state)
         return {"pdus": [one.pdu for one in state], "auth_chain": [one.pdu for one in chain]}
 
+    async def timestamp_to_event(
+        self,
+        destination: ServerName,
+        room_id: RoomID,
+        at_ms: int,
+        *,
+        backwards: bool,
+        timeout_s: float,
+        most_bytes: int,
+    ) -> dict[str, Any]:
+        """The last event that the server has, whenever it was sent."""
+        assert timeout_s > 0 < most_bytes
+        assert backwards
+        holder = self._ask(destination, "timestamp_to_event")
+        if "timestamp_to_event" in holder.lies:
+            lie: dict[str, Any] = holder.lies["timestamp_to_event"](at_ms)
+            return lie
+        known = [one for event_id, one in holder.history.events.items() if event_id not in holder.lacks]
+        last = [one for one in known if one.room_id == room_id][-1]
+        return {"event_id": last.event_id, "origin_server_ts": last.origin_server_ts}
+
     def _ask(self, destination: ServerName, operation: str) -> Holder:
         self.asked.append((destination, operation))
         holder = self.holders.get(destination)

@@ -146,7 +146,7 @@ class EventFetching:
         self, room: RoomHead, previous_id: EventID, event: Event, server: ServerName, budget: Budget
     ) -> GivenState:
         """The state after an event that is not here, which is the one that `event` lacks. Raises RemoteError."""
-        fetched = await self.check(room, await self._events([previous_id], server, budget))
+        fetched = await self.check(room, await self.events([previous_id], server, budget))
         received = fetched.received.get(previous_id)
         if received is None:
             raise RemoteNonsense("what came before the event cannot be had either")
@@ -175,7 +175,7 @@ class EventFetching:
         if not wanted:
             return
         if len(wanted) <= FEW_EVENTS:
-            pdus = await self._events(wanted, server, budget)
+            pdus = await self.events(wanted, server, budget)
         else:
             timeout_s = budget.spend(STATE_S)
             self._counts["state"] += 1
@@ -200,7 +200,7 @@ class EventFetching:
         )
         await self._take_outliers(room, pdus[:MOST_STATE], None)
 
-    async def _events(self, wanted: Sequence[EventID], server: ServerName, budget: Budget) -> list[Any]:
+    async def events(self, wanted: Sequence[EventID], server: ServerName, budget: Budget) -> list[Any]:
         """Events one by one, as far as the server has them. Raises Exhausted."""
         pdus: list[Any] = []
 

@@ -22,7 +22,7 @@ from homeserver.runtime.logs import get_logger
 from homeserver.runtime.loops import Loops
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.events.given_states import GivenState
-from homeserver.services.events.intake import Intake, received_of
+from homeserver.services.events.intake import Intake, Outcome, received_of
 from homeserver.services.events.receipt import Receipt, Received
 from homeserver.services.federation.event_fetching import (
     MOST_BYTES,
@@ -155,6 +155,40 @@ class MissingEvents:
         if self._loops is not None and not self._is_stopping:
             for lane in range(LANES):
                 self._loops.hurry(f"{LOOP} {lane + 1}")
+
+    async def look_now(self, room_id: RoomID) -> None:
+        """Look at once for what a room lacks, however short a time ago that was done in vain."""
+        for key in [key for key, _ in self._pauses.resting() if key[0] == room_id]:
+            self._pauses.cut_short(key)
+        if room_id in self._busy:
+            self._busy[room_id] = True
+            return
+        self._ready.pop(room_id, None)
+        self._busy[room_id] = False
+        try:
+            await self._attempt(room_id)
+        finally:
+            if self._busy.pop(room_id):
+                self._ready[room_id] = None
+
+    async def bring(self, room_id: RoomID, server: ServerName, event_ids: Sequence[EventID]) -> dict[EventID, Outcome]:
+        """Take in events that a server has, as though it had sent them; what they lack is looked for next.
+
+        What it does not give, or what is not as its own server signed it, is left out. Raises RemoteError.
+        """
+        head = await self._database.read(find_head, room_id)
+        if head is None or head.is_partial:
+            return {}
+        budget = Budget(self._clock, self._clock.seconds() + ATTEMPT_S)
+        try:
+            pdus = await self._fetching.events(event_ids, server, budget)
+        except Exhausted:
+            return {}
+        fetched = await self._fetching.check(head, pdus)
+        wanted = {event_id: one for event_id, one in fetched.received.items() if event_id in set(event_ids)}
+        ordered = in_order(wanted, lambda event: (*event.prev_event_ids, *event.auth_event_ids))
+        ordered = await self._policies.with_signatures(room_id, ordered)
+        return await self._intake.take(room_id, head.version, ordered, received_from=server, is_found=True)
 
     def note_reachable(self, server: ServerName | None) -> None:
         """A server that could not be reached may be asked again: so it is, by all rooms that would have."""

@@ -1,0 +1,45 @@
+"""Administration: a room beside what other servers say of it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.http.endpoint import ADMIN, NoQuery, Reply, Request, endpoint
+from homeserver.http.rate_limiting import RateClass
+from homeserver.services.federation.room_comparison import Comparison, RoomComparison, explained
+
+
+class ComparisonBody(msgspec.Struct, frozen=True):
+    """Which servers are asked; none: the largest in the room."""
+
+    servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoomComparisonEndpoints:
+    """Comparisons of rooms."""
+
+    comparison: RoomComparison
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/comparison",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room compare`",
+        body=ComparisonBody,
+    )
+    async def compare(self, request: Request[NoQuery, ComparisonBody]) -> Reply:
+        """Ask other servers what they have of a room, for a minute at most."""
+        return Reply(described(await self.comparison.compare(request.room_id, request.body.servers)))
+
+
+def described(comparison: Comparison) -> dict[str, Any]:  # Any: JSON
+    """A comparison as JSON."""
+    return {
+        "room_id": comparison.room_id,
+        "forward_extremities": list(comparison.heads),
+        "servers": [{**asdict(view), "finding": view.finding.value} for view in comparison.servers],
+        "explanation": explained(comparison),
+    }
