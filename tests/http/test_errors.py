@@ -130,3 +130,23 @@ def test_what_a_policy_server_says_is_passed_on_unless_it_would_be_misunderstood
     reply = errors.reply_to(services.RefusedByPolicyServer(*said))
 
     assert (reply.status, reply.body) == (status, body)
+
+
+@pytest.mark.parametrize(
+    ("errcode", "told"),
+    [
+        ("ORG.EXAMPLE.SPAM", "ORG.EXAMPLE.SPAM"),
+        ("M_UNKNOWN", "M_UNKNOWN"),
+        # By these a client would log out, or ask again at once.
+        ("M_UNKNOWN_TOKEN", "M_FORBIDDEN"),
+        ("M_LIMIT_EXCEEDED", "M_FORBIDDEN"),
+        ("", "M_FORBIDDEN"),
+        ("no errcode", "M_FORBIDDEN"),
+        ("M_" + "X" * 100, "M_FORBIDDEN"),
+    ],
+)
+def test_a_spam_check_gives_a_reason_but_none_that_is_the_servers_own(errcode: str, told: str) -> None:
+    reply = errors.reply_to(services.RefusedAsSpam("x" * 5_000, errcode))
+
+    assert reply.status == 403
+    assert reply.body == {"errcode": told, "error": "x" * 1_000}
