@@ -1,7 +1,7 @@
-"""Who gets in where: every administrators' endpoint, every listener, every kind of caller; and what other users of the
-machine can open.
+"""Who gets in where: every listener, and what other users of the machine can open.
 
-What those can do who are in is in test_security.py.
+What those can do who are in is in test_security.py; who is let into the administrators' endpoints is in
+tests/hostile/test_admin_callers.py.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +22,13 @@ from urllib.parse import quote
 import apsw
 import pytest
 
-from homeserver.http.endpoint import Auth, Endpoint
+from homeserver.http.endpoint import Endpoint
 from tests.api.client import PASSWORD, TIMEOUT_S, Client, new_user
 from tests.conformance.operations import declared
 from tests.server import Port, Server, running
 
 SHARED_SECRET: Final = secrets.token_urlsafe(24)
 OPERATORS: Final = ("/_synapse/", "/_columba/")
-ADMIN_ENDPOINTS: Final = tuple(mark for mark in declared() if mark.auth in (Auth.ADMIN, Auth.ADMIN_SOCKET))
 OPERATORS_ENDPOINTS: Final = tuple(
     mark for mark in declared() if mark.path.startswith(OPERATORS) and mark.path != "/_columba/health"
 )
@@ -105,51 +104,6 @@ def knock(url: str, mark: Endpoint, token: str | None, **headers: str) -> http.c
         response = connection.getresponse()
         response.read()
         return response
-
-
-def test_no_caller_but_an_administrator_gets_into_the_administrators_endpoints(doors: Doors, admin: Client) -> None:
-    url = doors.url
-    gone = new_user(url, "gone")
-    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": gone.user_id}, "password": PASSWORD}
-    gone.post("account", "deactivate", body={"auth": auth})
-    late = new_user(url, "late", refresh_token=True)
-    left = new_user(url, "left")
-    left.post("logout")
-    deputies = {name: deputy(url, name) for name in ("locked", "suspended", "former")}
-    for name, client in deputies.items():
-        user = ("/_synapse/admin", "v1", "users", client.user_id, "admin")
-        admin.put(*user, body={"admin": False})
-        if name == "locked":
-            admin.put("/_matrix/client/v1/admin/lock", client.user_id, body={"locked": True})
-        if name == "suspended":
-            admin.put("/_synapse/admin/v1/suspend", client.user_id, body={"suspend": True})
-        if name != "former":
-            admin.put(*user, body={"admin": True})
-    guest = Client(url).post("register", query={"kind": "guest"})["access_token"]
-    tokens: Mapping[str, str | None] = {
-        "a guest": guest,
-        "an administrator who is locked": deputies["locked"].access_token,
-        "an administrator who is suspended": deputies["suspended"].access_token,
-        "who was an administrator": deputies["former"].access_token,
-        "nobody": None,
-        "an empty token": "",
-        "a made up token": "clba_" + "A" * 32,
-        "the shared secret": SHARED_SECRET,
-        "a user": new_user(url, "user").access_token,
-        "a user who can refresh": late.access_token,
-        "who has logged out": left.access_token,
-        "who is deactivated": gone.access_token,
-    }
-
-    for mark in ADMIN_ENDPOINTS:
-        for who, token in tokens.items():
-            assert knock(url, mark, token).status in (401, 403), (mark.name, who)
-        signed = 'X-Matrix origin="example.org",key="ed25519:a",sig="AA"'
-        refused = 403 if mark.auth is Auth.ADMIN_SOCKET else 401
-        assert knock(url, mark, None, Authorization=signed).status == refused, mark.name
-        assert knock(url, mark, None, **{"X-Forwarded-For": "127.0.0.1"}).status in (401, 403), mark.name
-        if mark.auth is Auth.ADMIN:
-            assert knock(url, mark, admin.access_token).status not in (401, 403), mark.name
 
 
 def test_who_is_no_administrator_any_more_is_told_at_once(doors: Doors, admin: Client) -> None:

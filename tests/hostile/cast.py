@@ -84,8 +84,9 @@ class Cast:
         match endpoint.partition(".")[0]:
             case "BackupEndpoints":
                 admin = self.people["admin"]
-                while not (made := admin.get(BACKUPS)["backups"]):
-                    admin.get(BACKUPS, admin.post(BACKUPS, body={})["name"])
+                while not (made := (known := admin.get(BACKUPS))["backups"]):
+                    under_way = known["under_way"] or admin.post(BACKUPS, body={})
+                    admin.get(BACKUPS, under_way["name"])
                 self.names["backup"] = made[0]["name"]
             case "DelayedEventEndpoints":
                 path = (UNSTABLE, "org.matrix.msc4140", "rooms", room, "delayed_event", "m.thing", self.fresh())

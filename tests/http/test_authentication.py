@@ -23,6 +23,7 @@ from homeserver.services.errors import (
     UserLocked,
     UserSuspended,
 )
+from tests.conformance.operations import declared
 
 ALICE = Requester(UserID("@alice:example.org"), DeviceID("ALICE"), 1)
 BRIDGE = Requester(UserID("@bridge:example.org"), None, 0, is_rate_limited=False, appservice_id="bridge")
@@ -176,3 +177,13 @@ def test_a_server_is_asked_for_its_signature_where_servers_call() -> None:
     assert run(authentication.origin(mark(Auth.FEDERATION), arrival("sig"))) == "GET /x Bearer sig {}"
     with pytest.raises(Unauthorized):
         run(authentication.origin(mark(Auth.FEDERATION), arrival()))
+
+
+@pytest.mark.parametrize("spoken_for", ["@bridge:example.org", "@bridge_root:example.org"])
+@pytest.mark.parametrize("token", ["bridge", "guest", "suspended", "alice"])
+def test_nobody_but_administrators_gets_into_any_endpoint_of_theirs(token: str, spoken_for: str) -> None:
+    theirs = [each for each in declared() if each.auth in (Auth.ADMIN, Auth.ADMIN_SOCKET)]
+
+    for each in theirs:
+        with pytest.raises((Forbidden, GuestAccessForbidden, UserSuspended)):
+            requester(each, arrival(token, user_id=spoken_for))
