@@ -121,7 +121,7 @@ def make_federation(
             server_name,
             bars_join=rooms.policy_lists.bars_join,
         ),
-        knock_serving=KnockServing(database, templates, memberships, states),
+        knock_serving=KnockServing(database, templates, memberships, states, made.rate_limits),
         leave_serving=LeaveServing(templates, memberships),
         missing_events=missing_events,
         notary=KeyNotary(database, events.remote_keys, made.own_keys, own_document, server_name, clock),

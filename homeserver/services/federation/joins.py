@@ -54,7 +54,7 @@ class JoinServing:
         self, server: ServerName, room_id: RoomID, user_id: UserID, versions: Collection[str]
     ) -> dict[str, Any]:  # Any: JSON, here and below
         """A template of the join. Raises what MembershipTemplates.template does, and LimitExceeded."""
-        self._limits.check(_by_server(server, room_id), _to_room(room_id))
+        self._limits.check(drawn_by_server(server, room_id), _to_room(room_id))
         self._check_is_welcome(room_id, user_id)
         return await self._templates.template(server, room_id, user_id, "join", versions)
 
@@ -74,7 +74,7 @@ class JoinServing:
         to the room only those count who have come.
         """
         self._limits.check(_to_room(room_id))
-        self._limits.draw(_by_server(server, room_id))
+        self._limits.draw(drawn_by_server(server, room_id))
         self._check_is_welcome(room_id, pdu.get("state_key"))
         taken = await self._intake.take(server, room_id, event_id, pdu, "join")
         self._limits.note(_to_room(room_id))
@@ -129,7 +129,8 @@ def _without_members(nodes: state_map.Nodes, root: bytes) -> list[EventID]:
     return [event_id for event_type in wanted for _, event_id in state_map.items_of_type(nodes, root, event_type)]
 
 
-def _by_server(server: ServerName, room_id: RoomID) -> Draw:
+def drawn_by_server(server: ServerName, room_id: RoomID) -> Draw:
+    """What a server draws that brings somebody to a room, or to its door."""
     return Draw(Counted.JOINS_BY_SERVER, f"{server} {room_id}", server=server)
 
 

@@ -77,7 +77,7 @@ class Serving:
             SERVER,
         )
         self.leaves = LeaveServing(self.templates, self.intake)
-        self.knocks = KnockServing(world.database, self.templates, self.intake, world.states)
+        self.knocks = KnockServing(world.database, self.templates, self.intake, world.states, world.rate_limits)
         self.hierarchy = HierarchyServing(world.database, self.access, acls, world.spaces)
         invites = RemoteInvites(
             world.database,

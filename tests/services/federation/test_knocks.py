@@ -9,14 +9,17 @@ import pytest
 from homeserver.core.errors import AuthRejected
 from homeserver.core.event_format import parse_event
 from homeserver.core.identifiers import RoomID
+from homeserver.core.rate_limits import RateLimit
 from homeserver.core.room_versions import room_version
 from homeserver.services.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     InvalidParameter,
+    LimitExceeded,
     NotFound,
     UnableDueToPartialState,
 )
+from homeserver.services.rate_limits import Counted
 from homeserver.services.rooms.creation import InitialState
 from tests.services.federation.others import FAR, FAY
 from tests.services.federation.serving import Serving, finished, read
@@ -112,3 +115,20 @@ def test_a_knock_is_no_leave(serving: Serving) -> None:
 
     with pytest.raises(InvalidParameter):
         now(serving.leaves.send(FAR, room_id, encoded.event.event_id, encoded.event.pdu))
+
+
+def test_a_server_knocks_upon_a_room_so_often_and_then_waits(tmp_path: Path) -> None:
+    serving = Serving(tmp_path, {Counted.JOINS_BY_SERVER: RateLimit(0.001, 1)})
+    room_id, another = doored(serving), doored(serving)
+    encoded = finished(make(serving, room_id), FAY, "knock")
+    now(serving.knocks.send(FAR, room_id, encoded.event.event_id, encoded.event.pdu))
+
+    with pytest.raises(LimitExceeded):
+        make(serving, room_id)
+    with pytest.raises(LimitExceeded):
+        now(serving.knocks.send(FAR, room_id, encoded.event.event_id, encoded.event.pdu))
+
+    make(serving, another)
+    serving.world.clock.advance(1_000)
+    make(serving, room_id)
+    serving.close()
