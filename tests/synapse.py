@@ -4,12 +4,10 @@ Its settings are those that `generate_config` writes but for what is in `setting
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +16,10 @@ from typing import Any, Final
 
 import yaml
 
-from tests.server import REPOSITORY, Port
+from tests.environments import NotInstalled, environment_with
+from tests.server import Port
 
 REQUIREMENT: Final = "matrix-synapse>=1.163,<1.164"
-ENVIRONMENT: Final = REPOSITORY / ".cache" / "synapse-venv"
-QUIETLY: Final = ("--quiet", "--disable-pip-version-check")
 STOP_S: Final = 20.0
 UNLIMITED: Final[Mapping[str, float]] = {"per_second": 1_000_000.0, "burst_count": 1_000_000}
 
@@ -33,25 +30,10 @@ class SynapseMissing(Exception):  # noqa: N818 - a fact about this machine
 
 def synapse_python() -> Path:
     """The interpreter of a virtual environment with Synapse, which is made at first use. Raises SynapseMissing."""
-    python = ENVIRONMENT / "bin" / "python"
-    finished = ENVIRONMENT / f"installed {REQUIREMENT}".replace("/", "_")
-    ENVIRONMENT.parent.mkdir(exist_ok=True)
-    with (ENVIRONMENT.parent / "synapse-venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes, and one of them makes it for all
-        if not finished.exists():
-            _install(python, finished)
-    return python
-
-
-def _install(python: Path, finished: Path) -> None:
-    print(f"Installing {REQUIREMENT} into {ENVIRONMENT.relative_to(REPOSITORY)}", file=sys.stderr)
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     try:
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run([python, "-m", "pip", "install", *QUIETLY, REQUIREMENT], check=True)
-    except (OSError, subprocess.CalledProcessError) as problem:
-        raise SynapseMissing(f"Synapse could not be installed: {problem}") from problem
-    finished.touch()
+        return environment_with("synapse", REQUIREMENT) / "python"
+    except NotInstalled as problem:
+        raise SynapseMissing(str(problem)) from problem
 
 
 @dataclass

@@ -47,7 +47,7 @@ class UserFilter:
 COLUMNS: Final = """
     SELECT u.user_id, u.kind, u.created_ms, u.appservice_id, u.is_admin, u.is_deactivated, u.is_erased, u.is_locked,
            u.is_suspended, u.is_shadow_banned, p.display_name, p.avatar_url,
-           (SELECT MAX(d.last_seen_ms) FROM devices d WHERE d.user_id = u.user_id) AS last_seen_ms"""
+           (SELECT MAX(COALESCE(d.last_seen_ms, d.created_ms)) FROM devices d WHERE d.user_id = u.user_id) AS seen_ms"""
 JOINED: Final = " FROM users u LEFT JOIN profiles p ON p.user_id = u.user_id"
 # What is no letter from A to Z is compared as it is, by both databases alike.
 WHERE: Final = """
@@ -70,7 +70,8 @@ PAGE = (
            WHEN 'locked' THEN CASE WHEN u.is_locked THEN 1 ELSE 0 END
            WHEN 'creation_ts' THEN u.created_ms
            WHEN 'last_seen_ts' THEN
-               COALESCE((SELECT MAX(s.last_seen_ms) FROM devices s WHERE s.user_id = u.user_id), 0)
+               (SELECT COALESCE(MAX(COALESCE(s.last_seen_ms, s.created_ms)), 0) FROM devices s
+                 WHERE s.user_id = u.user_id)
            ELSE 0 END,
            CASE :words_up WHEN 'displayname' THEN COALESCE(p.display_name, '')
                           WHEN 'avatar_url' THEN COALESCE(p.avatar_url, '') ELSE '' END,

@@ -38,6 +38,7 @@ def filled(db: SyncDatabase) -> SyncDatabase:
         for device_id, seen_ms in (("A", 70), ("B", 90)):
             insert_device(tx, user("bob_1"), DeviceID(device_id), display_name=None, now_ms=1)
             store_sightings(tx, [Sighting(user("bob_1"), DeviceID(device_id), seen_ms, "192.0.2.1", "")])
+        insert_device(tx, user("guest"), DeviceID("new"), display_name=None, now_ms=80)
 
     db.write(fill)
     return db
@@ -67,6 +68,14 @@ def test_a_user_is_listed_with_how_they_are_shown_and_when_they_were_seen(filled
     assert (bob.last_seen_ms, bob.is_locked, bob.is_suspended, bob.is_admin) == (90, True, True, False)
     assert (alice.display_name, alice.avatar_url, alice.is_admin) == ("Äliçe 100%", "mxc://example.org/a", True)
     assert filled.read(find_listed_user, user("nobody")) is None
+
+
+def test_a_device_that_was_not_noted_yet_was_seen_when_it_logged_in(filled: SyncDatabase) -> None:
+    guest = filled.read(find_listed_user, user("guest"))
+
+    assert guest is not None
+    assert guest.last_seen_ms == 80
+    assert names(filled, order="last_seen_ts", down=True)[:2] == ["bob_1", "guest"]
 
 
 def test_users_are_filtered(filled: SyncDatabase) -> None:

@@ -150,7 +150,8 @@ def _shown(shown: UserDevice) -> dict[str, object]:
         "device_id": device.device_id,
         "display_name": device.display_name,
         "last_seen_ip": device.last_seen_ip,
-        "last_seen_ts": device.last_seen_ms,
+        # Tools sign out as unused what was never seen: whoever has just logged in is noted a minute later.
+        "last_seen_ts": device.created_ms if device.last_seen_ms is None else device.last_seen_ms,
         "last_seen_user_agent": device.last_seen_user_agent,
         "user_id": device.user_id,
         "dehydrated": shown.is_dehydrated,

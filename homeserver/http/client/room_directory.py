@@ -128,7 +128,9 @@ class RoomDirectoryEndpoints:
     )
     async def aliases_of_room(self, request: PlainRequest) -> Reply:
         """A room's names on this server."""
-        return Reply({"aliases": await self.aliases.of_room(request.requester.user_id, request.room_id)})
+        requester = request.requester
+        aliases = await self.aliases.of_room(requester.user_id, request.room_id, is_admin=requester.is_admin)
+        return Reply({"aliases": aliases})
 
     @endpoint(
         "GET",

@@ -49,7 +49,9 @@ from homeserver.storage.room_listing import (
 )
 from homeserver.storage.rooms import RoomHead, find_head
 
-BY_STATE: Final = frozenset({"state_events", "complexity"})
+COUNTED: Final = frozenset({"state_events", "complexity"})
+SAID_TEXTS: Final = frozenset({"canonical_alias", "creator", "join_rules", "guest_access", "history_visibility"})
+BY_STATE: Final = COUNTED | SAID_TEXTS | {"federatable"}
 ORDERS: Final = TEXTS | NUMBERS | BY_STATE
 STATE_EVENTS_PER_COMPLEXITY: Final = 500  # as servers tell each other how complex a room is
 MOST_ROOMS: Final = 500  # of a page
@@ -151,7 +153,7 @@ class RoomReading:
             raise InvalidParameter(f"What rooms are searched by has one to {LONGEST_TEXT} characters")
         if skipped < 0 or limit < 0:
             raise InvalidParameter("Neither a page's beginning nor its limit is negative")
-        descends = reverses if by in TEXTS else not reverses
+        descends = reverses if by in TEXTS | SAID_TEXTS else not reverses
         return await self._database.read(self._page, wanted, by, descends, skipped, min(limit, MOST_ROOMS))
 
     async def details(self, room_id: RoomID) -> RoomDetails:
@@ -199,15 +201,34 @@ class RoomReading:
 
     def _page(self, tx: Transaction, wanted: RoomWanted, by: str, descends: bool, skipped: int, limit: int) -> RoomPage:
         if by in BY_STATE:
-            # How much state a room has is known by its state alone.
-            roots = wanted_roots(tx, wanted)
-            sized = [(self._state_events(tx, room_id, root), room_id) for room_id, root in roots.items()]
-            sized.sort(key=lambda one: (-one[0] if descends else one[0], one[1]))
-            room_ids = [room_id for _, room_id in sized[skipped : skipped + limit]]
+            room_ids = self._by_state(tx, wanted, by, descends)[skipped : skipped + limit]
         else:
             room_ids = sorted_room_ids(tx, wanted, by=by, descends=descends, skipped=skipped, limit=limit)
         described = [self._described(tx, room) for room in listed_rooms(tx, room_ids)]
         return RoomPage(described, skipped, count_rooms(tx, wanted))
+
+    def _by_state(self, tx: Transaction, wanted: RoomWanted, by: str, descends: bool) -> list[RoomID]:
+        """All that are wanted, sorted by what only their states say; those that say nothing come last either way."""
+        roots = sorted(wanted_roots(tx, wanted).items())
+        ranks = {room_id: self._rank(tx, room_id, root, by) for room_id, root in roots}
+        ranked = [(rank, room_id) for room_id, rank in ranks.items() if rank is not None]
+        ranked.sort(key=lambda one: one[0], reverse=descends)
+        return [*(room_id for _, room_id in ranked), *(room_id for room_id, rank in ranks.items() if rank is None)]
+
+    def _rank(self, tx: Transaction, room_id: RoomID, root: bytes, by: str) -> tuple[int, str] | None:
+        if by in COUNTED:
+            return self._state_events(tx, room_id, root), ""
+        state = self._states.select_known(tx, room_id, root, SHOWN)
+        if by == "federatable":
+            return int(_is_federated(state.get(CREATE))), ""
+        text = {
+            "canonical_alias": _text(state.get(ALIAS), "alias"),
+            "creator": None if CREATE not in state else state[CREATE].sender,
+            "join_rules": _text(state.get(JOIN_RULES), "join_rule"),
+            "guest_access": _text(state.get(GUEST_ACCESS), "guest_access"),
+            "history_visibility": read_visibility(state.get(VISIBILITY)).value,
+        }[by]
+        return None if text is None else (0, text)
 
     def _details(self, tx: Transaction, room_id: RoomID) -> RoomDetails:
         listed = listed_rooms(tx, [room_id])
@@ -229,7 +250,7 @@ class RoomReading:
             canonical_alias=_text(state.get(ALIAS), "alias"),
             creator=None if create is None else create.sender,
             encryption=_text(state.get(ENCRYPTION), "algorithm"),
-            is_federated=create is None or create.content.get("m.federate") is not False,
+            is_federated=_is_federated(create),
             join_rule=_text(state.get(JOIN_RULES), "join_rule"),
             guest_access=_text(state.get(GUEST_ACCESS), "guest_access"),
             history_visibility=read_visibility(state.get(VISIBILITY)).value,
@@ -343,6 +364,10 @@ def _head(tx: Transaction, room_id: RoomID) -> RoomHead:
 def _seen(events: Sequence[StoredEvent]) -> list[Seen]:
     """All of them, as though whoever reads had been in the room all the time."""
     return [(one, "join") for one in events]
+
+
+def _is_federated(create: Event | None) -> bool:
+    return create is None or create.content.get("m.federate") is not False
 
 
 def _text(event: Event | None, field: str) -> str | None:

@@ -156,6 +156,8 @@ class UserAdministration:
                 display_name=wish.display_name or None,
             )
         else:
+            if wish.is_locked is False:
+                await self._set_locked(user_id, is_locked=False)  # first: this is not done to administrators
             if wish.is_admin is not None:
                 await self.set_admin(user_id, is_admin=wish.is_admin, by=by)
             if wish.password is not None:
@@ -164,8 +166,8 @@ class UserAdministration:
                 await self._set_field(user_id, DISPLAY_NAME, wish.display_name)
         if wish.avatar_url is not None:
             await self._set_field(user_id, AVATAR, wish.avatar_url)
-        if wish.is_locked is not None:
-            await self._set_locked(user_id, is_locked=wish.is_locked)
+        if wish.is_locked:
+            await self._set_locked(user_id, is_locked=True)
         if wish.is_deactivated:
             await self._deactivation.deactivate(user_id, erase=False)
         return account is None

@@ -78,9 +78,9 @@ class RoomAliases:
         """As `resolve`, for an alias of this server. Raises NotFound."""
         return await self._database.read(self._resolve, room_alias)
 
-    async def of_room(self, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
-        """The room's names on this server, for those who may read the room."""
-        return await self._database.read(self._of_room, user_id, room_id)
+    async def of_room(self, user_id: UserID, room_id: RoomID, *, is_admin: bool) -> list[RoomAlias]:
+        """The room's names on this server, for those who may read the room, and for administrators."""
+        return await self._database.read(self._of_room, user_id, room_id, is_admin=is_admin)
 
     async def create(self, user_id: UserID, room_alias: RoomAlias, room_id: RoomID) -> None:
         """Name a room.
@@ -124,10 +124,11 @@ class RoomAliases:
             del self._remembered[next(iter(self._remembered))]
         return room_id, servers
 
-    def _of_room(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> list[RoomAlias]:
-        access = self._readers.access(tx, room_id, user_id)
-        if not access.is_joined and not access.is_open:
-            raise Forbidden(NOT_IN_ROOM)
+    def _of_room(self, tx: Transaction, user_id: UserID, room_id: RoomID, *, is_admin: bool) -> list[RoomAlias]:
+        if not is_admin:
+            access = self._readers.access(tx, room_id, user_id)
+            if not access.is_joined and not access.is_open:
+                raise Forbidden(NOT_IN_ROOM)
         return aliases_of_room(tx, room_id)
 
     def _create(self, tx: Transaction, alias: Alias) -> None:

@@ -123,6 +123,24 @@ def test_rooms_are_sorted_by_how_much_state_they_have(shared_world: World, readi
     assert (up.skipped, up.total) == (1, 2)
 
 
+def test_rooms_are_sorted_by_what_their_state_says(shared_world: World, reading: RoomReading) -> None:
+    wanted = RoomWanted("spoken for")
+    here = [InitialState("m.room.guest_access", "", {"guest_access": "forbidden"})]
+    closed = shared_world.create_room(ALICE, name="spoken for", creation_content={"m.federate": False})
+    opened = shared_world.create_room(BOB, name="spoken for", preset="public_chat", initial_state=here)
+
+    def by(order: str, *, reverses: bool = False) -> list[RoomID]:
+        page = now(reading.page(wanted, by=order, reverses=reverses, skipped=0, limit=9))
+        return [room.listed.room_id for room in page.rooms]
+
+    assert by("creator") == by("creator", reverses=True)[::-1] == [closed, opened]
+    assert by("join_rules") == by("join_rules", reverses=True)[::-1] == [closed, opened]
+    assert by("federatable") == by("federatable", reverses=True)[::-1] == [opened, closed]
+    assert by("canonical_alias") == by("canonical_alias", reverses=True) == sorted([closed, opened])  # neither has one
+    assert by("guest_access", reverses=True) == by("guest_access")[::-1]
+    assert by("history_visibility") == sorted([closed, opened])
+
+
 def test_an_order_that_is_none_and_what_is_not_here_is_refused(reading: RoomReading) -> None:
     for wanted, by, skipped in ((RoomWanted(), "beauty", 0), (RoomWanted(""), "name", 0), (RoomWanted(), "name", -1)):
         with pytest.raises(InvalidParameter):

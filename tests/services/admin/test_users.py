@@ -66,6 +66,16 @@ def test_what_is_not_wished_stays(world: World, administration: UserAdministrati
     log_in(world, PASSWORD)
 
 
+def test_who_is_locked_is_unlocked_and_made_an_administrator_at_once(
+    administration: UserAdministration, users: Users
+) -> None:
+    now(administration.put(ALICE, UserWish(is_locked=True), by=ROOT))
+
+    now(administration.put(ALICE, UserWish(is_locked=False, is_admin=True), by=ROOT))
+
+    assert (shown(users).is_locked, shown(users).is_admin) == (False, True)
+
+
 def test_an_account_without_a_password_lets_nobody_in(world: World, administration: UserAdministration) -> None:
     now(administration.put(BOB, UserWish(), by=ROOT))
 
