@@ -133,7 +133,9 @@ def test_an_archive_that_lacks_a_value_or_goes_on_behind_its_end_is_refused(tmp_
 
 
 @pytest.mark.parametrize(
-    "content", [b"SQLite format 3\0", gzip.compress(b"\xff\xff\xff\xff"), gzip.compress(b"\0\0\0\x01\xc1")]
+    "content",
+    [b"SQLite format 3\0", gzip.compress(b"\xff\xff\xff\xff"), gzip.compress(b"\0\0\0\x01\xc1")],
+    ids=["a database", "a value without end", "no message"],
 )
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
