@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import asdict
+from functools import partial
 
 import homeserver
 from homeserver.assembly.examinations import make_doctor
@@ -14,6 +15,7 @@ from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
+from homeserver.http.admin.openapi import OpenAPIEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
@@ -101,7 +103,9 @@ from homeserver.http.federation.timestamps import FederationTimestampEndpoints
 from homeserver.http.federation.transactions import TransactionEndpoints
 from homeserver.http.federation.version import FederationVersionEndpoints
 from homeserver.http.landing import LandingEndpoints
+from homeserver.http.openapi import describe
 from homeserver.http.operations import HealthEndpoints, MetricsEndpoints
+from homeserver.http.table import ENDPOINT_CLASSES
 from homeserver.services.accounts.calls import Calls, Turn
 from homeserver.services.accounts.dehydrated_devices import DehydratedDevices
 from homeserver.services.accounts.devices import Devices
@@ -308,6 +312,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         HistoryPurgeEndpoints(parts.administration.history_purge),
         JobAdminEndpoints(parts.administration.jobs),
         KeyAdminEndpoints(rotation, made.server_name),
+        OpenAPIEndpoints(partial(describe, ENDPOINT_CLASSES, homeserver.__version__)),
         PolicyListAdminEndpoints(parts.policies.subscriptions),
         ServerLimitAdminEndpoints(made.server_limits),
         ReportAdminEndpoints(ReportDesk(database, reading, moderation, made.clock)),

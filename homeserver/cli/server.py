@@ -1,5 +1,6 @@
 """`homeserver admin server …`: who may register, and what the server says to its users, from the shell."""
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -108,6 +109,14 @@ def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_r
         raise CommandFailed(f"{answer['told']} users were told, then it ended: {answer['error'] or 'it was cancelled'}")
     told = f"{answer['told']} users were told" + (f", {answer['failed']} could not be" if answer["failed"] else "")
     output.say("The server has begun to tell all users." if no_wait else f"{told}.", answer)
+
+
+@server.command(short_help="what administrators can ask a server for, as OpenAPI")
+@at_door
+def openapi(door: AdminDoor, output: Output) -> None:
+    """Print the OpenAPI document of the administrators' API, from which programs make requests."""
+    document = ask(door, "GET", f"{ADMIN_API}/openapi.json")
+    output.say(json.dumps(document, indent=2, ensure_ascii=False), document)
 
 
 def _rows(found: Any) -> Iterator[Row]:  # Any: the server's JSON

@@ -11,6 +11,7 @@ from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
+from homeserver.http.admin.openapi import OpenAPIEndpoints
 from homeserver.http.admin.policy_lists import PolicyListAdminEndpoints
 from homeserver.http.admin.registration import RegistrationAdminEndpoints
 from homeserver.http.admin.reports import ReportAdminEndpoints
@@ -176,6 +177,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     PolicyListAdminEndpoints,
     LandingEndpoints,
     MetricsEndpoints,
+    OpenAPIEndpoints,
     RegistrationAdminEndpoints,
     ReportAdminEndpoints,
     RoomActEndpoints,

@@ -128,3 +128,16 @@ def test_an_announcement_that_ends_early_fails_the_command() -> None:
 
     with pytest.raises(CommandFailed, match="0 users were told, then it ended: the name is taken"):
         typed_at(ScriptedDoor(**{path: (200, failed)}), server, "announce", "x", "--yes")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_the_document_of_what_can_be_asked_is_printed(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    document = {"openapi": "3.1.0", "paths": {"/_columba/admin/v1/status": {"get": {"summary": "Tells — all."}}}}
+
+    typed_at(ScriptedDoor(**{"/_columba/admin/v1/openapi.json": (200, document)}), server, "openapi", *words)
+
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == document
+    assert (len(printed.splitlines()) == 1) is bool(words)

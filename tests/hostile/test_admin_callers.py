@@ -10,19 +10,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from homeserver.http.endpoint import Auth, Endpoint, JsonObject, NoBody, Surface, surfaces_of
 from tests.api.client import Client, new_user
 from tests.conformance.operations import declared
 from tests.conftest import LargeRun
 from tests.hostile.conftest import SETTINGS, judging
-from tests.hostile.declared import Draft, drafts, plain_draft, pool
+from tests.hostile.declared import Draft, authorization, drafts, plain_draft, pool
 from tests.hostile.judgement import Judge
 from tests.hostile.tables import SQLiteTables
 from tests.hostile.values import Known, Raw, Value
@@ -186,7 +187,7 @@ def _absent(name: str) -> str | Raw | Known:
 
 def _body(mark: Endpoint) -> Value | None:
     """What has all fields that must be there."""
-    if mark.method not in ("PUT", "POST"):
+    if mark.body is NoBody and mark.method not in ("PUT", "POST"):
         return None
     if mark.body in (NoBody, JsonObject):
         return {}
@@ -206,6 +207,10 @@ def _value(field: msgspec.inspect.Field) -> Value:
             return []
         case msgspec.inspect.DictType():
             return {}
+        case msgspec.inspect.LiteralType(values=(str(first), *_)):
+            return first
+        case msgspec.inspect.UnionType(includes_none=True):
+            return None
     return next(iter(pool(field.encode_name)), "thing")
 
 
@@ -357,10 +362,35 @@ def _opens(path: Path) -> bool:
     return True
 
 
-def test_an_administrator_gets_in_everywhere(judge: Judge) -> None:
+def test_an_administrator_gets_in_everywhere_and_is_answered_as_the_document_says(judge: Judge) -> None:
+    document = judge.send(
+        Sent("GET", b"/_columba/admin/v1/openapi.json", tuple(authorization("admin", judge.cast)))
+    ).json
+
     for route in ROUTES:
         if route.mark.auth is Auth.ADMIN:
             answer = judge.send(replace(_draft(route, "admin", is_there=False), body={}).addressed(judge.cast))
             assert answer.status not in (401, 403), route.key
+            if route.path in document["paths"]:
+                judge.faults += _unlike(document, route, answer)
 
     judge.conclude()
+
+
+# Any: a document is JSON.
+def _unlike(document: Any, route: Route, answer: Answer) -> Iterator[str]:
+    """What in an answer, and in what would be asked, is not as the document says."""
+    operation = document["paths"][route.path][route.mark.method.lower()]
+    described = operation["responses"]
+    found = described.get(str(answer.status)) or described["2XX" if answer.status < 300 else "default"]
+    if "$ref" in found:
+        found = document["components"]["responses"][found["$ref"].rpartition("/")[2]]
+    told = [(found["content"]["application/json"]["schema"], answer.json)]
+    if "requestBody" in operation:
+        asked = _body(route.mark)
+        assert isinstance(asked, dict)
+        plain = {name: "thing" if isinstance(value, Known | Raw) else value for name, value in asked.items()}
+        told.append((operation["requestBody"]["content"]["application/json"]["schema"], plain))
+    for schema, value in told:
+        for error in Draft202012Validator({**schema, "components": document["components"]}).iter_errors(value):
+            yield f"{route.key}: {error.json_path}: {error.message:.300}\n  {answer}"

@@ -1,0 +1,34 @@
+"""Administration: what there is to ask for, as a document that programs read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
+
+from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
+from homeserver.http.rate_limiting import RateClass
+
+
+@dataclass(frozen=True)
+class OpenAPIEndpoints:
+    """The administrators' API, described."""
+
+    describe: Callable[[], Mapping[str, object]]
+
+    @cached_property
+    def _document(self) -> orjson.Fragment:
+        """Written when first asked for: most servers never are."""
+        return orjson.Fragment(orjson.dumps(self.describe()))
+
+    # Nobody else needs to know what there is, nor which version of it.
+    @endpoint(
+        "GET",
+        "/_columba/admin/v1/openapi.json",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for programs that speak with the administrators' API",
+    )
+    async def document(self, _: PlainRequest) -> Reply:
+        """What administrators can ask for: an OpenAPI document."""
+        return Reply(self._document)
