@@ -63,13 +63,13 @@ def test_reports_are_listed_and_deleted_as_tools_of_synapse_ask_for_it(
     assert (events["total"], users["total"], "next_token" in events) == (1, 1, False)
     assert (of_event["sender"], of_event["user_id"], of_event["name"]) == (bob.user_id, alice.user_id, "Hats")
     assert (of_user["target_user_id"], of_user["reason"]) == (bob.user_id, "hats")
-    one = admin.get(V1, "event_reports", of_event["id"])
+    one = admin.get(V1, "event_reports", str(of_event["id"]))
     assert one["event_json"]["content"]["body"] == "buy hats"
-    assert admin.get(V1, "user_reports", of_user["id"]) == of_user
-    admin.get(V1, "user_reports", of_event["id"], status=404)
-    admin.delete(V1, "user_reports", of_event["id"], status=404)
-    assert admin.delete(V1, "user_reports", of_user["id"]) == {}
-    assert admin.delete(V1, "event_reports", of_event["id"]) == {}
-    admin.get(V1, "event_reports", of_event["id"], status=404)
+    assert admin.get(V1, "user_reports", str(of_user["id"])) == of_user
+    admin.get(V1, "user_reports", str(of_event["id"]), status=404)
+    admin.delete(V1, "user_reports", str(of_event["id"]), status=404)
+    assert admin.delete(V1, "user_reports", str(of_user["id"])) == {}
+    assert admin.delete(V1, "event_reports", str(of_event["id"])) == {}
+    admin.get(V1, "event_reports", str(of_event["id"]), status=404)
     for wrong in ({"from": -1}, {"limit": 0}, {"dir": "x"}):
         admin.get(V1, "event_reports", query=wrong, status=400)

@@ -1,6 +1,6 @@
 """Administration: what users told moderators of, and what is done about it.
 
-What is below /_synapse/ has the shape that Synapse gives it; a report is named by a word there too, not by a number.
+What is below /_synapse/ has the shape that Synapse gives it, where reports are named by numbers.
 """
 
 from dataclasses import dataclass
@@ -204,9 +204,14 @@ def _of_what(page: ReportPage, report: Report) -> dict[str, Any]:
     }
 
 
+def _number(report: Report) -> int | str:
+    """The report's ID as tools for Synapse read it. Reports of long ago have words."""
+    return int(report.report_id) if report.report_id.isdecimal() else report.report_id
+
+
 def _event_report(page: ReportPage, report: Report) -> dict[str, Any]:
     return {
-        "id": report.report_id,
+        "id": _number(report),
         "received_ts": report.received_ms,
         "room_id": report.room_id,
         "event_id": report.event_id,
@@ -219,7 +224,7 @@ def _event_report(page: ReportPage, report: Report) -> dict[str, Any]:
 
 def _user_report(report: Report) -> dict[str, Any]:
     return {
-        "id": report.report_id,
+        "id": _number(report),
         "received_ts": report.received_ms,
         "target_user_id": report.user_id,
         "user_id": report.reporter,

@@ -62,7 +62,9 @@ class RoomActEndpoints:
         block = await self.blocks.find(request.room_id)
         if block is None:
             return Reply({"block": False})
-        return Reply({"block": True, "user_id": block.blocked_by, "blocked_ts": block.blocked_ms})
+        # The owner of the server is no user; Draupnir takes no null here.
+        by = {} if block.blocked_by is None else {"user_id": block.blocked_by}
+        return Reply({"block": True, **by, "blocked_ts": block.blocked_ms})
 
     @endpoint(
         "PUT",

@@ -17,7 +17,7 @@ from homeserver.storage.memberships import find_membership
 from homeserver.storage.reports import Report, insert_report
 from homeserver.storage.rooms import find_head
 
-ID_LENGTH: Final = 12
+ID_BYTES: Final = 6  # a number that JavaScript can read: moderation bots take no words
 NO_EVENT: Final = "There is no such event, or you are not in its room"
 
 
@@ -56,7 +56,7 @@ class Reports:
         user_id: UserID | None = None,
     ) -> Report:
         check_reason(reason)
-        report_id = self._randomness.opaque_id("", ID_LENGTH)
+        report_id = str(int.from_bytes(self._randomness.bytes(ID_BYTES)) + 1)
         return Report(report_id, reporter, room_id, event_id, user_id, reason, self._clock.now_ms())
 
     def _report_event(self, tx: Transaction, report: Report) -> None:
