@@ -368,3 +368,14 @@ def test_who_is_no_administrator_gets_nowhere(server: Server, new: Callable[[str
         pytest.skip(f"NOT TRIED: {missing}")
     for arguments in (("user", "list"), ("version",), ("regtok", "list"), ("room", "details", "!room:example.org")):
         assert mine.refused(*arguments) == "M_FORBIDDEN"
+
+
+def test_the_owner_of_the_server_needs_no_token_at_its_socket(server: Server, admin: Client, tmp_path: Path) -> None:
+    socket = str(server.data_dir / "admin.sock")
+    try:
+        owner = Synadm(tmp_path, base_url=socket, user_id="@owner:example.org", token="none", protocol="unix")
+    except NotInstalled as missing:
+        pytest.skip(f"NOT TRIED: {missing}")
+    # Commands that ask more than one question find the socket for the first one alone: synadm quotes its path again.
+    assert admin.user_id in {user["name"] for user in owner.does("user", "list", "--admins")["users"]}
+    assert owner.does("regtok", "new", "--token", "by-the-owner")["token"] == "by-the-owner"
