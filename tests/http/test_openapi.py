@@ -1,6 +1,7 @@
 """The OpenAPI document of the administrators' API."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,10 @@ def test_every_operation_says_in_a_line_what_it_does(document: Any) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["summary"].endswith("."), operation["operationId"]
+            # It stands alone there.
+            assert not re.match("The same|As above|How far (that|it) is", operation["summary"]), operation[
+                "operationId"
+            ]
             assert set(operation["tags"]) <= named
 
 

@@ -51,7 +51,7 @@ class HistoryPurgeEndpoints:
         body=PurgeBody,
     )
     async def purge_by_id(self, request: Request[NoQuery, PurgeBody]) -> Reply:
-        """The same, as Synapse has it."""
+        """Begin to delete history, up to what the body names."""
         job = await self._begin(request, request.body.purge_up_to_event_id)
         return Reply({"purge_id": job.job_id})
 
@@ -64,7 +64,7 @@ class HistoryPurgeEndpoints:
         body=PurgeBody,
     )
     async def purge_upto(self, request: Request[NoQuery, PurgeBody]) -> Reply:
-        """The same, with the event in the path."""
+        """Begin to delete history, up to the event in the path."""
         return Reply({"purge_id": (await self._begin(request, request.event_id)).job_id})
 
     @endpoint(
@@ -75,7 +75,7 @@ class HistoryPurgeEndpoints:
         spec=SYNAPSE_PURGES,
     )
     async def status(self, request: PlainRequest) -> Reply:
-        """How far one of them is."""
+        """How far a deletion of history is."""
         job = await self.history.one(request.path["jobId"])
         if not job.status.has_ended:
             return Reply({"status": "active"})

@@ -62,7 +62,7 @@ class RoomDeletionEndpoints:
         body=DeletionBody,
     )
     async def delete_by_id(self, request: Request[NoQuery, DeletionBody]) -> Reply:
-        """The same, as Synapse has it."""
+        """Begin to delete a room, and answer with the job that does it, as Synapse does."""
         job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply({"delete_id": job.job_id})
 
@@ -100,7 +100,7 @@ class RoomDeletionEndpoints:
         spec=SYNAPSE_ROOMS,
     )
     async def status(self, request: PlainRequest) -> Reply:
-        """How far one of them is."""
+        """How far a deletion is."""
         return Reply(_status(await self.deletion.one(request.path["jobId"])))
 
 

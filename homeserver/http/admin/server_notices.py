@@ -83,7 +83,7 @@ class ServerNoticeEndpoints:
         spec="for administrators: docs/moderation.md",
     )
     async def announcement(self, request: PlainRequest) -> Reply:
-        """How far that is."""
+        """How far an announcement is."""
         return _announcement(await self.announcements.find(request.path["jobId"]))
 
     async def _send(self, request: Request[NoQuery, NoticeBody], transaction: NoticeTransaction | None) -> Reply:

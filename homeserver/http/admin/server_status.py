@@ -23,7 +23,7 @@ class ServerStatusEndpoints:
         spec="for administrators: docs/operating.md#watching-it",
     )
     async def status(self, _: PlainRequest) -> Reply:
-        """Everything that there is to say of it."""
+        """How the server is: all that there is to say of it."""
         return Reply(await self.server.status())
 
     @endpoint(

@@ -64,7 +64,7 @@ class UserRedactionEndpoints:
         spec=SYNAPSE,
     )
     async def status_as_synapse(self, request: PlainRequest) -> Reply:
-        """How far that is."""
+        """How far a redaction of what a user said is, as Synapse tells it."""
         job = await self.redactions.job(request.path["jobId"])
         # What was cancelled did not come to its end, and there is no word for it.
         status = JobStatus.FAILED if job.status is JobStatus.CANCELLED else job.status
@@ -96,7 +96,7 @@ class UserRedactionEndpoints:
         spec="for administrators: docs/moderation.md",
     )
     async def status(self, request: PlainRequest) -> Reply:
-        """How far that is."""
+        """How far a redaction of what a user said is."""
         return Reply(_shown(await self.redactions.job(request.path["jobId"])))
 
 
