@@ -14,9 +14,11 @@ from homeserver.services.admin.backups import Backups, OwnServer
 from homeserver.services.admin.closing_notices import ClosingNotices
 from homeserver.services.admin.history_purge import HistoryPurge, HistoryPurgeJob
 from homeserver.services.admin.jobs import Jobs
+from homeserver.services.admin.known_keys import StoredKeys
 from homeserver.services.admin.room_deletion import RoomDeletion, RoomDeletionJob
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_purge import RoomPurge
+from homeserver.services.admin.room_repair import OtherServers, RoomRepair, RoomRepairJob
 from homeserver.services.admin.user_redactions import UserRedaction
 from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.expiry import Expiry
@@ -30,6 +32,7 @@ class Administration:
     jobs: Jobs
     room_deletion: RoomDeletion
     history_purge: HistoryPurge
+    room_repair: RoomRepair
     backups: Backups
     expiry: Expiry
 
@@ -48,11 +51,20 @@ def make_administration(
         StateCollection(made.database, made.clock),
         made.server_name,
     )
-    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction, purging))
+    repairing = RoomRepairJob(
+        made.database,
+        StoredKeys(made.server_name, made.own_keys),
+        OtherServers(federation.room_comparison, federation.missing_events, federation.sender.retry),
+        (events.notifying.forget_room, events.news.forget_room),
+        made.clock,
+        made.server_name,
+    )
+    jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction, purging, repairing))
     room_deletion = RoomDeletion(made.database, jobs, made.server_name)
     history_purge = HistoryPurge(made.database, jobs)
+    room_repair = RoomRepair(made.database, jobs)
     expiry = Expiry(made.database, events.lifetimes, events.states.events, made.clock)
-    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, _backups(made), expiry)
+    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, room_repair, _backups(made), expiry)
 
 
 def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:

@@ -325,7 +325,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         *_for_moderators(made, parts),
         RoomAdminEndpoints(reading),
         RoomAuditEndpoints(RoomAudits(database, stored_keys, made.clock, made.randomness, made.server_name)),
-        RoomComparisonEndpoints(parts.federation.room_comparison),
+        RoomComparisonEndpoints(parts.federation.room_comparison, parts.administration.room_repair),
         RetentionEndpoints(RoomRetentions(database, parts.events.creation, parts.events.lifetimes)),
         ServerNoticeEndpoints(accounts.notices, parts.administration.announcements),
         ServerStatusEndpoints(

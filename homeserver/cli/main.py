@@ -39,7 +39,7 @@ from homeserver.cli.reports import report
 from homeserver.cli.retention import room_retention, server_retention
 from homeserver.cli.room_deletion import delete, shutdown
 from homeserver.cli.room_events import event
-from homeserver.cli.room_repair import compare
+from homeserver.cli.room_repair import compare, repair
 from homeserver.cli.rooms import room
 from homeserver.cli.server import server
 from homeserver.cli.setup import init
@@ -150,7 +150,7 @@ def call(door: AdminDoor, output: Output, method: str, path: str, body: Any) -> 
 
 for act in (rate_limit, redact_all, shadow_ban):
     user.add_command(act)
-for act in (compare, delete, purge_history, room_retention, shutdown):
+for act in (compare, delete, purge_history, repair, room_retention, shutdown):
     room.add_command(act)
 for act in (backup, backups, check_backup, restore, export, server_retention):
     server.add_command(act)

@@ -1,4 +1,4 @@
-"""`homeserver admin room compare`: a room beside what other servers say of it, from the shell."""
+"""`homeserver admin room compare` and `repair`: a room beside what other servers say of it, from the shell."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -8,6 +8,7 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.jobs import check_completed, until_ended
 from homeserver.cli.output import Output, printable
 
 SILENT: Final = ("unreachable", "refused", "nonsense")  # findings that are none
@@ -33,7 +34,42 @@ def compare(door: AdminDoor, output: Output, room_id: str, servers: tuple[str, .
     if answer["servers"] and not answered:
         raise CommandFailed("no server answered")
     if any(_is_apart(view) for view in answered):
-        raise CommandFailed("this server and others do not have the same of the room")
+        raise CommandFailed("this server and others do not have the same of the room: see room repair")
+
+
+@click.command(short_help="put right what is stored of a room, and fetch what is missing")
+@click.argument("room_id", metavar="ROOM")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@at_door
+def repair(door: AdminDoor, output: Output, room_id: str, *, no_wait: bool, dry_run: bool) -> None:
+    """Put right what is stored of ROOM and follows from its events, and have other servers give what is missing.
+
+    Says what was done, and what could not be done and why. Ends with exit code 1 if the room is not sound afterwards.
+    """
+    begun = ask(door, "POST", f"{ADMIN_API}/rooms/{quote(room_id, safe='')}/repair", {"dry_run": dry_run})
+    if no_wait:
+        output.say(f"The server has begun to repair {room_id}: job {begun['job_id']}.", begun)
+        return
+    ended = until_ended(door, output, begun)
+    check_completed(ended)
+    output.say("\n".join(printable(sentence) for sentence in _told(ended["outcome"])), ended)
+    if ended["outcome"]["remaining_fault"] is not None:
+        raise CommandFailed("the room is not sound")
+
+
+def _told(outcome: Any) -> list[str]:  # Any: the server's JSON
+    fault, remaining = outcome["fault"], outcome["remaining_fault"]
+    told = ["What is stored here was sound." if fault is None else f"Not sound: {fault}"]
+    told += [f"Done: {sentence}" for sentence in outcome["done"]] if not outcome["dry_run"] else outcome["done"]
+    told += [f"Not done: {sentence}" for sentence in outcome["not"]]
+    if outcome["dry_run"]:
+        told.append("Nothing was changed.")
+    elif remaining is not None:
+        told.append(f"Still not sound: {remaining}")
+    elif fault is not None:
+        told.append("It is sound now.")
+    return told
 
 
 def _is_apart(view: Any) -> bool:  # Any: the server's JSON

@@ -1,12 +1,14 @@
-"""Administration: a room beside what other servers say of it."""
+"""Administration: a room beside what other servers say of it, and its repair."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
 
+from homeserver.http.admin.jobs import described as described_job
 from homeserver.http.endpoint import ADMIN, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.room_repair import RoomRepair
 from homeserver.services.federation.room_comparison import Comparison, RoomComparison, explained
 
 
@@ -16,11 +18,18 @@ class ComparisonBody(msgspec.Struct, frozen=True):
     servers: tuple[str, ...] = ()
 
 
+class RepairBody(msgspec.Struct, frozen=True):
+    """Whether it is only said what would be done."""
+
+    dry_run: bool = False
+
+
 @dataclass(frozen=True)
 class RoomComparisonEndpoints:
-    """Comparisons of rooms."""
+    """Comparisons of rooms, and repairs."""
 
     comparison: RoomComparison
+    repairs: RoomRepair
 
     @endpoint(
         "POST",
@@ -33,6 +42,19 @@ class RoomComparisonEndpoints:
     async def compare(self, request: Request[NoQuery, ComparisonBody]) -> Reply:
         """Ask other servers what they have of a room, for a minute at most."""
         return Reply(described(await self.comparison.compare(request.room_id, request.body.servers)))
+
+    @endpoint(
+        "POST",
+        "/_columba/admin/v1/rooms/{roomId}/repair",
+        auth=ADMIN,
+        limit=RateClass.GENERAL,
+        spec="for `homeserver admin room repair`",
+        body=RepairBody,
+    )
+    async def repair(self, request: Request[NoQuery, RepairBody]) -> Reply:
+        """Begin to put a room right: the job that does it."""
+        job = await self.repairs.repair(request.room_id, dry_run=request.body.dry_run, asked_by=request.user_id)
+        return Reply(described_job(job))
 
 
 def described(comparison: Comparison) -> dict[str, Any]:  # Any: JSON

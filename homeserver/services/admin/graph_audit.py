@@ -29,15 +29,24 @@ def check_edges_of(reading: Reading, kept: Kept, gaps: Collection[EventID]) -> N
 
     What came after the event was kept, and closes no gap of it, need not: nobody was told that it was missing.
     """
+    for _, _, other in missing_edges(reading, kept, gaps):
+        raise Unsound(f"{other}, which it names, does not know of it")
+
+
+def missing_edges(reading: Reading, kept: Kept, gaps: Collection[EventID]) -> list[tuple[EdgeKind, int, EventID]]:
+    """The edges that are to lead from an event, and do not: of which kind, and to which event, by number and ID."""
     prev, auth = _named(kept.event)
     targets = {other: found.nid for other in (*prev, *auth) if (found := reading.find(other)) is not None}
     edges = rows.edges_from(reading.tx, reading.room_id, source=kept.nid, targets=targets.values())
     is_lone = kept.root_before is None
-    for kind, named in ((EdgeKind.PREV, prev), (EdgeKind.AUTH, auth)):
-        for other in named:
-            is_needless = kind is EdgeKind.PREV and (is_lone or other in gaps)
-            if other in targets and (targets[other], int(kind)) not in edges and not is_needless:
-                raise Unsound(f"{other}, which it names, does not know of it")
+    return [
+        (kind, targets[other], other)
+        for kind, named in ((EdgeKind.PREV, prev), (EdgeKind.AUTH, auth))
+        for other in named
+        if other in targets
+        and (targets[other], int(kind)) not in edges
+        and not (kind is EdgeKind.PREV and (is_lone or other in gaps))
+    ]
 
 
 def check_edge(reading: Reading, row: EdgeRow) -> None:
@@ -70,7 +79,17 @@ def check_waiting(reading: Reading, row: WaitingRow) -> Event:
     known = reading.find_now(row.event_id)
     if known is not None and known.root_before is not None:
         raise Unsound("it waits, and was judged")
-    gaps = rows.gaps_of(reading.tx, reading.room_id, [row.event_id]).get(row.event_id, set())
+    needless, unnoted = gaps_of_waiting(reading, event)
+    if needless:
+        raise Unsound(f"it is said to lack {min(needless)}, which it does not")
+    if unnoted:
+        raise Unsound(f"it lacks {min(unnoted)}, and that is not noted")
+    return event
+
+
+def gaps_of_waiting(reading: Reading, event: Event) -> tuple[set[EventID], set[EventID]]:
+    """What an event that waits is said to lack and does not, and what it lacks without that being noted."""
+    gaps = rows.gaps_of(reading.tx, reading.room_id, [event.event_id]).get(event.event_id, set())
     lacking: set[EventID] = set()
     come: set[EventID] = set()  # as an auth event, without a state around it: that closes no gap
     for other in (*event.prev_event_ids, *event.auth_event_ids):
@@ -79,11 +98,7 @@ def check_waiting(reading: Reading, row: WaitingRow) -> Event:
             lacking.add(other)
         elif found.root is None:
             come.add(other)
-    if needless := gaps - lacking - come:
-        raise Unsound(f"it is said to lack {min(needless)}, which it does not")
-    if unnoted := lacking - gaps:
-        raise Unsound(f"it lacks {min(unnoted)}, and that is not noted")
-    return event
+    return gaps - lacking - come, lacking - gaps
 
 
 # --- Redactions that came before what they redact ---
@@ -125,20 +140,12 @@ def check_shadows_of(reading: Reading, kept: Kept, heads: AbstractSet[EventID]) 
     lacked it, and nobody above them. And what was accepted in a given state ends no heads that come to be below it, if
     they lead to another one. Nor does what came from the past, to a place below others.
     """
-    event_id, prev = kept.event.event_id, kept.event.prev_event_ids
-    noted = rows.shadows_of(reading.tx, reading.room_id, (event_id, *prev))
-    own = noted.get(event_id, set())
+    own, least, most = shadows_around(reading, kept, heads)
     if kept.root_before is None or kept.is_accepted:
         if own:
             raise Unsound(f"it is said to stand on the head {min(own)}, and is none of those that may")
         if kept.root_before is None:
             return
-    least = set(heads).intersection(prev)
-    most = set(least)
-    for other in prev:
-        most |= noted.get(other, set())
-        if (found := reading.find(other)) is not None and found.given_by is None:
-            least |= noted.get(other, set())
     if kept.is_accepted:
         if least and kept.given_by is None and kept.log_position is not None:
             raise Unsound(f"it is built on {min(least)}, which is said to be a head")
@@ -146,6 +153,21 @@ def check_shadows_of(reading: Reading, kept: Kept, heads: AbstractSet[EventID]) 
         raise Unsound(f"it is said to stand on the head {min(stray)}, and does not")
     elif unnoted := least - own:
         raise Unsound(f"it stands on the head {min(unnoted)}, and that is not noted")
+
+
+def shadows_around(
+    reading: Reading, kept: Kept, heads: AbstractSet[EventID]
+) -> tuple[set[EventID], set[EventID], set[EventID]]:
+    """The heads on which an event is said to stand, those on which it does for certain, and those on which it may."""
+    event_id, prev = kept.event.event_id, kept.event.prev_event_ids
+    noted = rows.shadows_of(reading.tx, reading.room_id, (event_id, *prev))
+    least = set(heads).intersection(prev)
+    most = set(least)
+    for other in prev:
+        most |= noted.get(other, set())
+        if (found := reading.find(other)) is not None and found.given_by is None:
+            least |= noted.get(other, set())
+    return noted.get(event_id, set()), least, most
 
 
 def check_shadow(reading: Reading, row: Shadow, heads: AbstractSet[EventID]) -> None:

@@ -34,11 +34,11 @@ def check_member(reading: Reading, root: bytes, member: MemberRow, server_name: 
         "event_id": (member.event_id, event_id),
         "membership": (member.membership, str(event.content.get("membership", "leave"))),
         "sender": (member.sender, event.sender),
-        "display_name": (member.display_name, _text(event.content.get("displayname"))),
-        "avatar_url": (member.avatar_url, _text(event.content.get("avatar_url"))),
+        "display_name": (member.display_name, text_of(event.content.get("displayname"))),
+        "avatar_url": (member.avatar_url, text_of(event.content.get("avatar_url"))),
         "is_local": (member.is_local, server_name_of(UserID(member.user_id)) == server_name),
     }
-    if not _was_without_place(member, kept):
+    if not was_without_place(member, kept):
         expected["place"] = (member.place, kept.place or 0)
         if kept.log_position is not None and member.log_position < kept.log_position:
             raise Unsound("its row is older than its member event")
@@ -47,7 +47,7 @@ def check_member(reading: Reading, root: bytes, member: MemberRow, server_name: 
             raise Unsound(f"its row has {column} {found!r}, and ought to have {right!r}")
 
 
-def _was_without_place(member: MemberRow, kept: Kept) -> bool:
+def was_without_place(member: MemberRow, kept: Kept) -> bool:
     """Whether a row may be older than the place of its event, which was known by its auth events alone."""
     return member.place == 0 and (kept.log_position is None or kept.log_position > member.log_position)
 
@@ -124,6 +124,6 @@ def check_nobody_is_missing(reading: Reading, root: bytes) -> None:
             raise Unsound(f"{user_id} has a member event, and no row")
 
 
-def _text(value: object) -> str | None:
+def text_of(value: object) -> str | None:
     """As memberships has it, where neither NUL nor a lone surrogate can be."""
     return value.replace("\0", "").encode(errors="ignore").decode() if isinstance(value, str) else None

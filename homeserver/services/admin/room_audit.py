@@ -122,7 +122,7 @@ class RoomAudit:
             if row is None:
                 raise NotFound("This server knows no such room")
             self.is_partial = row.is_partial
-            self._go_on(Reading(tx, self.room_id, _version(row), self._memory, self.counts, row.purge_horizon), row)
+            self._go_on(Reading(tx, self.room_id, version_of(row), self._memory, self.counts, row.purge_horizon), row)
         except Pause:
             return True
         except Unsound as unsound:
@@ -159,7 +159,7 @@ class RoomAudit:
         positions = [one.log_position for one in page if one.log_position is not None]
         noted = rows.roots_at_positions(reading.tx, self.room_id, positions)
         gaps = graph_rows.gaps_of(reading.tx, self.room_id, [one.event_id for one in page])
-        heads, unread = _heads(row), PageOfUnread(reading, self._server_name, page)
+        heads, unread = heads_of(row), PageOfUnread(reading, self._server_name, page)
         for event_row in page:
             kept, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
             if kept.log_position is not None:
@@ -184,7 +184,7 @@ class RoomAudit:
     def _go_through_unplaced(self, reading: Reading, row: RoomRow) -> None:
         page = rows.unplaced_events(reading.tx, self.room_id, after=self._nid, limit=EVENTS_PER_SLICE)
         gaps = graph_rows.gaps_of(reading.tx, self.room_id, [one.event_id for one in page])
-        heads = _heads(row)
+        heads = heads_of(row)
         for event_row in page:
             _, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
             self._nid = event_row.nid
@@ -230,7 +230,7 @@ class RoomAudit:
     def _check_present(self, reading: Reading, row: RoomRow) -> None:
         """The room's row against its last events."""
         self._subject = "the room"
-        heads = _heads(row)
+        heads = heads_of(row)
         self._following.check(reading, heads)
         if row.last_place != self._news_place:
             raise Unsound(f"its last place is said to be {row.last_place}, and is {self._news_place}")
@@ -273,7 +273,7 @@ class RoomAudit:
         page = graph_rows.shadow_rows(reading.tx, self.room_id, after=self._shadow, limit=ROWS_PER_SLICE)
         for shadow in page:
             self._subject = "what stands on heads"
-            check_shadow(reading, shadow, _heads(row))
+            check_shadow(reading, shadow, heads_of(row))
             self._shadow = shadow
         if len(page) < ROWS_PER_SLICE:
             self._stage = _Stage.EARLY_REDACTIONS
@@ -322,14 +322,16 @@ class RoomAudit:
             self._stage = _Stage.DONE
 
 
-def _version(row: RoomRow) -> RoomVersion:
+def version_of(row: RoomRow) -> RoomVersion:
+    """The version of a room. Raises Unsound."""
     try:
         return room_version(row.version)
     except UnsupportedRoomVersion as unsupported:
         raise Unsound(unsupported.reason) from unsupported
 
 
-def _heads(row: RoomRow) -> set[EventID]:
+def heads_of(row: RoomRow) -> set[EventID]:
+    """The heads that a room is said to have. Raises Unsound."""
     try:
         heads = orjson.loads(row.heads)
     except orjson.JSONDecodeError:

@@ -1,0 +1,131 @@
+"""What follows from a room's events is put right, whatever was damaged of it, or it is refused and said why."""
+
+import contextlib
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from homeserver.core.identifiers import RoomID
+from homeserver.core.room_versions import ROOM_VERSIONS
+from homeserver.services.admin.room_audit import KnownKeys, RoomAudit
+from homeserver.services.admin.room_mending import BEGIN, Point, RoomMending
+from homeserver.services.errors import NotFound
+from homeserver.storage.database import Transaction
+from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
+from tests.services.admin.damaged import Undone
+from tests.services.admin.damages import BLIND, OF_ROOMS, Damage, damages_of, one_of_each_table, sampled
+from tests.services.admin.own_keys import OwnKeys
+from tests.services.admin.test_room_audit import lively_room
+from tests.services.world import SERVER, World
+
+# Any: whatever stands in columns.
+
+# What follows from events alone: of each some damages are put right, and more of others.
+FOLLOW = (
+    "early_redactions",
+    "event_edges",
+    "event_gaps",
+    "membership_changes",
+    "memberships",
+    "rooms",
+    "shadowed_heads",
+)
+OTHER_TABLES = ("room_index", "room_servers", "sent_places", "receipts")
+
+
+class Mended:
+    """What came of mending a damaged room, which is undone."""
+
+    def __init__(self, world: World, room_id: RoomID, keys: KnownKeys, damage: Callable[[Transaction], bool]) -> None:
+        self.is_damaged = False
+        self.refused: str | None = None
+        self.rows = 0
+        self.fault: str | None = None
+        self.before: dict[str, list[str]] = {}
+        self.after: dict[str, list[str]] = {}
+
+        def mend(tx: Transaction) -> None:
+            self.before = contents(tx, room_id)
+            self.is_damaged = damage(tx)
+            if self.is_damaged:
+                self._mend(tx, room_id, keys)
+            raise Undone
+
+        with contextlib.suppress(Undone, NotFound):
+            world.sync_database.write(mend)
+
+    def _mend(self, tx: Transaction, room_id: RoomID, keys: KnownKeys) -> None:
+        mending = RoomMending(room_id, keys, SERVER)
+        point: Point | None = BEGIN
+        while point is not None:
+            done = mending.slice(tx, point, 0)
+            point = done.following
+            self.rows += sum(done.mended.values())
+            self.refused = done.refused
+        audit = RoomAudit(room_id, keys, SERVER)
+        while audit.go_on(tx):
+            pass
+        self.fault = None if audit.fault is None else str(audit.fault)
+        self.after = contents(tx, room_id)
+
+
+def contents(tx: Transaction, room_id: RoomID) -> dict[str, list[str]]:
+    """All rows of the room, but for when they were written, and the number by which writers find that it went on."""
+    tx.run("UPDATE rooms SET generation = 0 WHERE room_id = :room_id", room_id=room_id)
+    tx.run("UPDATE membership_changes SET written_ms = 0 WHERE room_id = :room_id", room_id=room_id)
+    return {
+        table: sorted(repr(row) for row in tx.all(f"SELECT * FROM {table} WHERE room_id = :room_id", room_id=room_id))
+        for table in (*OF_ROOMS, *OTHER_TABLES)
+    }
+
+
+def run(sql: str, **parameters: Any) -> Callable[[Transaction], bool]:
+    return lambda tx: tx.run(sql, **parameters) > 0
+
+
+def test_nothing_of_a_sound_room_is_changed(world: World) -> None:
+    rooms = (
+        (DamageableRoom(world, ROOM_VERSIONS["10"]).room_id, KeysOfAll()),
+        (lively_room(world), OwnKeys(SERVER, world.key)),
+    )
+    for room_id, keys in rooms:
+        mended = Mended(world, room_id, keys, lambda _: True)
+
+        assert (mended.rows, mended.refused, mended.fault) == (0, None, None)
+        assert mended.after == mended.before
+
+
+def test_every_damage_is_put_right_or_refused_and_events_are_never_touched(world: World) -> None:
+    room = DamageableRoom(world, ROOM_VERSIONS["10"])
+    damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, Random(1))))
+    damages = sampled(damages, Random(1))
+    if world.sync_database.dialect.name == "postgresql":
+        damages = one_of_each_table(damages, Random(1))
+
+    wrong: list[str] = []
+    repaired: dict[str, int] = {}
+    for damage in damages:
+        mended = Mended(world, room.room_id, KeysOfAll(), damage.apply)
+        if not mended.is_damaged or not mended.after or any(blind.excuses(damage) for blind in BLIND):
+            continue
+        wrong += faults_of(damage, mended)
+        repaired[damage.table] = repaired.get(damage.table, 0) + (mended.fault is None)
+
+    assert wrong == []
+    if world.sync_database.dialect.name == "sqlite":
+        assert [table for table in FOLLOW if not repaired.get(table)] == []
+
+
+def faults_of(damage: Damage, mended: Mended) -> list[str]:
+    """What ought not to have come of mending this damage."""
+    faults: list[str] = []
+    others = [table for table in ("events", "state_nodes", "room_roots", "waiting_events") if table != damage.table]
+    faults += [f"{damage}: changed {table}" for table in others if mended.after[table] != mended.before[table]]
+    if damage.table in ("events", "state_nodes"):  # from what is damaged nothing is derived
+        kept = ("rooms", "memberships", "membership_changes", "sent_places", "receipts", "room_servers")
+        faults += [f"{damage}: changed {table}" for table in kept if mended.after[table] != mended.before[table]]
+    if mended.fault is None and mended.after != mended.before:
+        faults += [
+            f"{damage}: left another {table}" for table in mended.after if mended.after[table] != mended.before[table]
+        ]
+    return faults
