@@ -43,6 +43,7 @@ class Report:
     reason: str
     received_ms: int
     resolved: Resolved | None = None
+    sender: UserID | None = None  # of the event: it may be gone before anybody reads the report
 
     @property
     def subject(self) -> Subject:
@@ -73,8 +74,8 @@ DELETE_OLDEST = """
         SELECT report_id FROM reports WHERE reporter = :reporter
          ORDER BY received_ms DESC, report_id DESC LIMIT 1000000 OFFSET :kept)"""
 INSERT = """
-    INSERT INTO reports (report_id, reporter, room_id, event_id, user_id, reason, received_ms)
-    VALUES (:report_id, :reporter, :room_id, :event_id, :user_id, :reason, :received_ms)"""
+    INSERT INTO reports (report_id, reporter, room_id, event_id, user_id, reason, received_ms, sender)
+    VALUES (:report_id, :reporter, :room_id, :event_id, :user_id, :reason, :received_ms, :sender)"""
 
 
 def insert_report(tx: Transaction, report: Report) -> None:
@@ -94,7 +95,7 @@ def insert_report(tx: Transaction, report: Report) -> None:
 
 SELECT: Final = """
     SELECT report_id, reporter, room_id, event_id, user_id, reason, received_ms, resolution, resolved_by, resolved_ms,
-           note
+           note, sender
       FROM reports"""
 RESOLVED_OR_NOT: Final = "(:both_or_not OR (resolved_ms IS NOT NULL) = :is_resolved)"
 NEWEST = SELECT + f" WHERE {RESOLVED_OR_NOT} ORDER BY received_ms DESC, report_id DESC LIMIT :limit"
@@ -189,7 +190,8 @@ def _report(row: tuple[Any, ...]) -> Report:  # Any: a row
     room_id = None if row[2] is None else RoomID(row[2])
     event_id = None if row[3] is None else EventID(row[3])
     user_id = None if row[4] is None else UserID(row[4])
-    return Report(row[0], UserID(row[1]), room_id, event_id, user_id, row[5], row[6], _resolved(row))
+    sender = None if row[11] is None else UserID(row[11])
+    return Report(row[0], UserID(row[1]), room_id, event_id, user_id, row[5], row[6], _resolved(row), sender)
 
 
 def _resolved(row: tuple[Any, ...]) -> Resolved | None:  # Any: a row

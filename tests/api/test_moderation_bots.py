@@ -186,6 +186,15 @@ def test_a_bot_is_told_of_reports_by_asking_again_and_again(admin: Client, alice
     assert again["event_reports"] == []
     assert again.get("next_token") is None
 
+    newest = alice.say(room_id, "no hats")
+    body = {"purge_up_to_event_id": newest, "delete_local_events": True}
+    purge_id = bot.post(V1, "purge_history", room_id, body=body)["purge_id"]
+    while bot.get(V1, "purge_history_status", purge_id)["status"] == "active":
+        pass
+    for report in bot.get(V1, "event_reports", query={"dir": "f", "from": str(begin)})["event_reports"]:
+        check_shape(report, REPORT)  # though the event is gone
+    bot.get(f"{V1}/rooms/{room_id}/context/{event_id}?limit=1", status=404, errcode="M_NOT_FOUND")
+
 
 def test_a_bot_restricts_accounts(server: Server, admin: Client, alice: Client) -> None:
     bot, bob = admin, new_user(server.url, "bob")

@@ -21,7 +21,7 @@ from tests.databases import SyncDatabase
 
 ALICE = UserID("@alice:example.org")
 BOB = UserID("@bob:example.org")
-OF_EVENT = Report("one", ALICE, RoomID("!room"), EventID("$event"), None, "spam", 10)
+OF_EVENT = Report("one", ALICE, RoomID("!room"), EventID("$event"), None, "spam", 10, sender=BOB)
 OF_ROOM = Report("two", ALICE, RoomID("!room"), None, None, "", 20)
 OF_USER = Report("three", BOB, None, None, UserID("@eve:example.org"), "ünkind", 20)
 

@@ -198,7 +198,7 @@ def _of_what(page: ReportPage, report: Report) -> dict[str, Any]:
     stored = None if report.event_id is None else page.events.get(report.event_id)
     room = None if report.room_id is None else page.rooms.get(report.room_id)
     return {
-        "sender": None if stored is None else stored.event.sender,
+        "sender": report.sender if stored is None else stored.event.sender,
         "name": None if room is None else room.name,
         "canonical_alias": None if room is None else room.canonical_alias,
     }

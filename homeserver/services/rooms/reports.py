@@ -3,6 +3,7 @@
 What is told is kept for administrators (services/admin/reports.py); nobody in the rooms learns of it.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
@@ -64,9 +65,10 @@ class Reports:
             raise NotFound(NO_EVENT)
         membership = find_membership(tx, report.room_id, report.reporter)
         is_joined = membership is not None and membership.membership == "join"
-        if not is_joined or self._readers.find_visible(tx, report.room_id, report.reporter, report.event_id) is None:
+        stored = self._readers.find_visible(tx, report.room_id, report.reporter, report.event_id)
+        if not is_joined or stored is None:
             raise NotFound(NO_EVENT)
-        insert_report(tx, report)
+        insert_report(tx, replace(report, sender=UserID(stored.event.sender)))
 
 
 def _report_room(tx: Transaction, report: Report) -> None:
