@@ -1,9 +1,11 @@
 """What follows from a room's events is put right, whatever was damaged of it, or it is refused and said why."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
+
+import pytest
 
 from homeserver.core.identifiers import RoomID
 from homeserver.core.room_versions import ROOM_VERSIONS
@@ -11,6 +13,7 @@ from homeserver.services.admin.room_audit import KnownKeys, RoomAudit
 from homeserver.services.admin.room_mending import BEGIN, Point, RoomMending
 from homeserver.services.errors import NotFound
 from homeserver.storage.database import Transaction
+from tests.conftest import LargeRun
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damaged import Undone
 from tests.services.admin.damages import BLIND, OF_ROOMS, Damage, damages_of, one_of_each_table, sampled
@@ -97,23 +100,50 @@ def test_nothing_of_a_sound_room_is_changed(world: World) -> None:
 
 def test_every_damage_is_put_right_or_refused_and_events_are_never_touched(world: World) -> None:
     room = DamageableRoom(world, ROOM_VERSIONS["10"])
-    damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, Random(1))))
-    damages = sampled(damages, Random(1))
-    if world.sync_database.dialect.name == "postgresql":
-        damages = one_of_each_table(damages, Random(1))
+    random = Random(1)
+    damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, random)))
+    chosen = one_of_each_table(damages, random)
+    is_sqlite = world.sync_database.dialect.name == "sqlite"
+    if is_sqlite:
+        of_columns = sampled([damage for damage in damages if damage.table in FOLLOW], random)
+        chosen += {(damage.table, damage.column): damage for damage in of_columns}.values()
 
-    wrong: list[str] = []
-    repaired: dict[str, int] = {}
-    for damage in damages:
-        mended = Mended(world, room.room_id, KeysOfAll(), damage.apply)
-        if not mended.is_damaged or not mended.after or any(blind.excuses(damage) for blind in BLIND):
-            continue
-        wrong += faults_of(damage, mended)
-        repaired[damage.table] = repaired.get(damage.table, 0) + (mended.fault is None)
+    wrong, repaired = mended_all(world, room, chosen)
 
     assert wrong == []
-    if world.sync_database.dialect.name == "sqlite":
-        assert [table for table in FOLLOW if not repaired.get(table)] == []
+    assert not is_sqlite or set(FOLLOW) <= repaired
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
+def test_no_damage_whatever_is_made_worse(world: World, version: str, large_run: LargeRun) -> None:
+    random = Random(f"{large_run.seed}/{version}")
+    room = DamageableRoom(world, ROOM_VERSIONS[version])
+    damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, random)))
+    if not large_run.whole:
+        damages = sampled(damages, random)
+        if world.sync_database.dialect.name == "postgresql":
+            damages = random.sample(damages, len(damages) // 8)
+
+    wrong, _ = mended_all(world, room, damages)
+
+    assert wrong == []
+
+
+def mended_all(world: World, room: DamageableRoom, damages: Iterable[Damage]) -> tuple[list[str], set[str]]:
+    """What went wrong when each of the damages was mended, and of which tables some were put right."""
+    wrong: list[str] = []
+    repaired: set[str] = set()
+    for damage in damages:
+        mended = Mended(world, room.room_id, KeysOfAll(), damage.apply)
+        if not mended.after:
+            continue
+        faults = faults_of(damage, mended)
+        if not faults or not any(blind.excuses(damage) for blind in BLIND):
+            wrong += faults
+        if mended.fault is None:
+            repaired.add(damage.table)
+    return wrong, repaired
 
 
 def faults_of(damage: Damage, mended: Mended) -> list[str]:
