@@ -211,7 +211,8 @@ READING: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "members and names of closed rooms are told": (
         f"{OTHERS}::test_a_closed_space_looks_like_none",
-        "tests/services/rooms/test_readers.py::test_names_of_a_room_are_for_who_is_in_it_or_may_read_it_anyway",
+        "tests/services/rooms/test_readers.py"
+        "::test_names_of_a_room_are_for_who_is_in_it_or_may_read_it_anyway_and_administrators",
         "tests/services/rooms/test_timeline.py::test_members_of_a_time_that_one_may_not_see_are_not_told",
     ),
     "devices of other servers' users that happen to be known are told": (
