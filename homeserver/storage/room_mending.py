@@ -193,17 +193,19 @@ def mend_counts(tx: Transaction, room_id: RoomID, own: ServerName, *, now_ms: in
     return mended
 
 
-DELETE_STRAYS: Final = tuple(
-    f"""
-    DELETE FROM {table} WHERE room_id = :room_id
-       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.room_id = {table}.room_id AND e.place = {table}.place)"""  # noqa: S608 - constants
-    for table in ("class_notifications", "personal_notifications")
-)
+DELETE_CLASS_STRAYS = """
+    DELETE FROM class_notifications WHERE room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM events e
+                        WHERE e.room_id = class_notifications.room_id AND e.place = class_notifications.place)"""
+DELETE_PERSONAL_STRAYS = """
+    DELETE FROM personal_notifications WHERE room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM events e
+                        WHERE e.room_id = personal_notifications.room_id AND e.place = personal_notifications.place)"""
 
 
 def delete_stray_notifications(tx: Transaction, room_id: RoomID) -> int:
     """Nothing counts where there is no event; how many rows said so."""
-    return sum(tx.run(statement, room_id=room_id) for statement in DELETE_STRAYS)
+    return tx.run(DELETE_CLASS_STRAYS, room_id=room_id) + tx.run(DELETE_PERSONAL_STRAYS, room_id=room_id)
 
 
 LAST_SENT = """
