@@ -15,7 +15,7 @@ from tests.hostile.judgement import Judge
 from tests.hostile.wire import Sent
 
 ENDPOINTS: Final = tuple(mark for mark in declared() if mark.auth is not Auth.ADMIN_SOCKET)
-EVERYDAY: Final = 8
+EVERYDAY: Final = 5
 SAMPLE: Final = {"sqlite": 40, "postgresql": 15}
 WHOLE: Final = 500
 SEED: Final = 17  # the everyday run is the same every day
