@@ -33,8 +33,14 @@ class Form(IntEnum):
     """In which form the event is stored."""
 
     FULL = 0
-    REDACTED = 1  # by the event `redacted_by`, or else because it has expired
+    REDACTED = 1  # by the event `redacted_by`
     WRONG_HASH = 2  # its content hash was wrong on receipt, so it is kept redacted
+    EXPIRED = 7  # its time was over, so it is kept redacted (a number that no slip of one makes of another)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the server had all that the event said, and keeps it no longer."""
+        return self in (Form.REDACTED, Form.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,9 +343,10 @@ REPLACE_FORM = """
 def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEvent, by: EventID | None) -> StoredEvent:
     """Replace an event's stored form by its redacted one: what it said is gone from here on. `by` None: it expired."""
     rules_content = content_for_rules(target.event) if target.event.state_key is not None else None
+    form = Form.EXPIRED if by is None else Form.REDACTED
     tx.run(
         REPLACE_FORM,
-        form=int(Form.REDACTED),
+        form=int(form),
         redacted_by=by,
         rules_content=_encoded(target.event.version, rules_content),
         pdu=redacted.pdu_json,
@@ -348,7 +355,7 @@ def store_redacted(tx: Transaction, target: StoredEvent, *, redacted: EncodedEve
     return replace(
         target,
         event=redacted.event,
-        form=Form.REDACTED,
+        form=form,
         redacted_by=by,
         size_bytes=len(redacted.pdu_json),
         rules_content=rules_content,

@@ -87,13 +87,17 @@ class EventRow:
     @property
     def is_expired(self) -> bool:
         """Whether it was kept for as long as the room says, and no longer."""
-        return self.form == Form.REDACTED and self.redacted_by is None
+        return self.form == Form.EXPIRED
 
     @property
     def is_of_known_kind(self) -> bool:
-        """Whether verdict and form are some that there are, and the form goes with what is said of a redaction."""
+        """Whether verdict and form are some that there are, and the form goes with what it is the form of.
+
+        An event was redacted by another one, or by none. What is state never expires.
+        """
         known = self.verdict in tuple(Verdict) and self.form in tuple(Form)
-        return known and (self.redacted_by is None or self.form == Form.REDACTED)
+        fits = (self.form == Form.REDACTED) == (self.redacted_by is not None)
+        return known and fits and not (self.is_expired and self.state_key is not None)
 
 
 COLUMNS: Final = """event_nid, event_id, log_position, place, type, sender, state_key, origin_server_ts, verdict, form,

@@ -73,7 +73,9 @@ def test_a_form_goes_with_what_is_said_of_a_redaction(db: SyncDatabase) -> None:
         (Form.FULL, None, True),
         (Form.FULL, "$2", False),
         (Form.REDACTED, "$2", True),
-        (Form.REDACTED, None, True),  # its time was over, and nobody redacted it
+        (Form.REDACTED, None, False),
+        (Form.EXPIRED, None, True),
+        (Form.EXPIRED, "$2", False),
         (Form.WRONG_HASH, None, True),
         (9, None, False),
     ):

@@ -38,7 +38,7 @@ ROOMS_PER_PAGE: Final = 500
 EVENTS_PER_PAGE: Final = 200
 
 VERDICTS: Final = {Verdict.ACCEPTED: "accepted", Verdict.SOFT_FAILED: "soft-failed", Verdict.REJECTED: "rejected"}
-FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash"}
+FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash", Form.EXPIRED: "expired"}
 
 
 @dataclass(frozen=True, slots=True)

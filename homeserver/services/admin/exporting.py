@@ -32,7 +32,7 @@ VERSION: Final = 1
 STAGE: Final = "exporting"
 LINES_PER_STEP: Final = 500
 VERDICTS: Final = {Verdict.ACCEPTED: "accepted", Verdict.SOFT_FAILED: "soft-failed", Verdict.REJECTED: "rejected"}
-FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash"}
+FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash", Form.EXPIRED: "expired"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -453,7 +453,7 @@ class RoomWrite:
             self._replaced_outliers.append(outlier.nid)
             if stored.verdict is Verdict.REJECTED and outlier.verdict is not Verdict.REJECTED:
                 reason = f"{reason}{ACCEPTED_BEFORE}"
-            if outlier.form is Form.REDACTED:
+            if outlier.form.is_given_up:
                 stored = replace(
                     stored,
                     event=outlier.event,

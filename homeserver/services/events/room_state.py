@@ -36,7 +36,7 @@ RECENTLY_CHANGED: Final = 10_000
 NEVER_AGAIN: Final = 1 << 10  # more changes than an event goes through
 KEPT_DIFFERENCE: Final = 100  # entries; a larger one is read again
 DIFFERENCE_BYTES: Final = 400  # an entry
-FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.REDACTED)
+FORMS_IN_TURN: Final = (Form.WRONG_HASH, Form.FULL, Form.EXPIRED, Form.REDACTED)
 
 
 class EventCache:

@@ -16,7 +16,7 @@ from homeserver.services.events.client_format import NOTHING_RELATES, ClientForm
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.readers import Readers
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import Form, StoredEvent
+from homeserver.storage.events import StoredEvent
 from homeserver.storage.relations import (
     ChildCount,
     Children,
@@ -105,7 +105,7 @@ class Aggregations:
         self, tx: Transaction, onlooker: Onlooker, edited: Sequence[StoredEvent]
     ) -> dict[EventID, orjson.Fragment]:
         """The newest edit of each event that has a valid one and is not redacted."""
-        originals = {one.event.event_id: one.event for one in edited if one.form is not Form.REDACTED}
+        originals = {one.event.event_id: one.event for one in edited if not one.form.is_given_up}
         tried = newest_edits(tx, _children(onlooker, originals), most=MOST_EDITS_TRIED)
         seen, memberships = self._seen(tx, onlooker, tried)
         newest = {

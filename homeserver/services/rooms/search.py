@@ -26,7 +26,7 @@ from homeserver.services.rooms.ignored_users import ignored_users
 from homeserver.services.rooms.readers import Access, Readers
 from homeserver.services.rooms.timeline import onlooker_of
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.events import Form, StoredEvent, events_backwards, events_forwards
+from homeserver.storage.events import StoredEvent, events_backwards, events_forwards
 from homeserver.storage.memberships import readable_room_ids
 from homeserver.storage.relations import Children, newest_edits, relations_to
 from homeserver.storage.search import NEWEST, IndexSearch, find_events
@@ -259,7 +259,7 @@ class Search:
         loaded = self._states.load(tx, [one for some in candidates.values() for one in some])
         for found, (message, membership) in visible:
             event = message.event
-            if message.form is Form.REDACTED:
+            if message.form.is_given_up:
                 continue
             edits = [loaded[one].event for one in candidates.get(event.event_id, ()) if one in loaded]
             newest = newest_replacement(event, edits)

@@ -19,7 +19,7 @@ from homeserver.services.events.writing.relations import part
 from homeserver.services.events.writing.shown import ShownState
 from homeserver.services.events.writing.states import StatesInMaking
 from homeserver.storage.early_redactions import note_early_redaction, take_early_redactions
-from homeserver.storage.events import Form, StoredEvent, store_redacted
+from homeserver.storage.events import StoredEvent, store_redacted
 from homeserver.storage.notifications import remove_notifications
 from homeserver.storage.search import remove_event
 
@@ -61,7 +61,7 @@ class Redactions:
         if target is None:
             note_early_redaction(self._tx, self._room_id, target_id=target_id, redaction_id=redaction.event_id)
             return None
-        if target.event.room_id != self._room_id or target.form is Form.REDACTED:
+        if target.event.room_id != self._room_id or target.form.is_given_up:
             return None
         root = redacting.root_before or state_map.EMPTY_ROOT
         state = self._states.select(root, (CREATE, POWER_LEVELS), for_rules=True)
