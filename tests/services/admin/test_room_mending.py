@@ -154,8 +154,12 @@ def faults_of(damage: Damage, mended: Mended) -> list[str]:
     if damage.table in ("events", "state_nodes"):  # from what is damaged nothing is derived
         kept = ("rooms", "memberships", "membership_changes", "sent_places", "receipts", "room_servers")
         faults += [f"{damage}: changed {table}" for table in kept if mended.after[table] != mended.before[table]]
-    if mended.fault is None and mended.after != mended.before:
+    if mended.fault is None:
+        # An event that has another number is the same one: its edges are found again, and go by the new number.
+        renumbered = ("events", "event_edges") if (damage.table, damage.column) == ("events", "event_nid") else ()
         faults += [
-            f"{damage}: left another {table}" for table in mended.after if mended.after[table] != mended.before[table]
+            f"{damage}: left another {table}"
+            for table in mended.after
+            if table not in renumbered and mended.after[table] != mended.before[table]
         ]
     return faults
