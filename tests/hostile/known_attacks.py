@@ -230,6 +230,10 @@ READING: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 SPEAKING: Final[Mapping[str, tuple[str, ...]]] = {
+    "what is said in a room is taken for a command to the server": (
+        f"{CLIENTS}::test_nothing_that_is_said_in_a_room_administers",
+    ),
+    "who takes a room's alias takes the room": (f"{CLIENTS}::test_who_takes_the_alias_of_a_room_has_no_power_in_it",),
     "receipts, typing, presence, devices and messages come in the name of others": (
         f"{REQUESTS}::test_nobody_speaks_in_the_name_of_users_of_others",
         "tests/services/federation/test_incoming_edus.py::test_receipts_are_forged_by_nobody",

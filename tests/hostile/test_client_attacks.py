@@ -308,3 +308,34 @@ def _is_shown_as_it_is(field: str, value: Any) -> bool:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+# Chat
+
+
+def test_nothing_that_is_said_in_a_room_administers(sqlite_judge: Judge, bob: Client) -> None:
+    sqlite_judge.begin()
+    owner = sqlite_judge.cast.people["admin"]
+    room_id = owner.create_room_with(bob)
+    acts = owner.get("/_columba/admin/v1/audit")["acts"]
+
+    for opening in ("!admin", "\\!admin", "!columba", "/admin", f"@_server:{bob.server_name}:", "homeserver admin"):
+        for speaker in (owner, bob):
+            speaker.say(room_id, f"{opening} user make-admin {bob.user_id}")
+
+    assert owner.get("/_columba/admin/v1/audit")["acts"] == acts
+    bob.get("/_columba/admin/v1/audit", status=403, errcode="M_FORBIDDEN")
+
+
+def test_who_takes_the_alias_of_a_room_has_no_power_in_it(alice: Client, bob: Client) -> None:
+    room_id = alice.create_room_with(bob, preset="public_chat")
+    alias = f"#{alice.user_id[1:].replace(':', '-taken:', 1)}"
+    alice.put("directory", "room", alias, body={"room_id": room_id})
+    other = bob.create_room(preset="public_chat")
+
+    bob.put("directory", "room", alias, body={"room_id": other}, status=409)
+    bob.delete("directory", "room", alias, status=403, errcode="M_FORBIDDEN")
+    bob.put("rooms", room_id, "state", "m.room.canonical_alias", body={"alias": alias}, status=403)
+
+    assert alice.get("directory", "room", alias)["room_id"] == room_id
+    bob.put("rooms", room_id, "state", "m.room.power_levels", body={"users": {bob.user_id: 100}}, status=403)
