@@ -1,28 +1,16 @@
 """Rooms that are deleted, over HTTP, as tools of Synapse do it and by the command line."""
 
 import json
-import uuid
 from typing import Any
 
-import pytest
-
-from tests.api.client import PASSWORD, Client
+from tests.api.client import Client
+from tests.api.test_room_admin import admin
 from tests.server import Server
+
+__all__ = ["admin"]
 
 V1, V2 = "/_synapse/admin/v1/rooms", "/_synapse/admin/v2/rooms"
 JOBS = "/_columba/admin/v1/jobs"
-
-
-@pytest.fixture
-def admin(server: Server) -> Client:
-    """An administrator of the server."""
-    name = f"root.{uuid.uuid4().hex[:8]}"
-    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
-    assert made.returncode == 0, made.stderr
-    identifier = {"type": "m.id.user", "user": name}
-    body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
-    nobody = Client(server.url)
-    return nobody.known_as(nobody.post("login", body=body))
 
 
 def delete(client: Client, *path: str, body: Any, status: int = 200, errcode: str | None = None) -> Any:  # Any: JSON

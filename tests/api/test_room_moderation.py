@@ -2,25 +2,14 @@
 
 import uuid
 
-import pytest
-
-from tests.api.client import PASSWORD, Client, new_user
+from tests.api.client import Client, new_user
+from tests.api.test_room_admin import admin
 from tests.server import Server
+
+__all__ = ["admin"]
 
 ROOMS = "/_columba/admin/v1/rooms"
 MEMBERS = "/_columba/admin/v1/members"
-
-
-@pytest.fixture
-def admin(server: Server) -> Client:
-    """An administrator of the server."""
-    name = f"root.{uuid.uuid4().hex[:8]}"
-    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
-    assert made.returncode == 0, made.stderr
-    identifier = {"type": "m.id.user", "user": name}
-    body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
-    nobody = Client(server.url)
-    return nobody.known_as(nobody.post("login", body=body))
 
 
 def test_power_is_given_and_users_are_muted(admin: Client, alice: Client, bob: Client) -> None:
