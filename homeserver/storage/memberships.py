@@ -3,7 +3,7 @@
 The rows follow the room's current state; what may be asked of whom is decided in services/rooms/.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -182,6 +182,10 @@ class MemberKey:
     membership: str = ""
 
 
+def _keys(rows: Iterable[tuple[Any, ...]]) -> list[MemberKey]:  # Any: whatever stands in columns
+    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+
+
 AFTER = """
     SELECT room_id, user_id, membership FROM memberships WHERE (room_id, user_id) > (:room_id, :user_id)
      ORDER BY room_id, user_id LIMIT :limit"""
@@ -189,8 +193,7 @@ AFTER = """
 
 def members_after(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
     """Memberships in all rooms, in the order of rooms and users, from behind one of them."""
-    rows = tx.all(AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit)
-    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+    return _keys(tx.all(AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit))
 
 
 AFTER_IN = """
@@ -200,8 +203,7 @@ AFTER_IN = """
 
 def members_after_in(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
     """Memberships in one room, in the order of users, from behind one of them."""
-    rows = tx.all(AFTER_IN, room_id=after.room_id, user_id=after.user_id, limit=limit)
-    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+    return _keys(tx.all(AFTER_IN, room_id=after.room_id, user_id=after.user_id, limit=limit))
 
 
 OF_USER_AFTER = """
@@ -211,8 +213,7 @@ OF_USER_AFTER = """
 
 def members_after_of(tx: Transaction, after: MemberKey, *, limit: int) -> list[MemberKey]:
     """Memberships of one user, in the order of rooms, from behind one of them."""
-    rows = tx.all(OF_USER_AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit)
-    return [MemberKey(RoomID(row[0]), UserID(row[1]), row[2]) for row in rows]
+    return _keys(tx.all(OF_USER_AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit))
 
 
 WITH_LOCAL = """
