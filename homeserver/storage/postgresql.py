@@ -13,6 +13,7 @@ import psycopg2.errors
 from psycopg2 import extensions
 
 from homeserver.core.errors import BadJson
+from homeserver.core.slices import slices
 from homeserver.storage import dialect as dialects
 from homeserver.storage.database import DatabaseRefused, Durability, Transaction, Trouble
 from homeserver.storage.dialect import Dialect, InsertShape, Statement, check_parameters
@@ -191,8 +192,8 @@ class PostgreSQLTransaction(Transaction):
             texts = [cursor.mogrify(statement.sql, adapted(statement, dict(row))) for row in rows]
         except UnicodeEncodeError as error:
             raise BadJson("a string is not valid Unicode") from error
-        for start in range(0, len(texts), ROWS_PER_INSERT):
-            self._send(b";".join(texts[start : start + ROWS_PER_INSERT]))
+        for some in slices(texts, ROWS_PER_INSERT):
+            self._send(b";".join(some))
 
     def insert_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:  # Any: see Transaction
         """Keep rows for one INSERT at the end of the batch, or before a statement that names their table."""
@@ -291,8 +292,8 @@ class PostgreSQLTransaction(Transaction):
             for each in waiting.values():
                 head = cursor.mogrify(each.shape.head, {})
                 tail = cursor.mogrify(each.shape.tail, {}) if each.shape.tail.strip() else b""
-                for start in range(0, len(each.rows), ROWS_PER_INSERT):
-                    self._send(head + b",".join(each.rows[start : start + ROWS_PER_INSERT]) + tail)
+                for some in slices(each.rows, ROWS_PER_INSERT):
+                    self._send(head + b",".join(some) + tail)
         except psycopg2.Error:
             self.broken = True
             raise

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from homeserver.core.identifiers import UserID
 from homeserver.core.signing import SigningKey
+from homeserver.core.slices import slices
 from tests.api.client import Client, new_user
 from tests.bench.contestants import Contestant, columba
 from tests.bench.measures import Figure, quantile
@@ -81,8 +82,8 @@ class Siege:
         """What sends these EDUs."""
 
         def send() -> None:
-            for start in range(0, len(edus), EDUS_AT_ONCE):
-                self.evil.send(edus=edus[start : start + EDUS_AT_ONCE])
+            for some in slices(edus, EDUS_AT_ONCE):
+                self.evil.send(edus=some)
 
         return send
 

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from homeserver.core.room_versions import ROOM_VERSIONS, RoomVersion
+from homeserver.core.slices import slices
 from tests.convergence.deliveries import WAYS
 from tests.convergence.servers import Agreement, check_agreement, sqlite_servers
 from tests.forked_rooms import ForkedRoom, Statistics, grow_room
@@ -98,5 +99,4 @@ def check_room(worlds: Sequence[World], seed: str, version: RoomVersion, report:
 
 def parts_of(seed: int, numbers: Iterable[int], size: int) -> list[Part]:
     """Rooms in parts of so many."""
-    left = list(numbers)
-    return [Part(seed, left[first : first + size]) for first in range(0, len(left), size)]
+    return [Part(seed, some) for some in slices(list(numbers), size)]

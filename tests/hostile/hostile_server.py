@@ -31,6 +31,7 @@ from homeserver.core.policy_servers import POLICY_KEY_ID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import ROOM_VERSIONS, V11, RoomVersion
 from homeserver.core.signing import SigningKey, sign_event
+from homeserver.core.slices import slices
 from homeserver.core.unpadded_base64 import encode_base64
 from homeserver.core.x_matrix import signed_request
 from tests.api.client import Client
@@ -161,8 +162,8 @@ class HostileServer:
 
     def send_all(self, pdus: Sequence[Any], at_once: int = 50) -> None:
         """Send any number of events."""
-        for start in range(0, len(pdus), at_once):
-            self.send(*pdus[start : start + at_once])
+        for some in slices(pdus, at_once):
+            self.send(*some)
 
     def edu(self, edu_type: str, content: Any) -> None:
         """Send an EDU."""

@@ -13,6 +13,7 @@ from homeserver.core.auth_selection import CREATE, POWER_LEVELS
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, server_name_of
 from homeserver.core.policy_rules import PolicyKind, PolicyRule, names_of_server
 from homeserver.core.power_levels import Level, PowerLevels, read_power_levels
+from homeserver.core.slices import slices
 from homeserver.services.admin.local_powers import NO_ROOM, NOBODY_HERE
 from homeserver.services.admin.room_acls import LARGEST_BYTES, SERVER_ACL, denied_by, size_of
 from homeserver.services.events.room_state import RoomStates
@@ -145,8 +146,8 @@ class PolicyPlanning:
     async def _blocks(self, followed: Followed) -> AsyncIterator[Step]:
         rules = [rule for rule in followed.book.active if rule.kind is PolicyKind.ROOM]
         named = [rule for rule in rules if rule.entity is not None and not rule.is_glob]
-        for begin in range(0, len(named), ROOMS_AT_ONCE):
-            found = await self._database.read(self._named_rooms, named[begin : begin + ROOMS_AT_ONCE])
+        for some in slices(named, ROOMS_AT_ONCE):
+            found = await self._database.read(self._named_rooms, some)
             for room_id, rule in found.items():
                 yield self._block(followed, room_id, rule)
         if len(named) == len(rules):

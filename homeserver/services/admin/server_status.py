@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from homeserver.core.slices import slices
 from homeserver.runtime.caches import CacheBudget, CacheCounts
 from homeserver.runtime.loops import LoopCounts
 from homeserver.runtime.own_figures import Cost, OwnFigures, ProcessFigures
@@ -110,9 +111,8 @@ class ServerStatus:
     async def _database_status(self) -> DatabaseStatus:
         trees = await self._database.read(stored_trees)
         sizes: dict[str, TreeSize] = {}
-        for start in range(0, len(trees), TREES_AT_ONCE):
-            names = [tree.name for tree in trees[start : start + TREES_AT_ONCE]]
-            sizes |= await self._database.read(tree_sizes, names)
+        for some in slices(trees, TREES_AT_ONCE):
+            sizes |= await self._database.read(tree_sizes, [tree.name for tree in some])
         counts = self._database.counts
         return DatabaseStatus(
             kind=self._database.dialect.name,

@@ -19,6 +19,7 @@ from homeserver.core.remote_keys import (
     parse_queried_devices,
     parse_remote_identity,
 )
+from homeserver.core.slices import slices
 from homeserver.outbound.errors import RemoteError
 from homeserver.outbound.federation_client import FederationClient
 from homeserver.runtime.clock import Clock
@@ -99,8 +100,8 @@ class RemoteDeviceKeys:
                 unreachable.add(server)
 
         async def ask_one(server: ServerName, of_server: Sequence[T]) -> None:
-            parts = [of_server[start : start + MOST_AT_ONCE] for start in range(0, len(of_server), MOST_AT_ONCE)]
-            await in_parallel([partial(ask_once, server, part) for part in parts], at_once=REQUESTS_OF_SERVER)
+            calls = [partial(ask_once, server, part) for part in slices(of_server, MOST_AT_ONCE)]
+            await in_parallel(calls, at_once=REQUESTS_OF_SERVER)
 
         asked = list(by_server.items())
         unreachable.update(server for server, _ in asked[MOST_SERVERS:])

@@ -7,11 +7,13 @@ needs no collection, for its nodes are its own and go with it. One of which the 
 whole state is stored in slices before anything names it (completion.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from homeserver.core.errors import MissingNodes
 from homeserver.core.identifiers import RoomID
+from homeserver.core.slices import slices
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
 from homeserver.storage.collectable_rooms import find_collectable, note_collectable, note_collected
@@ -67,8 +69,7 @@ class StateCollection:
             if surveyed is None:
                 break
             garbage = surveyed.nodes.garbage
-            for start in range(0, len(garbage), NODES_PER_WRITE):
-                some = garbage[start : start + NODES_PER_WRITE]
+            for some in slices(garbage, NODES_PER_WRITE):
                 gone = await self._database.write(delete_surveyed, room_id, surveyed, some)
                 if gone is None:
                     break
@@ -87,7 +88,7 @@ def survey_room(tx: Transaction, room_id: RoomID) -> RoomSurvey | None:
     return RoomSurvey(survey_nodes(tx, room_id, named.roots), named)
 
 
-def delete_surveyed(tx: Transaction, room_id: RoomID, surveyed: RoomSurvey, some: tuple[bytes, ...]) -> int | None:
+def delete_surveyed(tx: Transaction, room_id: RoomID, surveyed: RoomSurvey, some: Sequence[bytes]) -> int | None:
     """Delete some of what a survey found, but for what came to be named since; return how many went.
 
     Whoever names a root swaps the room's head, so none is on its way while the room is held; and roots that are new

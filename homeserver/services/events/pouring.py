@@ -16,6 +16,7 @@ from homeserver.core.event_graph import topological_order
 from homeserver.core.hashing import room_id_of_create
 from homeserver.core.identifiers import EventID, RoomID, ServerName, parse_room_id
 from homeserver.core.room_versions import RoomVersion, room_version_of_create
+from homeserver.core.slices import slices
 from homeserver.services.events.receipt import Receipt, Received, Refused
 from homeserver.storage.events import Form
 
@@ -62,15 +63,15 @@ async def pour(
             of_unknown_rooms += len(pdus)
             continue
         received: dict[EventID, Received] = {}
-        for start in range(0, len(pdus), batch):
-            for judged in await receipt.check(pdus[start : start + batch], version):
+        for some in slices(pdus, batch):
+            for judged in await receipt.check(some, version):
                 if isinstance(judged, Refused):
                     refused[judged.reason] += 1
                 else:
                     _keep_better(received, judged)
         ordered = _ancestors_first(received)
-        for start in range(0, len(ordered), batch):
-            taken = await intake.take(room_id, version, ordered[start : start + batch], received_from=None)
+        for part in slices(ordered, batch):
+            taken = await intake.take(room_id, version, part, received_from=None)
             outcomes.update({(room_id, event_id): outcome for event_id, outcome in taken.items()})
     return PouringReport(unreadable, of_unknown_rooms, refused, Counter(outcomes.values()))
 

@@ -17,6 +17,7 @@ from homeserver.core.event import Event
 from homeserver.core.event_graph import topological_order
 from homeserver.core.identifiers import EventID, RoomID, ServerName, parse_event_id, server_name_of_user
 from homeserver.core.room_versions import RoomVersion
+from homeserver.core.slices import slices
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import get_logger
@@ -218,10 +219,10 @@ class EventFetching:
     async def _take_outliers(self, room: RoomHead, pdus: Sequence[Any], wanted: set[EventID] | None) -> Fetched:
         """Keep those of the events that were wanted; None for all of the room that are not here."""
         fetched = Fetched()
-        for start in range(0, len(pdus), BATCH):
-            some = await self.check(room, pdus[start : start + BATCH])
-            fetched.received.update(some.received)
-            fetched.refused.update(some.refused)
+        for some in slices(pdus, BATCH):
+            checked = await self.check(room, some)
+            fetched.received.update(checked.received)
+            fetched.refused.update(checked.refused)
         if wanted is None:
             wanted = set(await self.lacking(room, list(fetched.received)))
         taken = {event_id: one for event_id, one in fetched.received.items() if event_id in wanted}
@@ -253,8 +254,8 @@ class EventFetching:
     async def here(self, room: RoomHead, event_ids: Sequence[EventID], *, needs_state: bool = False) -> set[EventID]:
         """Those of the events that are here, with (`needs_state`) the state around them."""
         here: set[EventID] = set()
-        for start in range(0, len(event_ids), IDS_PER_READ):
-            known = await self._database.read(known_events, room.room_id, event_ids[start : start + IDS_PER_READ])
+        for some in slices(event_ids, IDS_PER_READ):
+            known = await self._database.read(known_events, room.room_id, some)
             here.update(event_id for event_id, has_state in known.items() if has_state or not needs_state)
         return here
 

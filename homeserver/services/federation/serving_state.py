@@ -18,6 +18,7 @@ from homeserver.core.canonical_json import decode_checked
 from homeserver.core.event import view_event
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.room_versions import RoomVersion
+from homeserver.core.slices import slices
 from homeserver.core.state_map import UnknownState
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotFound, UnableDueToPartialState
@@ -113,8 +114,8 @@ class StateReading:
         self, read: Callable[[Transaction, Sequence[EventID]], dict[EventID, A]], event_ids: Sequence[EventID]
     ) -> dict[EventID, A]:
         found: dict[EventID, A] = {}
-        for start in range(0, len(event_ids), EVENTS_PER_READ):
-            found.update(await self._database.read(read, event_ids[start : start + EVENTS_PER_READ]))
+        for some in slices(event_ids, EVENTS_PER_READ):
+            found.update(await self._database.read(read, some))
         return found
 
 

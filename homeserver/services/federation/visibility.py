@@ -16,6 +16,7 @@ from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, may_server_see, read_visibility
 from homeserver.core.identifiers import EventID, ServerName, UserID, server_name_of
 from homeserver.core.redaction import redact
+from homeserver.core.slices import slices
 from homeserver.core.state_map import UnknownState
 from homeserver.services.events.erased_users import ErasedUsers
 from homeserver.services.events.room_state import RoomStates
@@ -174,8 +175,8 @@ class _Asked:
         if self._members is None:
             self._members = members_of_server(self._tx, self._head.room_id, self._server, limit=MOST_MEMBERS_ASKED)
         found: list[str] = []
-        for start in range(0, len(self._members), MEMBERS_PER_READ):
-            keys = [("m.room.member", user) for user in self._members[start : start + MEMBERS_PER_READ]]
+        for some in slices(self._members, MEMBERS_PER_READ):
+            keys = [("m.room.member", user) for user in some]
             state = self._states.select(self._tx, self._head.room_id, root, keys)
             found += _texts(event.content.get("membership") for event in state.values())
             if "join" in found:
