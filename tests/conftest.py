@@ -55,8 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # With the variables of every frame, as structlog would have it here, each costs a second.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.processors.add_log_level, plain])
-    if config.option.large_seed is None:
+    if hasattr(config, "workerinput"):
+        config.option.large_seed = config.workerinput["large_seed"]
+    elif config.option.large_seed is None:
         config.option.large_seed = random.randrange(2**32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # Any: a worker of pytest-xdist, which has no types
+    """Give each worker the one seed: options that were not typed do not reach it."""
+    node.workerinput["large_seed"] = node.config.option.large_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -280,10 +280,15 @@ def new_server(
 
 @contextlib.contextmanager
 def running(
-    *, database: str = "sqlite", server_name: str | None = None, settings: Mapping[str, Any] | None = None
+    *,
+    database: str = "sqlite",
+    server_name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    program: tuple[str, ...] | None = None,
 ) -> Iterator[Server]:
     """A server that runs for as long as the context lasts; see new_server. Its end is judged too."""
     server = new_server(database=database, server_name=server_name, settings=settings)
+    server.program = program
     try:
         server.start()
         yield server

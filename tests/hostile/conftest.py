@@ -30,12 +30,13 @@ SETTINGS: Final = {
     "access_token_lifetime_s": 24 * 60 * 60,
     "limits": {"body_bytes": "1M"},  # so that what is too large is soon sent
 }
+UNHURRIED: Final = ("-m", "tests.hostile.unhurried_server")
 
 
 @pytest.fixture(scope="session")
 def sqlite_server() -> Iterator[Server]:
     """A server on SQLite."""
-    with running(settings=SETTINGS) as server:
+    with running(settings=SETTINGS, program=UNHURRIED) as server:
         yield server
 
 
@@ -43,7 +44,7 @@ def sqlite_server() -> Iterator[Server]:
 def postgresql_server(postgres: Postgres) -> Iterator[Server]:
     """A server on PostgreSQL."""
     url = postgres.url_of_empty_database()
-    with running(database=url, settings=SETTINGS) as server:
+    with running(database=url, settings=SETTINGS, program=UNHURRIED) as server:
         yield server
     postgres.drop(url)
 

@@ -8,8 +8,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from string import punctuation
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from zlib import crc32
 
 import pytest
@@ -23,7 +24,7 @@ from schemathesis.core.result import Ok
 from tests.conformance.openapi import specification
 from tests.conformance.operations import SpecifiedOperation, declared, served, shape, specified
 from tests.conftest import LargeRun
-from tests.hostile.conftest import SETTINGS, judging
+from tests.hostile.conftest import SETTINGS, UNHURRIED, judging
 from tests.hostile.declared import NEVER_WAITED, authorization, plain_draft
 from tests.hostile.judgement import Judge
 from tests.hostile.tables import SQLiteTables
@@ -63,7 +64,8 @@ def operations() -> Operations:
 @pytest.fixture(scope="module")
 def lonely_judge() -> Iterator[Judge]:
     """A judge over a server that calls no other: what the files give as examples are real servers."""
-    with running(settings={**SETTINGS, "federation": {"enabled": False}}) as server:
+    settings = {**SETTINGS, "federation": {"enabled": False}}
+    with running(settings=settings, program=UNHURRIED) as server:
         yield from judging(server, SQLiteTables(server.sqlite_file))
 
 
@@ -137,7 +139,8 @@ def _sent(named: SpecifiedOperation, operation: Any, case: Any, judge: Judge, *,
         target = plain_draft(named.method, named.path).addressed(judge.cast).target
     else:
         base = operation.schema.base_path.rstrip("/")
-        target = (base + case.formatted_path.rstrip(" ")).encode("ascii")
+        # A list in the place of a path parameter is formatted as it is, whatever letters are in it.
+        target = quote(base + case.formatted_path.rstrip(" "), safe=punctuation, errors="surrogatepass").encode()
     query = {name: value for name, value in parts["params"].items() if name != NEVER_WAITED}
     if query:
         target += b"?" + urlencode(query, doseq=True, errors="surrogatepass").encode()
