@@ -165,12 +165,20 @@ def closing_parenthesis(text: str, start: int) -> int | None:
     return None
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> None:
+def adapted(statement: Statement, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The same parameters, checked, and their lists as the driver takes them. Any: as in check_values."""
+    check_values(parameters.values())
+    for name, adapter in statement.arrays:
+        parameters[name] = adapter(parameters[name])
+    return parameters
+
+
+def check_values(values: Iterable[Any]) -> None:
     """Refuse what one of the databases cannot store: both refuse it alike. Any: whatever a statement takes.
 
     Raises BadJson for text with a NUL and for integers outside 64 bits.
     """
-    for value in parameters.values():
+    for value in values:
         kind = type(value)
         if kind is str:
             if "\0" in value:
@@ -189,15 +197,9 @@ def like_pattern(text: str) -> str:
 
 
 def checked_list(values: Iterable[Any]) -> list[Any]:
-    """The values of a list parameter, refused like those of check_parameters. Any: as there."""
+    """The values of a list parameter, refused like all others. Any: as in check_values."""
     elements = list(values)
-    for value in elements:
-        kind = type(value)
-        if kind is str:
-            if "\0" in value:
-                raise BadJson("a string contains a NUL character")
-        elif kind is int and not LOWEST <= value <= HIGHEST:
-            raise BadJson("an integer is outside the range of 64 bits")
+    check_values(elements)
     return elements
 
 

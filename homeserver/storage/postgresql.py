@@ -16,7 +16,7 @@ from homeserver.core.errors import BadJson
 from homeserver.core.slices import slices
 from homeserver.storage import dialect as dialects
 from homeserver.storage.database import DatabaseRefused, Durability, Transaction, Trouble
-from homeserver.storage.dialect import Dialect, InsertShape, Statement, check_parameters
+from homeserver.storage.dialect import Dialect, InsertShape, Statement, adapted, check_values
 from homeserver.storage.migrations.runner import REVISIONS, Revision, migrate
 from homeserver.storage.postgresql_tables import PostgreSQLFilling, PostgreSQLSnapshot
 from homeserver.storage.whole_tables import NotFilled
@@ -108,14 +108,6 @@ class Link:
         """Close the connection, if there is one."""
         if self.connection is not None:
             self.connection.close()
-
-
-def adapted(statement: Statement, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The same parameters, checked, and their lists as the driver takes them. Any: see Transaction."""
-    check_parameters(parameters)
-    for name, adapter in statement.arrays:
-        parameters[name] = adapter(parameters[name])
-    return parameters
 
 
 @dataclass(slots=True)
@@ -210,7 +202,7 @@ class PostgreSQLTransaction(Transaction):
             waiting = self.rows[sql] = WaitingRows(shape)
             self.rows_names.add(shape.table)
         for row in rows:
-            check_parameters(row)
+            check_values(row.values())
             if shape.key:
                 key = tuple(row[name] for name in shape.key)
                 if key in waiting.keys:  # one INSERT cannot update a row twice

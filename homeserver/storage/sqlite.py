@@ -15,7 +15,7 @@ import apsw
 from homeserver.core.errors import BadJson
 from homeserver.storage import dialect as dialects
 from homeserver.storage.database import DatabaseRefused, Durability, Transaction, Trouble
-from homeserver.storage.dialect import Dialect, Statement
+from homeserver.storage.dialect import Dialect, adapted, check_values
 from homeserver.storage.file_systems import unsuitable_file_system
 from homeserver.storage.migrations.runner import REVISIONS, Revision, migrate, read_revisions, refuse_unknown
 from homeserver.storage.sqlite_tables import SQLiteFilling, SQLiteSnapshot
@@ -82,11 +82,11 @@ class SQLiteTransaction(Transaction):
             self.run_many(sql, rows)
             return
         for row in rows:
-            refuse_nul(row)
+            check_values(row.values())
         try:
             self.cursor.executemany(statement.sql, rows)
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise unstorable(error) from error
+        except UnicodeEncodeError as error:
+            raise BadJson("a string is not valid Unicode") from error
 
     def next_ids(self, counter: str, count: int = 1) -> int:
         """The first of `count` fresh numbers of a counter, from a block that is taken at once."""
@@ -118,33 +118,10 @@ class SQLiteTransaction(Transaction):
 
     def _execute(self, sql: str, parameters: dict[str, Any]) -> apsw.Cursor:  # Any: see Transaction
         statement = self.dialect.statements.get(sql) or self.dialect.statement(sql)
-        refuse_nul(parameters)
-        if statement.arrays:
-            adapt_arrays(statement, parameters)
         try:
-            return self.cursor.execute(statement.sql, parameters)
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise unstorable(error) from error
-
-
-def refuse_nul(parameters: Mapping[str, Any]) -> None:
-    """Raises BadJson for text that SQLite would cut off. Any: see Transaction."""
-    for value in parameters.values():
-        if type(value) is str and "\0" in value:
-            raise BadJson("a string contains a NUL character")
-
-
-def adapt_arrays(statement: Statement, parameters: dict[str, Any]) -> None:
-    """Turn the lists among `parameters` into what the driver takes for them. Any: see Transaction."""
-    for name, adapter in statement.arrays:
-        parameters[name] = adapter(parameters[name])
-
-
-def unstorable(error: OverflowError | UnicodeEncodeError) -> BadJson:
-    """What a value that the database cannot store means to whoever sent it."""
-    if isinstance(error, OverflowError):
-        return BadJson("an integer is outside the range of 64 bits")
-    return BadJson("a string is not valid Unicode")
+            return self.cursor.execute(statement.sql, adapted(statement, parameters))
+        except UnicodeEncodeError as error:
+            raise BadJson("a string is not valid Unicode") from error
 
 
 class SQLiteWriter:
