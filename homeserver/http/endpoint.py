@@ -1,4 +1,4 @@
-"""How an endpoint is declared: method, path, who may call, how often, and what shape it reads.
+"""How an endpoint is declared: method, path, who may call, how often, and what shape it reads and answers.
 
 The marks are static: conformance tests read them from the classes, without a server.
 What is in a body or a query is read in parameters.py; the list of all endpoints is table.py.
@@ -7,9 +7,10 @@ What is in a body or a query is read in parameters.py; the list of all endpoints
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import IO, Any, Final, Generic, TypeAlias, TypeVar
+from typing import IO, Annotated, Any, Final, Generic, TypeAlias, TypedDict, TypeVar, get_args, get_origin
 
 import msgspec
+import typing_extensions
 
 from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID
 from homeserver.http.rate_limiting import RateClass
@@ -55,7 +56,13 @@ class NoBody(msgspec.Struct, frozen=True):
     """The body of an endpoint that reads none: whatever is sent is ignored."""
 
 
+class Nothing(TypedDict):
+    """The answer that it was done, and nothing more to say."""
+
+
 JsonObject: TypeAlias = dict[str, Any]  # opaque JSON: an event's content, a device's keys
+# The same within an answer, where it is mostly an orjson.Fragment. Any: as above.
+OpaqueObject: TypeAlias = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "object"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class FileBody:
 
 Q = TypeVar("Q")
 B = TypeVar("B")
+A_co = typing_extensions.TypeVar("A_co", covariant=True, default=object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +154,19 @@ PlainRequest: TypeAlias = Request[NoQuery, NoBody]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What an endpoint answers.
+class Reply(Generic[A_co]):
+    """What an endpoint answers. Reply[A] says of which shape its body is; Reply does not say.
 
     `body` is bytes (say in `headers` of which Content-Type), a FileBody, or else whatever can be written as JSON:
     plain values, records, structs, and orjson.Fragment for what is JSON already.
     """
 
-    body: object
+    body: A_co
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
 
 
-EMPTY: Final = Reply({})
+EMPTY: Final[Reply[Nothing]] = Reply({})
 
 Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Reply]]  # Any: each handler has its own Q and B
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Reply]])
@@ -177,6 +185,7 @@ class Endpoint:
     spec: str  # page and anchor of the specification, or the reason why the endpoint exists
     query: Any  # a type; Any, because type forms such as unions have no type of their own
     body: Any  # as above
+    answer: Any  # as above; object where the handler's annotation does not say more
     also: tuple[str, ...]
     guests: bool
     suspended: bool
@@ -227,7 +236,8 @@ def endpoint(
 ) -> Callable[[Method], Method]:
     """Mark a method as the handler of an endpoint. A method may carry several marks.
 
-    `query` and `body` are the types in the handler's `Request[query, body]`; this is checked here.
+    `query` and `body` are the types in the handler's `Request[query, body]`; this is checked here. What it answers
+    is read from its annotation.
     `guests` may call only where it is True; a suspended user may not where `suspended` is False.
     `waits`: a long poll, which is cancelled when the client goes away; any other handler runs to its end.
     """
@@ -245,6 +255,7 @@ def endpoint(
             spec=spec,
             query=query,
             body=body,
+            answer=_answer_of(handler),
             also=tuple(also),
             guests=guests,
             suspended=suspended,
@@ -256,6 +267,12 @@ def endpoint(
         return handler
 
     return mark
+
+
+def _answer_of(handler: Callable[..., Awaitable[Reply]]) -> Any:  # Any: see Endpoint.answer
+    returned = handler.__annotations__["return"]
+    origin: object = get_origin(returned)
+    return get_args(returned)[0] if origin is Reply else object
 
 
 def endpoints_of(owner: type) -> tuple[Endpoint, ...]:

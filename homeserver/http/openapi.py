@@ -1,7 +1,7 @@
 """The administrators' API as an OpenAPI document: all of it read from the marks of the endpoints.
 
-What an endpoint answers has no declared shape: of that the document says only that it is a JSON object. Who gets the
-document is in admin/openapi.py.
+What a handler's annotation does not say of its answer, the document does not say either: it is a JSON object then. Who
+gets the document is in admin/openapi.py.
 """
 
 import re
@@ -75,16 +75,19 @@ class _Described:
 
 
 class _Shapes:
-    """The schemas of what endpoints read."""
+    """The schemas of what endpoints read and answer."""
 
     def __init__(self, marks: Iterable[Endpoint]) -> None:
         marks = tuple(marks)
         bodies = {mark.body: None for mark in marks if mark.body not in (NoBody, JsonObject)}
         self._queries = {mark.query: None for mark in marks if mark.query is not NoQuery}
+        answers = {mark.answer: None for mark in marks if mark.answer not in (object, JsonObject)}
         # Asked for at once, so that two types of one name are told apart.
-        declared = (*bodies, *self._queries)
+        declared = (*bodies, *self._queries, *answers)
         references, self._known = msgspec.json.schema_components(declared, ref_template=REF)
         self._references = dict(zip(declared, references, strict=True))
+        for name in self._named_by([*answers]) - self._named_by([*bodies, *self._queries]):
+            _write_out(self._known[name])
 
     @property
     def schemas(self) -> Mapping[str, object]:
@@ -93,8 +96,8 @@ class _Shapes:
         return {name: self._known[name] for name in sorted(self._known) if name not in queries}
 
     def of(self, body: Any) -> Mapping[str, object]:  # Any: see Endpoint.body
-        """The schema of a body."""
-        return {"type": "object"} if body == JsonObject else self._references[body]
+        """The schema of a body, or of an answer."""
+        return {"type": "object"} if body in (object, JsonObject) else self._references[body]
 
     def is_needed(self, body: Any) -> bool:  # Any: as above
         """False where no body at all counts as one."""
@@ -107,8 +110,38 @@ class _Shapes:
             for name, schema in shape["properties"].items():
                 yield {"name": name, "in": "query", "required": name in shape["required"], "schema": schema}
 
+    def _named_by(self, declared: Iterable[Any]) -> set[str]:  # Any: as above
+        """The names of all schemas to which some types lead."""
+        found: set[str] = set()
+        ahead = list(_references_in([self._references[each] for each in declared]))
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead += _references_in(self._known[name])
+        return found
+
     def _name(self, declared: Any) -> str:  # Any: as above
         return str(self._references[declared]["$ref"]).rpartition("/")[2]
+
+
+def _references_in(schema: object) -> Iterator[str]:
+    """The names of the schemas that one refers to."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"].rpartition("/")[2]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _references_in(each)
+
+
+def _write_out(schema: dict[str, Any]) -> None:  # Any: JSON
+    """Say of what is only written that all of it is: a default is for those who leave something out."""
+    for name, field in schema.get("properties", {}).items():
+        if "default" in field:
+            del field["default"]
+            schema["required"].append(name)
 
 
 def describe(owners: Iterable[type], version: str) -> Mapping[str, object]:
@@ -168,7 +201,7 @@ def _operation(each: _Described, shapes: _Shapes) -> Mapping[str, object]:
         "summary": each.summary,
         "tags": [each.tag],
         "x-columba-auth": mark.auth.value,
-        "responses": _responses(mark, reads=bool(parameters) or mark.body is not NoBody),
+        "responses": _responses(mark, shapes, reads=bool(parameters) or mark.body is not NoBody),
     }
     if parameters:
         operation["parameters"] = parameters
@@ -186,13 +219,13 @@ def _path_parameters(path: str) -> Iterator[Mapping[str, object]]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}, **described}
 
 
-def _responses(mark: Endpoint, *, reads: bool) -> Mapping[str, object]:
+def _responses(mark: Endpoint, shapes: _Shapes, *, reads: bool) -> Mapping[str, object]:
     refusals = dict.fromkeys(REFUSALS)
     if not reads:
         del refusals["400"]
     if mark.auth is not Auth.ADMIN:
         del refusals["401"]
-    done = {"description": "It was done.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
+    done = {"description": "It was done.", "content": {JSON_TYPE: {"schema": shapes.of(mark.answer)}}}
     return {"2XX": done, **{name: {"$ref": f"#/components/responses/{name}"} for name in refusals}}
 
 

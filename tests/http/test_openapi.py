@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 import orjson
@@ -72,6 +72,22 @@ class OptionalBody(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
+class Maker:
+    """Who made a thing."""
+
+    name: str
+    age: int | None = None
+
+
+class ThingAnswer(TypedDict):
+    """A thing."""
+
+    size: int
+    maker: Maker
+    note: NotRequired[str]
+
+
+@dataclass(frozen=True)
 class ThingAdminEndpoints:
     """Things.
 
@@ -87,12 +103,12 @@ class ThingAdminEndpoints:
         query=ThingQuery,
         also=["/_synapse/admin/v1/things/{userId}"],
     )
-    async def all(self, _: Request[ThingQuery, NoBody]) -> Reply:
+    async def all(self, _: Request[ThingQuery, NoBody]) -> Reply[ThingAnswer]:
         """The things of a user.
 
         All of them.
         """
-        return Reply({})
+        return Reply({"size": 3, "maker": Maker("Eve")})
 
     @endpoint(
         "PUT", "/_columba/admin/v1/thing", auth=ADMIN_SOCKET, limit=RateClass.GENERAL, spec="a test", body=ThingBody
@@ -204,6 +220,35 @@ def test_a_body_is_described_with_all_that_is_in_it(things: Any) -> None:
 def test_a_body_that_may_be_left_out_is_not_required(things: Any) -> None:
     assert body_of(things["paths"]["/_columba/admin/v1/thing"]["post"])[0] is False
     assert body_of(things["paths"]["/_columba/admin/v1/any"]["put"]) == (False, {"type": "object"})
+
+
+def test_an_answer_is_described_with_all_that_is_in_it(things: Any) -> None:
+    schemas = things["components"]["schemas"]
+
+    assert answer_of(things["paths"]["/_columba/admin/v1/things/{userId}"]["get"]) == {
+        "$ref": "#/components/schemas/ThingAnswer"
+    }
+    assert schemas["ThingAnswer"]["required"] == ["maker", "size"]
+    assert schemas["ThingAnswer"]["properties"]["maker"] == {"$ref": "#/components/schemas/Maker"}
+    assert schemas["ThingAnswer"]["properties"]["note"] == {"type": "string"}
+
+
+def test_what_is_answered_is_there_whatever_it_is_by_default(things: Any) -> None:
+    schemas = things["components"]["schemas"]
+
+    assert schemas["Maker"]["required"] == ["name", "age"]
+    assert "default" not in schemas["Maker"]["properties"]["age"]
+    assert "default" in schemas["ThingBody"]["properties"]["note"]
+
+
+def test_of_an_answer_without_a_shape_it_is_said_that_it_is_an_object(things: Any) -> None:
+    assert answer_of(things["paths"]["/_columba/admin/v1/nonce"]["get"]) == {"type": "object"}
+
+
+def answer_of(operation: Any) -> Mapping[str, Any]:
+    """The schema of what comes when all is well."""
+    schema: Mapping[str, Any] = operation["responses"]["2XX"]["content"]["application/json"]["schema"]
+    return schema
 
 
 def body_of(operation: Any) -> tuple[bool, Mapping[str, Any]]:

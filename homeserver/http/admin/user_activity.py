@@ -1,7 +1,7 @@
 """Administration: how much users invite others and enter rooms. Shaped like Synapse's."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
@@ -16,6 +16,18 @@ class SinceQuery(msgspec.Struct, frozen=True, rename={"since_ms": "from_ts"}):
     """Since when."""
 
     since_ms: int
+
+
+class InvitesSentAnswer(TypedDict):
+    """How many invites a user has sent."""
+
+    invite_count: int
+
+
+class RoomsJoinedAnswer(TypedDict):
+    """How many rooms a user has entered."""
+
+    cumulative_joined_room_count: int
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class UserActivityEndpoints:
         also=("/_columba/admin/v1/users/{userId}/sent_invite_count",),
         query=SinceQuery,
     )
-    async def invites_sent(self, request: Request[SinceQuery, NoBody]) -> Reply:
+    async def invites_sent(self, request: Request[SinceQuery, NoBody]) -> Reply[InvitesSentAnswer]:
         """How many invites a user has sent since a time."""
         count = await self.activity.invites_sent(request.path_user_id, request.query.since_ms)
         return Reply({"invite_count": count})
@@ -47,7 +59,7 @@ class UserActivityEndpoints:
         also=("/_columba/admin/v1/users/{userId}/cumulative_joined_room_count",),
         query=SinceQuery,
     )
-    async def rooms_joined(self, request: Request[SinceQuery, NoBody]) -> Reply:
+    async def rooms_joined(self, request: Request[SinceQuery, NoBody]) -> Reply[RoomsJoinedAnswer]:
         """How many rooms a user has entered since a time."""
         count = await self.activity.rooms_joined(request.path_user_id, request.query.since_ms)
         return Reply({"cumulative_joined_room_count": count})

@@ -1,13 +1,13 @@
 """Administration: devices of users, from where they are used, and logins as somebody else. Shaped like Synapse's."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
-from homeserver.core.identifiers import parse_device_id
-from homeserver.http.client.server_administration import sessions_of
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.core.identifiers import DeviceID, parse_device_id
+from homeserver.http.client.server_administration import DeviceSessions, sessions_of
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.user_devices import UserDevice, UserDevices
 
@@ -38,6 +38,38 @@ class LoginBody(msgspec.Struct, frozen=True):
     valid_until_ms: int | None = None
 
 
+class DeviceAnswer(TypedDict):
+    """A device, and from where it was last heard of."""
+
+    device_id: str
+    display_name: str | None
+    last_seen_ip: str | None
+    last_seen_ts: int
+    last_seen_user_agent: str | None
+    user_id: str
+    dehydrated: bool
+
+
+class DevicesAnswer(TypedDict):
+    """Devices, and how many they are."""
+
+    devices: list[DeviceAnswer]
+    total: int
+
+
+class LoginAnswer(TypedDict):
+    """A token of a device of its own, which the user sees among theirs."""
+
+    access_token: str
+
+
+class WhoisAnswer(TypedDict):
+    """From where an account is used, by the IDs of devices."""
+
+    user_id: str
+    devices: dict[DeviceID, DeviceSessions]
+
+
 @dataclass(frozen=True)
 class UserDeviceAdminEndpoints:
     """Devices of users."""
@@ -52,7 +84,7 @@ class UserDeviceAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices",),
     )
-    async def list_devices(self, request: PlainRequest) -> Reply:
+    async def list_devices(self, request: PlainRequest) -> Reply[DevicesAnswer]:
         """All devices of a user."""
         devices = await self.devices.of_user(request.path_user_id)
         return Reply({"devices": [_shown(device) for device in devices], "total": len(devices)})
@@ -65,7 +97,7 @@ class UserDeviceAdminEndpoints:
         spec=SYNAPSE,
         body=NewDeviceBody,
     )
-    async def create(self, request: Request[NoQuery, NewDeviceBody]) -> Reply:
+    async def create(self, request: Request[NoQuery, NewDeviceBody]) -> Reply[Nothing]:
         """Make a device."""
         await self.devices.create(request.path_user_id, parse_device_id(request.body.device_id))
         return Reply({}, 201)
@@ -78,7 +110,7 @@ class UserDeviceAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices/{deviceId}",),
     )
-    async def device(self, request: PlainRequest) -> Reply:
+    async def device(self, request: PlainRequest) -> Reply[DeviceAnswer]:
         """One device."""
         return Reply(_shown(await self.devices.device(request.path_user_id, request.path_device_id)))
 
@@ -90,7 +122,7 @@ class UserDeviceAdminEndpoints:
         spec=SYNAPSE,
         body=DeviceNameBody,
     )
-    async def rename(self, request: Request[NoQuery, DeviceNameBody]) -> Reply:
+    async def rename(self, request: Request[NoQuery, DeviceNameBody]) -> Reply[Nothing]:
         """Show a device under another name."""
         await self.devices.rename(request.path_user_id, request.path_device_id, request.body.display_name)
         return EMPTY
@@ -103,7 +135,7 @@ class UserDeviceAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices/{deviceId}",),
     )
-    async def remove(self, request: PlainRequest) -> Reply:
+    async def remove(self, request: PlainRequest) -> Reply[Nothing]:
         """Remove a device, and log it out."""
         await self.devices.remove(request.path_user_id, [request.path_device_id])
         return EMPTY
@@ -117,7 +149,7 @@ class UserDeviceAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}/delete_devices",),
         body=DevicesBody,
     )
-    async def remove_some(self, request: Request[NoQuery, DevicesBody]) -> Reply:
+    async def remove_some(self, request: Request[NoQuery, DevicesBody]) -> Reply[Nothing]:
         """Remove several devices."""
         await self.devices.remove(request.path_user_id, [parse_device_id(one) for one in request.body.devices])
         return EMPTY
@@ -131,20 +163,20 @@ class UserDeviceAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}/login",),
         body=LoginBody,
     )
-    async def log_in_as(self, request: Request[NoQuery, LoginBody]) -> Reply:
+    async def log_in_as(self, request: Request[NoQuery, LoginBody]) -> Reply[LoginAnswer]:
         """An access token with which to act as a user."""
         by, until_ms = request.user_id, request.body.valid_until_ms
         return Reply({"access_token": await self.devices.log_in_as(request.path_user_id, by=by, until_ms=until_ms)})
 
     @endpoint("GET", "/_synapse/admin/v1/whois/{userId}", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)
-    async def whois(self, request: PlainRequest) -> Reply:
+    async def whois(self, request: PlainRequest) -> Reply[WhoisAnswer]:
         """From where an account is used."""
         devices = [one.device for one in await self.devices.of_user(request.path_user_id)]
         shown = {device.device_id: sessions_of(device) for device in devices}
         return Reply({"user_id": request.path_user_id, "devices": shown})
 
 
-def _shown(shown: UserDevice) -> dict[str, object]:
+def _shown(shown: UserDevice) -> DeviceAnswer:
     device = shown.device
     return {
         "device_id": device.device_id,

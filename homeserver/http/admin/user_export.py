@@ -25,9 +25,9 @@ class UserExportEndpoints:
     export: UserExport
 
     @endpoint("POST", "/_columba/admin/v1/users/{userId}/export", auth=ADMIN, limit=RateClass.GENERAL, spec=WHY)
-    async def begin(self, request: PlainRequest) -> Reply:
+    async def begin(self, request: PlainRequest) -> Reply[ExportPage]:
         """The first page of an export. That it was asked for is written down."""
-        return _shown(await self.export.page(request.path_user_id, None))
+        return Reply(await self.export.page(request.path_user_id, None))
 
     @endpoint(
         "GET",
@@ -37,10 +37,6 @@ class UserExportEndpoints:
         spec=WHY,
         query=ExportQuery,
     )
-    async def go_on(self, request: Request[ExportQuery, NoBody]) -> Reply:
+    async def go_on(self, request: Request[ExportQuery, NoBody]) -> Reply[ExportPage]:
         """Another page of an export."""
-        return _shown(await self.export.page(request.path_user_id, request.query.begin))
-
-
-def _shown(page: ExportPage) -> Reply:
-    return Reply({"lines": page.lines, "next": page.next})
+        return Reply(await self.export.page(request.path_user_id, request.query.begin))

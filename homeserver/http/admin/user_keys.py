@@ -1,13 +1,19 @@
 """Administration: users who are let replace their cross-signing keys without a password. Shaped like Synapse's."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.user_keys import UserKeys
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
+
+
+class ReplacementAnswer(TypedDict):
+    """Until when the keys can be replaced, in milliseconds."""
+
+    updatable_without_uia_before_ms: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,6 @@ class UserKeyAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/allow_cross_signing_replacement",),
     )
-    async def let_replace(self, request: PlainRequest) -> Reply:
+    async def let_replace(self, request: PlainRequest) -> Reply[ReplacementAnswer]:
         """Let a user replace their cross-signing keys, once and soon."""
         return Reply({"updatable_without_uia_before_ms": await self.keys.let_replace(request.path_user_id)})

@@ -1,7 +1,7 @@
 """Administration: taking back all that a user said. The shapes are those of Synapse, and one with more in it."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 
@@ -35,6 +35,35 @@ class RedactAllBody(msgspec.Struct, frozen=True):
     dry_run: bool = False
 
 
+class RedactBegun(TypedDict):
+    """Which job does it."""
+
+    redact_id: str
+
+
+class RedactStatus(TypedDict):
+    """How far the job is; why single events could not be redacted, by their IDs."""
+
+    status: str
+    failed_redactions: dict[str, str]
+    error: NotRequired[str]
+
+
+class RedactAnswer(TypedDict):
+    """How far the job is, how many events and rooms it is about; why single events could not be redacted."""
+
+    redact_id: str
+    user_id: str
+    status: JobStatus
+    error: str | None
+    dry_run: bool
+    found: int
+    redacted: int
+    failed: int
+    rooms: int
+    failed_redactions: dict[str, str]
+
+
 @dataclass(frozen=True)
 class UserRedactionEndpoints:
     """Redactions of all that a user said."""
@@ -49,7 +78,7 @@ class UserRedactionEndpoints:
         spec=SYNAPSE,
         body=SynapseRedactBody,
     )
-    async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply:
+    async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply[RedactBegun]:
         """Begin to redact the newest of what a user said in each room."""
         body = request.body
         wish = RedactionWish(tuple(body.rooms), body.after_ts, LATEST_MS, body.limit, body.reason)
@@ -63,12 +92,12 @@ class UserRedactionEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE,
     )
-    async def status_as_synapse(self, request: PlainRequest) -> Reply:
+    async def status_as_synapse(self, request: PlainRequest) -> Reply[RedactStatus]:
         """How far a redaction of what a user said is, as Synapse tells it."""
         job = await self.redactions.job(request.path["jobId"])
         # What was cancelled did not come to its end, and there is no word for it.
         status = JobStatus.FAILED if job.status is JobStatus.CANCELLED else job.status
-        answer: dict[str, object] = {
+        answer: RedactStatus = {
             "status": status.value,
             "failed_redactions": job.progress.outcome.get("errors", {}),
         }
@@ -82,7 +111,7 @@ class UserRedactionEndpoints:
         spec="for administrators: docs/moderation.md",
         body=RedactAllBody,
     )
-    async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply:
+    async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply[RedactAnswer]:
         """Begin to redact what a user said, or only to count it."""
         body = request.body
         wish = RedactionWish(tuple(body.rooms), body.since_ts, body.until_ts, body.limit, body.reason, body.dry_run)
@@ -95,17 +124,17 @@ class UserRedactionEndpoints:
         limit=RateClass.GENERAL,
         spec="for administrators: docs/moderation.md",
     )
-    async def status(self, request: PlainRequest) -> Reply:
+    async def status(self, request: PlainRequest) -> Reply[RedactAnswer]:
         """How far a redaction of what a user said is."""
         return Reply(_shown(await self.redactions.job(request.path["jobId"])))
 
 
-def _shown(job: Job) -> dict[str, Any]:  # Any: JSON
+def _shown(job: Job) -> RedactAnswer:
     outcome = job.progress.outcome
     return {
         "redact_id": job.job_id,
         "user_id": job.subject,
-        "status": job.status.value,
+        "status": job.status,
         "error": job.error,
         "dry_run": job.arguments["is_dry_run"],
         "found": outcome.get("found", 0),

@@ -1,11 +1,11 @@
 """Administration: users who are held back, or may go further than others. The shapes are those of Synapse."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.user_restraints import OwnLimit, UserRestraints, own_limit
 
@@ -17,6 +17,13 @@ class RateLimitBody(msgspec.Struct, frozen=True):
 
     messages_per_second: float = 0
     burst_count: int = 0
+
+
+class RateLimitAnswer(TypedDict, total=False):
+    """A limit of a user's own: 0 is none at all. Empty where the server's settings hold."""
+
+    messages_per_second: float
+    burst_count: int
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class UserRestraintEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
     )
-    async def rate_limit(self, request: PlainRequest) -> Reply:
+    async def rate_limit(self, request: PlainRequest) -> Reply[RateLimitAnswer]:
         """The user's own rate limit; empty where they have none."""
         return Reply(_shown(await self.restraints.own_limit(request.path_user_id)))
 
@@ -46,7 +53,7 @@ class UserRestraintEndpoints:
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
         body=RateLimitBody,
     )
-    async def set_rate_limit(self, request: Request[NoQuery, RateLimitBody]) -> Reply:
+    async def set_rate_limit(self, request: Request[NoQuery, RateLimitBody]) -> Reply[RateLimitAnswer]:
         """Give a user a rate limit of their own."""
         own = own_limit(request.body.messages_per_second, request.body.burst_count)
         await self.restraints.set_own_limit(request.path_user_id, own)
@@ -60,7 +67,7 @@ class UserRestraintEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
     )
-    async def reset_rate_limit(self, request: PlainRequest) -> Reply:
+    async def reset_rate_limit(self, request: PlainRequest) -> Reply[Nothing]:
         """Let the server's settings hold for the user again."""
         await self.restraints.set_own_limit(request.path_user_id, None)
         return EMPTY
@@ -73,7 +80,7 @@ class UserRestraintEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
     )
-    async def shadow_ban(self, request: PlainRequest) -> Reply:
+    async def shadow_ban(self, request: PlainRequest) -> Reply[Nothing]:
         """Let nobody hear a user, without their noticing."""
         await self.restraints.set_shadow_banned(request.path_user_id, is_banned=True)
         return EMPTY
@@ -86,13 +93,13 @@ class UserRestraintEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
     )
-    async def end_shadow_ban(self, request: PlainRequest) -> Reply:
+    async def end_shadow_ban(self, request: PlainRequest) -> Reply[Nothing]:
         """Let a user be heard again."""
         await self.restraints.set_shadow_banned(request.path_user_id, is_banned=False)
         return EMPTY
 
 
-def _shown(own: OwnLimit | None) -> dict[str, object]:
+def _shown(own: OwnLimit | None) -> RateLimitAnswer:
     if own is None:
         return {}
     if own.limit is None:

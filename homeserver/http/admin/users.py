@@ -4,14 +4,26 @@ The shapes are those of Synapse, whose tools use them. Accounts made for `homese
 registration.py, devices and logins of users in user_devices.py.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 import orjson
 
-from homeserver.core.identifiers import UserID
-from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.core.identifiers import RoomID, UserID
+from homeserver.http.endpoint import (
+    ADMIN,
+    EMPTY,
+    NoBody,
+    NoQuery,
+    Nothing,
+    OpaqueObject,
+    PlainRequest,
+    Reply,
+    Request,
+    endpoint,
+)
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.users import UserAdministration, UserPage, Users, UserWish
 from homeserver.services.errors import InvalidParameter
@@ -96,6 +108,92 @@ class UsernameQuery(msgspec.Struct, frozen=True):
     username: str
 
 
+class UserRow(TypedDict):
+    """An account, among others. Times are in milliseconds; nobody has a type."""
+
+    name: str
+    displayname: str | None
+    avatar_url: str | None
+    is_guest: bool
+    admin: bool
+    user_type: None
+    deactivated: bool
+    erased: bool
+    locked: bool
+    suspended: bool
+    shadow_banned: bool
+    creation_ts: int
+    last_seen_ts: int | None
+
+
+class UserAnswer(UserRow):
+    """An account. What no account here has is null, or an empty list."""
+
+    appservice_id: str | None
+    threepids: list[OpaqueObject]
+    external_ids: list[OpaqueObject]
+    consent_server_notice_sent: None
+    consent_version: None
+    consent_ts: None
+
+
+class UsersAnswer(TypedDict):
+    """A page of accounts, how many there are on all pages, and where the next one begins, if there is one."""
+
+    users: list[UserRow]
+    total: int
+    next_token: NotRequired[str]
+
+
+class DeactivateAnswer(TypedDict):
+    """An account was closed: it had no third-party identifiers elsewhere."""
+
+    id_server_unbind_result: Literal["success"]
+
+
+class AdminAnswer(TypedDict):
+    """Whether a user is an administrator."""
+
+    admin: bool
+
+
+class JoinedRoomsAnswer(TypedDict):
+    """The IDs of the rooms that a user is in, and how many they are."""
+
+    joined_rooms: Sequence[str]
+    total: int
+
+
+class MembershipsAnswer(TypedDict):
+    """By the IDs of rooms: `join`, `invite`, `knock`, `leave` or `ban`."""
+
+    memberships: Mapping[RoomID, str]
+
+
+AccountDataKept = TypedDict(
+    "AccountDataKept",
+    {"global": dict[str, OpaqueObject], "rooms": dict[str, dict[str, OpaqueObject]]},
+)
+
+
+class AccountDataAnswer(TypedDict):
+    """What a user keeps."""
+
+    account_data: AccountDataKept
+
+
+class AvailableAnswer(TypedDict):
+    """That a name is to be had."""
+
+    available: Literal[True]
+
+
+class ServerVersionAnswer(TypedDict):
+    """What runs here."""
+
+    server_version: str
+
+
 @dataclass(frozen=True)
 class UserAdminEndpoints:
     """Accounts, as those see and change them who answer for the server."""
@@ -105,7 +203,7 @@ class UserAdminEndpoints:
     version: str
 
     @endpoint("GET", "/_synapse/admin/v2/users", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE, query=UsersQuery)
-    async def list_users(self, request: Request[UsersQuery, NoBody]) -> Reply:
+    async def list_users(self, request: Request[UsersQuery, NoBody]) -> Reply[UsersAnswer]:
         """Some accounts; without those that are closed or locked, unless they are asked for."""
         return await self._page(request.query, is_deactivated=None if request.query.deactivated else False)
 
@@ -118,7 +216,7 @@ class UserAdminEndpoints:
         also=("/_columba/admin/v1/users",),
         query=UsersQueryV3,
     )
-    async def list_users_v3(self, request: Request[UsersQueryV3, NoBody]) -> Reply:
+    async def list_users_v3(self, request: Request[UsersQueryV3, NoBody]) -> Reply[UsersAnswer]:
         """Some accounts; without those that are locked, unless they are asked for."""
         return await self._page(request.query, is_deactivated=request.query.deactivated)
 
@@ -130,7 +228,7 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}",),
     )
-    async def user(self, request: PlainRequest) -> Reply:
+    async def user(self, request: PlainRequest) -> Reply[UserAnswer]:
         """One account."""
         return Reply(await self._shown(request.path_user_id))
 
@@ -143,7 +241,7 @@ class UserAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}",),
         body=UserBody,
     )
-    async def put_user(self, request: Request[NoQuery, UserBody]) -> Reply:
+    async def put_user(self, request: Request[NoQuery, UserBody]) -> Reply[UserAnswer]:
         """Make an account, or change one."""
         is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
         return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
@@ -157,7 +255,7 @@ class UserAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}/deactivate",),
         body=DeactivateBody,
     )
-    async def deactivate(self, request: Request[NoQuery, DeactivateBody]) -> Reply:
+    async def deactivate(self, request: Request[NoQuery, DeactivateBody]) -> Reply[DeactivateAnswer]:
         """Close an account for good."""
         await self.administration.deactivate(request.path_user_id, erase=request.body.erase)
         return Reply({"id_server_unbind_result": "success"})  # there is nothing to unbind
@@ -171,7 +269,7 @@ class UserAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}/reset_password",),
         body=PasswordBody,
     )
-    async def reset_password(self, request: Request[NoQuery, PasswordBody]) -> Reply:
+    async def reset_password(self, request: Request[NoQuery, PasswordBody]) -> Reply[Nothing]:
         """Give a user another password."""
         body = request.body
         await self.administration.reset_password(
@@ -180,7 +278,7 @@ class UserAdminEndpoints:
         return EMPTY
 
     @endpoint("GET", "/_synapse/admin/v1/users/{userId}/admin", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)
-    async def is_admin(self, request: PlainRequest) -> Reply:
+    async def is_admin(self, request: PlainRequest) -> Reply[AdminAnswer]:
         """Whether a user is an administrator."""
         return Reply({"admin": await self.administration.is_admin(request.path_user_id)})
 
@@ -193,7 +291,7 @@ class UserAdminEndpoints:
         also=("/_columba/admin/v1/users/{userId}/admin",),
         body=AdminBody,
     )
-    async def set_admin(self, request: Request[NoQuery, AdminBody]) -> Reply:
+    async def set_admin(self, request: Request[NoQuery, AdminBody]) -> Reply[Nothing]:
         """Make a user an administrator, or one no more."""
         await self.administration.set_admin(request.path_user_id, is_admin=request.body.admin, by=request.user_id)
         return EMPTY
@@ -206,7 +304,7 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         body=SuspendBody,
     )
-    async def suspend(self, request: Request[NoQuery, SuspendBody]) -> Reply:
+    async def suspend(self, request: Request[NoQuery, SuspendBody]) -> Reply[dict[str, bool]]:
         """Suspend an account, or end that."""
         user_id, is_suspended = request.path_user_id, request.body.suspend
         await self.administration.set_suspended(user_id, is_suspended=is_suspended)
@@ -220,7 +318,7 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/joined_rooms",),
     )
-    async def joined_rooms(self, request: PlainRequest) -> Reply:
+    async def joined_rooms(self, request: PlainRequest) -> Reply[JoinedRoomsAnswer]:
         """The rooms that a user is in."""
         room_ids = await self.users.joined_rooms(request.path_user_id)
         return Reply({"joined_rooms": room_ids, "total": len(room_ids)})
@@ -233,7 +331,7 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/memberships",),
     )
-    async def memberships(self, request: PlainRequest) -> Reply:
+    async def memberships(self, request: PlainRequest) -> Reply[MembershipsAnswer]:
         """The rooms that a user is or was in, and how."""
         return Reply({"memberships": await self.users.memberships(request.path_user_id)})
 
@@ -245,10 +343,10 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/accountdata",),
     )
-    async def account_data(self, request: PlainRequest) -> Reply:
+    async def account_data(self, request: PlainRequest) -> Reply[AccountDataAnswer]:
         """What a user keeps on the server."""
-        everywhere: dict[str, object] = {}
-        in_rooms: dict[str, dict[str, object]] = {}
+        everywhere: dict[str, OpaqueObject] = {}
+        in_rooms: dict[str, dict[str, OpaqueObject]] = {}
         for one in await self.users.account_data(request.path_user_id):
             kept = everywhere if one.room_id is None else in_rooms.setdefault(one.room_id, {})
             kept[one.type] = orjson.Fragment(one.content)
@@ -262,17 +360,17 @@ class UserAdminEndpoints:
         spec=SYNAPSE,
         query=UsernameQuery,
     )
-    async def is_available(self, request: Request[UsernameQuery, NoBody]) -> Reply:
+    async def is_available(self, request: Request[UsernameQuery, NoBody]) -> Reply[AvailableAnswer]:
         """Whether a name is to be had."""
         await self.administration.check_available(request.query.username)
         return Reply({"available": True})
 
     @endpoint("GET", "/_synapse/admin/v1/server_version", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE_VERSION)
-    async def server_version(self, _: PlainRequest) -> Reply:
+    async def server_version(self, _: PlainRequest) -> Reply[ServerVersionAnswer]:
         """What this server is."""
         return Reply({"server_version": self.version})
 
-    async def _page(self, query: UsersWanted, *, is_deactivated: bool | None) -> Reply:
+    async def _page(self, query: UsersWanted, *, is_deactivated: bool | None) -> Reply[UsersAnswer]:
         wanted = UserFilter(
             part_of_user_id=None if query.name is not None else query.user_id,
             part_of_name=query.name,
@@ -285,24 +383,25 @@ class UserAdminEndpoints:
         found, total = await self.users.page(wanted, page)
         if WITHOUT_TYPE in query.not_user_type:
             found, total = (), 0  # nobody has a type
-        answer: dict[str, object] = {"users": [_row(user) for user in found], "total": total}
+        answer: UsersAnswer = {"users": [_row(user) for user in found], "total": total}
         if query.begin + len(found) < total:
             answer["next_token"] = str(query.begin + len(found))
         return Reply(answer)
 
-    async def _shown(self, user_id: UserID) -> dict[str, object]:
+    async def _shown(self, user_id: UserID) -> UserAnswer:
         user = await self.users.user(user_id)
-        nothing = ("consent_server_notice_sent", "consent_version", "consent_ts")
         return {
             **_row(user),
             "appservice_id": user.appservice_id,
             "threepids": [],
             "external_ids": [],
-            **dict.fromkeys(nothing),
+            "consent_server_notice_sent": None,
+            "consent_version": None,
+            "consent_ts": None,
         }
 
 
-def _row(user: ListedUser) -> dict[str, object]:
+def _row(user: ListedUser) -> UserRow:
     return {
         "name": user.user_id,
         "displayname": user.display_name,

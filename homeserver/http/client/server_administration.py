@@ -1,6 +1,7 @@
 """Client-server API: what administrators do to accounts, and what is known of who uses one."""
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 import msgspec
 
@@ -24,6 +25,38 @@ class SuspendBody(msgspec.Struct, frozen=True):
     suspended: bool
 
 
+class LockAnswer(TypedDict):
+    """Whether an account is locked."""
+
+    locked: bool
+
+
+class SuspendAnswer(TypedDict):
+    """Whether an account is suspended."""
+
+    suspended: bool
+
+
+class Connection(TypedDict):
+    """From where a device was last heard of: what is known of that."""
+
+    ip: NotRequired[str]
+    last_seen: NotRequired[int]
+    user_agent: NotRequired[str]
+
+
+class DeviceSession(TypedDict):
+    """What a device was used for."""
+
+    connections: list[Connection]
+
+
+class DeviceSessions(TypedDict):
+    """What there is of a device: one session."""
+
+    sessions: list[DeviceSession]
+
+
 @dataclass(frozen=True)
 class ServerAdministrationEndpoints:
     """Accounts, as those see them who answer for the server."""
@@ -39,7 +72,7 @@ class ServerAdministrationEndpoints:
         spec="client-server-api/#get_matrixclientv1adminlockuserid",
         also=("/_columba/admin/v1/users/{userId}/lock",),
     )
-    async def is_locked(self, request: PlainRequest) -> Reply:
+    async def is_locked(self, request: PlainRequest) -> Reply[LockAnswer]:
         """Whether an account is locked."""
         return Reply({"locked": await self.moderation.is_locked(request.path_user_id)})
 
@@ -52,7 +85,7 @@ class ServerAdministrationEndpoints:
         also=("/_columba/admin/v1/users/{userId}/lock",),
         body=LockBody,
     )
-    async def set_locked(self, request: Request[NoQuery, LockBody]) -> Reply:
+    async def set_locked(self, request: Request[NoQuery, LockBody]) -> Reply[LockAnswer]:
         """Lock an account, or unlock it."""
         await self.moderation.set_locked(request.path_user_id, is_locked=request.body.locked)
         return Reply({"locked": request.body.locked})
@@ -65,7 +98,7 @@ class ServerAdministrationEndpoints:
         spec="client-server-api/#get_matrixclientv1adminsuspenduserid",
         also=("/_columba/admin/v1/users/{userId}/suspend",),
     )
-    async def is_suspended(self, request: PlainRequest) -> Reply:
+    async def is_suspended(self, request: PlainRequest) -> Reply[SuspendAnswer]:
         """Whether an account is suspended."""
         return Reply({"suspended": await self.moderation.is_suspended(request.path_user_id)})
 
@@ -78,7 +111,7 @@ class ServerAdministrationEndpoints:
         also=("/_columba/admin/v1/users/{userId}/suspend",),
         body=SuspendBody,
     )
-    async def set_suspended(self, request: Request[NoQuery, SuspendBody]) -> Reply:
+    async def set_suspended(self, request: Request[NoQuery, SuspendBody]) -> Reply[SuspendAnswer]:
         """Suspend an account, or end that."""
         await self.moderation.set_suspended(request.path_user_id, is_suspended=request.body.suspended)
         return Reply({"suspended": request.body.suspended})
@@ -99,13 +132,13 @@ class ServerAdministrationEndpoints:
         return Reply({"user_id": user_id, "devices": {device.device_id: sessions_of(device) for device in devices}})
 
 
-def sessions_of(device: Device) -> dict[str, object]:
+def sessions_of(device: Device) -> DeviceSessions:
     """The one session of a device, with where it was last heard from, if it ever was."""
     if device.last_seen_ms is None:
         return {"sessions": [{"connections": []}]}
-    seen: dict[str, object] = {
-        "ip": device.last_seen_ip,
-        "last_seen": device.last_seen_ms,
-        "user_agent": device.last_seen_user_agent,
-    }
-    return {"sessions": [{"connections": [{name: value for name, value in seen.items() if value is not None}]}]}
+    seen: Connection = {"last_seen": device.last_seen_ms}
+    if device.last_seen_ip is not None:
+        seen["ip"] = device.last_seen_ip
+    if device.last_seen_user_agent is not None:
+        seen["user_agent"] = device.last_seen_user_agent
+    return {"sessions": [{"connections": [seen]}]}

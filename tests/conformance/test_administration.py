@@ -1,0 +1,68 @@
+"""The judge of what administrators are answered: it finds whatever is not in the document."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from homeserver.http.openapi import describe
+from tests.conformance.administration import Document
+from tests.conformance.openapi import ResponseMismatch, validate_response
+from tests.http.test_openapi import ThingAdminEndpoints
+
+THINGS = "/_columba/admin/v1/things/%40bob%3Ahere?kind=odd"
+THING = {"size": 3, "maker": {"name": "Eve", "age": 7}}
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return Document(json.loads(orjson.dumps(describe([ThingAdminEndpoints], "1.2.3"))))
+
+
+def test_what_is_as_the_document_says_is_right(document: Document) -> None:
+    for answer in (THING, {**THING, "note": "small"}, {**THING, "maker": {"name": "Eve", "age": None}}):
+        assert list(document.complaints("GET", THINGS, 200, answer)) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"maker": THING["maker"]},
+        {**THING, "size": "3"},
+        {**THING, "note": None},
+        {**THING, "colour": "red"},
+        {**THING, "maker": {"name": "Eve"}},
+        {**THING, "maker": {"name": "Eve", "age": 7, "shoes": 2}},
+        [THING],
+    ],
+    ids=["lacking", "wrong", "null", "undeclared", "lacking within", "undeclared within", "no object"],
+)
+# Any: JSON.
+def test_whatever_else_is_found(document: Document, answer: Any) -> None:
+    assert list(document.complaints("GET", THINGS, 200, answer))
+    assert list(document.complaints("GET", THINGS.replace("_columba", "_synapse"), 200, answer))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_right"),
+    [({"errcode": "M_FORBIDDEN", "error": "No", "why": "so"}, True), ({"errcode": "M_FORBIDDEN"}, False)],
+)
+def test_an_error_is_one_whatever_else_is_in_it(
+    document: Document, error: Mapping[str, object], *, is_right: bool
+) -> None:
+    for status in (403, 404, 413, 500):
+        assert (not list(document.complaints("GET", THINGS, status, error))) is is_right
+
+
+def test_a_path_that_is_not_in_the_document_is_let_pass(document: Document) -> None:
+    assert list(document.complaints("GET", "/_columba/admin/v1/unknown", 200, [])) == []
+    assert list(document.complaints("DELETE", THINGS, 200, [])) == []
+
+
+def test_answers_of_this_server_are_judged_by_its_own_document() -> None:
+    validate_response("GET", "/_columba/admin/v1/users/%40bob%3Ahere/admin", 404, {"errcode": "M", "error": "No"})
+
+    with pytest.raises(ResponseMismatch, match="locked"):
+        validate_response("GET", "/_columba/admin/v1/users/%40bob%3Ahere/lock", 200, {"locked": "no"})
