@@ -23,7 +23,7 @@ class BlockBody(msgspec.Struct, frozen=True):
     block: bool
 
 
-class UserBody(msgspec.Struct, frozen=True):
+class RoomAdminBody(msgspec.Struct, frozen=True):
     """Whom it is about; without, whoever asks."""
 
     user_id: str | None = None
@@ -90,9 +90,9 @@ class RoomActEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
-        body=UserBody,
+        body=RoomAdminBody,
     )
-    async def make_room_admin(self, request: Request[NoQuery, UserBody]) -> Reply:
+    async def make_room_admin(self, request: Request[NoQuery, RoomAdminBody]) -> Reply:
         """Give somebody as much power in a room as this server's users have there."""
         named = request.body.user_id
         user_id = request.user_id if named is None else parse_user_id(named)

@@ -10,7 +10,7 @@ from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
 
 
-class RemovalBody(msgspec.Struct, frozen=True):
+class MemberBody(msgspec.Struct, frozen=True):
     """Whom it befalls, and why."""
 
     user_id: str
@@ -35,9 +35,9 @@ class RoomModerationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="for administrators: docs/moderation.md",
-        body=RemovalBody,
+        body=MemberBody,
     )
-    async def kick(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def kick(self, request: Request[NoQuery, MemberBody]) -> Reply:
         """Remove a user from a room."""
         return await self._remove(Removal.KICK, request)
 
@@ -47,9 +47,9 @@ class RoomModerationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="for administrators: docs/moderation.md",
-        body=RemovalBody,
+        body=MemberBody,
     )
-    async def ban(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def ban(self, request: Request[NoQuery, MemberBody]) -> Reply:
         """Remove a user from a room, and let them not come back."""
         return await self._remove(Removal.BAN, request)
 
@@ -59,9 +59,9 @@ class RoomModerationEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec="for administrators: docs/moderation.md",
-        body=RemovalBody,
+        body=MemberBody,
     )
-    async def unban(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def unban(self, request: Request[NoQuery, MemberBody]) -> Reply:
         """Let a user come back."""
         return await self._remove(Removal.UNBAN, request)
 
@@ -114,7 +114,7 @@ class RoomModerationEndpoints:
         event_id = await self.moderation.redact(request.room_id, request.event_id, request.body.reason)
         return Reply({"event_id": event_id})
 
-    async def _remove(self, removal: Removal, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def _remove(self, removal: Removal, request: Request[NoQuery, MemberBody]) -> Reply:
         body = request.body
         await self.moderation.remove(removal, request.room_id, parse_user_id(body.user_id), body.reason)
         return EMPTY

@@ -29,7 +29,7 @@ class HitsQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "rooms": "
     begin: str | None = None
 
 
-class RemovalBody(msgspec.Struct, frozen=True, rename={"begin": "from"}):
+class MembersBody(msgspec.Struct, frozen=True, rename={"begin": "from"}):
     """Whom it is to befall, and why; no rooms are all rooms."""
 
     pattern: str
@@ -86,9 +86,9 @@ class UserPatternEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=HERE,
-        body=RemovalBody,
+        body=MembersBody,
     )
-    async def kick(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def kick(self, request: Request[NoQuery, MembersBody]) -> Reply:
         """Remove users from rooms."""
         return await self._remove(Removal.KICK, request.body)
 
@@ -98,9 +98,9 @@ class UserPatternEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=HERE,
-        body=RemovalBody,
+        body=MembersBody,
     )
-    async def ban(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def ban(self, request: Request[NoQuery, MembersBody]) -> Reply:
         """Remove users from rooms, and let them not come back."""
         return await self._remove(Removal.BAN, request.body)
 
@@ -110,9 +110,9 @@ class UserPatternEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=HERE,
-        body=RemovalBody,
+        body=MembersBody,
     )
-    async def unban(self, request: Request[NoQuery, RemovalBody]) -> Reply:
+    async def unban(self, request: Request[NoQuery, MembersBody]) -> Reply:
         """Let users come back."""
         return await self._remove(Removal.UNBAN, request.body)
 
@@ -144,7 +144,7 @@ class UserPatternEndpoints:
         said = Said(request.room_id, body.pattern, body.since_ms, body.until_ms)
         return Reply(asdict(await self.senders.redact(said, body.reason, body.begin)))
 
-    async def _remove(self, removal: Removal, body: RemovalBody) -> Reply:
+    async def _remove(self, removal: Removal, body: MembersBody) -> Reply:
         aim = _aim(removal, body.pattern, body.rooms, includes_left=body.includes_left)
         done = await self.members.remove(aim, body.reason, body.begin)
         return Reply({"done": _shown(done.done), "failed": [asdict(one) for one in done.failed], "next": done.next})

@@ -62,7 +62,7 @@ class UsersQueryV3(UsersWanted, frozen=True):
     deactivated: bool | None = None
 
 
-class UserBody(msgspec.Struct, frozen=True):
+class AccountBody(msgspec.Struct, frozen=True):
     """What is to become of an account: what is left out, or null, stays."""
 
     password: str | None = None
@@ -96,8 +96,8 @@ class AdminBody(msgspec.Struct, frozen=True):
     admin: bool
 
 
-class SuspendBody(msgspec.Struct, frozen=True):
-    """Whether an account is to be suspended."""
+class SynapseSuspendBody(msgspec.Struct, frozen=True):
+    """Whether an account is to be suspended, in the word of Synapse."""
 
     suspend: bool
 
@@ -239,9 +239,9 @@ class UserAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}",),
-        body=UserBody,
+        body=AccountBody,
     )
-    async def put_user(self, request: Request[NoQuery, UserBody]) -> Reply[UserAnswer]:
+    async def put_user(self, request: Request[NoQuery, AccountBody]) -> Reply[UserAnswer]:
         """Make an account, or change one."""
         is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
         return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
@@ -302,9 +302,9 @@ class UserAdminEndpoints:
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=SYNAPSE,
-        body=SuspendBody,
+        body=SynapseSuspendBody,
     )
-    async def suspend(self, request: Request[NoQuery, SuspendBody]) -> Reply[dict[str, bool]]:
+    async def suspend(self, request: Request[NoQuery, SynapseSuspendBody]) -> Reply[dict[str, bool]]:
         """Suspend an account, or end that."""
         user_id, is_suspended = request.path_user_id, request.body.suspend
         await self.administration.set_suspended(user_id, is_suspended=is_suspended)
@@ -419,7 +419,7 @@ def _row(user: ListedUser) -> UserRow:
     }
 
 
-def _wish(body: UserBody) -> UserWish:
+def _wish(body: AccountBody) -> UserWish:
     if body.threepids or body.external_ids:
         raise InvalidParameter("Accounts of this server have no third-party identifiers and no external ones")
     if body.user_type is not None:

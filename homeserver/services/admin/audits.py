@@ -18,6 +18,7 @@ from homeserver.core.room_versions import room_version
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.admin.audit_reading import Counts
+from homeserver.services.admin.event_words import FORMS, VERDICTS
 from homeserver.services.admin.room_audit import BEFORE_ALL, Fault, KnownKeys, RoomAudit
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.storage.database import Database, Transaction
@@ -36,9 +37,6 @@ ANSWER_AFTER_S: Final = 5.0
 MOST_UNFINISHED: Final = 4  # audits that may be gone on with; of more, the one that waited longest is given up
 ROOMS_PER_PAGE: Final = 500
 EVENTS_PER_PAGE: Final = 200
-
-VERDICTS: Final = {Verdict.ACCEPTED: "accepted", Verdict.SOFT_FAILED: "soft-failed", Verdict.REJECTED: "rejected"}
-FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash", Form.EXPIRED: "expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +181,7 @@ def _drawn_waiting(room_id: RoomID, room: RoomRow, row: WaitingRow) -> DrawnEven
         sender=None if event is None else event.sender,
         state_key=None if event is None else event.state_key,
         verdict="waiting",
-        form="whole" if is_whole else "wrong hash",
+        form=FORMS[Form.FULL if is_whole else Form.WRONG_HASH],
         prev_event_ids=None if event is None else event.prev_event_ids,
     )
 

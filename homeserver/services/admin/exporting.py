@@ -16,6 +16,7 @@ import orjson
 
 from homeserver.runtime.archive_files import CompressedFile
 from homeserver.services.admin.backup_archive import Progress
+from homeserver.services.admin.event_words import FORMS, VERDICTS
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.exports import (
     ExportedEvent,
@@ -31,8 +32,6 @@ from homeserver.storage.whole_tables import Snapshot
 VERSION: Final = 1
 STAGE: Final = "exporting"
 LINES_PER_STEP: Final = 500
-VERDICTS: Final = {Verdict.ACCEPTED: "accepted", Verdict.SOFT_FAILED: "soft-failed", Verdict.REJECTED: "rejected"}
-FORMS: Final = {Form.FULL: "whole", Form.REDACTED: "redacted", Form.WRONG_HASH: "wrong hash", Form.EXPIRED: "expired"}
 
 
 @dataclass(frozen=True, slots=True)
