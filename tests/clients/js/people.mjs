@@ -19,7 +19,7 @@ const { CryptoEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 const { VerificationPhase, VerificationRequestEvent, VerifierEvent } = await import(
     "matrix-js-sdk/lib/crypto-api/verification.js"
 );
-const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
+const { decryptAll, windowed } = await import("./sliding.mjs");
 const { logger } = await import("matrix-js-sdk/lib/logger.js");
 logger.setLevel("warn", false);
 
@@ -91,11 +91,6 @@ class Person {
     }
 }
 
-// By sliding sync the SDK decrypts only the last of several events that come together; what a client shows, it decrypts.
-function decryptAll(client) {
-    client.on(sdk.ClientEvent.Event, (event) => client.decryptEventIfNeeded(event));
-}
-
 function reached(request, phase) {
     return new Promise((resolve) => {
         const look = () => request.phase >= phase && resolve();
@@ -121,13 +116,6 @@ async function becomesTrusted(client, user) {
         if ((await client.getCrypto().getUserVerificationStatus(user)).isCrossSigningVerified()) return true;
         await change;
     }
-}
-
-// A window of the twenty rooms that are most active.
-function windowed(url, client) {
-    const members = [["m.room.member", "$LAZY"], ["m.room.member", "$ME"]];
-    const room = { timeline_limit: 20, required_state: [["*", "*"], ...members] };
-    return new SlidingSync(url, new Map([["all", { ranges: [[0, 19]], ...room }]]), room, client, 20000);
 }
 
 const acts = {
@@ -170,7 +158,7 @@ const acts = {
         order.follow(client);
         const person = new Person(client, store);
         people.set(who, person);
-        const manner = sliding ? { slidingSync: windowed(url, client) } : { lazyLoadMembers: true, initialSyncLimit: 20 };
+        const manner = sliding ? { slidingSync: windowed(client, 20) } : { lazyLoadMembers: true, initialSyncLimit: 20 };
         await client.startClient({ pollTimeout: 20000, threadSupport: true, ...manner });
         // Prepared is also what comes out of the store; Syncing comes from the server.
         await person.until(() => client.getSyncState() === sdk.SyncState.Syncing);

@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 
 import { Order } from "../order.mjs";
+import { decryptAll, windowed } from "../sliding.mjs";
 
 const sdk = await import("matrix-js-sdk");
-const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
 
 export { assert, sdk };
 export const PASSWORD = "correct horse battery staple";
@@ -158,11 +158,10 @@ export class Person {
             const order = new Order(this.client.http.opts.fetchFn);
             this.client.http.opts.fetchFn = order.fetch;
             order.follow(this.client);
-            // By sliding sync the SDK decrypts only the last of several events that come together; a screen decrypts what it shows.
-            this.client.on(sdk.ClientEvent.Event, (event) => this.client.decryptEventIfNeeded(event));
+            decryptAll(this.client);
         }
         const manner = sliding
-            ? { slidingSync: windowed(this.client) }
+            ? { slidingSync: windowed(this.client, 10) }
             : { lazyLoadMembers: true, initialSyncLimit: 10 };
         await this.client.startClient({ pollTimeout: 20_000, threadSupport: true, ...manner, ...more });
         await this.until("the first sync", () => this.client.getSyncState() === sdk.SyncState.Syncing);
@@ -234,13 +233,6 @@ export class Person {
     async asks(method, prefix, path, query, body) {
         return this.client.http.authedRequest(method, path, query, body, { prefix: `/_matrix/client/${prefix}` });
     }
-}
-
-// A window of the twenty rooms that are most active.
-function windowed(client) {
-    const members = [["m.room.member", "$LAZY"], ["m.room.member", "$ME"]];
-    const room = { timeline_limit: 10, required_state: [["*", "*"], ...members] };
-    return new SlidingSync(client.baseUrl, new Map([["all", { ranges: [[0, 19]], ...room }]]), room, client, 20_000);
 }
 
 // The texts of messages, in their order.
