@@ -519,11 +519,14 @@ class RoomWrite:
             note_sent(self.tx, event.sender, self.room_id, stored.thread_id or "", stored.place or 0)
 
     def _note_redacted(self, redacted: Redacted | None) -> None:
-        """Write what a redaction made of an event, if it is one that this very transaction adds."""
+        """Write what a redaction made of an event that this transaction adds, and what the room says without it."""
         if redacted is None:
             return
+        event = redacted.stored.event
+        if (event.type, event.state_key) == RETENTION:
+            self._note_lifetime()
         for index, one in enumerate(self._added):
-            if one.stored.event.event_id == redacted.stored.event.event_id:
+            if one.stored.event.event_id == event.event_id:
                 self._added[index] = replace(one, stored=redacted.stored, pdu=redacted.pdu, notified=NOT_NOTIFIED)
 
     def _write_at_position(

@@ -6,6 +6,7 @@ import pytest
 
 from homeserver.core.retention import RetentionPolicy
 from homeserver.services.events.lifetimes import Lifetimes
+from homeserver.storage.room_lifetimes import all_lifetimes
 from tests.services.world import ALICE, BOB, World, now
 
 DAY_S = 86_400
@@ -58,6 +59,33 @@ def test_rooms_that_say_nothing_any_more_show_what_they_still_have(keeping: Worl
 
     assert hidden == [None]
     assert bodies(keeping, room_id) == ["old"]
+
+
+def test_a_room_whose_word_is_redacted_says_nothing_any_more(keeping: World) -> None:
+    room_id = keeping.create_room(ALICE, preset="public_chat")
+    keeping.join(BOB, room_id)
+    keeping.send(ALICE, room_id, "old")
+    says(keeping, room_id, 2_000)
+    last = now(keeping.sending.set_state(ALICE, room_id, "m.room.retention", "", {"max_lifetime": 1_000}))
+    keeping.clock.advance(10)
+    hidden = bodies(keeping, room_id)
+
+    now(keeping.sending.redact(ALICE, room_id, last, {}, None))
+
+    assert hidden == [None]
+    assert bodies(keeping, room_id) == ["old"]
+    assert keeping.lifetimes.said_by(room_id) is None
+    assert keeping.sync_database.read(all_lifetimes) == {}
+
+
+def test_what_a_room_says_holds_when_what_it_said_before_is_redacted(keeping: World) -> None:
+    room_id = keeping.create_room(ALICE, initial_state=())
+    first = now(keeping.sending.set_state(ALICE, room_id, "m.room.retention", "", {"max_lifetime": 1_000}))
+    says(keeping, room_id, 2_000)
+
+    now(keeping.sending.redact(ALICE, room_id, first, {}, None))
+
+    assert keeping.lifetimes.said_by(room_id) == 2_000
 
 
 def test_what_rooms_say_is_known_after_a_restart(keeping: World) -> None:

@@ -8,10 +8,12 @@ import pytest
 from homeserver.core.event import Event
 from homeserver.core.event_building import EventTemplate, build_event
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.services.events.creation import Draft
 from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import heads_under
 from homeserver.storage.memberships import find_membership, memberships_in_room
 from homeserver.storage.relations import relations_to
+from homeserver.storage.room_index import current_rooms
 from tests.forked_rooms import BOB as REMOTE_BOB
 from tests.forked_rooms import DAVE
 from tests.poured_rooms import received
@@ -72,6 +74,23 @@ def test_redacted_state_goes_from_what_invited_users_are_shown(world: World) -> 
         stripped = sync(world, user_id)["rooms"]["invite"][room_id]["invite_state"]["events"]
         assert {"type": "m.room.name", "sender": ALICE, "state_key": "", "content": {}} in stripped
         assert b"Rude Word" not in orjson.dumps(stripped)
+
+
+def test_a_name_that_is_redacted_while_something_else_changes_is_listed_no_more(world: World) -> None:
+    room_id = world.create_room(ALICE, name="Rude Word")
+    name = newest(world, ALICE, room_id, "m.room.name")["event_id"]
+
+    def change(tx: Transaction) -> None:
+        write = world.writer.open(tx, room_id)
+        assert write is not None
+        world.event_creation.add(write, Draft("m.room.redaction", ALICE, {"redacts": name}, redacts=name))
+        world.event_creation.add(write, Draft("m.room.topic", ALICE, {"topic": "t"}, state_key=""))
+        write.finish()
+
+    now(world.event_creation.write(change))
+
+    listed = world.sync_database.read(current_rooms, ALICE)
+    assert [each.facts.name for each in listed if each.facts is not None] == [None]
 
 
 def test_a_redacted_reaction_may_be_sent_again(world: World) -> None:

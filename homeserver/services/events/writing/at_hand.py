@@ -1,7 +1,7 @@
 """The events that a write to a room knows: those of the database, and those that it adds itself."""
 
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.services.events.room_state import RoomStates
@@ -20,11 +20,15 @@ class EventsAtHand:
         self._found: dict[EventID, StoredEvent] = {}
         self._absent: set[EventID] = set()  # what was looked for and is not here
 
+    @property
+    def known(self) -> Mapping[EventID, StoredEvent]:
+        """Those that need not be looked for, as they are by now: the caches have what the last commit made of them."""
+        return ChainMap(self.added, self._found)
+
     def load(self, event_ids: Iterable[EventID]) -> dict[EventID, StoredEvent]:
         """These events of any room, those that were just added too."""
-        known = ChainMap(self.added, self._found)
         asked = [event_id for event_id in event_ids if event_id not in self._absent]
-        found = self._states.load(self.tx, asked, known)
+        found = self._states.load(self.tx, asked, self.known)
         self._found.update((event_id, one) for event_id, one in found.items() if event_id not in self.added)
         self._absent.update(event_id for event_id in asked if event_id not in found)
         return found

@@ -45,7 +45,7 @@ class StatesInMaking:
             root,
             keys,
             fresh=self._parsed,
-            new_events=self._at_hand.added,
+            new_events=self._at_hand.known,
             for_rules=for_rules,
         )
 
