@@ -22,6 +22,7 @@ from homeserver.services.admin.room_repair import OtherServers, RoomRepair, Room
 from homeserver.services.admin.user_redactions import UserRedaction
 from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.expiry import Expiry
+from homeserver.services.events.older_lifetimes import OlderLifetimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Administration:
     room_repair: RoomRepair
     backups: Backups
     expiry: Expiry
+    older_lifetimes: OlderLifetimes
 
 
 def make_administration(
@@ -64,7 +66,10 @@ def make_administration(
     history_purge = HistoryPurge(made.database, jobs)
     room_repair = RoomRepair(made.database, jobs)
     expiry = Expiry(made.database, events.lifetimes, events.states.events, made.clock)
-    return Administration(Announcements(jobs), jobs, room_deletion, history_purge, room_repair, _backups(made), expiry)
+    older_lifetimes = OlderLifetimes(made.database, events.states, events.lifetimes, made.clock)
+    return Administration(
+        Announcements(jobs), jobs, room_deletion, history_purge, room_repair, _backups(made), expiry, older_lifetimes
+    )
 
 
 def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Federation) -> RoomDeletionJob:

@@ -113,6 +113,7 @@ class Columba:
         opened.parts.rooms.guest_departures.stop()
         opened.parts.administration.jobs.stop()
         opened.parts.administration.expiry.stop()
+        opened.parts.administration.older_lifetimes.stop()
         opened.parts.policies.watch.stop()
         loops_ended = Deferred.fromCoroutine(self._loops.stop())
         await opened.made.merging_process.stop()  # it may be what a loop waits for, and it reads the database
@@ -160,6 +161,7 @@ class Columba:
             parts.rooms.backfill.start(loops)
         await federation.room_completion.start(loops)
         parts.administration.jobs.start(loops)
+        loops.run_once("what rooms said of lifetimes before", parts.administration.older_lifetimes.work_off)
         parts.administration.expiry.start(loops)
         loops.start("device activity", opened.activity.flush, FLUSH_S)
         loops.start("collection of states", StateCollection(database, self._clock).collect_due, COLLECT_EVERY_S)

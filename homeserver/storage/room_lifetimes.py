@@ -85,6 +85,26 @@ def rooms_after(tx: Transaction, after: str, *, limit: int) -> Sequence[RoomID]:
     return [RoomID(row[0]) for row in tx.all(ROOMS, after=after, limit=limit)]
 
 
+ROOMS_LEFT = "SELECT rooms_after FROM lifetimes_progress"
+NOTE_PROGRESS = "UPDATE lifetimes_progress SET rooms_after = :after"
+
+
+def next_older_rooms(tx: Transaction, *, limit: int) -> Sequence[RoomID]:
+    """Some of the rooms of which it is not known yet what they say; they count as looked at."""
+    row = tx.one(ROOMS_LEFT)
+    if row is None or row[0] is None:
+        return []
+    room_ids = rooms_after(tx, row[0], limit=limit)
+    tx.run(NOTE_PROGRESS, after=room_ids[-1] if room_ids else None)
+    return room_ids
+
+
+def has_older_rooms(tx: Transaction) -> bool:
+    """Whether there may be any of which it is not known yet what they say."""
+    row = tx.one(ROOMS_LEFT)
+    return row is not None and row[0] is not None
+
+
 PLACED = SELECT_EVENT + " WHERE e.room_id = :room_id AND e.place > :place ORDER BY e.place LIMIT :limit"
 
 
@@ -108,4 +128,5 @@ TABLES: Final[tuple[Table, ...]] = (
         owners={Owner.ROOM: "room_id"},
         retention=Retention.bounded("one row per room that says so, or from which something was removed"),
     ),
+    Table("lifetimes_progress", retention=Retention.bounded("one row")),
 )

@@ -20,6 +20,7 @@ from homeserver.storage.events import StoredEvent, first_place
 from homeserver.storage.room_lifetimes import (
     Expired,
     find_expired,
+    has_older_rooms,
     note_expired,
     placed_events,
     rooms_after,
@@ -62,7 +63,9 @@ class Expiry:
         self._is_stopping = True
 
     async def work(self) -> None:
-        """Remove all that has expired by now."""
+        """Remove all that has expired by now; nothing before it is known what all rooms say (older_lifetimes.py)."""
+        if await self._database.read(has_older_rooms):
+            return
         if self._lifetimes.policy.default_ms is None:
             for room_id in self._lifetimes.rooms:
                 await self._work_in(room_id)
