@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import click
 
+from homeserver.cli.admin_audit import audit
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
@@ -29,7 +30,7 @@ def server() -> None:
     """Look after the server as a whole."""
 
 
-for command in (status, doctor):
+for command in (status, doctor, audit):
     server.add_command(command)
 
 

@@ -36,7 +36,7 @@ def typed(*arguments: str, folder: Path, path: str = "/usr/bin:/bin") -> "subpro
     )
 
 
-def typed_at(door: AdminDoor, topic: click.Group, *words: str) -> None:
+def typed_at(door: AdminDoor, topic: click.Command, *words: str) -> None:
     """Type the words after `homeserver admin TOPIC`, where the server is behind `door`."""
     topic.main(words, standalone_mode=False, obj=lambda config, url: nullcontext(door))
 

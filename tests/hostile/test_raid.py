@@ -61,8 +61,8 @@ def test_a_raid_by_two_servers_is_stopped_in_five_commands_and_the_book_tells_wh
     wait_for_messages(alice, room_id, 2 * size + 1)
     pattern = "@raider*:127.0.0.6?:*"
 
-    def typed(*words: str) -> list[str]:
-        done = victim.server.command("admin", "room", *words)
+    def typed(*words: str, noun: str = "room") -> list[str]:
+        done = victim.server.command("admin", noun, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
@@ -85,8 +85,7 @@ def test_a_raid_by_two_servers_is_stopped_in_five_commands_and_the_book_tells_wh
     assert evil.send(late).keys() == {rooms[0].id_of(late)}
     assert evil.ask("GET", "make_join", room_id, f"@new:{evil.name}", query={"ver": ["11"]})[0] == 403
     assert len(messages(alice, room_id)) == len(said)
-    book = "/_columba/admin/v1/audit?by=owner&limit=10"
-    acts = victim.server.command("admin", "call", "GET", book, "--json").stdout
+    acts = "\n".join(typed("audit", "--by", "owner", "--limit", "10", noun="server"))
     for act in ("members/ban", "rooms/{roomId}/redact", "rooms/{roomId}/acl"):
         assert f"POST /_columba/admin/v1/{act}" in acts
     other.close()
