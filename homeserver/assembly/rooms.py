@@ -107,7 +107,8 @@ def make_rooms(made: Mechanics, outgoing: Outgoing, events: Events) -> Rooms:
     readers = Readers(states)
     aggregations = Aggregations(readers, states, events.formats)
     strangers = settings.registration.newcomers_invite_strangers
-    admission = Admission(made.rate_limits, made.spam_checks, Probation(clock, invites_strangers=strangers))
+    probation = Probation(clock, invites_strangers=strangers)
+    admission = Admission(made.rate_limits, made.spam_checks, probation, policy_lists.bars_invite)
     membership = RoomMembership(database, creation, admission, server_name)
     aliases = RoomAliases(database, creation, readers, client, admission, clock, server_name)
     given_rooms = GivenRooms(receipt, intake, events.completion)

@@ -211,7 +211,10 @@ class World:
         self.readers = Readers(self.states)
         self.erased_users = ErasedUsers()
         self.formats = ClientFormat(self.states, self.clock, self.budget, self.erased_users, self.lifetimes)
-        self.admission = Admission(self.rate_limits, self.spam_checks, Probation(self.clock))
+        self.barred: set[UserID] = set()  # by policy lists, from inviting anybody
+        self.admission = Admission(
+            self.rate_limits, self.spam_checks, Probation(self.clock), lambda sender, _: sender in self.barred
+        )
         self.membership = RoomMembership(self.database, self.event_creation, self.admission, SERVER)
         self.sending = Sending(self.event_creation, self.readers, self.admission, self.clock, SERVER)
         self._open_reading()

@@ -4,10 +4,12 @@ Of users of this server. What comes from other servers is counted where it comes
 looked at in services/events/incoming_spam.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from homeserver.core.identifiers import RoomAlias, RoomID, UserID
+from homeserver.services.errors import Forbidden
 from homeserver.services.events.creation import Draft
 from homeserver.services.rate_limits import Counted, Draw, RateLimits
 from homeserver.services.rooms.probation import Probation
@@ -15,14 +17,24 @@ from homeserver.services.spam_checks import CheckedEvent, SpamChecks
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Transaction
 
+BARRED: Final = "Policy lists of this server do not let you invite anybody to this room"
+
 
 class Admission:
     """Counts within the write in which something is done, so that what is refused counts nothing; asks before it."""
 
-    def __init__(self, limits: RateLimits, checks: SpamChecks, probation: Probation) -> None:
+    def __init__(
+        self,
+        limits: RateLimits,
+        checks: SpamChecks,
+        probation: Probation,
+        bars_invite: Callable[[UserID, RoomID], bool] = lambda _sender, _room_id: False,
+    ) -> None:
+        """`bars_invite`: whether policy lists let somebody invite nobody to a room."""
         self._limits = limits
         self._checks = checks
         self._probation = probation
+        self._bars_invite = bars_invite
 
     # Whether it looks like spam: each raises RefusedAsSpam
 
@@ -78,9 +90,12 @@ class Admission:
     def count_invites(self, tx: Transaction, sender: UserID, room_id: RoomID, targets: Sequence[UserID]) -> None:
         """Some invites to a room, by a user of this server. Raises LimitExceeded: then none of them may be.
 
-        Raises Forbidden for strangers whom somebody new may not invite.
+        Raises Forbidden for strangers whom somebody new may not invite, and if policy lists want it; administrators are
+        spared, as they are by bans.
         """
         account = find_account(tx, sender)
+        if targets and not (account is not None and account.is_admin) and self._bars_invite(sender, room_id):
+            raise Forbidden(BARRED)
         if targets and (account is None or account.is_rate_limited):
             own = None if account is None else account.rate_limit
             draws = [Draw(Counted.INVITES_BY_USER, sender, len(targets), own=own), *invite_draws(room_id, targets)]

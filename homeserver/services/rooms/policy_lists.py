@@ -68,7 +68,7 @@ class _Read:
 
 
 class PolicyLists:
-    """Knows what the lists say. Used on the reactor thread."""
+    """Knows what the lists say. Used on the reactor thread, unless a function says otherwise."""
 
     def __init__(self, database: Database, states: RoomStates, server_name: ServerName) -> None:
         self._database = database
@@ -186,11 +186,14 @@ class PolicyLists:
         return any(book.find(PolicyKind.USER, user_id) is not None for book in self._on_server())
 
     def bars_invite(self, sender: UserID, room_id: RoomID) -> bool:
-        """Whether this server takes no invites by a user of another server, or none into this room."""
+        """Whether no invites by a user are taken or sent, or none into this room. To be asked in any thread.
+
+        Whoever writes a list cannot keep all of this server's users from inviting.
+        """
         server = server_name_of_user(sender)
-        return server != self._server_name and any(
+        return any(
             book.find(PolicyKind.USER, sender) is not None
-            or book.find(PolicyKind.SERVER, server) is not None
+            or (server != self._server_name and book.find(PolicyKind.SERVER, server) is not None)
             or book.find(PolicyKind.ROOM, room_id) is not None
             for book in self._on_server()
         )
@@ -206,7 +209,8 @@ class PolicyLists:
         return [Verdict(followed.list, rule) for followed in self.all for rule in followed.book.find_all(kind, name)]
 
     def _on_server(self) -> list[PolicyBook]:
-        return [each.book for each in self._followed.values() if each.list.on_server and not each.list.ends]
+        followed = tuple(self._followed.values())  # which may change meanwhile, where another thread asks
+        return [each.book for each in followed if each.list.on_server and not each.list.ends]
 
     def _judge(self, user_id: UserID) -> tuple[Verdict, ...]:
         found = [

@@ -120,6 +120,28 @@ def test_invites_of_users_of_other_servers_count_before_their_server_is_asked(co
     assert world.others.asked == []
 
 
+@pytest.mark.parametrize("way", [invite, invite_by_state])
+def test_whom_policy_lists_bar_invites_nobody_unless_they_are_administrators(
+    counting: Callable[..., World], way: Way
+) -> None:
+    world = counting()
+    room_id = world.create_room()
+    world.barred.add(ALICE)
+
+    with pytest.raises(Forbidden, match="Policy lists"):
+        now(way(world, room_id, BOB))
+    with pytest.raises(Forbidden, match="Policy lists"):
+        world.create_room(invite=[BOB])
+    with pytest.raises(Forbidden, match="Policy lists"):
+        now(invite(world, room_id, UserID(f"@fay:{FAR}")))
+
+    assert membership(world, room_id, BOB) is None
+    assert world.others.asked == []
+    change_account(world, ALICE, is_admin=True)
+    now(way(world, room_id, CAROL))
+    assert membership(world, room_id, CAROL) == "invite"
+
+
 def test_an_invite_that_is_refused_counts_nothing(counting: Callable[..., World]) -> None:
     world = counting(invites_by_user=1)
     room_id = world.create_room()

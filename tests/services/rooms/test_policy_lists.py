@@ -133,19 +133,20 @@ def test_invites_are_barred_by_users_servers_and_rooms_where_a_list_is_for_the_s
     list_id, bad_room = new_list(world), RoomID("!bad:good.example")
     rule(world, list_id, EVE)
     rule(world, list_id, "*.worse.example", "server")
+    rule(world, list_id, SERVER, "server")
     rule(world, list_id, "!b*", "room")
     rule(world, list_id, BOB)
 
     def asked() -> list[bool]:
-        senders = EVE, UserID("@x:very.worse.example:8448"), MALLORY, BOB
+        senders = EVE, UserID("@x:very.worse.example:8448"), MALLORY, BOB, ALICE
         return [*(lists.bars_invite(each, ROOM) for each in senders), lists.bars_invite(MALLORY, bad_room)]
 
     now(lists.follow(followed(list_id)))
     in_rooms = [*asked(), lists.bars_room(bad_room), lists.bars_name(BOB)]
     now(lists.follow(followed(list_id, on_server=True)))
 
-    assert in_rooms == [False] * 7
-    assert asked() == [True, True, False, False, True]
+    assert in_rooms == [False] * 8
+    assert asked() == [True, True, False, True, False, True]
     assert [lists.bars_name(user_id) for user_id in (BOB, ALICE)] == [True, False]
     assert [lists.bars_room(room_id) for room_id in (bad_room, ROOM)] == [True, False]
 
