@@ -71,6 +71,7 @@ def mark(auth: Auth, *, guests: bool = False, suspended: bool = True) -> Endpoin
         "",
         NoQuery,
         NoBody,
+        object,
         (),
         guests,
         suspended,

@@ -1,11 +1,12 @@
 """Administration: what administrators did. Here it is only read; nothing changes it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 import orjson
 
-from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, NoBody, OpaqueObject, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.storage.admin_audit import NotedAct, Wanted
@@ -23,6 +24,33 @@ class AuditQuery(msgspec.Struct, frozen=True, rename={"before": "from"}):
     until: int | None = None
 
 
+class ActOutcome(TypedDict):
+    """How an act ended: the status of its answer, and its errcode where it was refused or failed."""
+
+    at_ms: int
+    status: int
+    errcode: str | None
+
+
+class ActAnswer(TypedDict):
+    """An act. Its outcome is null while it goes on, or when the server ended before it."""
+
+    position: int
+    at_ms: int
+    by: str
+    act: str
+    target: str | None
+    details: OpaqueObject
+    outcome: ActOutcome | None
+
+
+class AuditAnswer(TypedDict):
+    """Acts, and where the page after them begins."""
+
+    acts: list[ActAnswer]
+    next: int | None
+
+
 @dataclass(frozen=True)
 class AdminAuditEndpoints:
     """The book of acts."""
@@ -37,7 +65,7 @@ class AdminAuditEndpoints:
         spec="who administered what, and when",
         query=AuditQuery,
     )
-    async def acts(self, request: Request[AuditQuery, NoBody]) -> Reply:
+    async def acts(self, request: Request[AuditQuery, NoBody]) -> Reply[AuditAnswer]:
         """Some acts, the newest first; `next` is where the page after this one begins, null after the oldest."""
         asked = request.query
         wanted = Wanted(asked.by, asked.target, asked.act, asked.since, asked.until)
@@ -46,8 +74,10 @@ class AdminAuditEndpoints:
         return Reply({"acts": [_shown(noted) for noted in acts], "next": acts[-1].position if is_full else None})
 
 
-def _shown(noted: NotedAct) -> dict[str, object]:
-    outcome = None if noted.end is None else {"at_ms": noted.ended_ms, **asdict(noted.end)}
+def _shown(noted: NotedAct) -> ActAnswer:
+    outcome: ActOutcome | None = None
+    if noted.end is not None and noted.ended_ms is not None:
+        outcome = {"at_ms": noted.ended_ms, "status": noted.end.status, "errcode": noted.end.errcode}
     return {
         "position": noted.position,
         "at_ms": noted.at_ms,

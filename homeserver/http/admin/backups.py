@@ -1,6 +1,7 @@
 """Administration: backups and exports, as files on the server's computer. What is in them is told to nobody here."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
@@ -13,6 +14,38 @@ class BackupBody(msgspec.Struct, frozen=True):
     """What is to be in it."""
 
     signing_key: bool = True
+
+
+class KeptBackup(TypedDict):
+    """A file that is whole; its kind is `backup` or `export`."""
+
+    name: str
+    kind: str
+    made_ts: int
+    size_bytes: int
+
+
+class BackupAnswer(TypedDict):
+    """A file that is being made, or was: how far that is, and how large it is or why there is none."""
+
+    name: str
+    kind: str
+    path: str
+    finished: bool
+    failure: str | None
+    size_bytes: int | None
+    stage: str
+    rows: int
+    of_rows: int
+
+
+class BackupsAnswer(TypedDict):
+    """Where files are kept, how many backups at most, which there are, and which one is being made."""
+
+    folder: str
+    keep: int
+    backups: list[KeptBackup]
+    under_way: BackupAnswer | None
 
 
 @dataclass(frozen=True)
@@ -28,9 +61,9 @@ class BackupEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin server backups`",
     )
-    async def list_backups(self, _: PlainRequest) -> Reply:
+    async def list_backups(self, _: PlainRequest) -> Reply[BackupsAnswer]:
         """The backups and exports that there are, the newest first, and the one that is being made."""
-        kept = [
+        kept: list[KeptBackup] = [
             {
                 "name": each.name,
                 "kind": each.kind.name.lower(),
@@ -57,7 +90,7 @@ class BackupEndpoints:
         spec="for `homeserver admin server backup`",
         body=BackupBody,
     )
-    async def back_up(self, request: Request[NoQuery, BackupBody]) -> Reply:
+    async def back_up(self, request: Request[NoQuery, BackupBody]) -> Reply[BackupAnswer]:
         """Begin with a backup; how it goes on is told under its name."""
         by_owner = request.user_id is None
         return Reply(_shown(self.backups.back_up(has_signing_key=request.body.signing_key, by_owner=by_owner)))
@@ -69,7 +102,7 @@ class BackupEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin server export`",
     )
-    async def export(self, request: PlainRequest) -> Reply:
+    async def export(self, request: PlainRequest) -> Reply[BackupAnswer]:
         """Begin with an export; how it goes on is told under its name, as of a backup."""
         return Reply(_shown(self.backups.export(by_owner=request.user_id is None)))
 
@@ -80,12 +113,12 @@ class BackupEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin server backup`",
     )
-    async def follow(self, request: PlainRequest) -> Reply:
+    async def follow(self, request: PlainRequest) -> Reply[BackupAnswer]:
         """How far the newest one is, or what came of it: after some seconds, or as soon as it is at its end."""
         return Reply(_shown(await self.backups.wait_for(request.path["backupName"])))
 
 
-def _shown(making: Making) -> dict[str, object]:
+def _shown(making: Making) -> BackupAnswer:
     return {
         "name": making.name,
         "kind": making.kind.name.lower(),

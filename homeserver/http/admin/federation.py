@@ -1,15 +1,18 @@
 """Administration: other servers, how far behind they are, and with which of them this one speaks."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import ServerName
-from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.federation.destination_status import DestinationStatuses
+from homeserver.services.federation.destination_status import DestinationStatus, DestinationStatuses
 from homeserver.services.federation.destinations import Destinations
-from homeserver.services.federation.reachability import Reachability
+from homeserver.services.federation.reachability import Reachability, Step
+from homeserver.storage.destinations import ServerRule
 
 
 class DestinationsQuery(msgspec.Struct, frozen=True):
@@ -22,6 +25,24 @@ class RuleBody(msgspec.Struct, frozen=True):
     """What becomes of the servers that a pattern matches."""
 
     is_blocked: bool
+
+
+class DestinationsAnswer(TypedDict):
+    """Servers, in the order of their names."""
+
+    destinations: Sequence[DestinationStatus]
+
+
+class ReachabilityAnswer(TypedDict):
+    """What was found, one thing after the other, up to the first that is not right."""
+
+    steps: Sequence[Step]
+
+
+class ServerRulesAnswer(TypedDict):
+    """All rules, in their order."""
+
+    rules: Sequence[ServerRule]
 
 
 @dataclass(frozen=True)
@@ -40,10 +61,10 @@ class FederationAdminEndpoints:
         spec="for `homeserver admin federation status`",
         query=DestinationsQuery,
     )
-    async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply:
+    async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply[DestinationsAnswer]:
         """Some servers in the order of their names; none after the last."""
         statuses = await self.statuses.page(request.query.after)
-        return Reply({"destinations": [asdict(status) for status in statuses]})
+        return Reply({"destinations": statuses})
 
     @endpoint(
         "GET",
@@ -52,9 +73,9 @@ class FederationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation status NAME`",
     )
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[DestinationStatus]:
         """One server."""
-        return Reply(asdict(await self.statuses.of(ServerName(request.path["serverName"]))))
+        return Reply(await self.statuses.of(ServerName(request.path["serverName"])))
 
     @endpoint(
         "POST",
@@ -63,7 +84,7 @@ class FederationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation retry`",
     )
-    async def retry(self, request: PlainRequest) -> Reply:
+    async def retry(self, request: PlainRequest) -> Reply[Nothing]:
         """Ask a server now that did not answer, whenever it was to be asked again."""
         await self.statuses.retry(ServerName(request.path["serverName"]))
         return EMPTY
@@ -75,10 +96,10 @@ class FederationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation test`",
     )
-    async def test(self, request: PlainRequest) -> Reply:
+    async def test(self, request: PlainRequest) -> Reply[ReachabilityAnswer]:
         """Try to reach a server, by nothing that is remembered of it: what was found, step by step."""
         steps = await self.reachability.test(request.path["serverName"])
-        return Reply({"steps": [asdict(step) for step in steps]})
+        return Reply({"steps": steps})
 
     @endpoint(
         "GET",
@@ -87,9 +108,9 @@ class FederationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation rules`",
     )
-    async def rules(self, _: PlainRequest) -> Reply:
+    async def rules(self, _: PlainRequest) -> Reply[ServerRulesAnswer]:
         """The patterns of servers that are blocked, or allowed, in their order."""
-        return Reply({"rules": [asdict(rule) for rule in self.destinations.rules]})
+        return Reply({"rules": self.destinations.rules})
 
     @endpoint(
         "PUT",
@@ -99,7 +120,7 @@ class FederationAdminEndpoints:
         spec="for `homeserver admin federation block` and `allow`",
         body=RuleBody,
     )
-    async def set_rule(self, request: Request[NoQuery, RuleBody]) -> Reply:
+    async def set_rule(self, request: Request[NoQuery, RuleBody]) -> Reply[Nothing]:
         """Block the servers that a pattern matches, or allow them: then no others are, but those of other rules."""
         await self.destinations.set_rule(request.path["pattern"], is_blocked=request.body.is_blocked)
         return EMPTY
@@ -111,7 +132,7 @@ class FederationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation forget`",
     )
-    async def remove_rule(self, request: PlainRequest) -> Reply:
+    async def remove_rule(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a rule away."""
         await self.destinations.remove_rule(request.path["pattern"])
         return EMPTY

@@ -1,7 +1,8 @@
 """Administration: work that takes long, how far it is, and how it ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -38,6 +39,52 @@ class TasksQuery(msgspec.Struct, frozen=True):
     max_timestamp: int | None = None
 
 
+class JobAnswer(TypedDict):
+    """A job: how far it is, null in `total` where nobody knows; what has come of it; null for the owner who asked."""
+
+    job_id: str
+    kind: str
+    subject: str
+    status: JobStatus
+    done: int
+    total: int | None
+    outcome: Mapping[str, Any]  # Any: JSON, here and below
+    error: str | None
+    asked_by: str | None
+    created_ts: int
+    changed_ts: int
+
+
+class WholeJobAnswer(JobAnswer):
+    """A job with what it was told to do."""
+
+    arguments: Mapping[str, Any]
+
+
+class JobsAnswer(TypedDict):
+    """Jobs, the newest first."""
+
+    jobs: list[JobAnswer]
+
+
+class TaskAnswer(TypedDict):
+    """A job, as Synapse has it."""
+
+    id: str
+    action: str
+    status: JobStatus
+    timestamp_ms: int
+    resource_id: str
+    result: Mapping[str, Any]
+    error: str | None
+
+
+class TasksAnswer(TypedDict):
+    """The newest jobs."""
+
+    scheduled_tasks: list[TaskAnswer]
+
+
 @dataclass(frozen=True)
 class JobAdminEndpoints:
     """Jobs of administrators."""
@@ -52,7 +99,7 @@ class JobAdminEndpoints:
         spec="for `homeserver admin job list`",
         query=JobsQuery,
     )
-    async def all(self, request: Request[JobsQuery, NoBody]) -> Reply:
+    async def all(self, request: Request[JobsQuery, NoBody]) -> Reply[JobsAnswer]:
         """Some jobs, the newest first; none after the oldest."""
         query = request.query
         wanted = JobsWanted(query.kind, query.subject, _status(query.status))
@@ -66,7 +113,7 @@ class JobAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin job show`",
     )
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[WholeJobAnswer]:
         """One job, and what it was told to do."""
         job = await self.jobs.job(request.path["jobId"])
         return Reply({**described(job), "arguments": job.arguments})
@@ -78,7 +125,7 @@ class JobAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin job cancel`",
     )
-    async def cancel(self, request: PlainRequest) -> Reply:
+    async def cancel(self, request: PlainRequest) -> Reply[JobAnswer]:
         """Let a job end where it is."""
         return Reply(described(await self.jobs.cancel(request.path["jobId"])))
 
@@ -90,7 +137,7 @@ class JobAdminEndpoints:
         spec=SYNAPSE_TASKS,
         query=TasksQuery,
     )
-    async def tasks(self, request: Request[TasksQuery, NoBody]) -> Reply:
+    async def tasks(self, request: Request[TasksQuery, NoBody]) -> Reply[TasksAnswer]:
         """The newest jobs, as Synapse tells of them."""
         query = request.query
         kind = None if query.action_name is None else KINDS.get(query.action_name, query.action_name)
@@ -100,13 +147,13 @@ class JobAdminEndpoints:
         return Reply({"scheduled_tasks": [_task(job) for job in found if upto is None or job.created_ms <= upto]})
 
 
-def described(job: Job) -> dict[str, Any]:  # Any: JSON
+def described(job: Job) -> JobAnswer:
     """A job as it is shown."""
     return {
         "job_id": job.job_id,
         "kind": job.kind,
         "subject": job.subject,
-        "status": job.status.value,
+        "status": job.status,
         "done": job.progress.done,
         "total": job.progress.total,
         "outcome": job.progress.outcome,
@@ -117,11 +164,11 @@ def described(job: Job) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _task(job: Job) -> dict[str, Any]:  # Any: JSON
+def _task(job: Job) -> TaskAnswer:
     return {
         "id": job.job_id,
         "action": ACTIONS.get(job.kind, job.kind),
-        "status": job.status.value,
+        "status": job.status,
         "timestamp_ms": job.changed_ms,
         "resource_id": job.subject,
         "result": job.progress.outcome,

@@ -1,11 +1,33 @@
 """Administration: this server's signing keys."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from homeserver.core.identifiers import ServerName
 from homeserver.http.endpoint import ADMIN, ADMIN_SOCKET, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.key_rotation import KeyRotation
+
+
+class KeyInUse(TypedDict):
+    """The public half of a key, in unpadded base64."""
+
+    key_id: str
+    key: str
+
+
+class OldKey(KeyInUse):
+    """One that is not used any more, and since when."""
+
+    expired_ts: int | None
+
+
+class KeysAnswer(TypedDict):
+    """The keys of this server."""
+
+    server_name: str
+    current: KeyInUse
+    old: list[OldKey]
 
 
 @dataclass(frozen=True)
@@ -22,7 +44,7 @@ class KeyAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin keys show`",
     )
-    async def show(self, _: PlainRequest) -> Reply:
+    async def show(self, _: PlainRequest) -> Reply[KeysAnswer]:
         """The public halves of the key in use and of those before it, in the order in which they expired."""
         return Reply(self._shown())
 
@@ -33,12 +55,12 @@ class KeyAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin keys rotate`",
     )
-    async def rotate(self, _: PlainRequest) -> Reply:
+    async def rotate(self, _: PlainRequest) -> Reply[KeysAnswer]:
         """Replace the key in use; the keys after that."""
         await self.rotation.rotate()
         return Reply(self._shown())
 
-    def _shown(self) -> dict[str, object]:
+    def _shown(self) -> KeysAnswer:
         keys = self.rotation.keys
         return {
             "server_name": self.server_name,

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import orjson
 
-from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
+from homeserver.http.endpoint import ADMIN, JsonObject, PlainRequest, Reply, endpoint
 from homeserver.http.rate_limiting import RateClass
 
 
@@ -17,7 +18,7 @@ class OpenAPIEndpoints:
     describe: Callable[[], Mapping[str, object]]
 
     @cached_property
-    def _document(self) -> orjson.Fragment:
+    def _document(self) -> Any:  # Any: JSON, as an orjson.Fragment
         """Written when first asked for: most servers never are."""
         return orjson.Fragment(orjson.dumps(self.describe()))
 
@@ -29,6 +30,6 @@ class OpenAPIEndpoints:
         limit=RateClass.GENERAL,
         spec="for programs that speak with the administrators' API",
     )
-    async def document(self, _: PlainRequest) -> Reply:
+    async def document(self, _: PlainRequest) -> Reply[JsonObject]:
         """What administrators can ask for: an OpenAPI document."""
         return Reply(self._document)

@@ -1,12 +1,15 @@
 """Administration: how much single servers may ask and send."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
 from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.federation.server_limits import ServerLimits
+from homeserver.services.federation.server_limits import EffectiveLimit, ServerLimits
+from homeserver.storage.server_limits import ServerLimit
 
 
 class LimitBody(msgspec.Struct, frozen=True):
@@ -22,6 +25,19 @@ class LimitsBody(msgspec.Struct, frozen=True):
     limits: dict[str, LimitBody | None]
 
 
+class OwnLimitsAnswer(TypedDict):
+    """What is set for single servers."""
+
+    limits: Sequence[ServerLimit]
+
+
+class ServerLimitsAnswer(TypedDict):
+    """All limits that count for a server, by their names."""
+
+    server: str
+    limits: Mapping[str, EffectiveLimit]
+
+
 @dataclass(frozen=True)
 class ServerLimitAdminEndpoints:
     """Limits of single servers."""
@@ -35,9 +51,9 @@ class ServerLimitAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation limits`",
     )
-    async def all(self, _: PlainRequest) -> Reply:
+    async def all(self, _: PlainRequest) -> Reply[OwnLimitsAnswer]:
         """What is set for single servers."""
-        return Reply({"limits": [asdict(one) for one in self.limits.all]})
+        return Reply({"limits": self.limits.all})
 
     @endpoint(
         "GET",
@@ -46,7 +62,7 @@ class ServerLimitAdminEndpoints:
         limit=RateClass.GENERAL,
         spec="for `homeserver admin federation limit NAME`",
     )
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[ServerLimitsAnswer]:
         """What counts for a server."""
         return _told(request.path["serverName"], self.limits)
 
@@ -58,7 +74,7 @@ class ServerLimitAdminEndpoints:
         spec="for `homeserver admin federation limit NAME --set`",
         body=LimitsBody,
     )
-    async def change(self, request: Request[NoQuery, LimitsBody]) -> Reply:
+    async def change(self, request: Request[NoQuery, LimitsBody]) -> Reply[ServerLimitsAnswer]:
         """Set limits of a server, or have those for all count again; the others stay."""
         server = request.path["serverName"]
         changes = {
@@ -68,5 +84,5 @@ class ServerLimitAdminEndpoints:
         return _told(server, self.limits)
 
 
-def _told(server: str, limits: ServerLimits) -> Reply:
-    return Reply({"server": server, "limits": {name: asdict(limit) for name, limit in limits.of(server).items()}})
+def _told(server: str, limits: ServerLimits) -> Reply[ServerLimitsAnswer]:
+    return Reply({"server": server, "limits": limits.of(server)})

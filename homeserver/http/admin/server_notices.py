@@ -1,16 +1,18 @@
 """Administration: what the server says to its users. Under this server's name, and under that of Synapse."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_user_id
+from homeserver.http.admin.answers import EventAnswer
 from homeserver.http.administrative_acts import OWNER
 from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.announcements import Announcements
 from homeserver.services.admin.server_notices import MESSAGE, Notice, NoticeTransaction, ServerNotices
-from homeserver.storage.admin_jobs import Job
+from homeserver.storage.admin_jobs import Job, JobStatus
 
 SYNAPSE_NOTICES = "https://element-hq.github.io/synapse/latest/admin_api/server_notices.html"
 
@@ -30,6 +32,17 @@ class AnnouncementBody(msgspec.Struct, frozen=True):
     content: JsonObject
 
 
+class AnnouncementAnswer(TypedDict):
+    """How far the job is: through how many accounts, of which how many were told, or could not be."""
+
+    job_id: str
+    status: JobStatus
+    error: str | None
+    accounts: int
+    told: int
+    failed: int
+
+
 @dataclass(frozen=True)
 class ServerNoticeEndpoints:
     """Notices, and announcements, which are notices to all."""
@@ -46,7 +59,7 @@ class ServerNoticeEndpoints:
         spec=SYNAPSE_NOTICES,
         body=NoticeBody,
     )
-    async def send(self, request: Request[NoQuery, NoticeBody]) -> Reply:
+    async def send(self, request: Request[NoQuery, NoticeBody]) -> Reply[EventAnswer]:
         """Say something to a user."""
         return await self._send(request, None)
 
@@ -59,7 +72,7 @@ class ServerNoticeEndpoints:
         spec=SYNAPSE_NOTICES,
         body=NoticeBody,
     )
-    async def send_once(self, request: Request[NoQuery, NoticeBody]) -> Reply:
+    async def send_once(self, request: Request[NoQuery, NoticeBody]) -> Reply[EventAnswer]:
         """Say something to a user, once for each transaction ID."""
         return await self._send(request, NoticeTransaction(request.user_id or OWNER, request.path["txnId"]))
 
@@ -71,7 +84,7 @@ class ServerNoticeEndpoints:
         spec="for administrators: docs/moderation.md",
         body=AnnouncementBody,
     )
-    async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply:
+    async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply[AnnouncementAnswer]:
         """Begin to say something to all users."""
         return _announcement(await self.announcements.announce(request.body.content, asked_by=request.user_id))
 
@@ -82,17 +95,27 @@ class ServerNoticeEndpoints:
         limit=RateClass.GENERAL,
         spec="for administrators: docs/moderation.md",
     )
-    async def announcement(self, request: PlainRequest) -> Reply:
+    async def announcement(self, request: PlainRequest) -> Reply[AnnouncementAnswer]:
         """How far an announcement is."""
         return _announcement(await self.announcements.find(request.path["jobId"]))
 
-    async def _send(self, request: Request[NoQuery, NoticeBody], transaction: NoticeTransaction | None) -> Reply:
+    async def _send(
+        self, request: Request[NoQuery, NoticeBody], transaction: NoticeTransaction | None
+    ) -> Reply[EventAnswer]:
         body = request.body
         notice = Notice(body.content, body.type, body.state_key)
         return Reply({"event_id": await self.notices.send(parse_user_id(body.user_id), notice, transaction)})
 
 
-def _announcement(job: Job) -> Reply:
+def _announcement(job: Job) -> Reply[AnnouncementAnswer]:
     outcome = job.progress.outcome
-    answer = {"job_id": job.job_id, "status": job.status.value, "error": job.error, "accounts": job.progress.done}
-    return Reply({**answer, "told": outcome.get("told", 0), "failed": outcome.get("failed", 0)})
+    return Reply(
+        {
+            "job_id": job.job_id,
+            "status": job.status,
+            "error": job.error,
+            "accounts": job.progress.done,
+            "told": outcome.get("told", 0),
+            "failed": outcome.get("failed", 0),
+        }
+    )
