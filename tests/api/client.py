@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from tests.conformance.openapi import validate_response
+from tests.server import Server
 
 V3: Final = "/_matrix/client/v3"
 V1: Final = "/_matrix/client/v1"
@@ -220,6 +221,14 @@ def register(url: str, name: str, password: str = PASSWORD, **wishes: Any) -> Cl
 def new_user(url: str, name: str, **wishes: Any) -> Client:
     """Make an account whose name begins like `name` and is nobody else's."""
     return register(url, f"{name}.{next(numbers)}", **wishes)
+
+
+def new_administrator(server: Server) -> Client:
+    """Have an administrator made from the server's shell, whose name is nobody else's."""
+    name = f"root.{next(numbers)}"
+    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
+    assert made.returncode == 0, made.stderr
+    return Client(server.url, f"@{name}:{server.server_name}").login_again()
 
 
 @contextlib.contextmanager

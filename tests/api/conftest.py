@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.client import Client, new_user
+from tests.api.client import Client, new_administrator, new_user
 from tests.conftest import DATABASES
 from tests.postgres import Postgres
 from tests.server import Server, running
 from tests.storage.conftest import postgres
 
-__all__ = ["alice", "bob", "carol", "nobody", "postgres", "server", "sqlite_server"]
+__all__ = ["admin", "alice", "bob", "carol", "nobody", "postgres", "server", "sqlite_server"]
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +52,12 @@ def bob(server: Server) -> Client:
 def carol(server: Server) -> Client:
     """A third one."""
     return new_user(server.url, "carol")
+
+
+@pytest.fixture
+def admin(server: Server) -> Client:
+    """An administrator of the server."""
+    return new_administrator(server)
 
 
 @pytest.fixture

@@ -1,25 +1,9 @@
 """Administrators who lock and suspend accounts, and ask who uses one."""
 
-import uuid
-
-import pytest
-
 from tests.api.client import PASSWORD, Client, new_user
 from tests.server import Server
 
 ADMIN = "/_matrix/client/v1/admin"
-
-
-@pytest.fixture
-def admin(server: Server) -> Client:
-    """An administrator of the server."""
-    name = f"root.{uuid.uuid4().hex[:8]}"
-    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
-    assert made.returncode == 0, made.stderr
-    nobody = Client(server.url)
-    identifier = {"type": "m.id.user", "user": name}
-    body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
-    return nobody.known_as(nobody.post("login", body=body))
 
 
 def test_who_is_suspended_reads_leaves_and_takes_back_but_says_nothing(

@@ -5,10 +5,7 @@ import json
 import pytest
 
 from tests.api.client import PASSWORD, Client
-from tests.api.test_account_moderation import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 LOCK = "/_matrix/client/v1/admin/lock"
 AUDIT = "/_columba/admin/v1/audit"

@@ -15,13 +15,10 @@ import pytest
 
 from tests.api.client import Client, new_user
 from tests.api.sliding import following, texts
-from tests.api.test_account_moderation import admin
 from tests.api.test_device_keys import SIGNED, claim, one_time, publish
 from tests.conftest import DATABASES, LargeRun
 from tests.postgres import Postgres
 from tests.server import Server, homeserver, new_server
-
-__all__ = ["admin"]
 
 # Any: JSON, throughout.
 

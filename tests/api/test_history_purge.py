@@ -3,13 +3,10 @@
 from typing import Any, Final
 
 from tests.api.client import Client
-from tests.api.test_room_deletion import admin
 from tests.server import Server
 
 PURGES: Final = "/_synapse/admin/v1/purge_history"
 STATUS: Final = "/_synapse/admin/v1/purge_history_status"
-
-__all__ = ["admin"]
 
 
 def bodies(client: Client, room_id: str) -> list[Any]:  # Any: JSON

@@ -2,6 +2,7 @@
 
 Draupnir holds answers against schemas and takes none that does not fit: so the shapes here are those of its decoders.
 Mjolnir puts IDs into paths as they are. What policy lists do without a bot is in services/admin/policy_*.py.
+The bot is an administrator of its server: `admin`.
 """
 
 import json
@@ -9,10 +10,7 @@ import uuid
 from typing import Any, Final
 
 from tests.api.client import Client, new_user
-from tests.api.test_account_moderation import admin
 from tests.server import Server
-
-__all__ = ["admin"]  # the bot: it is an administrator of its server
 
 # Any: JSON, throughout.
 V1: Final = "/_synapse/admin/v1"

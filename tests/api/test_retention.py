@@ -4,10 +4,7 @@ import json
 from typing import Any
 
 from tests.api.client import Client, new_user
-from tests.api.test_room_admin import admin
 from tests.server import Server, running
-
-__all__ = ["admin"]
 
 CONFIGURATION = "/_matrix/client/unstable/org.matrix.msc1763/retention/configuration"
 

@@ -4,25 +4,11 @@ import json
 import uuid
 from typing import Any
 
-import pytest
-
-from tests.api.client import PASSWORD, Client
+from tests.api.client import Client
 from tests.server import Server
 
 ROOMS = "/_synapse/admin/v1/rooms"
 OWN = "/_columba/admin/v1/rooms"
-
-
-@pytest.fixture
-def admin(server: Server) -> Client:
-    """An administrator of the server."""
-    name = f"root.{uuid.uuid4().hex[:8]}"
-    made = server.command("admin", "user", "register", name, "--admin", "--password-stdin", text=PASSWORD)
-    assert made.returncode == 0, made.stderr
-    identifier = {"type": "m.id.user", "user": name}
-    body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
-    nobody = Client(server.url)
-    return nobody.known_as(nobody.post("login", body=body))
 
 
 def test_rooms_are_listed_page_by_page_and_found_by_their_names(admin: Client, alice: Client, bob: Client) -> None:

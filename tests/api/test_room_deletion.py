@@ -4,10 +4,7 @@ import json
 from typing import Any
 
 from tests.api.client import Client
-from tests.api.test_room_admin import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 V1, V2 = "/_synapse/admin/v1/rooms", "/_synapse/admin/v2/rooms"
 JOBS = "/_columba/admin/v1/jobs"

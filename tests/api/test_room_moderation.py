@@ -3,10 +3,7 @@
 import uuid
 
 from tests.api.client import Client, new_user
-from tests.api.test_room_admin import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 ROOMS = "/_columba/admin/v1/rooms"
 MEMBERS = "/_columba/admin/v1/members"

@@ -4,10 +4,7 @@ import json
 import uuid
 
 from tests.api.client import PASSWORD, Client
-from tests.api.test_room_admin import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 NOTICES = "/_synapse/admin/v1/send_server_notice"
 OWN = "/_columba/admin/v1/server_notices"

@@ -3,10 +3,7 @@
 import json
 
 from tests.api.client import Client
-from tests.api.test_room_admin import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 
 def test_an_administrator_sees_how_the_server_is(server: Server, admin: Client, alice: Client) -> None:

@@ -4,10 +4,7 @@ import json
 
 from tests.api.client import Client
 from tests.api.sliding import EXTENSIONS, following
-from tests.api.test_account_moderation import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 V1 = "/_synapse/admin/v1"
 DELAYED = "/_matrix/client/unstable/org.matrix.msc4140"

@@ -3,11 +3,8 @@
 import json
 
 from tests.api.client import PASSWORD, Client, new_user
-from tests.api.test_account_moderation import admin
 from tests.server import Server
 from tests.services.e2ee.signed_keys import identity
-
-__all__ = ["admin"]
 
 USERS = "/_synapse/admin/v2/users"
 V1 = "/_synapse/admin/v1"

@@ -3,10 +3,7 @@
 from typing import Any
 
 from tests.api.client import Client
-from tests.api.test_account_moderation import admin
 from tests.server import Server
-
-__all__ = ["admin"]
 
 V1 = "/_synapse/admin/v1"
 OWN = "/_columba/admin/v1"

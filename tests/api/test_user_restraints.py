@@ -1,9 +1,6 @@
 """Users whom administrators hold back, or let go further than others, on a running server."""
 
 from tests.api.client import Client
-from tests.api.test_account_moderation import admin
-
-__all__ = ["admin"]
 
 V1 = "/_synapse/admin/v1"
 OWN = "/_columba/admin/v1"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.api.client import PASSWORD, Client, register
+from tests.api.client import PASSWORD, Client, new_administrator, register
 from tests.clients.synadm import Synadm
 from tests.environments import NotInstalled
 from tests.server import Server, running
@@ -33,11 +33,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def admin(server: Server) -> Client:
     """Its administrator."""
-    made = server.command("admin", "user", "register", "root", "--admin", "--password-stdin", text=PASSWORD)
-    assert made.returncode == 0, made.stderr
-    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "root"}, "password": PASSWORD}
-    nobody = Client(server.url)
-    return nobody.known_as(nobody.post("login", body=body))
+    return new_administrator(server)
 
 
 @pytest.fixture(scope="module")

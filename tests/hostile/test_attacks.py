@@ -11,7 +11,7 @@ from typing import Any, Final
 import apsw
 import pytest
 
-from tests.api.client import PASSWORD, Client, new_user
+from tests.api.client import PASSWORD, Client, new_administrator, new_user
 from tests.conftest import DATABASES
 from tests.hostile.conftest import SETTINGS
 from tests.server import Server, running
@@ -277,10 +277,7 @@ def test_a_deactivated_user_is_out_and_stays_out(alice: Client) -> None:
 def test_an_account_without_a_password_is_nobodys() -> None:
     registration = {"enabled": True, "require_token": False, "allow_guest_access": True}
     with running(settings={"registration": registration}) as own:
-        made = own.command("admin", "user", "register", "root", "--admin", "--password-stdin", text=PASSWORD)
-        assert made.returncode == 0, made.stderr
-        nobody = Client(own.url)
-        root = Client(own.url, f"@root:{own.server_name}").login_again()
+        nobody, root = Client(own.url), new_administrator(own)
         silent = f"@silent:{own.server_name}"
         root.put("/_synapse/admin/v2/users", silent, status=201)
         guest = nobody.post("register", query={"kind": "guest"})["user_id"]
