@@ -17,7 +17,7 @@ from homeserver.services.sync.request import NotInMemory, Window
 from homeserver.services.sync.room_listings import Listing
 from homeserver.services.sync.sliding_connections import SlidingConnections
 from homeserver.services.sync.sliding_extensions import ExtensionQuestion, SlidingExtensions
-from homeserver.services.sync.sliding_lists import Sightings, SlidingLists
+from homeserver.services.sync.sliding_lists import SlidingLists
 from homeserver.services.sync.sliding_request import Heard, SlidingAnswer, SlidingRequest, View
 from homeserver.services.sync.sliding_rooms import AnswerQuestion, RoomQuestion, RoomResult, SlidingRooms
 from homeserver.services.sync.sliding_views import receipts_in_sight, said_in_sight
@@ -166,7 +166,8 @@ class SlidingAssembling:
             else {"lists": lists, "rooms": {}, "extensions": extensions.quiet}
         )
         is_empty = not results and not extensions.has_news
-        view = None if quiet is None else _view(sight, in_sight, frozenset(ignored))
+        # Kept without the rooms that are not in sight.
+        view = None if quiet is None else replace(sight, rooms={one.room.room_id: one.room for one in in_sight})
         return SlidingAnswer(body, token, told, live, is_empty, quiet, view)
 
     def from_memory(self, request: SlidingRequest, sent: SentRooms, view: View, heard: Heard) -> SlidingAnswer:
@@ -263,7 +264,7 @@ def _known(sent: SentRooms, since: SlidingToken | None, horizon: int) -> _Known:
     return _Known({room_id: sent[room_id] for room_id in recent}, recent)
 
 
-def _in_sight(sight: Sightings, known: _Known, changes: Mapping[RoomID, list[MembershipChange]]) -> list[RoomQuestion]:
+def _in_sight(sight: View, known: _Known, changes: Mapping[RoomID, list[MembershipChange]]) -> list[RoomQuestion]:
     """The rooms in sight, each with what the client knows of it."""
     found: list[RoomQuestion] = []
     for room_id, config in sight.configs.items():
@@ -324,23 +325,11 @@ def _told(
     return {room_id: room for room_id, room in now.items() if sent.get(room_id) != room}
 
 
-def _add_direct(sight: Sightings, results: Mapping[RoomID, RoomResult]) -> None:
+def _add_direct(sight: View, results: Mapping[RoomID, RoomResult]) -> None:
     """Say of rooms whether somebody is talked to in them."""
     for room_id, result in results.items():
         if room_id in sight.directs:
             result.shown["is_dm"] = True
-
-
-def _view(sight: Sightings, in_sight: Collection[RoomQuestion], ignored: frozenset[str]) -> View:
-    """What is in sight, to be kept without the rooms that are not."""
-    return View(
-        counts=sight.counts,
-        by_list=sight.by_list,
-        rooms={one.room.room_id: one.room for one in in_sight},
-        configs=sight.configs,
-        directs=sight.directs,
-        ignored=ignored,
-    )
 
 
 def _flat(counts: Mapping[str, object]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ sight. All rooms of a user are read in one statement, from rows that were writte
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -16,7 +15,7 @@ from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.invite_permission import invite_rules
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.room_listings import Listing, RoomListings
-from homeserver.services.sync.sliding_request import ListConfig, ListFilter, RoomConfig, SlidingRequest
+from homeserver.services.sync.sliding_request import ListConfig, ListFilter, RoomConfig, SlidingRequest, View
 from homeserver.storage.account_data import account_data_of_type, find_account_data
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import Membership, memberships_of_user
@@ -27,21 +26,6 @@ CREATE: Final[StateKey] = ("m.room.create", "")
 NAME: Final[StateKey] = ("m.room.name", "")
 ENCRYPTION: Final[StateKey] = ("m.room.encryption", "")
 UNKNOWN: Final = RoomFacts(None, None, is_encrypted=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Sightings:
-    """The rooms in sight. `configs` are in the order in which they are told of; `has_more`: these are not all."""
-
-    counts: Mapping[str, int]
-    by_list: Mapping[str, Collection[RoomID]]
-    configs: Mapping[RoomID, RoomConfig]
-    rooms: Mapping[RoomID, ListedRoom]
-    directs: Collection[str]
-    has_more: bool = False
-
-
-NOTHING: Final = Sightings({}, {}, {}, {}, ())
 MOST_FRESH: Final = 200  # rooms that are new to the client, in one answer; the next one goes on with the others
 
 
@@ -63,14 +47,14 @@ class SlidingLists:
         listing: Listing | None,
         *,
         told: Mapping[RoomID, int],
-        ignored: Collection[str],
-    ) -> Sightings:
+        ignored: frozenset[str],
+    ) -> View:
         """What is in sight for a client that was `told` of some rooms, of each up to a log position.
 
         `listing` is what is known in memory of the user's rooms.
         """
         if not request.asks_for_rooms:
-            return NOTHING
+            return View(ignored=ignored)
         user_id = request.viewer.user_id
         rooms = self._rooms(tx, user_id, listing, told, ignored)
         directs = direct_rooms(tx, user_id)
@@ -96,7 +80,7 @@ class SlidingLists:
         fresh = [room_id for room_id in configs if room_id not in told]
         for room_id in fresh[self._most_fresh :]:
             del configs[room_id]
-        return Sightings(counts, by_list, configs, by_id, directs, has_more=len(fresh) > self._most_fresh)
+        return View(counts, by_list, configs, by_id, directs, ignored, has_more=len(fresh) > self._most_fresh)
 
     def _rooms(
         self,

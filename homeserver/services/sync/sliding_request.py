@@ -143,14 +143,19 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The rooms in sight with an answer: what lists have, and what each of the rooms is told of."""
+    """The rooms in sight with an answer: what lists have, and what each of the rooms is told of.
 
-    counts: Mapping[str, int]
-    by_list: Mapping[str, Collection[RoomID]]
-    rooms: Mapping[RoomID, ListedRoom]
-    configs: Mapping[RoomID, RoomConfig]
-    directs: Collection[str]
-    ignored: frozenset[str]
+    `configs` are in the order in which rooms are told of; `rooms` may have more. `has_more`: others wait for the next
+    answer.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    by_list: Mapping[str, Collection[RoomID]] = field(default_factory=dict)
+    configs: Mapping[RoomID, RoomConfig] = field(default_factory=dict)
+    rooms: Mapping[RoomID, ListedRoom] = field(default_factory=dict)
+    directs: Collection[str] = ()
+    ignored: frozenset[str] = frozenset()
+    has_more: bool = False
 
     def with_rooms(self, rooms: Mapping[RoomID, ListedRoom]) -> "View":
         """The same with other things known of some rooms."""
