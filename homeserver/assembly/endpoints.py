@@ -11,6 +11,7 @@ from homeserver.assembly.parts import Parts
 from homeserver.core.identifiers import ServerName
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
+from homeserver.http.admin.destinations import DestinationAdminEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
@@ -136,6 +137,7 @@ from homeserver.services.admin.user_redactions import UserRedactions
 from homeserver.services.admin.user_restraints import UserRestraints
 from homeserver.services.admin.users import UserAdministration, Users
 from homeserver.services.e2ee.key_backups import KeyBackups
+from homeserver.services.federation.destination_listing import DestinationListing
 from homeserver.services.federation.destination_status import DestinationStatuses
 from homeserver.services.federation.directory_queries import DirectoryQueries
 from homeserver.services.federation.reachability import Reachability
@@ -308,6 +310,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     return (
         AdminAuditEndpoints(AdminAudit(database, made.clock)),
         BackupEndpoints(parts.administration.backups),
+        DestinationAdminEndpoints(DestinationListing(database, outgoing.destinations, statuses, made.server_name)),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
         HistoryPurgeEndpoints(parts.administration.history_purge),
         JobAdminEndpoints(parts.administration.jobs),

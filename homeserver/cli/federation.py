@@ -15,6 +15,7 @@ DESTINATIONS: Final = f"{ADMIN_API}/federation/destinations"
 RULES: Final = f"{ADMIN_API}/federation/rules"
 LIMITS: Final = f"{ADMIN_API}/federation/limits"
 STATUS_COLUMNS: Final = ("Server", "State")
+ROOM_COLUMNS: Final = ("Room", "Delivered up to")
 STEP_COLUMNS: Final = ("Step", "State", "What was found")
 RULE_COLUMNS: Final = ("Servers", "Rule")
 LIMIT_COLUMNS: Final = ("Limit", "What counts")
@@ -39,6 +40,18 @@ def status(door: AdminDoor, output: Output, server: str | None, *, failing: bool
     statuses = _all(door) if server is None else iter([ask(door, "GET", _path(server))])
     wanted = (each for each in statuses if not failing or each["failing_since_ms"] is not None)
     output.tell(STATUS_COLUMNS, (_row(each) for each in wanted))
+
+
+@federation.command(short_help="print which rooms are shared with a server")
+@click.argument("server", metavar="NAME")
+@at_door
+def rooms(door: AdminDoor, output: Output, server: str) -> None:
+    """Print which rooms are shared with the server NAME.
+
+    Those in which there are users of both servers now, each with the position in the log of the last event that was
+    delivered to it there, if any was since it came.
+    """
+    output.tell(ROOM_COLUMNS, (_room_row(room) for room in _shared(door, server)))
 
 
 @federation.command(short_help="ask a server now that did not answer")
@@ -186,6 +199,20 @@ def _all(door: AdminDoor) -> Iterator[Any]:
         after = page[-1]["destination"]
 
 
+def _shared(door: AdminDoor, server: str) -> Iterator[Any]:
+    begin: str | None = "0"
+    while begin is not None:
+        page = ask(door, "GET", f"{_path(server)}/rooms?{urlencode({'from': begin})}")
+        yield from page["rooms"]
+        begin = page.get("next_token")
+
+
+def _room_row(room: Any) -> Row:
+    position = room["stream_ordering"]
+    told = "nothing yet" if position is None else str(position)
+    return Row(room, f"{room['room_id']}: delivered up to: {told}", (room["room_id"], told))
+
+
 def _row(status: Any) -> Row:
     told = []
     if status["is_blocked"]:
@@ -193,6 +220,8 @@ def _row(status: Any) -> Row:
     if status["failing_since_ms"] is not None:
         times = f"{status['failures']} time{'s' if status['failures'] > 1 else ''}"
         told.append(f"does not answer since {time_of(status['failing_since_ms'])} ({times})")
+        if status["last_attempt_ms"] is not None:
+            told.append(f"asked last at {time_of(status['last_attempt_ms'])}")
         told.append(f"asked again at {time_of(status['next_attempt_ms'])}")
     elif status["last_success_ms"] is not None:
         told.append("answers")

@@ -7,6 +7,7 @@ from typing import Final
 
 from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
+from homeserver.http.admin.destinations import DestinationAdminEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
@@ -168,6 +169,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     # this server's own
     AdminAuditEndpoints,
     BackupEndpoints,
+    DestinationAdminEndpoints,
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,

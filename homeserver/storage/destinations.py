@@ -14,20 +14,21 @@ from homeserver.storage.tables import Owner, Retention, Table
 
 @dataclass(frozen=True, slots=True)
 class FailingDestination:
-    """A server that did not answer, `failures` times in a row."""
+    """A server that did not answer, `failures` times in a row; when it was asked last is not known of old rows."""
 
     destination: ServerName
     failing_since_ms: int
     next_attempt_ms: int
     failures: int
+    last_attempt_ms: int | None
 
 
 STORE = """
-    INSERT INTO failing_destinations (destination, failing_since_ms, next_attempt_ms, failures)
-    VALUES (:destination, :failing_since_ms, :next_attempt_ms, :failures)
+    INSERT INTO failing_destinations (destination, failing_since_ms, next_attempt_ms, failures, last_attempt_ms)
+    VALUES (:destination, :failing_since_ms, :next_attempt_ms, :failures, :last_attempt_ms)
     ON CONFLICT (destination) DO UPDATE SET
         failing_since_ms = excluded.failing_since_ms, next_attempt_ms = excluded.next_attempt_ms,
-        failures = excluded.failures"""
+        failures = excluded.failures, last_attempt_ms = excluded.last_attempt_ms"""
 
 
 def store_failing(tx: Transaction, failing: Sequence[FailingDestination]) -> None:
@@ -38,6 +39,7 @@ def store_failing(tx: Transaction, failing: Sequence[FailingDestination]) -> Non
             "failing_since_ms": one.failing_since_ms,
             "next_attempt_ms": one.next_attempt_ms,
             "failures": one.failures,
+            "last_attempt_ms": one.last_attempt_ms,
         }
         for one in failing
     ]
@@ -54,7 +56,7 @@ def forget_failing(tx: Transaction, destinations: Collection[ServerName]) -> Non
 
 
 FAILING = """
-    SELECT destination, failing_since_ms, next_attempt_ms, failures FROM failing_destinations
+    SELECT destination, failing_since_ms, next_attempt_ms, failures, last_attempt_ms FROM failing_destinations
      ORDER BY next_attempt_ms, destination"""
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from homeserver.core.identifiers import ServerName
 from homeserver.storage.database import Transaction
+from homeserver.storage.dialect import like_pattern
 from homeserver.storage.tables import Owner, Retention, Table
 from homeserver.storage.to_device_outbox import OutboxPlace
 
@@ -98,6 +99,16 @@ AFTER = f"SELECT {COLUMNS} FROM outboxes WHERE destination > :after ORDER BY des
 def outboxes_after(tx: Transaction, after: str, *, limit: int) -> list[StoredOutbox]:
     """Where servers stand, in the order of their names, a page at a time."""
     return [_outbox(row) for row in tx.all(AFTER, after=after, limit=limit)]
+
+
+DELIVERIES = """
+    SELECT destination, CASE WHEN delivered_ms IS NOT NULL THEN delivered_upto END FROM outboxes
+     WHERE LOWER(destination) LIKE :like ESCAPE '!'"""
+
+
+def deliveries(tx: Transaction, part: str) -> dict[ServerName, int | None]:
+    """Up to where all was delivered to the servers in whose names a text is; None where nothing was yet."""
+    return {ServerName(row[0]): row[1] for row in tx.all(DELIVERIES, like=f"%{like_pattern(part)}%")}
 
 
 LATELY = """

@@ -162,6 +162,54 @@ def pending_for(tx: Transaction, destination: ServerName, *, after: int, upto: i
     return Pending(None if positions is None else len(positions), 0 if row is None else row[0])
 
 
+@dataclass(frozen=True, slots=True)
+class SharedRoom:
+    """A room with a server in it; which event of this one it got last there since it came, if any."""
+
+    room_id: RoomID
+    delivered_position: int | None
+
+
+SHARED: Final = """
+      FROM room_servers s
+      JOIN room_servers o ON o.room_id = s.room_id AND o.server = :own_name AND o.until_position IS NULL
+     WHERE s.server = :destination AND s.until_position IS NULL AND s.server <> :own_name"""
+COUNT_SHARED = "SELECT COUNT(*)" + SHARED
+
+
+def count_shared_rooms(tx: Transaction, destination: ServerName, own_name: ServerName) -> int:
+    """How many rooms there are in which both servers are."""
+    row = tx.one(COUNT_SHARED, destination=destination, own_name=own_name)
+    return 0 if row is None else int(row[0])
+
+
+SHARED_PAGE = (
+    """
+    SELECT p.room_id, (SELECT e.log_position FROM events e
+             WHERE e.room_id = p.room_id AND e.is_outgoing
+               AND e.log_position > p.since_position AND e.log_position <= p.delivered_upto
+               AND e.sender NOT LIKE '%:' || :destination
+             ORDER BY e.log_position DESC LIMIT 1)
+      FROM (SELECT s.room_id, s.since_position, (
+                   SELECT b.delivered_upto FROM outboxes b
+                    WHERE b.destination = :destination AND b.delivered_ms IS NOT NULL) AS delivered_upto"""  # noqa: S608
+    + SHARED
+    + """
+             ORDER BY CASE WHEN :descends THEN NULL ELSE s.room_id END, s.room_id DESC
+             LIMIT :limit OFFSET :skipped) p
+     ORDER BY CASE WHEN :descends THEN NULL ELSE p.room_id END, p.room_id DESC"""
+)
+
+
+def shared_rooms(
+    tx: Transaction, destination: ServerName, own_name: ServerName, *, descends: bool, skipped: int, limit: int
+) -> list[SharedRoom]:
+    """A page of the rooms in which both servers are, by their IDs."""
+    wanted = {"destination": destination, "own_name": own_name, "descends": descends}
+    rows = tx.all(SHARED_PAGE, **wanted, limit=limit, skipped=skipped)
+    return [SharedRoom(RoomID(row[0]), row[1]) for row in rows]
+
+
 NEWEST_IN_ROOM = "SELECT MAX(log_position) FROM events WHERE room_id = :room_id AND is_outgoing"
 UNTOLD = """
     SELECT 1 FROM outgoing_position WHERE log_position < :newest

@@ -8,8 +8,8 @@ import pytest
 from homeserver.cli.admin_client import ask
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.remote_door import remote_door
-from tests.api.client import new_user
-from tests.server import Server, new_server
+from tests.api.client import PASSWORD, Client, new_user
+from tests.server import Server, new_server, running
 
 
 @pytest.fixture
@@ -26,6 +26,17 @@ def told(server: Server, *words: str) -> str:
     done = server.command("admin", "federation", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def root_of(server: Server) -> Client:
+    """An administrator of the server."""
+    made = server.command("admin", "user", "register", "root", "--admin", "--password-stdin", text=PASSWORD)
+    assert made.returncode == 0, made.stderr
+    identifier = {"type": "m.id.user", "user": "root"}
+    nobody = Client(server.url)
+    return nobody.known_as(
+        nobody.post("login", body={"type": "m.login.password", "identifier": identifier, "password": PASSWORD})
+    )
 
 
 def test_servers_are_blocked_and_looked_at_while_the_server_runs_and_after(fresh: Server) -> None:
@@ -66,6 +77,21 @@ def test_limits_of_a_server_are_set_while_the_server_runs_and_count_after_it() -
         server.close()
 
 
+def test_a_server_that_does_not_answer_is_listed_looked_at_and_asked_again() -> None:
+    destinations, away = "/_synapse/admin/v1/federation/destinations", "127.0.0.1:1"
+    with running(settings={"federation": {"allow_private_addresses": True}}) as server:
+        admin, alice = root_of(server), new_user(server.url, "alice")
+        before = admin.get(destinations)
+        alice.call("POST", "join", f"!room:{away}", query={"via": away}, body={}, status=424)
+
+        listed = admin.get(destinations, query={"destination": "0.0.1", "order_by": "failure_ts", "dir": "b", "limit": 1})
+        (known,) = listed["destinations"]
+        shared = admin.get(f"{destinations}/{away}/rooms")
+        again = admin.post(f"{destinations}/{away}/reset_connection")
+        after = admin.get(f"{destinations}/{away}")
+        shown = told(server, "rooms", away)
+
+
 def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
     refused = fresh.command("admin", "federation", "block", "two names")
 
@@ -75,17 +101,9 @@ def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
 
 
 def test_who_has_the_token_of_an_administrator_looks_at_it_from_elsewhere(fresh: Server) -> None:
-    made = fresh.command("admin", "user", "register", "root", "--admin", "--password-stdin", text="a long password")
-    assert made.returncode == 0, made.stderr
-    login = {
-        "type": "m.login.password",
-        "identifier": {"type": "m.id.user", "user": "root"},
-        "password": "a long password",
-    }
-    token = new_user(fresh.url, "alice").post("login", body=login)["access_token"]
     told(fresh, "block", "*.bad.example")
 
-    door = remote_door(fresh.url, {"COLUMBA_ADMIN_TOKEN": token})
+    door = remote_door(fresh.url, {"COLUMBA_ADMIN_TOKEN": root_of(fresh).access_token or ""})
     (rule,) = ask(door, "GET", "/_columba/admin/v1/federation/rules")["rules"]
 
     assert rule["pattern"] == "*.bad.example"

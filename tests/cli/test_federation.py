@@ -18,6 +18,7 @@ IDLE: dict[str, Any] = {
     "is_blocked": False,
     "last_success_ms": None,
     "failing_since_ms": None,
+    "last_attempt_ms": None,
     "next_attempt_ms": None,
     "failures": 0,
     "positions": 0,
@@ -31,6 +32,7 @@ FAILING: dict[str, Any] = {
     "destination": "far.example",
     "last_success_ms": 1_700_000_000_123,
     "failing_since_ms": 1_700_000_100_000,
+    "last_attempt_ms": 1_700_000_150_000,
     "next_attempt_ms": 1_700_000_200_000,
     "failures": 3,
     "positions": None,
@@ -39,9 +41,9 @@ FAILING: dict[str, Any] = {
     "tls_group": "X25519MLKEM768",
 }
 TOLD = (
-    "far.example: does not answer since 2023-11-14 22:15:00 UTC (3 times); asked again at 2023-11-14 22:16:40 UTC; "
-    "last took something at 2023-11-14 22:13:20 UTC; lacks more than 1000 changes, in 7 rooms; "
-    "2 messages for devices wait; keys exchanged by X25519MLKEM768\n"
+    "far.example: does not answer since 2023-11-14 22:15:00 UTC (3 times); asked last at 2023-11-14 22:15:50 UTC; "
+    "asked again at 2023-11-14 22:16:40 UTC; last took something at 2023-11-14 22:13:20 UTC; "
+    "lacks more than 1000 changes, in 7 rooms; 2 messages for devices wait; keys exchanged by X25519MLKEM768\n"
 )
 LIST = f"{ADMIN_API}/federation/destinations?after="
 
@@ -96,6 +98,7 @@ def test_those_that_fail_may_be_asked_for_alone_and_as_json(capsys: pytest.Captu
             "near.example: answers; last took something at 2023-11-14 22:13:20 UTC; lacks 2 changes, in 1 rooms\n",
         ),
         ({**FAILING, "failures": 1}, TOLD.replace("3 times", "1 time")),
+        ({**FAILING, "last_attempt_ms": None}, TOLD.replace("asked last at 2023-11-14 22:15:50 UTC; ", "")),
     ],
 )
 def test_one_server_is_told_of(capsys: pytest.CaptureFixture[str], status: Any, told: str) -> None:
@@ -115,6 +118,21 @@ def test_a_server_that_is_not_known_is_a_failure() -> None:
             "status",
             "far.example",
         )
+
+
+def test_the_rooms_shared_with_a_server_are_told_of_page_by_page(capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"{ADMIN_API}/federation/destinations/far.example/rooms?from="
+    one, other = {"room_id": "!one:x", "stream_ordering": 7}, {"room_id": "!other:x", "stream_ordering": None}
+    door = ScriptedDoor(
+        **{
+            f"{path}0": (200, {"rooms": [one], "total": 2, "next_token": "1"}),
+            f"{path}1": (200, {"rooms": [other], "total": 2}),
+        }
+    )
+
+    run(door, "rooms", "far.example")
+
+    assert capsys.readouterr().out == "!one:x: delivered up to: 7\n!other:x: delivered up to: nothing yet\n"
 
 
 def test_a_server_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:

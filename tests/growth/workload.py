@@ -156,7 +156,7 @@ class Workload:
         database.write(store_remote_devices, ELSEWHERE, [RemoteDevice(PHONE, {}, None)])
         database.write(insert_removal_notice, elsewhere, self.room_id, position=1, now_ms=now_ms)
         database.write(store_outboxes, [StoredOutbox(elsewhere, 1, None, is_behind=True, transaction=None)])
-        database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1)])
+        database.write(store_failing, [FailingDestination(elsewhere, now_ms, now_ms, 1, now_ms)])
         database.write(store_server_limit, ServerLimit(ServerName("one.example"), "federation", 1, 1, now_ms))
         database.write(store_server_rule, ServerRule("*.bad.example", is_blocked=True, written_ms=now_ms))
 

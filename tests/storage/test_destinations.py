@@ -17,12 +17,12 @@ A, B, C = (ServerName(f"{name}.example") for name in "abc")
 
 
 def test_failing_servers_come_in_the_order_in_which_they_are_asked_again(db: SyncDatabase) -> None:
-    db.write(store_failing, [FailingDestination(A, 1, 30, 1), FailingDestination(B, 1, 20, 2)])
-    db.write(store_failing, [FailingDestination(A, 1, 10, 2), FailingDestination(C, 5, 15, 1)])
+    db.write(store_failing, [FailingDestination(A, 1, 30, 1, 2), FailingDestination(B, 1, 20, 2, 3)])
+    db.write(store_failing, [FailingDestination(A, 1, 10, 2, 4), FailingDestination(C, 5, 15, 1, None)])
     db.write(forget_failing, [B, ServerName("none.example")])
     db.write(forget_failing, [])
 
-    assert db.read(failing_destinations) == [FailingDestination(A, 1, 10, 2), FailingDestination(C, 5, 15, 1)]
+    assert db.read(failing_destinations) == [FailingDestination(A, 1, 10, 2, 4), FailingDestination(C, 5, 15, 1, None)]
 
 
 def test_a_rule_takes_the_place_of_one_with_the_same_pattern(db: SyncDatabase) -> None:

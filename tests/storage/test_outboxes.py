@@ -6,6 +6,7 @@ from homeserver.core.identifiers import ServerName
 from homeserver.storage.outboxes import (
     StoredOutbox,
     StoredTransaction,
+    deliveries,
     find_outboxes,
     mark_behind,
     move_outgoing_position,
@@ -64,3 +65,12 @@ def test_the_position_moves_forward_alone(db: SyncDatabase) -> None:
         db.write(move_outgoing_position, position)
 
     assert db.read(outgoing_position) == 5
+
+
+def test_what_was_delivered_to_whom_is_found_by_a_part_of_the_name(db: SyncDatabase) -> None:
+    large = ServerName("B_B.Example:8448")
+    db.write(store_outboxes, [IDLE, replace(IDLE, destination=B, delivered_ms=None), replace(IDLE, destination=large)])
+
+    assert db.read(deliveries, "") == {A: 7, B: None, large: 7}
+    assert db.read(deliveries, "b_b.E") == {large: 7}
+    assert db.read(deliveries, "b%") == {}

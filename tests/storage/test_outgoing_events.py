@@ -9,6 +9,8 @@ from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.outboxes import StoredOutbox, move_outgoing_position, store_outboxes
 from homeserver.storage.outgoing_events import (
+    SharedRoom,
+    count_shared_rooms,
     insert_removal_notice,
     is_room_told,
     newest_positions_for,
@@ -16,6 +18,7 @@ from homeserver.storage.outgoing_events import (
     outgoing_events_at,
     positions_for,
     removal_notices,
+    shared_rooms,
     sweep_notices,
 )
 from homeserver.storage.room_servers import Stay, count_members
@@ -196,3 +199,36 @@ def test_a_room_is_told_when_the_log_was_read_and_nothing_waits_for_a_server_in_
     assert read
     assert not waiting
     assert db.read(is_room_told, room_id)
+
+
+def test_rooms_are_shared_while_both_servers_are_there_and_what_was_delivered_there_is_known(db: SyncDatabase) -> None:
+    own, (there, elsewhere) = ServerName("example.org"), SERVERS
+    third = RoomID("!three:example.org")
+
+    def write(tx: Transaction) -> None:
+        for earlier, room_id in enumerate((*ROOMS, third), 20):
+            count_members(tx, room_id, {own: 1}, position=1, now_ms=0)
+            insert(tx, earlier, room_id)  # before the other server came
+            count_members(tx, room_id, {there: 1}, position=30, now_ms=0)
+        for position, room_id in ((31, ROOMS[0]), (33, ROOMS[0]), (35, ROOMS[1]), (36, ROOMS[0])):
+            insert(tx, position, room_id, UserID("@alice:example.org"))
+        insert(tx, 32, ROOMS[0], is_outgoing=False)
+        insert(tx, 34, ROOMS[0], SENDERS[1])
+        count_members(tx, third, {own: -1}, position=40, now_ms=0)
+
+    def found(*, descends: bool = False, skipped: int = 0, limit: int = 9) -> list[SharedRoom]:
+        return db.read(shared_rooms, there, own, descends=descends, skipped=skipped, limit=limit)
+
+    db.write(write)
+    unsent = found()
+    db.write(store_outboxes, [StoredOutbox(there, 34, None, is_behind=True, transaction=None)])
+    marked = found()
+    db.write(store_outboxes, [StoredOutbox(there, 34, 5, is_behind=True, transaction=None)])
+
+    one, two = SharedRoom(ROOMS[0], 33), SharedRoom(ROOMS[1], None)
+    assert unsent == marked == [SharedRoom(room_id, None) for room_id in ROOMS]
+    assert found() == [one, two]
+    assert found(descends=True) == [two, one]
+    assert found(limit=1) == found(descends=True, skipped=1) == [one]
+    assert db.read(count_shared_rooms, there, own) == 2
+    assert db.read(count_shared_rooms, own, own) == db.read(count_shared_rooms, elsewhere, own) == 0

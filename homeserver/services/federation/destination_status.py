@@ -30,6 +30,7 @@ class DestinationStatus:
     is_blocked: bool
     last_success_ms: int | None
     failing_since_ms: int | None
+    last_attempt_ms: int | None
     next_attempt_ms: int | None
     failures: int
     positions: int | None
@@ -83,6 +84,7 @@ class DestinationStatuses:
             is_blocked=self._destinations.is_blocked(name),
             last_success_ms=None if row is None else row.delivered_ms,
             failing_since_ms=None if failing is None else failing.failing_since_ms,
+            last_attempt_ms=None if failing is None else failing.last_attempt_ms,
             next_attempt_ms=None if failing is None else failing.next_attempt_ms,
             failures=0 if failing is None else failing.failures,
             positions=0 if pending is None else pending.positions,

@@ -136,14 +136,16 @@ class Destinations:
         now_ms = self._clock.now_ms()
         known = self._failing.pop(destination, None)
         if known is not None and now_ms < known.row.next_attempt_ms:
+            known.row = replace(known.row, last_attempt_ms=now_ms)
             self._failing[destination] = known
+            self._unwritten.add(destination)
             return
         failures = 1 if known is None else known.row.failures + 1
         wait_ms = max(
             int(self._retry.interval_s(failures) * 1000 * (1 - self._randomness.fraction())), SHORTEST_WAIT_MS
         )
         since_ms = now_ms if known is None else known.row.failing_since_ms
-        row = FailingDestination(destination, since_ms, now_ms + wait_ms, failures)
+        row = FailingDestination(destination, since_ms, now_ms + wait_ms, failures, now_ms)
         self._failing[destination] = _Failing(row, None if known is None else known.heard_ms)
         self._unwritten.add(destination)
         while len(self._failing) > self._most_failing:
@@ -175,6 +177,10 @@ class Destinations:
         """Since when the server does not answer; None when it does, as far as is known."""
         known = self._failing.get(destination)
         return None if known is None else known.row
+
+    def all_failing(self) -> dict[ServerName, FailingDestination]:
+        """All servers that do not answer, as they are now."""
+        return {server: known.row for server, known in self._failing.items()}
 
     def wait_ms(self, destination: ServerName) -> int:
         """For how long the server is still to be left alone; 0 when it may be asked, unless it is blocked."""

@@ -59,6 +59,7 @@ def test_a_server_that_has_all_is_told_of(sending: Sending, statuses: Destinatio
         is_blocked=False,
         last_success_ms=arrived_ms,
         failing_since_ms=None,
+        last_attempt_ms=None,
         next_attempt_ms=None,
         failures=0,
         positions=0,
