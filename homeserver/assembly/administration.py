@@ -45,7 +45,7 @@ def make_administration(
     """Each kind of job is given to the one who does them."""
     announcing = AnnouncementJob(made.database, accounts.notices)
     deletion = _room_deletion(made, events, rooms, federation)
-    redaction = UserRedaction(made.database, RoomModeration(made.database, events.creation))
+    redaction = UserRedaction(made.database, RoomModeration(events.creation))
     purging = HistoryPurgeJob(
         made.database,
         events.states.events,

@@ -297,7 +297,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     key_file = made.settings.signing_key_file
     rotation = KeyRotation(made.own_keys, key_file, database, made.in_thread, made.clock, made.randomness)
     reading = RoomReading(database, parts.events.states, parts.events.formats, parts.rooms.aggregations)
-    moderation = RoomModeration(database, parts.events.creation)
+    moderation = RoomModeration(parts.events.creation)
     stored_keys = StoredKeys(made.server_name, made.own_keys)
     devices = UserDevices(
         database,
@@ -318,7 +318,9 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         OpenAPIEndpoints(partial(describe, ENDPOINT_CLASSES, homeserver.__version__)),
         PolicyListAdminEndpoints(parts.policies.subscriptions),
         ServerLimitAdminEndpoints(made.server_limits),
-        ReportAdminEndpoints(ReportDesk(database, reading, moderation, made.clock)),
+        ReportAdminEndpoints(
+            ReportDesk(database, reading, moderation, MemberPatterns(database, moderation), made.clock)
+        ),
         RegistrationAdminEndpoints(accounts.registration, accounts.shared_secret, accounts.registration_tokens),
         RoomActEndpoints(
             RoomBlocks(database, made.clock),
@@ -353,7 +355,7 @@ def _about(made: Mechanics) -> About:
 def _for_moderators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
     """What administrators do in rooms by the server's hand."""
     database, creation = made.database, parts.events.creation
-    moderation = RoomModeration(database, creation)
+    moderation = RoomModeration(creation)
     return (
         RoomModerationEndpoints(moderation),
         RoomSettingAdminEndpoints(

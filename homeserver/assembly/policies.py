@@ -31,7 +31,7 @@ def make_policies(made: Mechanics, outgoing: Outgoing, events: Events, rooms: Ro
     planning = PolicyPlanning(database, events.states, lists, outgoing.destinations, server_name)
     deeds = PolicyDeeds(
         database,
-        RoomModeration(database, events.creation),
+        RoomModeration(events.creation),
         RoomAcls(database, events.creation, server_name),
         RoomBlocks(database, clock),
         outgoing.destinations,

@@ -11,6 +11,7 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.steps import steps
 
 REPORTS: Final = f"{ADMIN_API}/reports"
 COLUMNS: Final = ("Report", "Received", "By", "Of", "Reason", "Resolved")
@@ -81,9 +82,22 @@ def resolve(
     what, wanted = f"{resolution} what the report {report_id} is about", {"report_id": report_id, **body}
     if not is_meant(output, what, wanted, dry_run=dry_run, yes=yes or resolution == "dismiss"):
         return
-    answer = ask(door, "POST", f"{_path(report_id)}/resolve", body)
-    failed = f" It was not possible in {len(answer['failed'])} rooms." if answer.get("failed") else ""
+    answer = _resolved(door, output, report_id, body)
+    failed = f" It was not possible in {len(answer['failed'])} rooms." if answer["failed"] else ""
     output.say(f"Resolved {answer['resolved']} reports: {ENDINGS[resolution]}.{failed}", answer)
+
+
+def _resolved(door: AdminDoor, output: Output, report_id: str, body: Any) -> Any:
+    """The last answer, with what was done in all steps, and what was not."""
+    path = f"{_path(report_id)}/resolve"
+    done: list[Any] = []
+    failed: list[Any] = []
+    with output.progress(f"Resolving {report_id}") as show:
+        for answer in steps(lambda begin: ask(door, "POST", path, {**body, **begin})):
+            done += answer["done"]
+            failed += answer["failed"]
+            show(f"{len(done)} rooms")
+    return {**answer, "done": done, "failed": failed}
 
 
 def _path(report_id: str) -> str:

@@ -12,6 +12,7 @@ from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.moments import Moment
 from homeserver.cli.output import Output, Row, printable, time_of
 from homeserver.cli.room_paths import room_path
+from homeserver.cli.steps import Asking, steps
 from homeserver.cli.user_paths import user_path
 
 MEMBERS: Final = f"{ADMIN_API}/members"
@@ -113,31 +114,42 @@ def redact(
         if is_meant(output, f"redact {event_id} in {room_id}", about, dry_run=dry_run, yes=yes):
             answer = ask(door, "POST", path, because)
             output.say(f"{event_id} is redacted.", {**about, "redaction": answer["event_id"]})
-        return
-    times = {"since_ms": since, "until_ms": until}
-    wanted = {"pattern": pattern, **{name: when for name, when in times.items() if when is not None}}
+    if pattern is not None:
+        times = {name: when for name, when in (("since_ms", since), ("until_ms", until)) if when is not None}
+        wanted = {**_whom(pattern), **times}
+        what = f"by {pattern} in {room_id}"
+        if _is_redaction_meant(door, output, room_id, wanted, what, dry_run=dry_run, yes=yes):
+            _redact_all(door, output, room_id, {**wanted, **because})
+
+
+def _is_redaction_meant(
+    door: AdminDoor, output: Output, room_id: str, wanted: Mapping[str, Any], what: str, *, dry_run: bool, yes: bool
+) -> bool:
+    """Whether to redact all that is wanted; a dry run tells of it."""
+    path = room_path(room_id, "sent")
     with output.progress("Looking") as show:
-        sent = list(_pages(show, "found", lambda begin: _get(door, room_path(room_id, "sent"), wanted, begin)))
-    what = f"redact {_count(len(sent), 'event')} by {pattern} in {room_id}"
-    if dry_run and not output.is_json:
-        output.tell(EVENT_COLUMNS, (_event_row(each, time_of(each["origin_server_ts"])) for each in sent))
-    looked_at: dict[str, Any] = {"room_id": room_id, **wanted, "events": sent}
+        sent = list(_pages(show, "found", lambda begin: _get(door, path, wanted, begin)))
+    looked_at = {"room_id": room_id, **wanted, "events": sent}
     if not sent and not dry_run:
         output.say("There is nothing to redact.", looked_at)
-        return
-    if not is_meant(output, what, looked_at, dry_run=dry_run, yes=yes):
-        return
+        return False
+    if dry_run and not output.is_json:
+        output.tell(EVENT_COLUMNS, (_event_row(each, time_of(each["origin_server_ts"])) for each in sent))
+    return is_meant(output, f"redact {_count(len(sent), 'event')} {what}", looked_at, dry_run=dry_run, yes=yes)
+
+
+def _redact_all(door: AdminDoor, output: Output, room_id: str, body: Mapping[str, Any]) -> None:
+    failed: list[Any] = []
 
     def redacted() -> Iterator[Row]:
         path = room_path(room_id, "redact")
-        for step in _steps(lambda begin: ask(door, "POST", path, {**wanted, **because, **begin})):
+        for step in steps(lambda begin: ask(door, "POST", path, {**body, **begin})):
             yield from (_event_row(each, "redacted") for each in step["done"])
             for each in step["failed"]:
                 failed.append(each)
                 told = f"NOT redacted: {each['reason']}"
                 yield Row(each, f"{each['event_id']}: {told}", (each["event_id"], "", "", told))
 
-    failed: list[Any] = []
     with output.progress("Redacting"):
         output.tell(EVENT_COLUMNS, redacted())
     if failed:
@@ -162,10 +174,8 @@ def _remove(
     for room_id in rooms:
         room_path(room_id)
     because = {} if reason is None else {"reason": reason}
-    is_one = not WILDCARDS.intersection(pattern)
-    if is_one:
-        user_path(pattern)
-    if is_one and rooms and not more:
+    whom = _whom(pattern)
+    if "user_id" in whom and rooms and not more:
         # What can be put right at once is not asked about.
         what = f"{act} {pattern} in {_count(len(rooms), 'room')}"
         about = {"user_id": pattern, "rooms": list(rooms)}
@@ -173,7 +183,7 @@ def _remove(
             return
         rows = _in_rooms(door, act, pattern, rooms, because)
     else:
-        wanted = {"pattern": pattern, **more}
+        wanted = {**whom, **more}
         if not _is_aim_meant(door, output, act, wanted, rooms, dry_run=dry_run, yes=yes):
             return
         rows = _many_users(door, act, {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})})
@@ -182,6 +192,14 @@ def _remove(
         output.tell(COLUMNS, _noting_failures(rows, failed))
     if failed:
         raise CommandFailed(f"{_count(len(failed), 'time')} nobody could be {DONE[act]}")
+
+
+def _whom(pattern: str) -> dict[str, str]:
+    """A user, or a pattern, in the words of the API. Raises CommandFailed for what is no user ID."""
+    if WILDCARDS.intersection(pattern):
+        return {"pattern": pattern}
+    user_path(pattern)
+    return {"user_id": pattern}
 
 
 def _is_aim_meant(
@@ -225,7 +243,7 @@ def _in_rooms(
 
 
 def _many_users(door: AdminDoor, act: str, body: Mapping[str, Any]) -> Iterator[Row]:
-    for step in _steps(lambda begin: ask(door, "POST", f"{MEMBERS}/{act}", {**body, **begin})):
+    for step in steps(lambda begin: ask(door, "POST", f"{MEMBERS}/{act}", {**body, **begin})):
         for each in step["done"]:
             yield _row(act, each["room_id"], each["user_id"])
         for each in step["failed"]:
@@ -260,23 +278,10 @@ def _get(door: AdminDoor, path: str, query: Mapping[str, Any], begin: Mapping[st
     return ask(door, "GET", f"{path}?{urlencode(words, doseq=True)}")
 
 
-def _steps(ask_for: Callable[[Mapping[str, str]], Any]) -> Iterator[Any]:
-    """The answers of the steps in which the server does something."""
-    begin: dict[str, str] = {}
-    while True:
-        step = ask_for(begin)
-        yield step
-        if step["next"] is None:
-            return
-        begin = {"from": step["next"]}
-
-
-def _pages(
-    show: Callable[[str], None], word: str, ask_for: Callable[[Mapping[str, str]], Any], name: str = "found"
-) -> Iterator[Any]:
+def _pages(show: Callable[[str], None], word: str, ask_for: Asking, name: str = "found") -> Iterator[Any]:
     """What the steps find."""
     count = 0
-    for step in _steps(ask_for):
+    for step in steps(ask_for):
         count += len(step[name])
         show(f"{count} {word}")
         yield from step[name]

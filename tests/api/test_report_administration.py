@@ -37,7 +37,7 @@ def test_reports_are_seen_in_context_and_resolved(server: Server, admin: Client,
     assert mine(admin.get(REPORTS, query={"resolved": False})["reports"], alice) == []
     act = admin.get("/_columba/admin/v1/audit", query={"target": report["report_id"]})["acts"][0]
     assert act["by"] == admin.user_id
-    assert act["details"]["body"] == {"resolution": "redact", "note": "(withheld)", "reason": "spam"}
+    assert act["details"]["body"] == {"resolution": "redact", "note": "(withheld)", "reason": "spam", "from": None}
     told = server.command("admin", "report", "show", report["report_id"])
     assert f"redacted by {admin.user_id}" in told.stdout
     assert mine(admin.get(REPORTS, query={"resolved": True})["reports"], alice)

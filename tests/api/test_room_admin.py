@@ -128,9 +128,10 @@ def test_administrators_moderate_rooms_that_they_are_not_in(admin: Client, alice
     redaction = admin.post(OWN, room_id, "redact", event_id, body={"reason": "spam"})
     admin.post(OWN, room_id, "kick", body={"user_id": bob.user_id})
     bob.join(room_id)
-    everywhere = admin.post("/_columba/admin/v1/users", bob.user_id, "ban", body={"reason": "spam"})
+    everywhere = admin.post("/_columba/admin/v1/members", "ban", body={"user_id": bob.user_id, "reason": "spam"})
 
-    assert everywhere == {"done": [room_id], "failed": {}}
+    banned = {"room_id": room_id, "user_id": bob.user_id, "membership": "join", "spared": False}
+    assert everywhere == {"done": [banned], "failed": [], "next": None}
     bob.join(room_id, status=403, errcode="M_FORBIDDEN")
     admin.post(OWN, room_id, "unban", body={"user_id": bob.user_id})
     bob.join(room_id)

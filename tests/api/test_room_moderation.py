@@ -91,7 +91,9 @@ def test_those_whom_a_pattern_names_are_banned_and_what_they_said_is_redacted(
     assert alice.get("rooms", room_id, "event", kept)["content"] != {}
     admin.post(MEMBERS, "unban", body={"pattern": pattern, "rooms": [room_id]})
     bob.join(room_id)
-    admin.post(MEMBERS, "kick", body={"pattern": "*"}, status=400, errcode="M_INVALID_PARAM")
+    for whom in ({"pattern": "*"}, {"user_id": "bob"}, {"pattern": pattern, "user_id": bob.user_id}):
+        admin.post(MEMBERS, "kick", body=whom, status=400, errcode="M_INVALID_PARAM")
+    admin.post(MEMBERS, "kick", body={}, status=400, errcode="M_MISSING_PARAM")
     admin.post(MEMBERS, "kick", body={"pattern": pattern, "rooms": ["x"]}, status=400, errcode="M_INVALID_PARAM")
     alice.post(MEMBERS, "kick", body={"pattern": pattern}, status=403, errcode="M_FORBIDDEN")
 

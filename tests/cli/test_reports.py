@@ -36,6 +36,7 @@ THIRD: dict[str, Any] = {
     "resolved_ms": 1_700_000_001_000,
     "note": "third time",
 }
+NOWHERE: dict[str, Any] = {"done": [], "failed": [], "next": None}
 PAGES: dict[str, Any] = {
     f"{ADMIN_API}/reports?": (200, {"reports": [FIRST, SECOND]}),
     f"{ADMIN_API}/reports?before=bb": (200, {"reports": [THIRD]}),
@@ -115,13 +116,8 @@ def test_a_report_that_is_not_there_is_a_failure() -> None:
 @pytest.mark.parametrize(
     ("words", "answer", "told"),
     [
-        (("--dismiss", "--note", "a joke"), {"resolved": 2}, "Resolved 2 reports: dismissed.\n"),
-        (("--redact", "--yes"), {"resolved": 1}, "Resolved 1 reports: redacted.\n"),
-        (
-            ("--ban", "--yes", "--reason", "spam"),
-            {"resolved": 1, "done": ["!a"], "failed": {"!b": "no"}},
-            "Resolved 1 reports: banned. It was not possible in 1 rooms.\n",
-        ),
+        (("--dismiss", "--note", "a joke"), {"resolved": 2, **NOWHERE}, "Resolved 2 reports: dismissed.\n"),
+        (("--redact", "--yes"), {"resolved": 1, **NOWHERE}, "Resolved 1 reports: redacted.\n"),
     ],
 )
 def test_a_report_is_resolved(
@@ -130,6 +126,32 @@ def test_a_report_is_resolved(
     run(ScriptedDoor(**{f"{ADMIN_API}/reports/aa/resolve": (200, answer)}), "resolve", "aa", *words)
 
     assert capsys.readouterr().out == told
+
+
+def test_a_user_is_banned_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
+    eve = {"user_id": "@eve:example.org", "membership": "join", "spared": False}
+    done = [{**eve, "room_id": "!a"}, {**eve, "room_id": "!c"}]
+    failed = [{"room_id": "!b", "user_id": "@eve:example.org", "reason": "no power"}]
+    answers = [
+        {"resolved": 0, "done": done[:1], "failed": failed, "next": "x"},
+        {"resolved": 1, "done": done[1:], "failed": [], "next": None},
+    ]
+
+    class Door(ScriptedDoor):
+        def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+            super().call(method, path, body)
+            return 200, answers[(len(self.asked) - 1) % 2]
+
+    door, words = Door(), ("resolve", "aa", "--ban", "--yes", "--reason", "spam")
+
+    run(door, *words)
+    run(door, *words, "--json")
+
+    path, body = f"{ADMIN_API}/reports/aa/resolve", {"resolution": "ban", "reason": "spam"}
+    assert door.asked == [("POST", path, body), ("POST", path, {**body, "from": "x"})] * 2
+    told, as_json = capsys.readouterr().out.splitlines()
+    assert told == "Resolved 1 reports: banned. It was not possible in 1 rooms."
+    assert json.loads(as_json) == {"resolved": 1, "done": done, "failed": failed, "next": None}
 
 
 def test_what_destroys_is_not_done_unless_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ def test_the_other_rooms_are_gone_through_although_one_refuses(capsys: pytest.Ca
 
 
 def test_one_user_is_removed_everywhere_once_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    look = f"{MEMBERS}?pattern=%40eve%3Aevil.example&removal=ban"
+    look = f"{MEMBERS}?user_id=%40eve%3Aevil.example&removal=ban"
     refused = {"room_id": OTHER, "user_id": EVE, "reason": "no power"}
     door = ScriptedDoor(
         **{
@@ -79,7 +79,7 @@ def test_one_user_is_removed_everywhere_once_it_is_meant(capsys: pytest.CaptureF
     with pytest.raises(CommandFailed, match="1 time nobody could be banned"):
         run(door, "ban", EVE, "--all", "--yes")
 
-    assert acts(door) == [("POST", f"{MEMBERS}/ban", {"pattern": EVE})]
+    assert acts(door) == [("POST", f"{MEMBERS}/ban", {"user_id": EVE})]
     assert lines(capsys) == [f"{ROOM}: {EVE} banned", f"{OTHER}: {EVE} NOT banned: no power"]
 
 

@@ -3,14 +3,17 @@
 What is below /_synapse/ has the shape that Synapse gives it, where reports are named by numbers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 import orjson
 
+from homeserver.http.admin.user_patterns import MemberRow, removed
 from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
+from homeserver.services.admin.member_patterns import Miss
 from homeserver.services.admin.reports import Decision, ReportDesk, ReportPage, Resolution
 from homeserver.storage.reports import Report, ReportFilter, Subject
 
@@ -39,12 +42,24 @@ class SynapseReportsQuery(msgspec.Struct, frozen=True, rename={"begin": "from", 
     target_user_id: str | None = None
 
 
-class ResolveBody(msgspec.Struct, frozen=True):
-    """What to do; a note for administrators, and a reason that is told in the room."""
+class ResolveBody(msgspec.Struct, frozen=True, rename={"begin": "from"}):
+    """What to do; a note for administrators, and a reason that is told in the room; where the step before ended."""
 
     resolution: Literal["dismiss", "redact", "ban"]
     note: str | None = None
     reason: str | None = None
+    begin: str | None = None
+
+
+class ResolveAnswer(TypedDict):
+    """How many reports are resolved, none before the last step; where a user was banned in this one, and where not."""
+
+    report_id: str
+    resolution: Literal["dismiss", "redact", "ban"]
+    resolved: int
+    done: Sequence[MemberRow]
+    failed: Sequence[Miss]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -78,14 +93,19 @@ class ReportAdminEndpoints:
         spec=OWN,
         body=ResolveBody,
     )
-    async def resolve(self, request: Request[NoQuery, ResolveBody]) -> Reply:
-        """Do something about a report, or note that nothing is to be done."""
+    async def resolve(self, request: Request[NoQuery, ResolveBody]) -> Reply[ResolveAnswer]:
+        """Do something about a report, or note that nothing is to be done; a step of it."""
         body, report_id = request.body, request.path["reportId"]
-        decision = Decision(Resolution(body.resolution), body.note, body.reason)
+        decision = Decision(Resolution(body.resolution), body.note, body.reason, body.begin)
         outcome = await self.desk.resolve(report_id, decision, by=request.user_id)
-        banned = outcome.banned
-        answer: dict[str, Any] = {"report_id": report_id, "resolution": body.resolution, "resolved": outcome.resolved}
-        return Reply(answer if banned is None else {**answer, "done": banned.done, "failed": banned.failed})
+        return Reply(
+            {
+                "report_id": report_id,
+                "resolution": body.resolution,
+                "resolved": outcome.resolved,
+                **removed(outcome.banned),
+            }
+        )
 
     @endpoint("DELETE", "/_columba/admin/v1/reports/{reportId}", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN)
     async def delete(self, request: PlainRequest) -> Reply:

@@ -1,11 +1,12 @@
-"""Administration: what moderators of rooms do, done by the server's hand."""
+"""Administration: what moderators of rooms do, done by the server's hand. Many users or rooms: user_patterns.py."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_user_id
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
 
@@ -23,6 +24,12 @@ class ReasonBody(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class RedactedAnswer(TypedDict):
+    """The redaction."""
+
+    event_id: str
+
+
 @dataclass(frozen=True)
 class RoomModerationEndpoints:
     """Users and events in rooms."""
@@ -37,7 +44,7 @@ class RoomModerationEndpoints:
         spec="for administrators: docs/moderation.md",
         body=MemberBody,
     )
-    async def kick(self, request: Request[NoQuery, MemberBody]) -> Reply:
+    async def kick(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Remove a user from a room."""
         return await self._remove(Removal.KICK, request)
 
@@ -49,7 +56,7 @@ class RoomModerationEndpoints:
         spec="for administrators: docs/moderation.md",
         body=MemberBody,
     )
-    async def ban(self, request: Request[NoQuery, MemberBody]) -> Reply:
+    async def ban(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Remove a user from a room, and let them not come back."""
         return await self._remove(Removal.BAN, request)
 
@@ -61,45 +68,9 @@ class RoomModerationEndpoints:
         spec="for administrators: docs/moderation.md",
         body=MemberBody,
     )
-    async def unban(self, request: Request[NoQuery, MemberBody]) -> Reply:
+    async def unban(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Let a user come back."""
         return await self._remove(Removal.UNBAN, request)
-
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/users/{userId}/kick",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-        body=ReasonBody,
-    )
-    async def kick_everywhere(self, request: Request[NoQuery, ReasonBody]) -> Reply:
-        """Remove a user from all rooms."""
-        return await self._remove_everywhere(Removal.KICK, request)
-
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/users/{userId}/ban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-        body=ReasonBody,
-    )
-    async def ban_everywhere(self, request: Request[NoQuery, ReasonBody]) -> Reply:
-        """Ban a user from all rooms that they are in or invited to."""
-        return await self._remove_everywhere(Removal.BAN, request)
-
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/users/{userId}/unban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-        body=ReasonBody,
-    )
-    async def unban_everywhere(self, request: Request[NoQuery, ReasonBody]) -> Reply:
-        """Unban a user wherever they are banned."""
-        return await self._remove_everywhere(Removal.UNBAN, request)
 
     @endpoint(
         "POST",
@@ -109,16 +80,12 @@ class RoomModerationEndpoints:
         spec="for administrators: docs/moderation.md",
         body=ReasonBody,
     )
-    async def redact(self, request: Request[NoQuery, ReasonBody]) -> Reply:
+    async def redact(self, request: Request[NoQuery, ReasonBody]) -> Reply[RedactedAnswer]:
         """Redact an event."""
         event_id = await self.moderation.redact(request.room_id, request.event_id, request.body.reason)
         return Reply({"event_id": event_id})
 
-    async def _remove(self, removal: Removal, request: Request[NoQuery, MemberBody]) -> Reply:
+    async def _remove(self, removal: Removal, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         body = request.body
         await self.moderation.remove(removal, request.room_id, parse_user_id(body.user_id), body.reason)
         return EMPTY
-
-    async def _remove_everywhere(self, removal: Removal, request: Request[NoQuery, ReasonBody]) -> Reply:
-        done = await self.moderation.remove_everywhere(removal, request.path_user_id, request.body.reason)
-        return Reply(asdict(done))

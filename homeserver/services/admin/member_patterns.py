@@ -1,4 +1,4 @@
-"""Kicking, banning and unbanning all users whose IDs a pattern matches: in some rooms, or in all of the server.
+"""Kicking, banning and unbanning users, one or all whose IDs a pattern matches: in some rooms, or in all of the server.
 
 It is done in steps, each of bounded length: whoever asks goes on from where a step ended, and can look beforehand at
 whom it would befall. Of all rooms those are left out in which nobody of this server is, for nothing can be done there.
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from homeserver.core.globs import Glob
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.slices import slices
 from homeserver.core.unpadded_base64 import decode_base64_urlsafe, encode_base64_urlsafe
 from homeserver.services.admin.room_moderation import BEFALLS, Removal, RoomModeration
-from homeserver.services.admin.user_patterns import StepBounds, read_user_pattern
+from homeserver.services.admin.user_patterns import StepBounds, Users
 from homeserver.services.errors import InvalidParameter, NotFound, ServiceError
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.accounts import find_account
@@ -37,13 +36,13 @@ SPARED: Final = "An administrator of this server"
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Whom something is to befall: users by a pattern, in these rooms, or in all (None).
+    """Whom something is to befall: these users, in these rooms, or in all (None).
 
     `includes_left`: a ban is also for those who have left.
     """
 
     removal: Removal
-    pattern: str
+    users: Users
     rooms: Sequence[RoomID] | None
     includes_left: bool = False
 
@@ -97,7 +96,6 @@ class MemberPatterns:
 
         Raises InvalidParameter, NotFound for a room that is named and not known here.
         """
-        glob = read_user_pattern(aim.pattern)
         if aim.rooms is not None and not 0 < len(aim.rooms) <= MOST_ROOMS:
             raise InvalidParameter(f"One to {MOST_ROOMS} rooms can be named")
         if aim.includes_left and aim.removal is not Removal.BAN:
@@ -107,7 +105,7 @@ class MemberPatterns:
             await self._database.read(_check_rooms, aim.rooms)
         found: list[Hit] = []
         for _ in range(self._bounds.most_reads):
-            some, rest = await self._database.read(self._some, aim, glob, after, self._bounds.most_found - len(found))
+            some, rest = await self._database.read(self._some, aim, after, self._bounds.most_found - len(found))
             found += some
             if rest is None:
                 return Hits(found, None)
@@ -132,13 +130,11 @@ class MemberPatterns:
             failed += [Miss(one.room_id, one.user_id, refused[one.user_id]) for one in some if one.user_id in refused]
         return Done(done, failed, hits.next)
 
-    def _some(
-        self, tx: Transaction, aim: Aim, glob: Glob, after: MemberKey, limit: int
-    ) -> tuple[Sequence[Hit], MemberKey | None]:
+    def _some(self, tx: Transaction, aim: Aim, after: MemberKey, limit: int) -> tuple[Sequence[Hit], MemberKey | None]:
         """Some of whom it would befall, and where to go on; None at the end."""
-        rows = self._rows(tx, aim.rooms, glob, after)
+        rows = self._rows(tx, aim, after)
         wanted = (*BEFALLS[aim.removal], LEFT) if aim.includes_left else BEFALLS[aim.removal]
-        fitting = [one for one in rows if one.membership in wanted and glob.matches(one.user_id)]
+        fitting = [one for one in rows if one.membership in wanted and aim.users.include(one.user_id)]
         if aim.rooms is None:
             within_reach = rooms_with_local_members(tx, sorted({one.room_id for one in fitting}))
             fitting = [one for one in fitting if one.room_id in within_reach]
@@ -149,22 +145,20 @@ class MemberPatterns:
             rest = rows[-1] if len(rows) == self._bounds.rows_per_read else None
         # Whoever names somebody means them.
         found = [
-            Hit(one.room_id, one.user_id, one.membership, glob.literal is None and _is_spared(tx, one.user_id))
+            Hit(one.room_id, one.user_id, one.membership, aim.users.named is None and _is_spared(tx, one.user_id))
             for one in fitting
         ]
         return found, rest
 
-    def _rows(
-        self, tx: Transaction, rooms: Sequence[RoomID] | None, glob: Glob, after: MemberKey
-    ) -> Sequence[MemberKey]:
+    def _rows(self, tx: Transaction, aim: Aim, after: MemberKey) -> Sequence[MemberKey]:
         """The memberships that come next in these rooms, or in all."""
-        if rooms is None and glob.literal is not None:
-            of_user = MemberKey(after.room_id, UserID(glob.literal))
+        if aim.rooms is None and aim.users.named is not None:
+            of_user = MemberKey(after.room_id, aim.users.named)
             return members_after_of(tx, of_user, limit=self._bounds.rows_per_read)
-        if rooms is None:
+        if aim.rooms is None:
             return members_after(tx, after, limit=self._bounds.rows_per_read)
         rows: list[MemberKey] = []
-        for room_id in sorted(set(rooms)):
+        for room_id in sorted(set(aim.rooms)):
             lacking = self._bounds.rows_per_read - len(rows)
             if room_id >= after.room_id and lacking:
                 user_id = after.user_id if room_id == after.room_id else UserID("")

@@ -10,8 +10,10 @@ from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.runtime.clock import Clock
-from homeserver.services.admin.room_moderation import Everywhere, Removal, RoomModeration
+from homeserver.services.admin.member_patterns import Aim, Done, MemberPatterns
+from homeserver.services.admin.room_moderation import Removal, RoomModeration
 from homeserver.services.admin.rooms import RoomDescription, RoomReading
+from homeserver.services.admin.user_patterns import Users
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.services.rooms.timeline import Context
@@ -34,6 +36,7 @@ PER_PAGE: Final = 100
 MOST_PER_PAGE: Final = 500
 AROUND: Final = 10  # events that are shown with one
 NONE_HERE: Final = "There is no such report"
+NOBODY: Final = Done((), (), None)
 
 
 class Resolution(Enum):
@@ -46,19 +49,23 @@ class Resolution(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about a report. `reason` is told in the room, `note` is for administrators."""
+    """What to do about a report. `reason` is told in the room, `note` is for administrators.
+
+    `begin` is where the step before ended, of a ban from all rooms.
+    """
 
     resolution: Resolution
     note: str | None = None
     reason: str | None = None
+    begin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many reports of the same are resolved by it; and of a user, where they were banned."""
+    """How many reports of the same are resolved, none before the last step; where a user was banned in this one."""
 
     resolved: int
-    banned: Everywhere | None = None
+    banned: Done = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,18 @@ class ReportPage:
 class ReportDesk:
     """Where reports are looked at."""
 
-    def __init__(self, database: Database, reading: RoomReading, moderation: RoomModeration, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        reading: RoomReading,
+        moderation: RoomModeration,
+        members: MemberPatterns,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._reading = reading
         self._moderation = moderation
+        self._members = members
         self._clock = clock
 
     async def newest(self, before: str | None, *, is_resolved: bool | None = None) -> Sequence[Report]:
@@ -107,17 +122,21 @@ class ReportDesk:
     async def resolve(self, report_id: str, decision: Decision, *, by: UserID | None) -> Outcome:
         """Do something about a report, and note it, with all open ones of the same. One that is resolved may be again.
 
+        A ban from all rooms is done in steps: whoever asks goes on until there is no next one.
+
         Raises NotFound, InvalidParameter for what cannot be done about it, and what doing it raises: then nothing is
         noted.
         """
         check_reason(decision.reason)
         check_reason(decision.note)
         report = await self._report(report_id, None)
-        banned = None
+        banned = NOBODY
         if decision.resolution is Resolution.REDACT:
             await self._redact(report, decision.reason)
         elif decision.resolution is Resolution.BAN:
-            banned = await self._ban(report, decision.reason)
+            banned = await self._ban(report, decision)
+            if banned.next is not None:
+                return Outcome(0, banned)
         resolved = Resolved(decision.resolution.value, by, self._clock.now_ms(), decision.note)
         return Outcome(await self._database.write(resolve_reports, report, resolved), banned)
 
@@ -132,17 +151,19 @@ class ReportDesk:
             raise InvalidParameter("Only an event can be redacted")
         await self._moderation.redact(report.room_id, report.event_id, reason)
 
-    async def _ban(self, report: Report, reason: str | None) -> Everywhere | None:
+    async def _ban(self, report: Report, decision: Decision) -> Done:
         """Ban whoever is reported: who sent an event from its room, a user from all rooms that they are in."""
         if report.user_id is not None:
-            return await self._moderation.remove_everywhere(Removal.BAN, report.user_id, reason)
+            return await self._members.remove(
+                Aim(Removal.BAN, Users(report.user_id), None), decision.reason, decision.begin
+            )
         if report.room_id is None or report.event_id is None:
             raise InvalidParameter("Nobody is banned for a report of a whole room: block the room instead")
         stored = (await self._database.read(events_by_id, [report.event_id])).get(report.event_id)
         if stored is None:
             raise NotFound("The event is not here any more")
-        await self._moderation.remove(Removal.BAN, report.room_id, UserID(stored.event.sender), reason)
-        return None
+        await self._moderation.remove(Removal.BAN, report.room_id, UserID(stored.event.sender), decision.reason)
+        return NOBODY
 
     async def _report(self, report_id: str, subject: Subject | None) -> Report:
         report = await self._database.read(find_report, report_id)

@@ -1,22 +1,20 @@
 """What moderators do, done by the server's hand: removing users from rooms, and taking back what was said.
 
 It is done in the name of one of this server's users who is in the room and has the power for it (local_powers.py);
-where there is none, it is said so and nothing is done.
+where there is none, it is said so and nothing is done. Many rooms at once: member_patterns.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
 from homeserver.core.errors import AuthRejected
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.admin.local_powers import LocalPowers, by_local_power, local_powers
-from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecommended, ServiceError
+from homeserver.services.errors import BadState, Forbidden, NotFound, NotRecommended
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.reasons import check_reason
-from homeserver.storage.database import Database, Transaction
-from homeserver.storage.memberships import room_ids_of_user
+from homeserver.storage.database import Transaction
 
 MEMBER: Final = "m.room.member"
 
@@ -37,19 +35,10 @@ BEFALLS: Final[Mapping[Removal, Sequence[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Everywhere:
-    """In which rooms it was done, and why it was not in others."""
-
-    done: Sequence[RoomID]
-    failed: Mapping[RoomID, str]
-
-
 class RoomModeration:
     """Moderates rooms."""
 
-    def __init__(self, database: Database, creation: EventCreation) -> None:
-        self._database = database
+    def __init__(self, creation: EventCreation) -> None:
         self._creation = creation
 
     async def remove(self, removal: Removal, room_id: RoomID, user_id: UserID, reason: str | None) -> None:
@@ -66,22 +55,6 @@ class RoomModeration:
         """
         check_reason(reason)
         return await by_local_power(self._creation, self._remove_some, removal, room_id, user_ids, reason)
-
-    async def remove_everywhere(self, removal: Removal, user_id: UserID, reason: str | None) -> Everywhere:
-        """Kick or ban a user from all rooms that they are in or invited to, or unban them wherever they are banned.
-
-        Raises InvalidParameter.
-        """
-        check_reason(reason)
-        done: list[RoomID] = []
-        failed: dict[RoomID, str] = {}
-        for room_id in await self._database.read(room_ids_of_user, user_id, BEFALLS[removal]):
-            try:
-                await self.remove(removal, room_id, user_id, reason)
-                done.append(room_id)
-            except ServiceError as refused:
-                failed[room_id] = refused.reason
-        return Everywhere(done, failed)
 
     async def redact(self, room_id: RoomID, event_id: EventID, reason: str | None) -> EventID:
         """Redact an event of a user of any server; the ID of the redaction, or of that of before.

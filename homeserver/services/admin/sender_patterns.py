@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homeserver.core.globs import Glob
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.slices import slices
 from homeserver.services.admin.local_powers import NO_ROOM
 from homeserver.services.admin.room_moderation import RoomModeration
-from homeserver.services.admin.user_patterns import StepBounds, read_user_pattern
+from homeserver.services.admin.user_patterns import StepBounds, Users
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.database import Database, Transaction
@@ -33,7 +32,7 @@ class Said:
     """Whose events in which room, and between which times, each of them included."""
 
     room_id: RoomID
-    pattern: str
+    users: Users
     since_ms: int | None
     until_ms: int | None
 
@@ -86,12 +85,11 @@ class SenderPatterns:
 
         Raises InvalidParameter, NotFound.
         """
-        glob = read_user_pattern(said.pattern)
         since_ms = -LARGEST if said.since_ms is None else said.since_ms
         begins = TimePoint(since_ms, 0) if begin is None else _position(begin)
         found: list[SentEvent] = []
         for _ in range(self._bounds.most_reads):
-            some, rest = await self._database.read(self._some, said, glob, begins, self._bounds.most_found - len(found))
+            some, rest = await self._database.read(self._some, said, begins, self._bounds.most_found - len(found))
             found += some
             if rest is None:
                 return SentEvents(found, None)
@@ -114,7 +112,7 @@ class SenderPatterns:
         return Redacted(done, failed, sent.next)
 
     def _some(
-        self, tx: Transaction, said: Said, glob: Glob, begins: TimePoint, limit: int
+        self, tx: Transaction, said: Said, begins: TimePoint, limit: int
     ) -> tuple[Sequence[SentEvent], TimePoint | None]:
         """Some of what is looked for, and where to go on; None at the end."""
         if find_head(tx, said.room_id) is None:
@@ -126,7 +124,7 @@ class SenderPatterns:
             if len(found) == limit:
                 return found, begins
             begins = TimePoint(row.origin_server_ts, row.nid + 1)
-            if not row.is_state and not row.is_redacted and row.type != REDACTION and glob.matches(row.sender):
+            if not row.is_state and not row.is_redacted and row.type != REDACTION and said.users.include(row.sender):
                 found.append(SentEvent(row.event_id, row.sender, row.type, row.origin_server_ts))
         return found, begins if len(rows) == self._bounds.rows_per_read else None
 

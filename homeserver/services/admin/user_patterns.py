@@ -1,4 +1,6 @@
-"""Many users by one pattern: `*` in it stands for any characters, `?` for one. Case counts, as in user IDs.
+"""Users whom something is to befall: one, or many by one pattern, in which `*` stands for any characters, `?` for one.
+
+Case counts, as in user IDs.
 
 What is done with them is in member_patterns.py and sender_patterns.py, in steps of bounded length.
 """
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from homeserver.core.globs import Glob
-from homeserver.core.identifiers import ID_LIMIT_BYTES
+from homeserver.core.identifiers import ID_LIMIT_BYTES, UserID
 from homeserver.services.errors import InvalidParameter
 
 BEGINNINGS: Final = ("@", "*", "?")
@@ -24,10 +26,23 @@ class StepBounds:
     per_write: int = 50  # of a room
 
 
-def read_user_pattern(pattern: str) -> Glob:
-    """A pattern over whole user IDs. Raises InvalidParameter, also for one that is everybody's."""
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The one user who is `named`, whatever characters that ID has, or those whom a pattern matches."""
+
+    named: UserID | None
+    pattern: Glob | None = None
+
+    def include(self, user_id: str) -> bool:
+        """Whether this is one of them."""
+        return user_id == self.named if self.pattern is None else self.pattern.matches(user_id)
+
+
+def users_by_pattern(pattern: str) -> Users:
+    """Those whose whole IDs match. Raises InvalidParameter, also for a pattern that is everybody's."""
     if len(pattern.encode()) > ID_LIMIT_BYTES or "\0" in pattern or not pattern.startswith(BEGINNINGS):
         raise InvalidParameter("A pattern is a user ID, in which * and ? stand for other characters")
     if SAYS_NOTHING.issuperset(pattern):
         raise InvalidParameter("This pattern is that of everybody: name a part of the user IDs")
-    return Glob(pattern)
+    glob = Glob(pattern)
+    return Users(None, glob) if glob.literal is None else Users(UserID(glob.literal))

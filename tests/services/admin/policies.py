@@ -36,7 +36,7 @@ class Policies:
         self.audit = AdminAudit(database, clock)
         self.deeds = PolicyDeeds(
             database,
-            RoomModeration(database, world.event_creation),
+            RoomModeration(world.event_creation),
             RoomAcls(world.database, world.event_creation, SERVER),
             RoomBlocks(database, clock),
             self.destinations,

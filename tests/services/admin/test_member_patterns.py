@@ -8,7 +8,7 @@ import pytest
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.admin.member_patterns import Aim, MemberPatterns
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
-from homeserver.services.admin.user_patterns import StepBounds
+from homeserver.services.admin.user_patterns import StepBounds, Users, users_by_pattern
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.storage.accounts import Account, AccountKind, insert_account
 from tests.services.world import ALICE, BOB, CAROL, SERVER, World, now
@@ -19,7 +19,7 @@ RAID = "@raid*:example.org"
 
 @pytest.fixture
 def patterns(world: World) -> MemberPatterns:
-    return MemberPatterns(world.database, RoomModeration(world.database, world.event_creation))
+    return MemberPatterns(world.database, RoomModeration(world.event_creation))
 
 
 def room_of(world: World, *members: UserID) -> RoomID:
@@ -48,7 +48,7 @@ def found(patterns: MemberPatterns, aim: Aim) -> list[tuple[str, str]]:
 
 
 def aim(removal: Removal, rooms: Sequence[RoomID] | None = None, **more: bool) -> Aim:
-    return Aim(removal, RAID, rooms, **more)
+    return Aim(removal, users_by_pattern(RAID), rooms, **more)
 
 
 def test_all_whom_a_pattern_names_are_banned_everywhere_and_others_stay(world: World, patterns: MemberPatterns) -> None:
@@ -80,7 +80,7 @@ def test_in_the_rooms_that_are_named_alone(world: World, patterns: MemberPattern
 def test_steps_of_any_length_find_everybody_once(world: World, patterns: MemberPatterns, *, named: bool) -> None:
     rooms = [room_of(world, BOB, *RAIDERS) for _ in range(2)]
     whole = found(patterns, aim(Removal.KICK, rooms if named else None))
-    moderation = RoomModeration(world.database, world.event_creation)
+    moderation = RoomModeration(world.event_creation)
     short = [
         MemberPatterns(world.database, moderation, StepBounds(most, rows_per_read=3, most_reads=2, per_write=2))
         for most in (1, 2, 4, 100)
@@ -128,11 +128,11 @@ def test_somebody_who_is_named_is_meant_in_all_rooms_although_an_administrator(
 ) -> None:
     world.sync_database.write(insert_account, Account(BOB, AccountKind.USER, created_ms=0, is_admin=True))
     rooms = sorted(room_of(world, BOB, *RAIDERS[:1]) for _ in range(3))
-    moderation = RoomModeration(world.database, world.event_creation)
+    moderation = RoomModeration(world.event_creation)
     short = MemberPatterns(world.database, moderation, StepBounds(most_found=2, rows_per_read=1))
 
-    assert found(short, Aim(Removal.KICK, BOB, None)) == [(room_id, BOB) for room_id in rooms]
-    done = now(patterns.remove(Aim(Removal.KICK, BOB, None), None, None))
+    assert found(short, Aim(Removal.KICK, Users(BOB), None)) == [(room_id, BOB) for room_id in rooms]
+    done = now(patterns.remove(Aim(Removal.KICK, Users(BOB), None), None, None))
 
     assert [one.room_id for one in done.done] == rooms
     assert [memberships(world, room_id)[BOB] for room_id in rooms] == ["leave"] * 3
@@ -168,7 +168,6 @@ def test_a_room_in_which_nobody_of_this_server_is_fails_when_named_and_is_left_o
 def test_what_makes_no_sense_is_refused(world: World, patterns: MemberPatterns) -> None:
     room_id = room_of(world, CAROL)
     wrong = (
-        Aim(Removal.KICK, "@*:*", None),
         aim(Removal.KICK, []),
         aim(Removal.KICK, [room_id] * 501),
         aim(Removal.KICK, includes_left=True),

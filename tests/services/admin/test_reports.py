@@ -3,9 +3,11 @@
 import pytest
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.services.admin.member_patterns import MemberPatterns
 from homeserver.services.admin.reports import MOST_PER_PAGE, Decision, ReportDesk, Resolution
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.rooms import RoomReading
+from homeserver.services.admin.user_patterns import StepBounds
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.rooms.reports import Reports
 from homeserver.storage.accounts import Account, AccountKind, insert_account
@@ -19,8 +21,10 @@ ROOT = UserID(f"@root:{SERVER}")
 @pytest.fixture
 def desk(world: World) -> ReportDesk:
     reading = RoomReading(world.database, world.states, world.formats, world.aggregations)
-    moderation = RoomModeration(world.database, world.event_creation)
-    return ReportDesk(world.database, reading, moderation, world.clock)
+    moderation = RoomModeration(world.event_creation)
+    # Of a ban from all rooms, a step is one room.
+    members = MemberPatterns(world.database, moderation, StepBounds(most_found=1))
+    return ReportDesk(world.database, reading, moderation, members, world.clock)
 
 
 @pytest.fixture
@@ -91,17 +95,34 @@ def test_who_sent_a_reported_event_is_banned_from_its_room(
     assert (membership(world, room_id, BOB), membership(world, other_id, BOB)) == ("ban", "join")
 
 
-def test_a_reported_user_is_banned_from_all_rooms(
+def test_a_reported_user_is_banned_from_all_rooms_and_at_the_end_the_report_is_resolved(
     world: World, desk: ReportDesk, reports: Reports, room_id: RoomID
 ) -> None:
+    rooms = sorted([room_id, world.create_room(ALICE, preset="public_chat")])
+    world.join(BOB, rooms[0] if rooms[1] == room_id else rooms[1])
     world.sync_database.write(insert_account, Account(BOB, AccountKind.USER, 0))
     now(reports.report_user(CAROL, BOB, "spam"))
+    report_id = newest(desk).report_id
+
+    first = now(desk.resolve(report_id, Decision(Resolution.BAN), by=None))
+    between = newest(desk).resolved
+    last = now(desk.resolve(report_id, Decision(Resolution.BAN, begin=first.banned.next), by=None))
+
+    assert [one.room_id for one in (*first.banned.done, *last.banned.done)] == rooms
+    assert (first.resolved, between, last.resolved, last.banned.next) == (0, None, 1, None)
+    assert [membership(world, each, BOB) for each in rooms] == ["ban", "ban"]
+
+
+def test_a_reported_user_whose_id_looks_like_a_pattern_is_nobody_else(
+    world: World, desk: ReportDesk, reports: Reports, room_id: RoomID
+) -> None:
+    world.sync_database.write(insert_account, Account(UserID(f"@*:{SERVER}"), AccountKind.USER, 0))
+    now(reports.report_user(CAROL, UserID(f"@*:{SERVER}"), "spam"))
 
     outcome = now(desk.resolve(newest(desk).report_id, Decision(Resolution.BAN), by=None))
 
-    assert outcome.banned is not None
-    assert outcome.banned.done == [room_id]
-    assert membership(world, room_id, BOB) == "ban"
+    assert (outcome.resolved, outcome.banned.done) == (1, [])
+    assert [membership(world, room_id, each) for each in (ALICE, BOB)] == ["join", "join"]
 
 
 def test_what_cannot_be_done_is_not_noted(world: World, desk: ReportDesk, reports: Reports, room_id: RoomID) -> None:

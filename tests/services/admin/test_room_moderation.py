@@ -7,14 +7,14 @@ import pytest
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
 from homeserver.services.errors import BadState, Forbidden, InvalidParameter, NotFound
-from tests.services.world import ALICE, BOB, CAROL, World, now
+from tests.services.world import ALICE, BOB, World, now
 
 ONE_WHO_MAY_NOT = {"users": {ALICE: 40}, "kick": 50, "ban": 50, "redact": 50, "events": {"m.room.power_levels": 40}}
 
 
 @pytest.fixture
 def moderation(world: World) -> RoomModeration:
-    return RoomModeration(world.database, world.event_creation)
+    return RoomModeration(world.event_creation)
 
 
 def member(world: World, room_id: RoomID, user_id: UserID) -> Any:  # Any: JSON
@@ -42,21 +42,6 @@ def test_a_user_is_kicked_banned_and_unbanned_with_a_reason(world: World, modera
     assert kicked == {"membership": "leave", "reason": "spam"}
     assert banned == {"membership": "ban"}
     assert member(world, room_id, BOB) == {"membership": "leave"}
-
-
-def test_a_user_is_removed_from_all_rooms_and_it_is_told_where_that_was_not_possible(
-    world: World, moderation: RoomModeration
-) -> None:
-    here, there, foreign = room_of(world, BOB), room_of(world, BOB, CAROL), room_of(world, BOB)
-    now(world.sending.set_state(ALICE, foreign, "m.room.power_levels", "", ONE_WHO_MAY_NOT))
-
-    done = now(moderation.remove_everywhere(Removal.BAN, BOB, None))
-    undone = now(moderation.remove_everywhere(Removal.UNBAN, BOB, None))
-
-    assert (set(done.done), set(undone.done)) == ({here, there}, {here, there})
-    assert done.failed.keys() == {foreign}
-    assert "power" in done.failed[foreign]
-    assert member(world, foreign, BOB)["membership"] == "join"
 
 
 def test_one_of_ours_whom_nobody_may_kick_leaves(world: World, moderation: RoomModeration) -> None:

@@ -7,17 +7,17 @@ import pytest
 from homeserver.core.identifiers import RoomID
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.sender_patterns import Said, SenderPatterns
-from homeserver.services.admin.user_patterns import StepBounds
+from homeserver.services.admin.user_patterns import StepBounds, Users, users_by_pattern
 from homeserver.services.errors import InvalidParameter, NotFound
 from tests.services.world import ALICE, BOB, World, now
 
-BOBS = "@b*:example.org"
+BOBS = users_by_pattern("@b*:example.org")
 SECOND_MS = 1_000
 
 
 @pytest.fixture
 def patterns(world: World) -> SenderPatterns:
-    return SenderPatterns(world.database, RoomModeration(world.database, world.event_creation))
+    return SenderPatterns(world.database, RoomModeration(world.event_creation))
 
 
 def bodies(world: World, room_id: RoomID) -> list[str | None]:
@@ -49,7 +49,7 @@ def redact_all(patterns: SenderPatterns, said: Said) -> list[str]:
 
 @pytest.mark.parametrize(("most", "rows"), [(200, 2_000), (1, 2), (2, 1)])
 def test_all_that_a_pattern_said_is_redacted_in_steps_of_any_length(world: World, most: int, rows: int) -> None:
-    moderation = RoomModeration(world.database, world.event_creation)
+    moderation = RoomModeration(world.event_creation)
     patterns = SenderPatterns(world.database, moderation, StepBounds(most, rows))
     room_id = talk(world)
     said = Said(room_id, BOBS, None, None)
@@ -64,7 +64,7 @@ def test_all_that_a_pattern_said_is_redacted_in_steps_of_any_length(world: World
 def test_only_what_was_said_in_the_time_is_redacted(world: World, patterns: SenderPatterns) -> None:
     room_id = talk(world)
     middle_ms = world.clock.now_ms() - SECOND_MS
-    said = Said(room_id, BOB, middle_ms, middle_ms)
+    said = Said(room_id, Users(BOB), middle_ms, middle_ms)
 
     looked_at = now(patterns.find(said, None))
     done = redact_all(patterns, said)
@@ -79,7 +79,7 @@ def test_only_what_was_said_in_the_time_is_redacted(world: World, patterns: Send
 def test_state_stays(world: World, patterns: SenderPatterns) -> None:
     room_id = talk(world)
 
-    redact_all(patterns, Said(room_id, "@alice:*", None, None))
+    redact_all(patterns, Said(room_id, users_by_pattern("@alice:*"), None, None))
 
     create: Any = world.history(ALICE, room_id)[-1]  # Any: JSON
     assert create["content"] != {}
@@ -110,8 +110,6 @@ def test_what_makes_no_sense_is_refused(world: World, patterns: SenderPatterns) 
     for token in ("", "1", "1_", "_1", "9" * 30 + "_1", "a_b"):
         with pytest.raises(InvalidParameter):
             now(patterns.find(said, token))
-    with pytest.raises(InvalidParameter):
-        now(patterns.find(Said(room_id, "*", None, None), None))
     with pytest.raises(InvalidParameter):
         now(patterns.redact(said, "x" * 5_000, None))
     with pytest.raises(NotFound):

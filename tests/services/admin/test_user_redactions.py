@@ -22,7 +22,7 @@ from tests.services.world import ALICE, BOB, World, now
 @pytest.fixture
 def jobs(world: World) -> Jobs:
     """Jobs that look through three events at a time, and redact two."""
-    moderation = RoomModeration(world.database, world.event_creation)
+    moderation = RoomModeration(world.event_creation)
     kinds = (UserRedaction(world.database, moderation, scanned=3, at_once=2),)
     return Jobs(world.database, world.clock, world.randomness, kinds)
 
@@ -109,7 +109,7 @@ def test_where_the_power_is_missing_it_is_said_so_and_the_rest_is_done(
 
 def test_a_job_goes_on_after_a_restart_where_it_was(world: World, jobs: Jobs, redactions: UserRedactions) -> None:
     room_id = room_of_bob(world, "1", "2", "3", "4", "5", "6")
-    moderation = RoomModeration(world.database, world.event_creation)
+    moderation = RoomModeration(world.event_creation)
     kind = UserRedaction(world.database, moderation, scanned=3, at_once=2)
     job = now(redactions.begin(BOB, RedactionWish(), asked_by=None))
     now(kind.step(job))  # what is not noted is done once more
