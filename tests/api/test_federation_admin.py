@@ -84,12 +84,29 @@ def test_a_server_that_does_not_answer_is_listed_looked_at_and_asked_again() -> 
         before = admin.get(destinations)
         alice.call("POST", "join", f"!room:{away}", query={"via": away}, body={}, status=424)
 
-        listed = admin.get(destinations, query={"destination": "0.0.1", "order_by": "failure_ts", "dir": "b", "limit": 1})
+        query = {"destination": "0.0.1", "order_by": "failure_ts", "dir": "b", "limit": 1}
+        listed = admin.get(destinations, query=query)
         (known,) = listed["destinations"]
         shared = admin.get(f"{destinations}/{away}/rooms")
         again = admin.post(f"{destinations}/{away}/reset_connection")
         after = admin.get(f"{destinations}/{away}")
         shown = told(server, "rooms", away)
+        for path in ("", "/rooms"):
+            admin.get(f"{destinations}/good.example{path}", status=404, errcode="M_NOT_FOUND")
+        admin.post(f"{destinations}/good.example/reset_connection", status=404, errcode="M_NOT_FOUND")
+        admin.get(destinations, query={"order_by": "beauty"}, status=400, errcode="M_INVALID_PARAM")
+        alice.get(destinations, status=403, errcode="M_FORBIDDEN")
+
+    assert before == {"destinations": [], "total": 0}
+    assert listed["total"] == 1
+    assert known["destination"] == away
+    assert known["failure_ts"] == known["retry_last_ts"] > 0
+    assert known["retry_interval"] > 0
+    assert known["last_successful_stream_ordering"] is None
+    assert shared == {"rooms": [], "total": 0}
+    assert (again, shown) == ({}, "")
+    assert (after["failure_ts"], after["retry_last_ts"]) == (known["failure_ts"], known["retry_last_ts"])
+    assert after["retry_interval"] <= known["retry_interval"]
 
 
 def test_what_is_no_pattern_is_refused(fresh: Server) -> None:
