@@ -84,7 +84,7 @@ def _room_deletion(made: Mechanics, events: Events, rooms: Rooms, federation: Fe
     is_federated = made.settings.federation.enabled
     return RoomDeletionJob(
         made.database,
-        ClosingNotices(rooms.creation, rooms.sending),
+        ClosingNotices(rooms.creation, events.creation),
         rooms.anywhere,
         rooms.leaves,
         RoomPurge(made.database, events.states.events, events.formats, forgetting),

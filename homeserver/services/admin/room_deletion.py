@@ -28,7 +28,7 @@ from homeserver.services.errors import BadState, InvalidParameter, NotFound, Ser
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import find_account
-from homeserver.storage.admin_jobs import Job, JobProgress, JobStatus, JobsWanted, newest_jobs
+from homeserver.storage.admin_jobs import Job, JobProgress, JobStatus, JobsWanted, newest_jobs, note_progress
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, insert_alias
 from homeserver.storage.blocked_rooms import Block, block_room, find_block, unblock_room
 from homeserver.storage.database import Database, Transaction
@@ -173,7 +173,7 @@ class RoomDeletionJob:
             total = await self._database.read(_count, room_id, with_events=wishes.purge)
         match outcome.phase:
             case "closing":
-                after = await self._close(room_id, job, wishes)
+                after = await self._close(room_id, job, wishes, total)
             case "leaving":
                 after = await self._leave_some(room_id, wishes, outcome)
             case "telling":
@@ -187,14 +187,19 @@ class RoomDeletionJob:
         waits = outcome.phase == after.phase == "telling"
         return Step(JobProgress(total if is_last else done, total, asdict(after)), is_last=is_last, waits=waits)
 
-    async def _close(self, room_id: RoomID, job: Job, wishes: DeletionWishes) -> _Outcome:
-        was_blocked = await self._database.write(self._begin, room_id, job, wishes)
-        new_room_id: RoomID | None = None
-        if wishes.new_room_user_id is not None:
-            # If the server ends before this is noted, it creates another one.
-            new_room_id = await self._notices.create(wishes.new_room_user_id, wishes.room_name, wishes.message)
-        aliases = await self._database.write(self._move_aliases, room_id, new_room_id, wishes.new_room_user_id)
-        return _Outcome("leaving", local_aliases=aliases, new_room_id=new_room_id, was_blocked=was_blocked)
+    async def _close(self, room_id: RoomID, job: Job, wishes: DeletionWishes, total: int) -> _Outcome:
+        def close(tx: Transaction, new_room_id: RoomID | None) -> _Outcome:
+            was_blocked = self._begin(tx, room_id, job, wishes)
+            aliases = self._move_aliases(tx, room_id, new_room_id, wishes.new_room_user_id)
+            after = _Outcome("leaving", local_aliases=aliases, new_room_id=new_room_id, was_blocked=was_blocked)
+            # Noted in this very write: should the server end after it, it does not do this again.
+            progress = JobProgress(0, total, asdict(after))
+            note_progress(tx, job.job_id, progress, JobStatus.ACTIVE, now_ms=self._clock.now_ms())
+            return after
+
+        if wishes.new_room_user_id is None:
+            return await self._database.write(close, None)
+        return await self._notices.create(wishes.new_room_user_id, wishes.room_name, wishes.message, close)
 
     def _begin(self, tx: Transaction, room_id: RoomID, job: Job, wishes: DeletionWishes) -> bool:
         block = find_block(tx, room_id)

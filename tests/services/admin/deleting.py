@@ -26,7 +26,7 @@ class Deleting:
         client, creation = world.federation_client, world.event_creation
         self.kind = RoomDeletionJob(
             world.database,
-            ClosingNotices(world.rooms, world.sending),
+            ClosingNotices(world.rooms, creation),
             world.anywhere,
             RemoteLeaves(world.database, client, creation, world.outside, world.clock),
             RoomPurge(world.database, world.event_cache, world.formats, forgetting, ROWS_PER_STEP),

@@ -8,7 +8,8 @@ from tests.services.world import ALICE, BOB, World, now
 
 
 def test_everybody_may_read_it_and_nobody_else_may_speak(world: World) -> None:
-    room_id = now(ClosingNotices(world.rooms, world.sending).create(ALICE, None, None))
+    notices = ClosingNotices(world.rooms, world.event_creation)
+    room_id = now(notices.create(ALICE, None, None, lambda _, new_room_id: new_room_id))
     world.join(BOB, room_id)
 
     history = world.history(BOB, room_id)

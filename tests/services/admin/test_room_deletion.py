@@ -15,7 +15,7 @@ from homeserver.services.sync.request import SyncRequest
 from homeserver.storage.admin_jobs import Job, JobStatus, note_end
 from homeserver.storage.aliases import find_alias
 from homeserver.storage.blocked_rooms import find_block
-from homeserver.storage.memberships import find_membership
+from homeserver.storage.memberships import find_membership, joined_room_ids
 from homeserver.storage.outboxes import move_outgoing_position
 from homeserver.storage.outgoing_events import is_room_told
 from homeserver.storage.purged_rooms import count_events
@@ -171,6 +171,21 @@ def test_users_find_themselves_in_a_room_that_tells_of_it(world: World) -> None:
     assert [event["content"]["name"] for event in history if event["type"] == "m.room.name"] == ["Closed"]
     with pytest.raises(AuthRejected):
         world.send(BOB, new_room_id)
+
+
+def test_a_server_that_ends_before_it_notes_that_room_makes_no_second_one(world: World) -> None:
+    register(world, "carol")
+    room_id = world.create_room(ALICE, preset="public_chat", alias_localpart="spam")
+    wishes = DeletionWishes(new_room_user_id=CAROL)
+    job = now(Deleting(world).rooms.delete(room_id, wishes, asked_by=None))
+
+    Deleting(world).step(job.job_id, is_noted=False)
+    now(Deleting(world).jobs.work())
+
+    outcome = now(Deleting(world).jobs.job(job.job_id)).progress.outcome
+    assert world.sync_database.read(joined_room_ids, CAROL) == [outcome["new_room_id"]]
+    assert outcome["local_aliases"] == ["#spam:example.org"]
+    assert membership(world, outcome["new_room_id"], ALICE) == "join"
 
 
 def test_only_a_user_of_this_server_can_create_that_room(world: World) -> None:
