@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
-from homeserver.core.rate_limits import Bucket, RateLimit, is_full, take
+from homeserver.core.rate_limits import RateLimit, take
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import LimitExceeded
-
-MOST_BUCKETS: Final = 100_000
+from homeserver.services.rate_limits import Buckets
 
 
 class RateClass(Enum):
@@ -42,7 +41,7 @@ GUARDED: Final = frozenset({RateClass.LOGIN, RateClass.REGISTER})
 
 
 class RateLimiting:
-    """The buckets. Memory is bounded: full ones are forgotten, and beyond MOST_BUCKETS the oldest as well."""
+    """Counts requests, by RateClass."""
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class RateLimiting:
         self._limits = limits
         self._clock = clock
         self._of_caller = of_caller
-        self._buckets: dict[tuple[RateClass, str], tuple[RateLimit, Bucket]] = {}
+        self._buckets: Buckets[tuple[RateClass, str]] = Buckets(clock)
 
     def take(self, rate_class: RateClass, caller: str, own: RateLimit | None = None) -> None:
         """Count one request of `caller`: a user ID, a server name, or what `network_of` says. Raises LimitExceeded.
@@ -69,13 +68,10 @@ class RateLimiting:
         if own is None and self._of_caller is not None:
             limit = self._of_caller(caller, rate_class.value) or limit
         key = (rate_class, caller)
-        _, before = self._buckets.get(key, (limit, None))
-        bucket, wait_ms = take(limit, before, self._clock.now_ms())
+        bucket, wait_ms = take(limit, self._buckets.find(key), self._clock.now_ms())
         if wait_ms is not None:
             raise LimitExceeded(wait_ms)
-        if len(self._buckets) >= MOST_BUCKETS and key not in self._buckets:
-            self._make_room()
-        self._buckets[key] = (limit, bucket)
+        self._buckets.keep(key, limit, bucket)
 
     def take_of_newcomer(self, rate_class: RateClass, caller: str, until_ms: int) -> None:
         """Count what a user does to others whose account is new until some time. Raises LimitExceeded."""
@@ -84,18 +80,11 @@ class RateLimiting:
 
     def sweep(self) -> None:
         """Forget the buckets that are full: to be called now and then."""
-        now_ms = self._clock.now_ms()
-        self._buckets = {key: kept for key, kept in self._buckets.items() if not is_full(*kept, now_ms)}
+        self._buckets.sweep()
 
     def __len__(self) -> int:
         """How many buckets are in memory."""
         return len(self._buckets)
-
-    def _make_room(self) -> None:
-        self.sweep()
-        if len(self._buckets) >= MOST_BUCKETS:
-            for key in tuple(self._buckets)[: MOST_BUCKETS // 10]:
-                del self._buckets[key]
 
 
 def _limit_of(rate_class: RateClass, usual: RateLimit | None, own: RateLimit) -> RateLimit | None:
