@@ -1,12 +1,12 @@
 """Administration: history of rooms that is deleted. How far that is tells also http/admin/jobs.py."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import EventID
-from homeserver.http.admin.jobs import described
+from homeserver.http.admin.jobs import JobAnswer, described
 from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.history_purge import HistoryPurge
@@ -24,6 +24,19 @@ class PurgeBody(msgspec.Struct, frozen=True):
     delete_local_events: bool = False
 
 
+class PurgeBegun(TypedDict):
+    """Which job does it."""
+
+    purge_id: str
+
+
+class PurgeStatus(TypedDict):
+    """How far the job is, and why it has failed, if it has."""
+
+    status: Literal["active", "complete", "failed"]
+    error: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class HistoryPurgeEndpoints:
     """What was said in rooms, and is to be forgotten."""
@@ -38,7 +51,7 @@ class HistoryPurgeEndpoints:
         spec="for `homeserver admin room purge-history`",
         body=PurgeBody,
     )
-    async def purge(self, request: Request[NoQuery, PurgeBody]) -> Reply:
+    async def purge(self, request: Request[NoQuery, PurgeBody]) -> Reply[JobAnswer]:
         """Begin to delete history: the job that does it."""
         return Reply(described(await self._begin(request, request.body.purge_up_to_event_id)))
 
@@ -50,7 +63,7 @@ class HistoryPurgeEndpoints:
         spec=SYNAPSE_PURGES,
         body=PurgeBody,
     )
-    async def purge_by_id(self, request: Request[NoQuery, PurgeBody]) -> Reply:
+    async def purge_by_id(self, request: Request[NoQuery, PurgeBody]) -> Reply[PurgeBegun]:
         """Begin to delete history, up to what the body names."""
         job = await self._begin(request, request.body.purge_up_to_event_id)
         return Reply({"purge_id": job.job_id})
@@ -63,7 +76,7 @@ class HistoryPurgeEndpoints:
         spec=SYNAPSE_PURGES,
         body=PurgeBody,
     )
-    async def purge_upto(self, request: Request[NoQuery, PurgeBody]) -> Reply:
+    async def purge_upto(self, request: Request[NoQuery, PurgeBody]) -> Reply[PurgeBegun]:
         """Begin to delete history, up to the event in the path."""
         return Reply({"purge_id": (await self._begin(request, request.event_id)).job_id})
 
@@ -74,7 +87,7 @@ class HistoryPurgeEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_PURGES,
     )
-    async def status(self, request: PlainRequest) -> Reply:
+    async def status(self, request: PlainRequest) -> Reply[PurgeStatus]:
         """How far a deletion of history is."""
         job = await self.history.one(request.path["jobId"])
         if not job.status.has_ended:

@@ -1,13 +1,14 @@
 """Administration: for how long rooms keep what is said in them; and what clients are told of it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from homeserver.http.admin.answers import EventAnswer
 from homeserver.http.endpoint import ACCESS_TOKEN, ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.admin.retention import RoomRetentions
+from homeserver.services.admin.retention import RoomRetention, RoomRetentions, ServerRetention
 
 HERE: Final = "for administrators: docs/moderation.md"
 
@@ -25,14 +26,14 @@ class RetentionEndpoints:
     retentions: RoomRetentions
 
     @endpoint("GET", "/_columba/admin/v1/retention", auth=ADMIN, limit=RateClass.GENERAL, spec=HERE)
-    async def of_server(self, _: PlainRequest) -> Reply:
+    async def of_server(self, _: PlainRequest) -> Reply[ServerRetention]:
         """The server's policy, and what was removed by it."""
-        return Reply(asdict(await self.retentions.of_server()))
+        return Reply(await self.retentions.of_server())
 
     @endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/retention", auth=ADMIN, limit=RateClass.GENERAL, spec=HERE)
-    async def of_room(self, request: PlainRequest) -> Reply:
+    async def of_room(self, request: PlainRequest) -> Reply[RoomRetention]:
         """What a room says, what holds, and what was removed."""
-        return Reply(asdict(await self.retentions.of_room(request.room_id)))
+        return Reply(await self.retentions.of_room(request.room_id))
 
     @endpoint(
         "PUT",
@@ -42,7 +43,7 @@ class RetentionEndpoints:
         spec=HERE,
         body=RetentionBody,
     )
-    async def set_room(self, request: Request[NoQuery, RetentionBody]) -> Reply:
+    async def set_room(self, request: Request[NoQuery, RetentionBody]) -> Reply[EventAnswer]:
         """Let a room say something else."""
         return Reply({"event_id": await self.retentions.set_room(request.room_id, request.body.max_lifetime)})
 

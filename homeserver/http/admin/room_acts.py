@@ -4,11 +4,12 @@ Each lies under a name of this server's own and under that of Synapse, whose too
 """
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import RoomID, parse_user_id
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_recovery import RoomRecovery
@@ -42,6 +43,26 @@ class JoinBody(msgspec.Struct, frozen=True):
     user_id: str
 
 
+class BlockAnswer(TypedDict):
+    """Whether a room is blocked; if so, by which user (nobody is named where it was the owner), and when."""
+
+    block: bool
+    user_id: NotRequired[str]
+    blocked_ts: NotRequired[int]
+
+
+class BlockSetAnswer(TypedDict):
+    """Whether a room is blocked now."""
+
+    block: bool
+
+
+class JoinAnswer(TypedDict):
+    """Which room was joined."""
+
+    room_id: str
+
+
 @dataclass(frozen=True)
 class RoomActEndpoints:
     """Rooms, in the hands of those who look after the server."""
@@ -57,14 +78,15 @@ class RoomActEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def find_block(self, request: PlainRequest) -> Reply:
+    async def find_block(self, request: PlainRequest) -> Reply[BlockAnswer]:
         """Whether a room is blocked, and who did it."""
         block = await self.blocks.find(request.room_id)
         if block is None:
             return Reply({"block": False})
-        # The owner of the server is no user; Draupnir takes no null here.
-        by = {} if block.blocked_by is None else {"user_id": block.blocked_by}
-        return Reply({"block": True, **by, "blocked_ts": block.blocked_ms})
+        if block.blocked_by is None:
+            # The owner of the server is no user; Draupnir takes no null here.
+            return Reply({"block": True, "blocked_ts": block.blocked_ms})
+        return Reply({"block": True, "user_id": block.blocked_by, "blocked_ts": block.blocked_ms})
 
     @endpoint(
         "PUT",
@@ -75,7 +97,7 @@ class RoomActEndpoints:
         spec=SYNAPSE_ROOMS,
         body=BlockBody,
     )
-    async def set_block(self, request: Request[NoQuery, BlockBody]) -> Reply:
+    async def set_block(self, request: Request[NoQuery, BlockBody]) -> Reply[BlockSetAnswer]:
         """Block a room, or open it again."""
         if request.body.block:
             await self.blocks.block(request.room_id, request.user_id)
@@ -92,7 +114,7 @@ class RoomActEndpoints:
         spec=SYNAPSE_ROOMS,
         body=RoomAdminBody,
     )
-    async def make_room_admin(self, request: Request[NoQuery, RoomAdminBody]) -> Reply:
+    async def make_room_admin(self, request: Request[NoQuery, RoomAdminBody]) -> Reply[Nothing]:
         """Give somebody as much power in a room as this server's users have there."""
         named = request.body.user_id
         user_id = request.user_id if named is None else parse_user_id(named)
@@ -111,7 +133,7 @@ class RoomActEndpoints:
         query=JoinQuery,
         body=JoinBody,
     )
-    async def join(self, request: Request[JoinQuery, JoinBody]) -> Reply:
+    async def join(self, request: Request[JoinQuery, JoinBody]) -> Reply[JoinAnswer]:
         """Let a user of this server join a room."""
         servers = request.query.via or request.query.server_name
         room_id: RoomID = await self.recovery.join(

@@ -1,12 +1,16 @@
 """Administration: is what is stored of a room sound, and what does its graph look like?"""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
 from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.admin.audits import RoomAudits
+from homeserver.services.admin.audit_reading import Counts
+from homeserver.services.admin.audits import GraphPage, RoomAudits
+from homeserver.services.admin.room_audit import Fault
 
 
 class VerifyQuery(msgspec.Struct, frozen=True):
@@ -27,6 +31,23 @@ class GraphQuery(msgspec.Struct, frozen=True):
     after: str | None = None
 
 
+class VerifyAnswer(TypedDict):
+    """How far an audit is, what it found if it found something, and how to go on; null at the end."""
+
+    room_id: str
+    finished: bool
+    fault: Fault | None
+    checked: Counts
+    partial: bool
+    audit: str | None
+
+
+class VerifiableRoomsAnswer(TypedDict):
+    """The IDs of rooms, in order."""
+
+    room_ids: Sequence[str]
+
+
 @dataclass(frozen=True)
 class RoomAuditEndpoints:
     """Audits of rooms."""
@@ -41,15 +62,15 @@ class RoomAuditEndpoints:
         spec="for `homeserver admin room verify`",
         query=VerifyQuery,
     )
-    async def verify(self, request: Request[VerifyQuery, NoBody]) -> Reply:
+    async def verify(self, request: Request[VerifyQuery, NoBody]) -> Reply[VerifyAnswer]:
         """Recompute what is stored of a room, for some seconds; `audit` in the answer is how to go on."""
         report = await self.audits.verify(request.room_id, request.query.audit)
         return Reply(
             {
                 "room_id": report.room_id,
                 "finished": report.continued is None,
-                "fault": None if report.fault is None else asdict(report.fault),
-                "checked": asdict(report.counts),
+                "fault": report.fault,
+                "checked": report.counts,
                 "partial": report.is_partial,
                 "audit": report.continued,
             }
@@ -63,7 +84,7 @@ class RoomAuditEndpoints:
         spec="for `homeserver admin room verify --all`",
         query=RoomsQuery,
     )
-    async def rooms(self, request: Request[RoomsQuery, NoBody]) -> Reply:
+    async def rooms(self, request: Request[RoomsQuery, NoBody]) -> Reply[VerifiableRoomsAnswer]:
         """The IDs of some rooms, in order; none after the last."""
         return Reply({"room_ids": await self.audits.rooms(request.query.after)})
 
@@ -75,7 +96,6 @@ class RoomAuditEndpoints:
         spec="for `homeserver admin room graph`",
         query=GraphQuery,
     )
-    async def graph(self, request: Request[GraphQuery, NoBody]) -> Reply:
+    async def graph(self, request: Request[GraphQuery, NoBody]) -> Reply[GraphPage]:
         """Some events and what they are built on; `after` in the answer is how to go on."""
-        page = await self.audits.graph(request.room_id, request.query.after)
-        return Reply({"events": [asdict(event) for event in page.events], "after": page.after})
+        return Reply(await self.audits.graph(request.room_id, request.query.after))

@@ -1,19 +1,18 @@
 """Administration: rooms that are shut down and deleted. How far that is tells also http/admin/jobs.py."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_user_id
-from homeserver.http.admin.jobs import described
+from homeserver.http.admin.jobs import JobAnswer, described
 from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_deletion import DeletionWishes, RoomDeletion
 from homeserver.storage.admin_jobs import Job, JobStatus
 
 SYNAPSE_ROOMS: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html#delete-room-api"
-SHUTDOWN: Final = ("kicked_users", "failed_to_kick_users", "local_aliases")
 LEAVING: Final = ("closing", "leaving", "telling")
 
 
@@ -34,6 +33,41 @@ class DeletionBody(msgspec.Struct, frozen=True):
         return DeletionWishes(self.block, self.purge, self.force_purge, creator, self.room_name, self.message)
 
 
+class DeletionBegun(TypedDict):
+    """Which job does it."""
+
+    delete_id: str
+
+
+class ShutdownAnswer(TypedDict):
+    """Who was removed from the room, and who could not be; its names here, and where its users were led."""
+
+    kicked_users: list[str]
+    failed_to_kick_users: list[str]
+    local_aliases: list[str]
+    new_room_id: str | None
+
+
+class DeletionStatus(TypedDict):
+    """How far the job is, and why it has failed, if it has."""
+
+    status: str
+    shutdown_room: ShutdownAnswer
+    error: NotRequired[str]
+
+
+class NamedDeletionStatus(DeletionStatus):
+    """The same, and which job it is."""
+
+    delete_id: str
+
+
+class DeletionsAnswer(TypedDict):
+    """All deletions of a room that are remembered."""
+
+    results: list[NamedDeletionStatus]
+
+
 @dataclass(frozen=True)
 class RoomDeletionEndpoints:
     """The end of rooms."""
@@ -48,7 +82,7 @@ class RoomDeletionEndpoints:
         spec="for `homeserver admin room delete` and `shutdown`",
         body=DeletionBody,
     )
-    async def delete(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+    async def delete(self, request: Request[NoQuery, DeletionBody]) -> Reply[JobAnswer]:
         """Begin to delete a room: the job that does it."""
         job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply(described(job))
@@ -61,7 +95,7 @@ class RoomDeletionEndpoints:
         spec=SYNAPSE_ROOMS,
         body=DeletionBody,
     )
-    async def delete_by_id(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+    async def delete_by_id(self, request: Request[NoQuery, DeletionBody]) -> Reply[DeletionBegun]:
         """Begin to delete a room, and answer with the job that does it, as Synapse does."""
         job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply({"delete_id": job.job_id})
@@ -75,7 +109,7 @@ class RoomDeletionEndpoints:
         body=DeletionBody,
         waits=True,
     )
-    async def delete_now(self, request: Request[NoQuery, DeletionBody]) -> Reply:
+    async def delete_now(self, request: Request[NoQuery, DeletionBody]) -> Reply[ShutdownAnswer]:
         """Delete a room, and answer when that is done."""
         job = await self.deletion.delete_now(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply(_shutdown(job))
@@ -87,7 +121,7 @@ class RoomDeletionEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def statuses(self, request: PlainRequest) -> Reply:
+    async def statuses(self, request: PlainRequest) -> Reply[DeletionsAnswer]:
         """How far the deletions of a room are."""
         jobs = await self.deletion.of_room(request.room_id)
         return Reply({"results": [{"delete_id": job.job_id, **_status(job)} for job in jobs]})
@@ -99,24 +133,29 @@ class RoomDeletionEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def status(self, request: PlainRequest) -> Reply:
+    async def status(self, request: PlainRequest) -> Reply[DeletionStatus]:
         """How far a deletion is."""
         return Reply(_status(await self.deletion.one(request.path["jobId"])))
 
 
-def _status(job: Job) -> dict[str, Any]:  # Any: JSON
+def _status(job: Job) -> DeletionStatus:
     status = job.status.value
     if job.status is JobStatus.ACTIVE:
         is_leaving = job.progress.outcome.get("phase", LEAVING[0]) in LEAVING
         status = "shutting_down" if is_leaving else "purging"
     elif job.status is JobStatus.CANCELLED:
         status = "failed"
-    answer: dict[str, Any] = {"status": status, "shutdown_room": _shutdown(job)}
+    answer: DeletionStatus = {"status": status, "shutdown_room": _shutdown(job)}
     if status == "failed":
         answer["error"] = job.error or "it was cancelled"
     return answer
 
 
-def _shutdown(job: Job) -> dict[str, Any]:  # Any: JSON
+def _shutdown(job: Job) -> ShutdownAnswer:
     outcome = job.progress.outcome
-    return {**{name: outcome.get(name, []) for name in SHUTDOWN}, "new_room_id": outcome.get("new_room_id")}
+    return {
+        "kicked_users": outcome.get("kicked_users", []),
+        "failed_to_kick_users": outcome.get("failed_to_kick_users", []),
+        "local_aliases": outcome.get("local_aliases", []),
+        "new_room_id": outcome.get("new_room_id"),
+    }

@@ -1,15 +1,17 @@
 """Administration: what a room is, changed by the server's hand: its power levels, names, servers and successor."""
 
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_room_id
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.core.power_levels import Level
+from homeserver.http.admin.answers import EventAnswer
+from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.admin.room_acls import AclChange, RoomAcls
-from homeserver.services.admin.room_names import RoomNames
+from homeserver.services.admin.room_acls import AclChange, AclLists, RoomAcls
+from homeserver.services.admin.room_names import Names, RoomNames
 from homeserver.services.admin.room_powers import RoomPowers
 from homeserver.services.admin.room_replacement import RoomReplacement
 
@@ -58,6 +60,30 @@ class AclBody(msgspec.Struct, frozen=True):
     allow_ip_literals: bool | None = None
 
 
+class LevelAnswer(TypedDict):
+    """The power level that a user has now."""
+
+    level: Level
+
+
+class UpgradeAnswer(TypedDict):
+    """The new room."""
+
+    replacement_room: str
+
+
+class PublishedAnswer(TypedDict):
+    """Whether the public directory shows a room."""
+
+    published: bool
+
+
+class AclAnswer(TypedDict):
+    """Which servers may take part in a room; null where the room does not say."""
+
+    acl: AclLists | None
+
+
 @dataclass(frozen=True)
 class RoomSettingAdminEndpoints:
     """Rooms, as those who look after the server want them."""
@@ -75,7 +101,7 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=LevelBody,
     )
-    async def set_power(self, request: Request[NoQuery, LevelBody]) -> Reply:
+    async def set_power(self, request: Request[NoQuery, LevelBody]) -> Reply[LevelAnswer]:
         """Give a user a power level."""
         level = await self.powers.set_level(request.room_id, request.path_user_id, request.body.level)
         return Reply({"level": level})
@@ -87,7 +113,7 @@ class RoomSettingAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=HERE,
     )
-    async def mute(self, request: PlainRequest) -> Reply:
+    async def mute(self, request: PlainRequest) -> Reply[LevelAnswer]:
         """Give a user a power level at which they can send nothing."""
         return Reply({"level": await self.powers.mute(request.room_id, request.path_user_id)})
 
@@ -99,7 +125,7 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=UpgradeBody,
     )
-    async def upgrade(self, request: Request[NoQuery, UpgradeBody]) -> Reply:
+    async def upgrade(self, request: Request[NoQuery, UpgradeBody]) -> Reply[UpgradeAnswer]:
         """Replace a room by a new one of another version."""
         body = request.body
         room_id = await self.replacement.upgrade(request.room_id, body.new_version, body.additional_creators)
@@ -113,7 +139,7 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=TombstoneBody,
     )
-    async def close(self, request: Request[NoQuery, TombstoneBody]) -> Reply:
+    async def close(self, request: Request[NoQuery, TombstoneBody]) -> Reply[EventAnswer]:
         """Replace a room by one that is there."""
         replacement = parse_room_id(request.body.replacement_room)
         event_id = await self.replacement.close(request.room_id, replacement, request.body.reason)
@@ -126,9 +152,9 @@ class RoomSettingAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=HERE,
     )
-    async def aliases(self, request: PlainRequest) -> Reply:
+    async def aliases(self, request: PlainRequest) -> Reply[Names]:
         """The names of a room on this server, and the one that it says is its main one."""
-        return Reply(asdict(await self.names.of_room(request.room_id)))
+        return Reply(await self.names.of_room(request.room_id))
 
     @endpoint(
         "PUT",
@@ -138,7 +164,7 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=AliasBody,
     )
-    async def add_alias(self, request: Request[NoQuery, AliasBody]) -> Reply:
+    async def add_alias(self, request: Request[NoQuery, AliasBody]) -> Reply[Nothing]:
         """Name a room."""
         await self.names.add(request.room_id, request.room_alias, is_main=request.body.main)
         return EMPTY
@@ -150,7 +176,7 @@ class RoomSettingAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=HERE,
     )
-    async def remove_alias(self, request: PlainRequest) -> Reply:
+    async def remove_alias(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a name from a room."""
         await self.names.remove(request.room_id, request.room_alias)
         return EMPTY
@@ -162,7 +188,7 @@ class RoomSettingAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=HERE,
     )
-    async def is_published(self, request: PlainRequest) -> Reply:
+    async def is_published(self, request: PlainRequest) -> Reply[PublishedAnswer]:
         """Whether the public directory shows a room."""
         return Reply({"published": await self.names.is_published(request.room_id)})
 
@@ -174,7 +200,7 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=PublishedBody,
     )
-    async def publish(self, request: Request[NoQuery, PublishedBody]) -> Reply:
+    async def publish(self, request: Request[NoQuery, PublishedBody]) -> Reply[PublishedAnswer]:
         """Show a room in the public directory, or hide it."""
         await self.names.publish(request.room_id, is_published=request.body.published)
         return Reply({"published": request.body.published})
@@ -186,10 +212,9 @@ class RoomSettingAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=HERE,
     )
-    async def acl(self, request: PlainRequest) -> Reply:
+    async def acl(self, request: PlainRequest) -> Reply[AclAnswer]:
         """Which servers may take part in a room; null where the room does not say."""
-        lists = await self.acls.show(request.room_id)
-        return Reply({"acl": None if lists is None else asdict(lists)})
+        return Reply({"acl": await self.acls.show(request.room_id)})
 
     @endpoint(
         "POST",
@@ -199,11 +224,11 @@ class RoomSettingAdminEndpoints:
         spec=HERE,
         body=AclBody,
     )
-    async def change_acl(self, request: Request[NoQuery, AclBody]) -> Reply:
+    async def change_acl(self, request: Request[NoQuery, AclBody]) -> Reply[AclAnswer]:
         """Change which servers may take part in a room."""
         body = request.body
         lists = await self.acls.change(
             request.room_id,
             AclChange(body.allow, body.deny, body.allow_no_more, body.deny_no_more, body.allow_ip_literals),
         )
-        return Reply({"acl": asdict(lists)})
+        return Reply({"acl": lists})

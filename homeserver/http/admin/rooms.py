@@ -3,16 +3,17 @@
 Each lies under a name of this server's own and under that of Synapse, whose tools use it, and has the shape of those.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
 from homeserver.core.sync_tokens import PaginationToken, parse_token
-from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, NoBody, OpaqueObject, PlainRequest, Reply, Request, endpoint
 from homeserver.http.parameters import checked_limit, read_event_filter
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.admin.rooms import RoomDescription, RoomReading
+from homeserver.services.admin.rooms import Extremity, RoomDescription, RoomReading
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.room_listing import RoomWanted
 
@@ -62,6 +63,103 @@ class TimeQuery(msgspec.Struct, frozen=True, rename={"direction": "dir"}):
     direction: Literal["f", "b"] = "f"
 
 
+class RoomRow(TypedDict):
+    """A room, among others: what its state says, null where it does not; the last four are this server's own."""
+
+    room_id: str
+    name: str | None
+    canonical_alias: str | None
+    joined_members: int
+    joined_local_members: int
+    version: str
+    creator: str | None
+    encryption: str | None
+    federatable: bool
+    public: bool
+    join_rules: str | None
+    guest_access: str | None
+    history_visibility: str
+    state_events: int
+    room_type: str | None
+    complexity: float
+    events: int
+    size_bytes: int
+    is_partial: bool
+
+
+class RoomAnswer(RoomRow):
+    """A room. It is forgotten when all of this server's users have left and forgotten it."""
+
+    topic: str | None
+    avatar: str | None
+    tombstoned: bool
+    replacement_room: str | None
+    joined_local_devices: int
+    forgotten: bool
+
+
+class RoomsAnswer(TypedDict):
+    """A page of rooms, how many there are on all pages, and where the next one and the one before begin."""
+
+    rooms: list[RoomRow]
+    offset: int
+    total_rooms: int
+    next_batch: NotRequired[int]
+    prev_batch: NotRequired[int]
+
+
+class RoomMembersAnswer(TypedDict):
+    """The IDs of those who are in a room, and how many they are."""
+
+    members: list[str]
+    total: int
+
+
+class StateAnswer(TypedDict):
+    """Events of a room's state."""
+
+    state: Sequence[OpaqueObject]
+
+
+class HistoryAnswer(TypedDict):
+    """Events, and between which places of the history they are; no `end` where there are no more."""
+
+    chunk: Sequence[OpaqueObject]
+    start: str
+    end: NotRequired[str]
+
+
+class ContextAnswer(TypedDict):
+    """An event, those before it (the newest first) and after it, and the state at the last of them."""
+
+    event: OpaqueObject
+    events_before: Sequence[OpaqueObject]
+    events_after: Sequence[OpaqueObject]
+    start: str
+    end: str
+    state: Sequence[OpaqueObject]
+
+
+class OneEventAnswer(TypedDict):
+    """An event."""
+
+    event: OpaqueObject
+
+
+class ClosestAnswer(TypedDict):
+    """The ID of an event, and its own time."""
+
+    event_id: str
+    origin_server_ts: int
+
+
+class ExtremitiesAnswer(TypedDict):
+    """Events, and how many they are."""
+
+    count: int
+    results: Sequence[Extremity]
+
+
 @dataclass(frozen=True)
 class RoomAdminEndpoints:
     """Rooms, read by those who look after the server."""
@@ -77,7 +175,7 @@ class RoomAdminEndpoints:
         spec=SYNAPSE_ROOMS,
         query=RoomsQuery,
     )
-    async def all(self, request: Request[RoomsQuery, NoBody]) -> Reply:
+    async def all(self, request: Request[RoomsQuery, NoBody]) -> Reply[RoomsAnswer]:
         """Some of the rooms, and where the page after them and the one before them begin."""
         query = request.query
         page = await self.reading.page(
@@ -88,7 +186,7 @@ class RoomAdminEndpoints:
             limit=query.limit,
         )
         rooms = [_described(room) for room in page.rooms]
-        body: dict[str, Any] = {"rooms": rooms, "offset": page.skipped, "total_rooms": page.total}  # Any: JSON
+        body: RoomsAnswer = {"rooms": rooms, "offset": page.skipped, "total_rooms": page.total}
         if rooms and page.skipped + len(rooms) < page.total:
             body["next_batch"] = page.skipped + len(rooms)
         if page.skipped > 0:
@@ -103,7 +201,7 @@ class RoomAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[RoomAnswer]:
         """One room."""
         details = await self.reading.details(request.room_id)
         described = details.description
@@ -127,7 +225,7 @@ class RoomAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def members(self, request: PlainRequest) -> Reply:
+    async def members(self, request: PlainRequest) -> Reply[RoomMembersAnswer]:
         """Who is in a room, of this server and others."""
         members = await self.reading.members(request.room_id)
         return Reply({"members": members, "total": len(members)})
@@ -141,7 +239,7 @@ class RoomAdminEndpoints:
         spec=SYNAPSE_ROOMS,
         query=StateQuery,
     )
-    async def state(self, request: Request[StateQuery, NoBody]) -> Reply:
+    async def state(self, request: Request[StateQuery, NoBody]) -> Reply[StateAnswer]:
         """The current state of a room."""
         return Reply({"state": await self.reading.state(request.room_id, request.query.type)})
 
@@ -154,7 +252,7 @@ class RoomAdminEndpoints:
         spec=SYNAPSE_ROOMS,
         query=HistoryQuery,
     )
-    async def messages(self, request: Request[HistoryQuery, NoBody]) -> Reply:
+    async def messages(self, request: Request[HistoryQuery, NoBody]) -> Reply[HistoryAnswer]:
         """A page of a room's history."""
         query = request.query
         page = await self.reading.messages(
@@ -165,7 +263,7 @@ class RoomAdminEndpoints:
             limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
         )
-        body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}  # Any: JSON
+        body: HistoryAnswer = {"chunk": page.chunk, "start": page.start}
         if page.end is not None:
             body["end"] = page.end
         return Reply(body)
@@ -179,7 +277,7 @@ class RoomAdminEndpoints:
         spec=SYNAPSE_ROOMS,
         query=AroundQuery,
     )
-    async def context(self, request: Request[AroundQuery, NoBody]) -> Reply:
+    async def context(self, request: Request[AroundQuery, NoBody]) -> Reply[ContextAnswer]:
         """An event and what is around it."""
         around = await self.reading.context(request.room_id, request.event_id, checked_limit(request.query.limit))
         return Reply(
@@ -201,7 +299,7 @@ class RoomAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_EVENTS,
     )
-    async def event(self, request: PlainRequest) -> Reply:
+    async def event(self, request: PlainRequest) -> Reply[OneEventAnswer]:
         """An event, whatever its room."""
         return Reply({"event": await self.reading.event(request.event_id)})
 
@@ -214,7 +312,7 @@ class RoomAdminEndpoints:
         spec=SYNAPSE_ROOMS,
         query=TimeQuery,
     )
-    async def timestamp_to_event(self, request: Request[TimeQuery, NoBody]) -> Reply:
+    async def timestamp_to_event(self, request: Request[TimeQuery, NoBody]) -> Reply[ClosestAnswer]:
         """The event closest to a time."""
         event_id, when_ms = await self.reading.closest(
             request.room_id, request.query.ts, backwards=request.query.direction == "b"
@@ -229,13 +327,13 @@ class RoomAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
-    async def forward_extremities(self, request: PlainRequest) -> Reply:
+    async def forward_extremities(self, request: PlainRequest) -> Reply[ExtremitiesAnswer]:
         """The events on which nothing is built yet."""
         heads = await self.reading.extremities(request.room_id)
-        return Reply({"count": len(heads), "results": [asdict(head) for head in heads]})
+        return Reply({"count": len(heads), "results": heads})
 
 
-def _described(room: RoomDescription) -> dict[str, Any]:  # Any: JSON
+def _described(room: RoomDescription) -> RoomRow:
     listed = room.listed
     return {
         "room_id": listed.room_id,
