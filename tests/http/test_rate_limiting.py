@@ -3,9 +3,10 @@
 import pytest
 
 from homeserver.core.rate_limits import RateLimit, network_of
-from homeserver.http.rate_limiting import MOST_BUCKETS, RateClass, RateLimiting
+from homeserver.http.rate_limiting import RateClass, RateLimiting
 from homeserver.runtime.clock import ManualClock
 from homeserver.services.errors import LimitExceeded
+from homeserver.services.rate_limits import MOST_BUCKETS
 
 
 @pytest.fixture
