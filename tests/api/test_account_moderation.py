@@ -82,6 +82,23 @@ def test_users_of_other_servers_users_who_are_not_and_administrators_cannot_be_m
             admin.put(ADMIN, word, user_id, body={key: True}, status=status, errcode=errcode)
 
 
+def test_who_was_made_an_administrator_while_held_back_is_let_go_and_not_held_back_again(
+    admin: Client, alice: Client
+) -> None:
+    for word, key in (("lock", "locked"), ("suspend", "suspended")):
+        admin.put(ADMIN, word, alice.user_id, body={key: True})
+    admin.put("/_columba/admin/v1/users", alice.user_id, "admin", body={"admin": True})
+    alice.get("/_columba/admin/v1/users", status=401, errcode="M_USER_LOCKED")
+
+    admin.put(ADMIN, "lock", alice.user_id, body={"locked": False})
+    alice.get("/_columba/admin/v1/users", status=403, errcode="M_USER_SUSPENDED")
+    admin.put(ADMIN, "suspend", alice.user_id, body={"suspended": False})
+
+    alice.get("/_columba/admin/v1/users")
+    for word, key in (("lock", "locked"), ("suspend", "suspended")):
+        admin.put(ADMIN, word, alice.user_id, body={key: True}, status=403, errcode="M_FORBIDDEN")
+
+
 def test_nobody_else_may_ask_or_change_anything(server: Server, alice: Client, bob: Client) -> None:
     for user_id in (bob.user_id, alice.user_id, f"@nobody:{server.server_name}", "@eve:elsewhere.example"):
         for word, key in (("lock", "locked"), ("suspend", "suspended")):

@@ -5,6 +5,7 @@ it said. What each endpoint lets through is on its mark, and judged in http/auth
 """
 
 from dataclasses import replace
+from typing import Final
 
 from homeserver.core.identifiers import ServerName, UserID
 from homeserver.services.accounts.local_accounts import open_account
@@ -13,12 +14,15 @@ from homeserver.services.errors import Forbidden
 from homeserver.storage.accounts import Account, update_account
 from homeserver.storage.database import Database, Transaction
 
+ADMINISTRATOR: Final = "This user is an administrator of this server"
+
 
 class AccountModeration:
     """Locks and suspends.
 
     Each method raises InvalidParameter for users of other servers, NotFound for those who do not exist or are
-    deactivated, and Forbidden for administrators of this one.
+    deactivated, and Forbidden for administrators of this one; but what they were under before they became one may be
+    ended, which is a departure from the specification: they could not be made to be of use otherwise.
     """
 
     def __init__(self, database: Database, tokens: AccessTokens, server_name: ServerName) -> None:
@@ -47,11 +51,17 @@ class AccountModeration:
     def _account(self, tx: Transaction, user_id: UserID) -> Account:
         account = open_account(tx, user_id, self._server_name)
         if account.is_admin:
-            raise Forbidden("This user is an administrator of this server")
+            raise Forbidden(ADMINISTRATOR)
         return account
 
     def _set_locked(self, tx: Transaction, user_id: UserID, *, is_locked: bool) -> None:
-        update_account(tx, replace(self._account(tx, user_id), is_locked=is_locked))
+        account = open_account(tx, user_id, self._server_name)
+        if account.is_admin and (is_locked or not account.is_locked):
+            raise Forbidden(ADMINISTRATOR)
+        update_account(tx, replace(account, is_locked=is_locked))
 
     def _set_suspended(self, tx: Transaction, user_id: UserID, *, is_suspended: bool) -> None:
-        update_account(tx, replace(self._account(tx, user_id), is_suspended=is_suspended))
+        account = open_account(tx, user_id, self._server_name)
+        if account.is_admin and (is_suspended or not account.is_suspended):
+            raise Forbidden(ADMINISTRATOR)
+        update_account(tx, replace(account, is_suspended=is_suspended))

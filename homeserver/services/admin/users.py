@@ -157,7 +157,7 @@ class UserAdministration:
             )
         else:
             if wish.is_locked is False:
-                await self._set_locked(user_id, is_locked=False)  # first: this is not done to administrators
+                await self._set_locked(user_id, is_locked=False)
             if wish.is_admin is not None:
                 await self.set_admin(user_id, is_admin=wish.is_admin, by=by)
             if wish.password is not None:
