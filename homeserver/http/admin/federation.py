@@ -27,7 +27,7 @@ class RuleBody(msgspec.Struct, frozen=True):
     is_blocked: bool
 
 
-class DestinationsAnswer(TypedDict):
+class PeersAnswer(TypedDict):
     """Servers, in the order of their names."""
 
     destinations: Sequence[DestinationStatus]
@@ -61,7 +61,7 @@ class FederationAdminEndpoints:
         spec="for `homeserver admin federation status`",
         query=DestinationsQuery,
     )
-    async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply[DestinationsAnswer]:
+    async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply[PeersAnswer]:
         """Some servers in the order of their names; none after the last."""
         statuses = await self.statuses.page(request.query.after)
         return Reply({"destinations": statuses})

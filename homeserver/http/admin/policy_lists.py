@@ -1,19 +1,19 @@
 """Administration: moderation policy lists that the server follows, and what they do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import RoomID, parse_user_id
-from homeserver.core.policy_rules import PolicyKind, PolicyRule
+from homeserver.core.policy_rules import PolicyKind, PolicyRule, Recommendation
 from homeserver.http.endpoint import ADMIN, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.policy_planning import Step
 from homeserver.services.admin.policy_subscriptions import ListStatus, PolicySubscriptions, Purpose
 from homeserver.services.admin.policy_watch import Applied
-from homeserver.storage.policy_lists import OnRooms
+from homeserver.storage.policy_lists import DeedKind, OnRooms
 
 LISTS: Final = "/_columba/admin/v1/policy/lists"
 DOCS: Final = "docs/moderation.md"
@@ -60,6 +60,99 @@ class EntityQuery(msgspec.Struct, frozen=True):
     entity: str
 
 
+class PolicyListAnswer(TypedDict):
+    """A list that is followed: what it does, who is in its room, how many rules it has, and what came of them.
+
+    `rooms` is null where it is not carried out in given rooms alone; `obstacles` are by the IDs of rooms.
+    """
+
+    room_id: str
+    apply_to: list[str]
+    rooms: list[str] | None
+    subscribed_by: str | None
+    subscribed_ts: int
+    members: Sequence[str]
+    rules: dict[str, int]
+    idle_rules: int
+    deeds: dict[str, int]
+    replaced_by: str | None
+    is_busy: bool
+    is_ending: bool
+    obstacles: Mapping[str, str]
+
+
+class PolicyListsAnswer(TypedDict):
+    """All lists that are followed, the oldest first."""
+
+    lists: list[PolicyListAnswer]
+
+
+class PolicyRuleRow(TypedDict):
+    """A rule. What it is about is a pattern, or stands for a hash."""
+
+    kind: PolicyKind
+    entity: str
+    recommendation: Recommendation
+    reason: str
+    event_id: str
+
+
+class ListedRule(PolicyRuleRow):
+    """A rule of a list; an idle one is not carried out, as it would be about everybody, or is one of too many."""
+
+    is_idle: bool
+
+
+class PolicyRulesAnswer(TypedDict):
+    """Some rules, and where the next page begins."""
+
+    rules: list[ListedRule]
+    next: int | None
+
+
+class PolicyAppliedAnswer(TypedDict):
+    """How much was done, how much was not possible, and whether nothing is left."""
+
+    done: int
+    failed: int
+    is_complete: bool
+
+
+class PolicyStep(TypedDict):
+    """Something that would be done: in a room, or by the server; by which rule, and why it is not possible."""
+
+    act: DeedKind
+    entity: str
+    room_id: str | None
+    reason: str
+    rule: str | None
+    obstacle: str | None
+
+
+class ForecastAnswer(TypedDict):
+    """Some steps, how many there are of each kind and how many of all are not possible; and whether that is all."""
+
+    steps: list[PolicyStep]
+    counts: dict[str, int]
+    impossible: int
+    is_whole: bool
+
+
+class AppliedRule(PolicyRuleRow):
+    """A rule with the list that it is of, and whether that does anything."""
+
+    list: str
+    acts: bool
+
+
+class OpinionAnswer(TypedDict):
+    """As what an entity was understood, and the rules about it."""
+
+    entity: str
+    kind: PolicyKind
+    rules: list[AppliedRule]
+
+
 @dataclass(frozen=True)
 class PolicyListAdminEndpoints:
     """Policy lists."""
@@ -67,12 +160,12 @@ class PolicyListAdminEndpoints:
     subscriptions: PolicySubscriptions
 
     @endpoint("GET", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
-    async def all(self, _: PlainRequest) -> Reply:
+    async def all(self, _: PlainRequest) -> Reply[PolicyListsAnswer]:
         """The lists that are followed, the oldest first."""
         return Reply({"lists": [_status(each) for each in await self.subscriptions.all()]})
 
     @endpoint("POST", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, body=SubscriptionBody)
-    async def subscribe(self, request: Request[NoQuery, SubscriptionBody]) -> Reply:
+    async def subscribe(self, request: Request[NoQuery, SubscriptionBody]) -> Reply[PolicyListAnswer]:
         """Follow a list, or change what it does."""
         body = request.body
         joins = None if body.user_id is None else parse_user_id(body.user_id)
@@ -83,17 +176,17 @@ class PolicyListAdminEndpoints:
         return Reply(_status(status))
 
     @endpoint("GET", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[PolicyListAnswer]:
         """One list."""
         return Reply(_status(await self.subscriptions.status(request.room_id)))
 
     @endpoint("DELETE", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EndQuery)
-    async def unsubscribe(self, request: Request[EndQuery, NoBody]) -> Reply:
+    async def unsubscribe(self, request: Request[EndQuery, NoBody]) -> Reply[PolicyAppliedAnswer]:
         """Follow a list no more."""
         return Reply(_applied(await self.subscriptions.unsubscribe(request.room_id, undo=request.query.undo)))
 
     @endpoint("GET", f"{LISTS}/{{roomId}}/rules", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=RulesQuery)
-    async def rules(self, request: Request[RulesQuery, NoBody]) -> Reply:
+    async def rules(self, request: Request[RulesQuery, NoBody]) -> Reply[PolicyRulesAnswer]:
         """Some rules of a list, those that weigh most first; `next` is where the next page begins, null at the end."""
         after, limit = request.query.after, request.query.limit
         rules, followed = await self.subscriptions.rules(request.room_id, after=after, limit=limit)
@@ -106,12 +199,12 @@ class PolicyListAdminEndpoints:
         )
 
     @endpoint("POST", f"{LISTS}/{{roomId}}/apply", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
-    async def apply(self, request: PlainRequest) -> Reply:
+    async def apply(self, request: PlainRequest) -> Reply[PolicyAppliedAnswer]:
         """Carry a list out, as far as one request goes: to be asked again until it is complete."""
         return Reply(_applied(await self.subscriptions.apply(request.room_id)))
 
     @endpoint("GET", f"{LISTS}/{{roomId}}/dry_run", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=PurposeQuery)
-    async def dry_run(self, request: Request[PurposeQuery, NoBody]) -> Reply:
+    async def dry_run(self, request: Request[PurposeQuery, NoBody]) -> Reply[ForecastAnswer]:
         """What a list would do."""
         query = request.query
         purpose = None if query.apply_to is None else _purpose(query.apply_to, query.rooms or None)
@@ -128,14 +221,14 @@ class PolicyListAdminEndpoints:
     @endpoint(
         "GET", "/_columba/admin/v1/policy/check", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EntityQuery
     )
-    async def check(self, request: Request[EntityQuery, NoBody]) -> Reply:
+    async def check(self, request: Request[EntityQuery, NoBody]) -> Reply[OpinionAnswer]:
         """What the lists say of a user, a room or a server, that which counts first."""
         opinion = self.subscriptions.opinion(request.query.entity)
-        rules = [
+        rules: list[AppliedRule] = [
             {**_rule(verdict.rule), "list": verdict.list.room_id, "acts": verdict.list.acts}
             for verdict in opinion.verdicts
         ]
-        return Reply({"entity": request.query.entity, "kind": opinion.kind.value, "rules": rules})
+        return Reply({"entity": request.query.entity, "kind": opinion.kind, "rules": rules})
 
 
 def _purpose(apply_to: Where, rooms: list[str] | None) -> Purpose:
@@ -145,7 +238,7 @@ def _purpose(apply_to: Where, rooms: list[str] | None) -> Purpose:
     return Purpose(on_server="server" in apply_to, on_rooms=on_rooms, rooms=tuple(rooms or ()))
 
 
-def _status(status: ListStatus) -> Mapping[str, object]:
+def _status(status: ListStatus) -> PolicyListAnswer:
     followed = status.followed.list
     book = status.followed.book
     apply_to = ["rooms"] if followed.on_rooms is not OnRooms.NONE else []
@@ -166,20 +259,20 @@ def _status(status: ListStatus) -> Mapping[str, object]:
     }
 
 
-def _rule(rule: PolicyRule) -> dict[str, object]:
+def _rule(rule: PolicyRule) -> PolicyRuleRow:
     return {
-        "kind": rule.kind.value,
+        "kind": rule.kind,
         "entity": rule.name,
-        "recommendation": rule.recommendation.value,
+        "recommendation": rule.recommendation,
         "reason": rule.reason,
         "event_id": rule.event_id,
     }
 
 
-def _step(step: Step) -> Mapping[str, object]:
+def _step(step: Step) -> PolicyStep:
     room_id: RoomID | None = step.deed.room_id
     return {
-        "act": step.deed.kind.value,
+        "act": step.deed.kind,
         "entity": step.deed.entity,
         "room_id": room_id,
         "reason": "" if step.rule is None else step.rule.reason,
@@ -188,5 +281,5 @@ def _step(step: Step) -> Mapping[str, object]:
     }
 
 
-def _applied(applied: Applied) -> Mapping[str, object]:
+def _applied(applied: Applied) -> PolicyAppliedAnswer:
     return {"done": applied.done, "failed": applied.failed, "is_complete": applied.is_complete}

@@ -4,12 +4,23 @@ What lies under /_synapse/ has the shapes of Synapse, whose tools use it.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 
 from homeserver.http.client.login import device_wish, session_fields
-from homeserver.http.endpoint import ADMIN, EMPTY, NONE, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import (
+    ADMIN,
+    EMPTY,
+    NONE,
+    NoBody,
+    NoQuery,
+    Nothing,
+    PlainRequest,
+    Reply,
+    Request,
+    endpoint,
+)
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.registration import Registration
 from homeserver.services.accounts.registration_tokens import RegistrationTokens, TokenLimits
@@ -66,6 +77,44 @@ class TokenBody(msgspec.Struct, frozen=True):
     expiry_time: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class NewUserAnswer(TypedDict):
+    """Whose the account is."""
+
+    user_id: str
+
+
+class RegisteredAnswer(NewUserAnswer):
+    """Whose the account is, and a session of it, unless none was wanted."""
+
+    device_id: NotRequired[str]
+    home_server: NotRequired[str]
+    access_token: NotRequired[str]
+    refresh_token: NotRequired[str]
+    expires_in_ms: NotRequired[int | None]
+
+
+class NonceAnswer(TypedDict):
+    """What a proof is made for, once and soon."""
+
+    nonce: str
+
+
+class TokenAnswer(TypedDict):
+    """A token, how often it may be used (null: without limit) and was, and when it expires, if it does."""
+
+    token: str
+    uses_allowed: int | None
+    pending: int
+    completed: int
+    expiry_time: int | None
+
+
+class TokensAnswer(TypedDict):
+    """Tokens."""
+
+    registration_tokens: list[TokenAnswer]
+
+
 @dataclass(frozen=True)
 class RegistrationAdminEndpoints:
     """Accounts, whether registration is open or not."""
@@ -82,7 +131,7 @@ class RegistrationAdminEndpoints:
         spec="for `homeserver admin user register`",
         body=NewUserBody,
     )
-    async def create_user(self, request: Request[NoQuery, NewUserBody]) -> Reply:
+    async def create_user(self, request: Request[NoQuery, NewUserBody]) -> Reply[NewUserAnswer]:
         """Make an account, and log nobody in."""
         body = request.body
         registered = await self.registration.register_by_administrator(
@@ -97,7 +146,7 @@ class RegistrationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_REGISTRATION,
     )
-    async def new_nonce(self, _: PlainRequest) -> Reply:
+    async def new_nonce(self, _: PlainRequest) -> Reply[NonceAnswer]:
         """What the proof is to be made for."""
         return Reply({"nonce": self.shared_secret.new_nonce()})
 
@@ -109,7 +158,7 @@ class RegistrationAdminEndpoints:
         spec=SYNAPSE_REGISTRATION,
         body=SecretBody,
     )
-    async def register_by_secret(self, request: Request[NoQuery, SecretBody]) -> Reply:
+    async def register_by_secret(self, request: Request[NoQuery, SecretBody]) -> Reply[RegisteredAnswer]:
         """Make an account, and log it in."""
         body = request.body
         device = device_wish(body.device_id, None, wants_refresh_token=False)
@@ -126,7 +175,7 @@ class RegistrationAdminEndpoints:
         registered = await self.shared_secret.register(wish)
         if registered.session is None:
             return Reply({"user_id": registered.user_id})
-        return Reply(session_fields(registered.session))
+        return Reply({**session_fields(registered.session)})
 
     @endpoint(
         "GET",
@@ -136,7 +185,7 @@ class RegistrationAdminEndpoints:
         spec=SYNAPSE_TOKENS,
         query=TokensQuery,
     )
-    async def list_tokens(self, request: Request[TokensQuery, NoBody]) -> Reply:
+    async def list_tokens(self, request: Request[TokensQuery, NoBody]) -> Reply[TokensAnswer]:
         """All tokens, or those that are valid, or those that are not any more."""
         tokens = await self.tokens.all(valid=request.query.valid)
         return Reply({"registration_tokens": [_shown(token) for token in tokens]})
@@ -149,7 +198,7 @@ class RegistrationAdminEndpoints:
         spec=SYNAPSE_TOKENS,
         body=NewTokenBody,
     )
-    async def create_token(self, request: Request[NoQuery, NewTokenBody]) -> Reply:
+    async def create_token(self, request: Request[NoQuery, NewTokenBody]) -> Reply[TokenAnswer]:
         """Make a token."""
         body = request.body
         limits = TokenLimits(body.uses_allowed, body.expiry_time)
@@ -162,7 +211,7 @@ class RegistrationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_TOKENS,
     )
-    async def token(self, request: PlainRequest) -> Reply:
+    async def token(self, request: PlainRequest) -> Reply[TokenAnswer]:
         """One token."""
         return Reply(_shown(await self.tokens.token(request.path["token"])))
 
@@ -174,7 +223,7 @@ class RegistrationAdminEndpoints:
         spec=SYNAPSE_TOKENS,
         body=TokenBody,
     )
-    async def change_token(self, request: Request[NoQuery, TokenBody]) -> Reply:
+    async def change_token(self, request: Request[NoQuery, TokenBody]) -> Reply[TokenAnswer]:
         """Put other limits in place of a token's."""
         body = request.body
 
@@ -192,13 +241,13 @@ class RegistrationAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_TOKENS,
     )
-    async def delete_token(self, request: PlainRequest) -> Reply:
+    async def delete_token(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a token back."""
         await self.tokens.delete(request.path["token"])
         return EMPTY
 
 
-def _shown(token: RegistrationToken) -> dict[str, object]:
+def _shown(token: RegistrationToken) -> TokenAnswer:
     return {
         "token": token.token,
         "uses_allowed": token.uses_allowed,

@@ -1,7 +1,7 @@
 """Client-server API: login and logout, and the tokens that come of it."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 
@@ -53,6 +53,22 @@ class GetTokenBody(msgspec.Struct, frozen=True):
     """The authentication that a login token costs."""
 
     auth: AuthData | None = None
+
+
+class TokenFields(TypedDict):
+    """An access token; and with what it is renewed, and when that has to be done, where it was wanted."""
+
+    access_token: str
+    refresh_token: NotRequired[str]
+    expires_in_ms: NotRequired[int | None]
+
+
+class SessionFields(TokenFields):
+    """A session, and its tokens."""
+
+    user_id: str
+    device_id: str
+    home_server: str
 
 
 @dataclass(frozen=True)
@@ -160,7 +176,7 @@ def device_wish(device_id: str | None, display_name: str | None, *, wants_refres
     return DeviceWish(None if device_id is None else parse_device_id(device_id), display_name, wants_refresh_token)
 
 
-def session_fields(session: OpenedSession) -> dict[str, object]:
+def session_fields(session: OpenedSession) -> SessionFields:
     """What a client is told of a new session."""
     # home_server is deprecated, and still read by clients of some age.
     home_server = session.user_id.partition(":")[2]
@@ -172,9 +188,9 @@ def session_fields(session: OpenedSession) -> dict[str, object]:
     }
 
 
-def token_fields(tokens: IssuedTokens) -> dict[str, object]:
+def token_fields(tokens: IssuedTokens) -> TokenFields:
     """What a client is told of its tokens."""
-    fields: dict[str, object] = {"access_token": tokens.access_token}
+    fields: TokenFields = {"access_token": tokens.access_token}
     if tokens.refresh_token is not None:
         fields |= {"refresh_token": tokens.refresh_token, "expires_in_ms": tokens.expires_in_ms}
     return fields
