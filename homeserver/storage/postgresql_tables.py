@@ -13,10 +13,10 @@ from homeserver.storage.dialect import Dialect
 from homeserver.storage.whole_tables import (
     NOT_COPIED,
     POSITION,
-    REVISIONS,
     Kind,
     NotFilled,
     Row,
+    Snapshot,
     SnapshotLost,
     TableShape,
     Value,
@@ -49,7 +49,7 @@ IS_NEW: Final = "SELECT value FROM log_position WHERE value = 0"
 ESCAPED: Final = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
-class PostgreSQLSnapshot:
+class PostgreSQLSnapshot(Snapshot):
     """See Snapshot. While it is there the server keeps rows that others delete."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
@@ -61,14 +61,6 @@ class PostgreSQLSnapshot:
             connection.set_session(extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True, autocommit=False)
             with connection.cursor() as cursor:
                 cursor.execute(POSITION)  # the first statement takes the snapshot
-
-    def revisions(self) -> dict[int, str]:
-        """See Snapshot."""
-        return {row[0]: row[1] for row in self.answers(REVISIONS)}
-
-    def position(self) -> int:
-        """See Snapshot."""
-        return int(next(self.answers(POSITION))[0])
 
     def shapes(self) -> list[TableShape]:
         """See Snapshot."""
@@ -82,7 +74,7 @@ class PostgreSQLSnapshot:
 
     def rows(self, table: TableShape) -> Iterator[Row]:
         """See Snapshot."""
-        for row in self.answers(f"SELECT {_listed(table)} FROM {_quoted(table.name)}"):  # noqa: S608 - of the schema
+        for row in self.answers(f"SELECT {table.quoted_names} FROM {table.quoted}"):  # noqa: S608 - of the schema
             yield [int(value) if value is True or value is False else value for value in row]
 
     def answers(self, sql: str) -> Iterator[tuple[Any, ...]]:  # Any: see Transaction
@@ -131,7 +123,7 @@ class PostgreSQLFilling:
 
     def clear(self, table: TableShape) -> None:
         """See Filling."""
-        self._execute(f"DELETE FROM {_quoted(table.name)}")  # noqa: S608 - a name of the schema
+        self._execute(f"DELETE FROM {table.quoted}")  # noqa: S608 - a name of the schema
 
     def add(self, table: TableShape, rows: Sequence[Row]) -> None:
         """See Filling."""
@@ -143,7 +135,7 @@ class PostgreSQLFilling:
             text.write("\n")
         text.seek(0)
         with _told_as(NotFilled), self._connection.cursor() as cursor:
-            cursor.copy_expert(f"COPY {_quoted(table.name)} ({_listed(table)}) FROM STDIN", text)
+            cursor.copy_expert(f"COPY {table.quoted} ({table.quoted_names}) FROM STDIN", text)
 
     def count(self, table: TableShape) -> int:
         """See Filling."""
@@ -213,7 +205,7 @@ def _shapes(
 
 def _count(connection: Connection, table: TableShape) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {_quoted(table.name)}")  # noqa: S608 - a name of the schema
+        cursor.execute(f"SELECT COUNT(*) FROM {table.quoted}")  # noqa: S608 - a name of the schema
         row = cursor.fetchone()
     return 0 if row is None else int(row[0])
 
@@ -229,11 +221,3 @@ def _copied(value: Value, is_boolean: bool) -> str:
     if isinstance(value, str):
         return value.translate(ESCAPED)
     return repr(value)
-
-
-def _listed(table: TableShape) -> str:
-    return ", ".join(map(_quoted, table.names))
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

@@ -12,10 +12,10 @@ from homeserver.runtime.archive_files import give_name
 from homeserver.storage.whole_tables import (
     NOT_COPIED,
     POSITION,
-    REVISIONS,
     Kind,
     NotFilled,
     Row,
+    Snapshot,
     SnapshotLost,
     TableShape,
     kind_of,
@@ -36,7 +36,7 @@ PART_SUFFIX: Final = ".filling"
 BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
-class SQLiteSnapshot:
+class SQLiteSnapshot(Snapshot):
     """See Snapshot. While it is there the file's log grows by what others write."""
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
@@ -44,14 +44,6 @@ class SQLiteSnapshot:
             self._connection = connect()
             self._connection.execute("BEGIN")
             self._connection.execute(POSITION).fetchall()  # the first statement takes the snapshot
-
-    def revisions(self) -> dict[int, str]:
-        """See Snapshot."""
-        return {row[0]: row[1] for row in self.answers(REVISIONS)}
-
-    def position(self) -> int:
-        """See Snapshot."""
-        return int(next(self.answers(POSITION))[0])
 
     def shapes(self) -> list[TableShape]:
         """See Snapshot."""
@@ -65,7 +57,7 @@ class SQLiteSnapshot:
 
     def rows(self, table: TableShape) -> Iterator[Row]:
         """See Snapshot."""
-        return self.answers(f"SELECT {_listed(table)} FROM {_quoted(table.name)}")  # noqa: S608 - names of the schema
+        return self.answers(f"SELECT {table.quoted_names} FROM {table.quoted}")  # noqa: S608 - names of the schema
 
     def answers(self, sql: str) -> Iterator[tuple[Any, ...]]:  # Any: see Transaction
         """See Snapshot."""
@@ -115,12 +107,12 @@ class SQLiteFilling:
     def clear(self, table: TableShape) -> None:
         """See Filling."""
         with _told_as(NotFilled):
-            self._open.execute(f"DELETE FROM {_quoted(table.name)}")  # noqa: S608 - a name of the schema
+            self._open.execute(f"DELETE FROM {table.quoted}")  # noqa: S608 - a name of the schema
 
     def add(self, table: TableShape, rows: Sequence[Row]) -> None:
         """See Filling."""
         places = ", ".join("?" * len(table.columns))
-        sql = f"INSERT INTO {_quoted(table.name)} ({_listed(table)}) VALUES ({places})"  # noqa: S608 - as above
+        sql = f"INSERT INTO {table.quoted} ({table.quoted_names}) VALUES ({places})"  # noqa: S608 - as above
         with _told_as(NotFilled):
             self._open.executemany(sql, rows)
 
@@ -187,20 +179,12 @@ def _shapes(connection: apsw.Connection, failure: type[SnapshotLost] | type[NotF
 
 
 def _count(connection: apsw.Connection, table: TableShape) -> int:
-    return int(connection.execute(f"SELECT COUNT(*) FROM {_quoted(table.name)}").get)  # noqa: S608 - as above
+    return int(connection.execute(f"SELECT COUNT(*) FROM {table.quoted}").get)  # noqa: S608 - as above
 
 
 def _find_damage(connection: apsw.Connection) -> str | None:
     answer = str(connection.pragma("integrity_check", 1))
     return None if answer == "ok" else answer
-
-
-def _listed(table: TableShape) -> str:
-    return ", ".join(map(_quoted, table.names))
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
 
 
 def _beside(path: Path) -> tuple[Path, ...]:

@@ -56,15 +56,27 @@ class TableShape:
         """The names of the columns."""
         return tuple(name for name, _ in self.columns)
 
+    @property
+    def quoted(self) -> str:
+        """Its name, as a statement has it."""
+        return f'"{self.name}"'
+
+    @property
+    def quoted_names(self) -> str:
+        """The names of the columns, as a statement has them."""
+        return ", ".join(f'"{name}"' for name in self.names)
+
 
 class Snapshot(Protocol):
     """A database as it was at one moment, whoever goes on writing. Used by one thread. Methods raise SnapshotLost."""
 
     def revisions(self) -> Mapping[int, str]:
         """The revisions of the schema, with their checksums."""
+        return {row[0]: row[1] for row in self.answers(REVISIONS)}
 
     def position(self) -> int:
         """How far the log of changes had come."""
+        return int(next(self.answers(POSITION))[0])
 
     def shapes(self) -> Sequence[TableShape]:
         """The tables, by their names, but for NOT_COPIED."""
