@@ -338,7 +338,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         ),
         UserActivityEndpoints(UserActivity(database, made.server_name)),
         UserAdminEndpoints(
-            Users(database, made.server_name), _user_administration(made, parts), homeserver.__version__
+            Users(database, made.server_name, made.clock), _user_administration(made, parts), homeserver.__version__
         ),
         UserDeviceAdminEndpoints(devices),
         UserExportEndpoints(UserExport(database, made.server_name)),

@@ -66,3 +66,12 @@ def _told(user_id: str, own: Any) -> str:  # Any: JSON
     if not own["messages_per_second"]:
         return f"{user_id} may act as fast as they like."
     return f"{user_id} may act {own['messages_per_second']} times a second, and {own['burst_count']} times at once."
+
+
+def told_limit(own: Any) -> str:  # Any: JSON
+    """A user's own limit in a few words; nothing where that of the settings holds."""
+    if own is None:
+        return ""
+    if not own["messages_per_second"]:
+        return "none: as fast as they like"
+    return f"{own['messages_per_second']} times a second, {own['burst_count']} at once"

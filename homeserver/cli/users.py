@@ -19,6 +19,7 @@ from homeserver.cli.output import Output, Row, time_of
 from homeserver.cli.user_activity import activity, let_reset_keys
 from homeserver.cli.user_export import export
 from homeserver.cli.user_paths import user_path
+from homeserver.cli.user_restraints import told_limit
 from homeserver.cli.user_sessions import log_in_as, sessions, sign_out
 
 USERS: Final = f"{ADMIN_API}/users"
@@ -92,6 +93,8 @@ def show(door: AdminDoor, output: Output, user_id: str) -> None:
         ("Name", shown["displayname"] or ""),
         ("Avatar", shown["avatar_url"] or ""),
         ("State", ", ".join(_states(shown))),
+        ("Rate limit", told_limit(shown["own_rate_limit"])),
+        ("On probation until", time_of(shown["probation_until_ts"])),
         ("Made", time_of(shown["creation_ts"])),
         ("Made by", shown["appservice_id"] or ""),
         ("Last seen", time_of(shown["last_seen_ts"])),

@@ -33,7 +33,10 @@ def test_newcomers_do_little_until_an_administrator_trusts_them(server: Server) 
     alice.say(other_id, "hello")
     alice.post(*invite, body={"user_id": f"@carol:{server.server_name}"}, status=429, errcode="M_LIMIT_EXCEEDED")
 
+    before = server.command("admin", "user", "show", alice.user_id)
     trusted = server.command("admin", "user", "rate-limit", alice.user_id, "--none")
     assert trusted.returncode == 0, trusted.stderr
+    after = server.command("admin", "user", "show", alice.user_id)
+    assert ("On probation until" in before.stdout, "On probation until" in after.stdout) == (True, False)
     carol = new_user(server.url, "carol")
     alice.post(*invite, body={"user_id": carol.user_id})

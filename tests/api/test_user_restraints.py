@@ -27,8 +27,10 @@ def test_a_rate_limit_of_ones_own_holds_at_once_and_until_it_is_taken_away(
         "messages_per_second": 0,
         "burst_count": 0,
     }
+    assert admin.get(OWN, "users", alice.user_id)["own_rate_limit"] == {"messages_per_second": 0, "burst_count": 0}
     alice.put(*message, body={"msgtype": "m.text", "body": "two"})
     assert admin.delete(*path) == {}
+    assert admin.get(OWN, "users", alice.user_id)["own_rate_limit"] is None
     assert admin.get(*path) == {}
 
 

@@ -34,6 +34,8 @@ BOB: dict[str, Any] = {
     "creation_ts": 1_700_000_000_000,
     "last_seen_ts": None,
     "appservice_id": None,
+    "own_rate_limit": None,
+    "probation_until_ts": None,
 }
 CAROL: dict[str, Any] = {
     **BOB,
@@ -197,6 +199,34 @@ def test_one_account_is_shown_field_by_field(capsys: pytest.CaptureFixture[str])
         "Rooms: 2",
         "Is in: !a:example.org, !b:example.org",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"messages_per_second": 0.5, "burst_count": 3}, "0.5 times a second, 3 at once"),
+        ({"messages_per_second": 0, "burst_count": 0}, "none: as fast as they like"),
+    ],
+)
+def test_what_holds_somebody_back_is_shown(
+    capsys: pytest.CaptureFixture[str], limit: dict[str, float], told: str
+) -> None:
+    held = {"locked": True, "suspended": True, "shadow_banned": True}
+    more = {"own_rate_limit": limit, "probation_until_ts": 1_700_000_100_000}
+    door = ScriptedDoor(
+        **{
+            AT_BOB: (200, {**BOB, **held, **more}),
+            f"{AT_BOB}/joined_rooms": (200, {"joined_rooms": [], "total": 0}),
+            f"{AT_BOB}/devices": (200, {"devices": [], "total": 0}),
+        }
+    )
+
+    run(door, "show", "@bob:example.org")
+
+    printed = capsys.readouterr().out.splitlines()
+    assert "State: locked, suspended, shadow-banned" in printed
+    assert f"Rate limit: {told}" in printed
+    assert "On probation until: 2023-11-14 22:15:00 UTC" in printed
 
 
 def test_one_account_is_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:

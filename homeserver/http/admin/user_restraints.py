@@ -42,7 +42,7 @@ class UserRestraintEndpoints:
     )
     async def rate_limit(self, request: PlainRequest) -> Reply[RateLimitAnswer]:
         """The user's own rate limit; empty where they have none."""
-        return Reply(_shown(await self.restraints.own_limit(request.path_user_id)))
+        return Reply(shown_limit(await self.restraints.own_limit(request.path_user_id)))
 
     @endpoint(
         "POST",
@@ -57,7 +57,7 @@ class UserRestraintEndpoints:
         """Give a user a rate limit of their own."""
         own = own_limit(request.body.messages_per_second, request.body.burst_count)
         await self.restraints.set_own_limit(request.path_user_id, own)
-        return Reply(_shown(own))
+        return Reply(shown_limit(own))
 
     @endpoint(
         "DELETE",
@@ -99,7 +99,8 @@ class UserRestraintEndpoints:
         return EMPTY
 
 
-def _shown(own: OwnLimit | None) -> RateLimitAnswer:
+def shown_limit(own: OwnLimit | None) -> RateLimitAnswer:
+    """A limit of a user's own, as tools read it."""
     if own is None:
         return {}
     if own.limit is None:

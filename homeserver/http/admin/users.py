@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from homeserver.core.identifiers import RoomID, UserID
+from homeserver.http.admin.user_restraints import RateLimitAnswer, shown_limit
 from homeserver.http.endpoint import (
     ADMIN,
     EMPTY,
@@ -127,8 +128,13 @@ class UserRow(TypedDict):
 
 
 class UserAnswer(UserRow):
-    """An account. What no account here has is null, or an empty list."""
+    """An account. What no account here has is null, or an empty list.
 
+    `own_rate_limit` is null where that of the server's settings holds, `probation_until_ts` for whom it has ended.
+    """
+
+    own_rate_limit: RateLimitAnswer | None
+    probation_until_ts: int | None
     appservice_id: str | None
     threepids: list[OpaqueObject]
     external_ids: list[OpaqueObject]
@@ -391,8 +397,10 @@ class UserAdminEndpoints:
     async def _shown(self, user_id: UserID) -> UserAnswer:
         user = await self.users.user(user_id)
         return {
-            **_row(user),
-            "appservice_id": user.appservice_id,
+            **_row(user.listed),
+            "own_rate_limit": None if user.own_limit is None else shown_limit(user.own_limit),
+            "probation_until_ts": user.probation_until_ms,
+            "appservice_id": user.listed.appservice_id,
             "threepids": [],
             "external_ids": [],
             "consent_server_notice_sent": None,

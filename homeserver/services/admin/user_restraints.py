@@ -45,10 +45,7 @@ class UserRestraints:
 
     async def own_limit(self, user_id: UserID) -> OwnLimit | None:
         """The rate limit of a user's own; None where that of the settings holds."""
-        account = await self._database.read(self._account, user_id)
-        if not account.is_rate_limited:
-            return OwnLimit(None)
-        return None if account.rate_limit is None else OwnLimit(account.rate_limit)
+        return own_limit_of(await self._database.read(self._account, user_id))
 
     async def set_own_limit(self, user_id: UserID, own: OwnLimit | None) -> None:
         """Give a user a rate limit of their own, or that of the settings again. It holds from the next request on."""
@@ -74,6 +71,13 @@ class UserRestraints:
 
     def _account(self, tx: Transaction, user_id: UserID) -> Account:
         return open_account(tx, user_id, self._server_name)
+
+
+def own_limit_of(account: Account) -> OwnLimit | None:
+    """The rate limit of an account's own; None where that of the settings holds."""
+    if not account.is_rate_limited:
+        return OwnLimit(None)
+    return None if account.rate_limit is None else OwnLimit(account.rate_limit)
 
 
 def own_limit(per_second: float, burst: int) -> OwnLimit:

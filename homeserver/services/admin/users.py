@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from homeserver.core.identifiers import RoomID, ServerName, UserID, localpart_of, server_name_of
+from homeserver.runtime.clock import Clock
 from homeserver.services.accounts.deactivation import Deactivation
 from homeserver.services.accounts.local_accounts import CLOSED, NOBODY, check_local, local_account
 from homeserver.services.accounts.moderation import AccountModeration
@@ -18,7 +19,9 @@ from homeserver.services.accounts.profiles import AVATAR, DISPLAY_NAME, Profiles
 from homeserver.services.accounts.registration import Registration
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.accounts.tokens import AccessTokens
+from homeserver.services.admin.user_restraints import OwnLimit, own_limit_of
 from homeserver.services.errors import Forbidden, InvalidParameter, InvalidUsername, NotFound
+from homeserver.services.rooms.probation import probation_of
 from homeserver.storage.account_data import AccountData, all_account_data
 from homeserver.storage.accounts import Account, AccountKind, find_account, update_account
 from homeserver.storage.database import Database, Transaction
@@ -39,6 +42,15 @@ class UserPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownUser:
+    """An account, the rate limit of its own (None: that of the settings holds), and until when it is on probation."""
+
+    listed: ListedUser
+    own_limit: OwnLimit | None
+    probation_until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class UserWish:
     """What is to become of an account; None leaves it as it is. An empty name or avatar takes it away."""
 
@@ -54,9 +66,10 @@ class UserWish:
 class Users:
     """Shows accounts."""
 
-    def __init__(self, database: Database, server_name: ServerName) -> None:
+    def __init__(self, database: Database, server_name: ServerName, clock: Clock) -> None:
         self._database = database
         self._server_name = server_name
+        self._clock = clock
 
     async def page(self, wanted: UserFilter, page: UserPage) -> tuple[Sequence[ListedUser], int]:
         """Some accounts, and how many there are on all pages. Raises InvalidParameter."""
@@ -66,13 +79,10 @@ class Users:
             raise InvalidParameter(f"A page has between 1 and {MOST_PER_PAGE} accounts, and begins after 0 or more")
         return await self._database.read(self._page, wanted, page)
 
-    async def user(self, user_id: UserID) -> ListedUser:
+    async def user(self, user_id: UserID) -> ShownUser:
         """One account. Raises InvalidParameter, NotFound."""
         check_local(user_id, self._server_name)
-        listed = await self._database.read(find_listed_user, user_id)
-        if listed is None:
-            raise NotFound(NOBODY)
-        return listed
+        return await self._database.read(self._user, user_id)
 
     async def joined_rooms(self, user_id: UserID) -> Sequence[RoomID]:
         """The rooms that a user is in, who may be of another server. Raises NotFound for one who is not here."""
@@ -85,6 +95,12 @@ class Users:
     async def account_data(self, user_id: UserID) -> Sequence[AccountData]:
         """What a user keeps on the server. Raises InvalidParameter, NotFound."""
         return await self._database.read(self._account_data, user_id)
+
+    def _user(self, tx: Transaction, user_id: UserID) -> ShownUser:
+        listed, account = find_listed_user(tx, user_id), find_account(tx, user_id)
+        if listed is None or account is None:
+            raise NotFound(NOBODY)
+        return ShownUser(listed, own_limit_of(account), probation_of(account, self._clock.now_ms()))
 
     def _check_known(self, tx: Transaction, user_id: UserID) -> None:
         if server_name_of(user_id) == self._server_name:

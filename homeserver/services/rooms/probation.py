@@ -27,12 +27,17 @@ class Probation:
 
     def invite_draws(self, tx: Transaction, account: Account | None, targets: Sequence[UserID]) -> list[Draw]:
         """What invites of an account draw besides what others draw. Raises Forbidden for strangers."""
-        if account is None or account.rate_limit is not None or account.probation_until_ms is None:
-            return []
-        if account.probation_until_ms <= self._clock.now_ms():
+        if account is None or probation_of(account, self._clock.now_ms()) is None:
             return []
         if not self._invites_strangers:
             for target in targets:
                 if not count_mutual_rooms(tx, account.user_id, target):
                     raise Forbidden(STRANGER)
         return [Draw(Counted.INVITES_BY_NEWCOMER, account.user_id, len(targets))]
+
+
+def probation_of(account: Account, now_ms: int) -> int | None:
+    """Until when an account may do less than others; None: it may do as much."""
+    until_ms = account.probation_until_ms
+    has_own_limit = account.rate_limit is not None or not account.is_rate_limited
+    return None if until_ms is None or until_ms <= now_ms or has_own_limit else until_ms

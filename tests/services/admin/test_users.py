@@ -34,11 +34,11 @@ def administration(world: World) -> UserAdministration:
 
 @pytest.fixture
 def users(world: World) -> Users:
-    return Users(world.database, SERVER)
+    return Users(world.database, SERVER, world.clock)
 
 
 def shown(users: Users, user_id: UserID = ALICE) -> Any:
-    return now(users.user(user_id))
+    return now(users.user(user_id)).listed
 
 
 def log_in(world: World, password: str, name: str = "alice") -> None:
