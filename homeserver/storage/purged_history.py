@@ -12,7 +12,9 @@ from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import EdgeKind
 from homeserver.storage.events import EventNid, StoredEvent
-from homeserver.storage.waiting_events import insert_gaps
+from homeserver.storage.search import remove_events
+from homeserver.storage.threads import renew_thread
+from homeserver.storage.waiting_events import forget_gaps, insert_gaps
 
 COUNT_BELOW = "SELECT COUNT(*) FROM events WHERE room_id = :room_id AND place IS NOT NULL AND place < :place"
 
@@ -65,7 +67,6 @@ DELETE_EDGES_TO = "DELETE FROM event_edges WHERE room_id = :room_id AND target_n
 DELETE_EDGES_FROM = """
     DELETE FROM event_edges
      WHERE room_id = :room_id AND target_nid IN :targets[bigint] AND source_nid IN :nids[bigint]"""
-DELETE_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
 REDACT_EARLY = """
     INSERT INTO early_redactions (room_id, target_id, redaction_id) VALUES (:room_id, :target_id, :redaction_id)
     ON CONFLICT (room_id, target_id, redaction_id) DO NOTHING"""
@@ -76,13 +77,8 @@ DELETE_BESIDE: Final = (
     "DELETE FROM class_notifications WHERE room_id = :room_id AND place IN :places[bigint]",
     "DELETE FROM personal_notifications WHERE room_id = :room_id AND place IN :places[bigint]",
 )
-DELETE_WORDS = "DELETE FROM search_index WHERE rowid IN :rowids[bigint]"
 DELETE_RELATIONS = "DELETE FROM relations WHERE event_nid IN :nids[bigint]"
 DELETE_EVENTS = "DELETE FROM events WHERE event_nid IN :nids[bigint]"
-LATEST_IN_THREAD = """
-    SELECT MAX(place) FROM relations WHERE room_id = :room_id AND relates_to = :root_id AND rel_type = 'm.thread'"""
-MOVE_THREAD = "UPDATE threads SET latest_place = :place WHERE room_id = :room_id AND root_id = :root_id"
-DELETE_THREAD = "DELETE FROM threads WHERE room_id = :room_id AND root_id = :root_id"
 NOTE_PURGED = """
     UPDATE rooms SET purge_horizon = :place WHERE room_id = :room_id AND COALESCE(purge_horizon, :place) <= :place"""
 
@@ -98,7 +94,7 @@ def delete_events(
     targets = [row[0] for row in tx.all(NIDS, room_id=room_id, event_ids=list(named))]
     tx.run(DELETE_EDGES_FROM, room_id=room_id, targets=targets, nids=nids)
     tx.run(DELETE_EDGES_TO, room_id=room_id, nids=nids)
-    tx.run(DELETE_GAPS, room_id=room_id, event_ids=ids)
+    forget_gaps(tx, room_id, ids)
     # Should one come again, what redacted it does so again.
     redacted = [(one.event.event_id, one.redacted_by) for one in events if one.redacted_by is not None]
     redacting = [(one.event.redacts, one.event.event_id) for one in events if one.event.redacts is not None]
@@ -106,11 +102,11 @@ def delete_events(
     tx.run_many(REDACT_NO_MORE, _pairs(room_id, redacting))
     for statement in DELETE_BESIDE:
         tx.run(statement, room_id=room_id, places=[one.place for one in events])
-    tx.run(DELETE_WORDS, rowids=[*nids, *(-nid for nid in nids)])
+    remove_events(tx, nids)
     tx.run(DELETE_RELATIONS, nids=nids)
     tx.run(DELETE_EVENTS, nids=nids)
     for root_id in {one.thread_id for one in events if one.thread_id is not None}:
-        _shorten_thread(tx, room_id, root_id)
+        renew_thread(tx, room_id, root_id)
     tx.run(NOTE_PURGED, room_id=room_id, place=max(one.place or 0 for one in events))
     return followers
 
@@ -126,14 +122,6 @@ def _leave_gaps(
     if staying:
         tx.run(GIVE_ROOTS, nids=[row[1] for row in staying], server=server_name)
     return [EventID(row[2]) for row in staying]
-
-
-def _shorten_thread(tx: Transaction, room_id: RoomID, root_id: EventID) -> None:
-    latest = tx.all(LATEST_IN_THREAD, room_id=room_id, root_id=root_id)[0][0]
-    if latest is None:
-        tx.run(DELETE_THREAD, room_id=room_id, root_id=root_id)
-    else:
-        tx.run(MOVE_THREAD, room_id=room_id, root_id=root_id, place=latest)
 
 
 def _pairs(room_id: RoomID, pairs: Sequence[tuple[EventID, EventID]]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid
 from homeserver.storage.schema import tables_of
+from homeserver.storage.search import remove_events
 from homeserver.storage.tables import Owner
 
 LOCALS_OUT = """
@@ -100,7 +101,6 @@ SOME_EVENTS: Final = (
     "SELECT event_nid FROM events WHERE room_id = :room_id AND place IS NOT NULL ORDER BY place LIMIT :limit",
     "SELECT event_nid FROM events WHERE room_id = :room_id AND place IS NULL ORDER BY event_nid LIMIT :limit",
 )
-DELETE_WORDS = "DELETE FROM search_index WHERE rowid IN :rowids[bigint]"
 DELETE_EVENTS = "DELETE FROM events WHERE event_nid IN :nids[bigint]"
 
 # Tables whose rows of one room may be very many, and what tells these apart.
@@ -152,7 +152,7 @@ def purge_some(tx: Transaction, room_id: RoomID, *, limit: int) -> tuple[bool, S
     for statement in SOME_EVENTS:
         nids = [EventNid(row[0]) for row in tx.all(statement, room_id=room_id, limit=limit)]
         if nids:
-            tx.run(DELETE_WORDS, rowids=[*nids, *(-nid for nid in nids)])  # below zero: history that came later
+            remove_events(tx, nids)
             tx.run(DELETE_EVENTS, nids=nids)
             return True, nids
     for statement in DELETE_SOME:

@@ -48,10 +48,15 @@ def index_event(tx: Transaction, nid: EventNid, event: Event, *, is_history: boo
 REMOVE = "DELETE FROM search_index WHERE rowid IN :rowids[bigint]"
 
 
+def remove_events(tx: Transaction, nids: Sequence[EventNid]) -> None:
+    """These events are not found any more."""
+    tx.run(REMOVE, rowids=[*nids, *(-nid for nid in nids)])  # below zero: history that came later
+
+
 def remove_event(tx: Transaction, nid: EventNid, event: Event) -> None:
     """The event, as it was until now, was redacted: it is not found any more."""
     if searched_text(event) is not None:
-        tx.run(REMOVE, rowids=[nid, -nid])
+        remove_events(tx, [nid])
 
 
 @dataclass(frozen=True, slots=True)

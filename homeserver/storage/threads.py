@@ -30,7 +30,7 @@ REMOVE = "DELETE FROM threads WHERE room_id = :room_id AND root_id = :root_id"
 
 
 def renew_thread(tx: Transaction, room_id: RoomID, root_id: EventID) -> None:
-    """An event left a thread, for it was redacted: see what is the newest now, if anything is left."""
+    """An event left a thread, redacted or deleted: see what is the newest now, if anything is left."""
     row = tx.one(NEWEST, room_id=room_id, root_id=root_id)
     if row is None or row[0] is None:
         tx.run(REMOVE, room_id=room_id, root_id=root_id)

@@ -272,7 +272,6 @@ def lacks_not(tx: Transaction, room_id: RoomID, event_id: EventID, found: Sequen
 
 
 SIZES = "SELECT event_id, size FROM waiting_events WHERE room_id = :room_id ORDER BY received_ms DESC, event_id DESC"
-FORGET_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
 
 
 def trim_waiting(tx: Transaction, room_id: RoomID, *, most: int, most_bytes: int) -> int:
@@ -291,7 +290,15 @@ def forget_waiting(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID
     """Let events wait no more, and forget what they lacked."""
     if event_ids:
         tx.run(DELETE, room_id=room_id, event_ids=list(event_ids))
-        tx.run(FORGET_GAPS, room_id=room_id, event_ids=list(event_ids))
+        forget_gaps(tx, room_id, event_ids)
+
+
+FORGET_GAPS = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id IN :event_ids[text]"
+
+
+def forget_gaps(tx: Transaction, room_id: RoomID, event_ids: Sequence[EventID]) -> None:
+    """Forget what events lacked."""
+    tx.run(FORGET_GAPS, room_id=room_id, event_ids=list(event_ids))
 
 
 SWEEP = """
