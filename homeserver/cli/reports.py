@@ -43,7 +43,12 @@ def show(door: AdminDoor, output: Output, report_id: str) -> None:
     found = ask(door, "GET", _path(report_id))
     output.tell(COLUMNS, [_row(found)])
     context = found["context"]
-    if context is not None and not output.is_json:
+    if output.is_json:
+        return
+    if context is None and found["event_id"] is not None:
+        by = f" It was sent by {found['sender']}." if found["sender"] is not None else ""
+        output.say(f"The event is not here any more.{by}", found)
+    if context is not None:
         before = [("", event) for event in reversed(context["events_before"])]
         after = [("", event) for event in context["events_after"]]
         output.tell(EVENT_COLUMNS, [_event(*each) for each in (*before, ("*", context["event"]), *after)])
@@ -113,6 +118,9 @@ def _all(door: AdminDoor, wanted: dict[str, str]) -> Iterator[Any]:  # Any: the 
 
 def _event(mark: str, event: Any) -> Row:
     time, content = time_of(event["origin_server_ts"]), json.dumps(event["content"])[:LONGEST_CONTENT]
+    redaction = event.get("unsigned", {}).get("redacted_because")
+    if redaction is not None:
+        content += f" (redacted by {redaction['sender']})"
     line = f"{mark or ' '} {time} {event['sender']} {json.dumps(event['type'])} {content}"
     return Row(event, line, (mark, time, event["sender"], event["type"], content))
 

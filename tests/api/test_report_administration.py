@@ -45,6 +45,33 @@ def test_reports_are_seen_in_context_and_resolved(server: Server, admin: Client,
     admin.get(REPORTS, report["report_id"], status=404, errcode="M_NOT_FOUND")
 
 
+def test_reports_of_what_was_redacted_or_purged_since_say_so_and_its_sender_can_still_be_banned(
+    server: Server, admin: Client, alice: Client, bob: Client
+) -> None:
+    room_id = alice.create_room_with(bob, preset="private_chat")
+    purged, redacted = bob.say(room_id, "buy hats"), bob.say(room_id, "buy shoes")
+    for event_id in (purged, redacted):
+        alice.post("rooms", room_id, "report", event_id, body={"reason": "spam"})
+    reports = {one["event_id"]: one["report_id"] for one in mine(admin.get(REPORTS)["reports"], alice)}
+    of_purged, of_redacted = reports[purged], reports[redacted]
+    bob.put("rooms", room_id, "redact", redacted, "t", body={"reason": "never mind"})
+    gone = server.command("admin", "room", "purge-history", room_id, "--upto", redacted, "--local", "--yes")
+    assert gone.returncode == 0, gone.stderr
+
+    shown = [server.command("admin", "report", "show", report_id) for report_id in (of_purged, of_redacted)]
+    listed = server.command("admin", "report", "list")
+    redact = server.command("admin", "report", "resolve", of_purged, "--redact", "--yes")
+    ban = server.command("admin", "report", "resolve", of_purged, "--ban", "--yes")
+
+    assert [(one.returncode, one.stderr) for one in shown] == [(0, ""), (0, "")]
+    assert f"The event is not here any more. It was sent by {bob.user_id}." in shown[0].stdout
+    assert f"{{}} (redacted by {bob.user_id})" in shown[1].stdout
+    assert {of_purged, of_redacted} <= {line.split()[0] for line in listed.stdout.splitlines()}
+    assert (redact.returncode, "no such event in this room here" in redact.stderr) == (1, True)
+    assert (ban.returncode, ban.stderr) == (0, "")
+    assert alice.get("rooms", room_id, "state", "m.room.member", bob.user_id)["membership"] == "ban"
+
+
 def test_reports_are_listed_and_deleted_as_tools_of_synapse_ask_for_it(
     admin: Client, alice: Client, bob: Client
 ) -> None:

@@ -160,9 +160,10 @@ class ReportDesk:
         if report.room_id is None or report.event_id is None:
             raise InvalidParameter("Nobody is banned for a report of a whole room: block the room instead")
         stored = (await self._database.read(events_by_id, [report.event_id])).get(report.event_id)
-        if stored is None:
-            raise NotFound("The event is not here any more")
-        await self._moderation.remove(Removal.BAN, report.room_id, UserID(stored.event.sender), decision.reason)
+        sender = report.sender if stored is None else UserID(stored.event.sender)
+        if sender is None:
+            raise NotFound("The event is not here any more, and who sent it is not known")
+        await self._moderation.remove(Removal.BAN, report.room_id, sender, decision.reason)
         return NOBODY
 
     async def _report(self, report_id: str, subject: Subject | None) -> Report:
