@@ -1,13 +1,18 @@
 """What is written when rows of a room that follow from its events are put right. What is right: services/admin/."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
+
+import orjson
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import Verdict
 from homeserver.storage.graph_audit import Edge
+from homeserver.storage.relation_audit import RelationRow, WrongThread
 from homeserver.storage.room_index import RoomFacts
+from homeserver.storage.unread_audit import NotificationRow
 
 DELETE_EDGE = """
     DELETE FROM event_edges
@@ -71,6 +76,30 @@ SET_ROOT = "UPDATE rooms SET current_root = :root WHERE room_id = :room_id"
 def set_current_root(tx: Transaction, room_id: RoomID, root: bytes) -> None:
     """What the current state is."""
     tx.run(SET_ROOT, room_id=room_id, root=root)
+
+
+SET_HEADS = "UPDATE rooms SET heads = :heads WHERE room_id = :room_id"
+
+
+def set_heads(tx: Transaction, room_id: RoomID, heads: Sequence[EventID]) -> None:
+    """What nothing is built on yet."""
+    tx.run(SET_HEADS, room_id=room_id, heads=orjson.dumps(list(heads)))
+
+
+SET_LOGGED_ROOT = "UPDATE room_roots SET root = :root WHERE room_id = :room_id AND log_position = :log_position"
+
+
+def set_root(tx: Transaction, room_id: RoomID, *, log_position: int, root: bytes) -> None:
+    """What the current state became at a position."""
+    tx.run(SET_LOGGED_ROOT, room_id=room_id, log_position=log_position, root=root)
+
+
+DELETE_ROOT = "DELETE FROM room_roots WHERE room_id = :room_id AND log_position = :log_position"
+
+
+def delete_root(tx: Transaction, room_id: RoomID, *, log_position: int) -> int:
+    """The current state was the same as before at a position."""
+    return tx.run(DELETE_ROOT, room_id=room_id, log_position=log_position)
 
 
 SET_CHANGE = """
@@ -249,3 +278,96 @@ MEND_RECEIPTS = """
 def mend_receipts(tx: Transaction, room_id: RoomID) -> int:
     """Have receipts stand where their events do; how many did not."""
     return tx.run(MEND_RECEIPTS, room_id=room_id)
+
+
+SET_THREAD_ID = "UPDATE events SET thread_id = :thread_id WHERE event_nid = :event_nid"
+
+
+def set_thread_id(tx: Transaction, nid: int, thread_id: str | None) -> None:
+    """In which thread an event is."""
+    tx.run(SET_THREAD_ID, event_nid=nid, thread_id=thread_id)
+
+
+DELETE_RELATION = "DELETE FROM relations WHERE event_nid = :event_nid"
+INSERT_RELATION = """
+    INSERT INTO relations (event_nid, room_id, relates_to, rel_type, aggregation_key, type, sender, place)
+    VALUES (:event_nid, :room_id, :relates_to, :rel_type, :aggregation_key, :type, :sender, :place)"""
+
+
+def set_relation(tx: Transaction, nid: int, relation: RelationRow | None) -> None:
+    """What an event relates to."""
+    tx.run(DELETE_RELATION, event_nid=nid)
+    if relation is not None:
+        tx.run(
+            INSERT_RELATION,
+            event_nid=nid,
+            room_id=relation.room_id,
+            relates_to=relation.relates_to,
+            rel_type=relation.rel_type,
+            aggregation_key=relation.aggregation_key,
+            type=relation.type,
+            sender=relation.sender,
+            place=relation.place,
+        )
+
+
+DELETE_STRAY_RELATIONS = """
+    DELETE FROM relations WHERE room_id = :room_id
+       AND NOT EXISTS (SELECT 1 FROM events e
+                        WHERE e.event_nid = relations.event_nid AND e.room_id = relations.room_id)"""
+
+
+def delete_stray_relations(tx: Transaction, room_id: RoomID) -> int:
+    """What is not here relates to nothing; how many rows said so."""
+    return tx.run(DELETE_STRAY_RELATIONS, room_id=room_id)
+
+
+DELETE_THREAD = "DELETE FROM threads WHERE room_id = :room_id AND root_id = :root_id"
+INSERT_THREAD = "INSERT INTO threads (room_id, root_id, latest_place) VALUES (:room_id, :root_id, :place)"
+
+
+def set_thread(tx: Transaction, room_id: RoomID, thread: WrongThread) -> None:
+    """Where the newest event of a thread is."""
+    tx.run(DELETE_THREAD, room_id=room_id, root_id=thread.root_id)
+    if thread.right is not None:
+        tx.run(INSERT_THREAD, room_id=room_id, root_id=thread.root_id, place=thread.right)
+
+
+SET_OF_CLASS = """
+    INSERT INTO class_notifications (room_id, place, class_key, thread_id, sender, notify, highlight, written_ms)
+    VALUES (:room_id, :place, :whose, :thread_id, :sender, :notify, :highlight, :written_ms)
+    ON CONFLICT (room_id, class_key, place) DO UPDATE SET
+        thread_id = excluded.thread_id, sender = excluded.sender, notify = excluded.notify,
+        highlight = excluded.highlight"""
+SET_OF_PERSON = """
+    INSERT INTO personal_notifications (room_id, user_id, place, thread_id, notify, highlight, written_ms)
+    VALUES (:room_id, :whose, :place, :thread_id, :notify, :highlight, :written_ms)
+    ON CONFLICT (room_id, user_id, place) DO UPDATE SET
+        thread_id = excluded.thread_id, notify = excluded.notify, highlight = excluded.highlight"""
+
+
+def set_notification(tx: Transaction, room_id: RoomID, row: NotificationRow, *, now_ms: int) -> int:
+    """What an event does to the unread counts of a class, or of a user; 1."""
+    columns = {
+        "room_id": room_id,
+        "place": row.place,
+        "whose": row.whose,
+        "thread_id": row.thread_id,
+        "notify": row.notify,
+        "highlight": row.highlight,
+        "written_ms": now_ms,
+    }
+    if isinstance(row.whose, bytes):
+        return tx.run(SET_OF_CLASS, **columns, sender=row.sender)
+    return tx.run(SET_OF_PERSON, **columns)
+
+
+DELETE_OF_CLASS = "DELETE FROM class_notifications WHERE room_id = :room_id AND class_key = :whose AND place = :place"
+DELETE_OF_PERSON = "DELETE FROM personal_notifications WHERE room_id = :room_id AND user_id = :whose AND place = :place"
+
+
+def delete_notification(tx: Transaction, room_id: RoomID, whose: bytes | UserID, place: int) -> int:
+    """An event does nothing to the unread counts of a class, or does for a user what it does for the user's class."""
+    if isinstance(whose, bytes):
+        return tx.run(DELETE_OF_CLASS, room_id=room_id, whose=whose, place=place)
+    return tx.run(DELETE_OF_PERSON, room_id=room_id, whose=whose, place=place)

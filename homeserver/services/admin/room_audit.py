@@ -41,6 +41,7 @@ from homeserver.services.admin.graph_audit import (
     check_waiting,
 )
 from homeserver.services.admin.member_audit import check_changes, check_member, check_nobody_is_missing
+from homeserver.services.admin.relation_audit import PageOfRelations, check_threads
 from homeserver.services.admin.unread_audit import PageOfUnread, check_readers
 from homeserver.services.errors import NotFound
 from homeserver.storage import graph_audit as graph_rows
@@ -97,7 +98,7 @@ class RoomAudit:
         self._stage = _Stage.EVENTS
         self._subject = ""
         self._following = HeadFollowing(server_name)
-        self._unread_fault: Fault | None = None
+        self._fault_beside: Fault | None = None
         # How far each stage has come.
         self._place = BEFORE_ALL
         self._news_place = 0
@@ -160,33 +161,42 @@ class RoomAudit:
         noted = rows.roots_at_positions(reading.tx, self.room_id, positions)
         gaps = graph_rows.gaps_of(reading.tx, self.room_id, [one.event_id for one in page])
         heads, unread = heads_of(row), PageOfUnread(reading, self._server_name, page)
+        related = PageOfRelations(reading, page)
         for event_row in page:
             kept, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
             if kept.log_position is not None:
                 self._check_is_in_order(reading, kept.log_position)
                 self._following.follow(reading, kept, noted.get(kept.log_position))
                 self._news_position, self._news_place = kept.log_position, event_row.place or 0
-            self._check_unread(unread, kept)
+            self._check_beside(kept, related, unread)
             self._place = event_row.place or 0
             self._count(unverified)
         if len(page) < EVENTS_PER_SLICE:
             self._check_present(reading, row)
             self._stage = _Stage.UNPLACED
 
-    def _check_unread(self, unread: PageOfUnread, kept: Kept) -> None:
-        """What counts follows from events and members: what is wrong with these is told first."""
+    def _check_beside(self, kept: Kept, related: PageOfRelations, unread: PageOfUnread) -> None:
+        """What relates and what counts follows from events and members: what is wrong with these is told first."""
         try:
+            related.check(kept)
             unread.check(kept)
         except Unsound as unsound:
-            if self._unread_fault is None:
-                self._unread_fault = Fault(self._subject, unsound.reason)
+            self._note_beside(unsound)
+
+    def _note_beside(self, unsound: Unsound) -> None:
+        if self._fault_beside is None:
+            self._fault_beside = Fault(self._subject, unsound.reason)
 
     def _go_through_unplaced(self, reading: Reading, row: RoomRow) -> None:
         page = rows.unplaced_events(reading.tx, self.room_id, after=self._nid, limit=EVENTS_PER_SLICE)
         gaps = graph_rows.gaps_of(reading.tx, self.room_id, [one.event_id for one in page])
-        heads = heads_of(row)
+        heads, related = heads_of(row), PageOfRelations(reading, page)
         for event_row in page:
-            _, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
+            kept, unverified = self._check_event(reading, event_row, heads, gaps.get(event_row.event_id, set()))
+            try:
+                related.check(kept)
+            except Unsound as unsound:
+                self._note_beside(unsound)
             self._nid = event_row.nid
             self._count(unverified)
         if len(page) < EVENTS_PER_SLICE:
@@ -314,9 +324,11 @@ class RoomAudit:
         if len(page) < ROWS_PER_SLICE:
             self._subject = "the memberships"
             check_nobody_is_missing(reading, root)
-            if self._unread_fault is not None:
-                self._subject = self._unread_fault.subject
-                raise Unsound(self._unread_fault.reason)
+            if self._fault_beside is not None:
+                self._subject = self._fault_beside.subject
+                raise Unsound(self._fault_beside.reason)
+            self._subject = "what relates to what"
+            check_threads(reading)
             self._subject = "what is unread"
             check_readers(reading, self._server_name)
             self._stage = _Stage.DONE

@@ -1,17 +1,17 @@
 """Puts right what is stored beside a room's events and follows from them: never the events, nor what a state says.
 
 First every event must be what its ID, hash and signatures say, and stand where the events before it have it, or else
-nothing is derived from it. Then, in turn: which event names which, redactions that came early, what is missing, up to
-where users have read and sent, the room's numbers and current state, what stands on heads, members, and counts of them.
-A state is never made up: the current one is taken from the log of states where that has the one after the room's last
-events. What cannot be put right, because nothing that is sound says what it was, is refused, and what comes after it is
-left alone; so is what may be all that tells of an event that was lost.
+nothing is derived from it. Then, in turn: which event names which, redactions that came early, what is missing, what
+relates to what, up to where users have read and sent, where the room stands (present_mending.py), what stands on heads,
+members, counts of them, and what is unread (shown_mending.py). What cannot be put right, because nothing that is sound
+says what it was, is refused, and what comes after it is left alone; so is what may be all that tells of an event that
+was lost.
 
 It goes in slices as the audit does (room_audit.py), each in a write of its own in which the room is held. What is right
 is what the audit says is.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -27,23 +27,23 @@ from homeserver.core.event_audit import (
     check_roots,
     check_signatures,
     check_standing,
-    is_merged,
     read_stored,
 )
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.core.state_map import UnknownState
 from homeserver.services.admin.audit_reading import Counts, Memory, Pause, Reading
 from homeserver.services.admin.graph_audit import (
-    HeadFollowing,
     check_early_redaction,
     check_early_redaction_of,
     check_edge,
+    check_is_history,
     check_shadow,
     gaps_of_waiting,
     missing_edges,
     shadows_around,
 )
 from homeserver.services.admin.member_mending import MemberMending
+from homeserver.services.admin.present_mending import PresentMending
 from homeserver.services.admin.room_audit import (
     BEFORE_ALL,
     EVENTS_PER_SLICE,
@@ -52,6 +52,7 @@ from homeserver.services.admin.room_audit import (
     heads_of,
     version_of,
 )
+from homeserver.services.admin.shown_mending import mend_relations, mend_threads, mend_unread
 from homeserver.services.errors import NotFound
 from homeserver.services.events.room_state import FACTS_FROM, room_facts
 from homeserver.storage import graph_audit as graph_rows
@@ -76,12 +77,15 @@ class Stage(Enum):
     GAPS = "gaps"
     EARLY_REDACTIONS = "early redactions"
     WAITING = "what waits"
-    READERS = "what is unread"
+    RELATIONS = "what relates to what"
+    READERS = "up to where users have read and sent"
     HEADS = "the room"
+    ROOTS = "the log of states"
     SHADOWS = "what stands on heads"
     SHADOW_ROWS = "what does not stand on heads"
     MEMBERS = "memberships"
     COUNTS = "counts of members"
+    UNREAD = "what is unread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class RoomMending:
         self._keys = keys
         self._server_name = server_name
         self._memory = Memory()
-        self._following = HeadFollowing(server_name)
-        self._news_place = 0
+        self._present = PresentMending(room_id, server_name)
+        self._news = (BEFORE_ALL, BEFORE_ALL)  # the last place and position of what was news
         self._subject = ""
 
     def slice(self, tx: Transaction, at: Point, now_ms: int) -> Slice:
@@ -160,13 +164,23 @@ class RoomMending:
                 return self._through_early_redactions(reading, at, mended)
             case Stage.WAITING:
                 return self._through_waiting(reading, at, mended)
+            case Stage.RELATIONS:
+                following = self._through_pages(reading, at, lambda *of: mended(mend_relations(reading, *of)))
+                if following is None or following.stage is not at.stage:
+                    mended(mend_threads(reading))
+                return following
             case Stage.READERS:
                 mended(self._mend_readers(reading))
             case Stage.HEADS:
-                following = self._through_events(reading, at, self._follow, placed_alone=True)
+                following = self._through_events(
+                    reading, at, lambda reading, kept, _: mended(self._follow(reading, kept)), placed_alone=True
+                )
                 if following is not None and following.stage is Stage.HEADS:
                     return following
-                mended(self._mend_room(reading, row))
+                self._subject = "the room"
+                mended(self._of_present(lambda present: present.mend_row(reading, row)))
+            case Stage.ROOTS:
+                mended(self._of_present(lambda present: present.mend_log(reading, row, now_ms)))
             case Stage.SHADOWS:
                 heads = heads_of(row)
                 return self._through_events(
@@ -178,6 +192,12 @@ class RoomMending:
                 return self._through_members(reading, row, at, mended, now_ms)
             case Stage.COUNTS:
                 mended(self._mend_counts(reading, row, now_ms))
+            case Stage.UNREAD:
+                return self._through_pages(
+                    reading,
+                    at,
+                    lambda page, kept: mended(mend_unread(reading, self._server_name, page, kept, now_ms)),
+                )
         return _next(at.stage)
 
     # --- Events ---
@@ -191,22 +211,30 @@ class RoomMending:
         placed_alone: bool = False,
     ) -> Point | None:
         """Look at some events: those of the room's order, then the others."""
-        tx, room_id = reading.tx, self._room_id
-        page: list[EventRow]
-        if at.place is not None:
-            page = rows.placed_events(tx, room_id, after=at.place, limit=EVENTS_PER_SLICE)
-        else:
-            page = rows.unplaced_events(tx, room_id, after=at.number, limit=EVENTS_PER_SLICE)
-        gaps = graph_rows.gaps_of(tx, room_id, [one.event_id for one in page])
+        page = self._page(reading, at)
+        gaps = graph_rows.gaps_of(reading.tx, self._room_id, [one.event_id for one in page])
         for event_row in page:
             self._subject = event_row.event_id
             look(reading, reading.keep(event_row), gaps.get(event_row.event_id, set()))
-        if len(page) == EVENTS_PER_SLICE:
-            last = page[-1]
-            return Point(at.stage, last.place) if at.place is not None else Point(at.stage, None, last.nid)
-        if at.place is not None and not placed_alone:
-            return Point(at.stage, None)
-        return _next(at.stage)
+        return _after_page(at, page, placed_alone=placed_alone)
+
+    def _page(self, reading: Reading, at: Point) -> list[EventRow]:
+        tx, room_id = reading.tx, self._room_id
+        if at.place is not None:
+            return rows.placed_events(tx, room_id, after=at.place, limit=EVENTS_PER_SLICE)
+        return rows.unplaced_events(tx, room_id, after=at.number, limit=EVENTS_PER_SLICE)
+
+    def _through_pages(
+        self, reading: Reading, at: Point, mend: Callable[[Sequence[EventRow], Sequence[Kept]], None]
+    ) -> Point | None:
+        """As `_through_events`, a page of events at once; for what is unread, those with a place alone."""
+        page = self._page(reading, at)
+        kept: list[Kept] = []
+        for event_row in page:
+            self._subject = event_row.event_id
+            kept.append(reading.keep(event_row))
+        mend(page, kept)
+        return _after_page(at, page, placed_alone=at.stage is Stage.UNREAD)
 
     def _check_event(self, reading: Reading, kept: Kept, _gaps: set[EventID]) -> None:
         check_signatures(kept, lambda server: self._keys.of_server(reading.tx, server))
@@ -233,8 +261,17 @@ class RoomMending:
         check_roots(kept, reading.find, reading.node, reading.merge)
         check_authorisation(kept, reading.find, reading.select)
         check_redaction(kept, reading.find_now, reading.select)
-        if kept.log_position is not None and kept.log_position > reading.tx.log_position:
-            raise Unsound(f"it was news at position {kept.log_position}, and there is none beyond")
+        check_is_history(reading, kept)
+        if kept.log_position is not None:
+            self._check_is_in_order(reading, kept.place or 0, kept.log_position)
+
+    def _check_is_in_order(self, reading: Reading, place: int, position: int) -> None:
+        if position > reading.tx.log_position:
+            raise Unsound(f"it was news at position {position}, and there is none beyond")
+        before = self._news
+        if place > before[0] and position <= before[1]:  # the same one may be looked at again
+            raise Unsound(f"it was news at position {position}, and stands after that of {before[1]}")
+        self._news = (place, position)
 
     def _mend_gaps(self, reading: Reading, kept: Kept, gaps: set[EventID]) -> int:
         """What an event lacks is noted, where the state before it is another server's word."""
@@ -328,30 +365,15 @@ class RoomMending:
 
     # --- The present ---
 
-    def _follow(self, reading: Reading, kept: Kept, _gaps: set[EventID]) -> None:
-        self._following.follow(reading, kept, None)
-        if kept.log_position is not None:
-            self._news_place = kept.place or 0
+    def _follow(self, reading: Reading, kept: Kept) -> int:
+        return self._of_present(lambda present: present.follow(reading, kept))
 
-    def _mend_room(self, reading: Reading, row: RoomRow) -> int:
-        """The room's row: its heads must be right, what follows from them is put right."""
-        self._subject = "the room"
-        heads, mended = heads_of(row), 0
-        self._following.check(reading, heads)
-        if (row.depth, row.last_place) != (self._following.depth, self._news_place):
-            mending.set_numbers(reading.tx, self._room_id, depth=self._following.depth, last_place=self._news_place)
-            mended += 1
-        self._subject = "the current state"
-        after = [kept.root for head in sorted(heads) if (kept := reading.find(head)) is not None]
-        roots = [root for root in after if root is not None]
-        if is_merged(row.current_root, roots, reading.merge):
-            return mended
-        newest = rows.newest_root(reading.tx, self._room_id)
-        if newest is None or not is_merged(newest, roots, reading.merge):
-            raise Unsound("neither the room's row nor the log of states has the one after the room's last events")
-        reading.check_map(newest, "the newest state of the log")
-        mending.set_current_root(reading.tx, self._room_id, newest)
-        return mended + 1
+    def _of_present(self, mend: Callable[[PresentMending], int]) -> int:
+        try:
+            return mend(self._present)
+        except Unsound:
+            self._subject = self._present.subject
+            raise
 
     def _mend_shadows(self, reading: Reading, kept: Kept, heads: set[EventID]) -> int:
         if kept.root_before is None or kept.is_accepted:
@@ -412,6 +434,16 @@ def _lacking(reading: Reading, kept: Kept) -> set[EventID]:
     """What an event is built on, and is not here, or not with the state around it."""
     named = ((other, reading.find(other)) for other in kept.event.prev_event_ids)
     return {other for other, found in named if found is None or found.root is None}
+
+
+def _after_page(at: Point, page: Sequence[EventRow], *, placed_alone: bool) -> Point | None:
+    """From where to go on after a page of events."""
+    if len(page) == EVENTS_PER_SLICE:
+        last = page[-1]
+        return Point(at.stage, last.place) if at.place is not None else Point(at.stage, None, last.nid)
+    if at.place is not None and not placed_alone:
+        return Point(at.stage, None)
+    return _next(at.stage)
 
 
 def _next(stage: Stage) -> Point | None:

@@ -6,7 +6,8 @@ is in any more. For all others it is looked at whether what is noted fits the ev
 have read: receipts are where their events are, and who sent a message is said to have read up to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from homeserver.core import state_map
@@ -54,6 +55,16 @@ MOST_READERS: Final = 200  # for whom it is worked out; the others in their clas
 MOST_COUNTED: Final = 500  # members of a room whose number at an event is found out, if others are in it now
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an event does for somebody is noted otherwise than it is: what is to be noted, None for nothing, and why."""
+
+    place: int
+    whose: bytes | UserID
+    right: NotificationRow | None
+    reason: str
+
+
 class PageOfUnread:
     """What is noted of some events that stand side by side."""
 
@@ -76,7 +87,7 @@ class PageOfUnread:
     def check(self, kept: Kept) -> None:
         """Raise Unsound unless what is noted of an event is what the event makes of it, as far as that is known."""
         event, place = kept.event, kept.place or 0
-        rows, thread_id = self._rows.get(place, ()), self._threads.get(place, MAIN)
+        thread_id = self._threads.get(place, MAIN)
         is_said = kept.is_accepted and event.state_key is None
         if is_said and self._is_ours(event.sender):
             sent = self._sent.get((event.sender, thread_id))
@@ -84,21 +95,33 @@ class PageOfUnread:
                 raise Unsound(f"{event.sender} sent it, and that is not noted")
             if sent < place:
                 raise Unsound(f"{event.sender} sent it, and is said to have sent nothing so late in its thread")
+        for correction in self.corrections(kept):
+            raise Unsound(correction.reason)
+
+    def corrections(self, kept: Kept) -> Iterator[Correction]:
+        """What is to be noted otherwise of what an event does, as far as that is known: to be done in this order."""
+        place = kept.place or 0
+        rows, thread_id = self._rows.get(place, ()), self._threads.get(place, MAIN)
         is_there = kept.redacted_by is None and not kept.is_expired
         counts = kept.is_accepted and kept.log_position is not None and is_there
+        right: list[NotificationRow] = []
         for row in rows:
-            _check_row(row, kept, thread_id, counts=counts)
-        if counts and event.state_key is None:
+            correction = _correction_of(row, kept, thread_id, counts=counts)
+            if correction is not None:
+                yield correction
+            left = row if correction is None else correction.right
+            right += [] if left is None else [left]
+        if counts and kept.event.state_key is None:
             try:
-                self._check_outcomes(kept, rows, thread_id)
+                yield from self._by_rules(kept, right, thread_id)
             except UnknownState:
                 return  # not all of the room was known
 
     def _is_ours(self, user_id: str) -> bool:
         return server_name_of(UserID(user_id)) == self._server_name
 
-    def _check_outcomes(self, kept: Kept, rows: Sequence[NotificationRow], thread_id: str) -> None:
-        """Whether it counts for users as their push rules say."""
+    def _by_rules(self, kept: Kept, rows: Sequence[NotificationRow], thread_id: str) -> Iterator[Correction]:
+        """What is noted otherwise than the push rules of users have it."""
         reading, position = self._reading, kept.log_position or 0
         if self._judged_after is None or position <= self._judged_after:
             return
@@ -110,15 +133,25 @@ class PageOfUnread:
         if room is None:
             return
         facts = event_facts(kept.event)
-        noted = {row.whose: (row.notify, row.highlight) for row in rows}
         shared = {self._rules[user_id].class_key: self._rules[user_id] for user_id in judged}
         outcomes = {key: evaluate_class(rules, facts, room) for key, rules in shared.items()}
-        for user_id in judged:
-            key = self._rules[user_id].class_key
-            outcome = self._outcome(user_id, facts, room, outcomes[key])
-            _compare(user_id, noted.get(user_id, noted.get(key, NOTHING)), outcome)
+        persons = {
+            user_id: self._outcome(user_id, facts, room, outcomes[self._rules[user_id].class_key]) for user_id in judged
+        }
+        noted = _Noted(kept, thread_id, {row.whose: (row.notify, row.highlight) for row in rows})
+        classes = {user_id: self._rules[user_id].class_key for user_id in judged}
+        for user_id, outcome in persons.items():
+            if noted.of(user_id, classes[user_id]) != (outcome.notify, outcome.highlight):
+                yield noted.of_person(user_id, outcome, outcomes[classes[user_id]], noted.of(user_id, classes[user_id]))
         for key, outcome in outcomes.items():
-            _compare("a class", noted.get(key, NOTHING), outcome)
+            if noted.of(key) != (outcome.notify, outcome.highlight):
+                yield noted.of_class(key, outcome)
+        # Who had the right thing by what was noted for the class, and has it no more.
+        for user_id, outcome in persons.items():
+            own, shared_outcome = noted.of(user_id, classes[user_id]), outcomes[classes[user_id]]
+            is_so = own == (outcome.notify, outcome.highlight) and user_id not in noted.rows
+            if is_so and own != (shared_outcome.notify, shared_outcome.highlight):
+                yield noted.of_person(user_id, outcome, shared_outcome, own)
 
     def _outcome(self, user_id: UserID, facts: EventFacts, room: RoomFacts, shared: Outcome) -> Outcome:
         rules, name = self._rules[user_id], self._readers[user_id].display_name
@@ -206,26 +239,57 @@ def _rules_of(reader: Reader, room_id: RoomID) -> CompiledRules:
     return rules.in_room(room_id)
 
 
-def _check_row(row: NotificationRow, kept: Kept, thread_id: str, *, counts: bool) -> None:
-    """Whether an event may have such a row."""
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What is noted of an event, by whose it is: whether it counts, and whether it highlights."""
+
+    kept: Kept
+    thread_id: str
+    rows: Mapping[bytes | UserID, tuple[bool, bool]]
+
+    def of(self, *whose: bytes | UserID) -> tuple[bool, bool]:
+        """What it does for the first of these of whom something is noted."""
+        return next((self.rows[one] for one in whose if one in self.rows), NOTHING)
+
+    def of_person(self, user_id: UserID, outcome: Outcome, shared: Outcome, found: tuple[bool, bool]) -> Correction:
+        """A user for whom it does something else, or the same as for the others of the class."""
+        is_shared = (outcome.notify, outcome.highlight) == (shared.notify, shared.highlight)
+        right = None if is_shared else self._row(user_id, None, outcome)
+        return Correction(self.kept.place or 0, user_id, right, _difference(user_id, found, outcome))
+
+    def of_class(self, key: bytes, outcome: Outcome) -> Correction:
+        """A class for which it does something else."""
+        right = self._row(key, self.kept.event.sender, outcome) if outcome.notify else None
+        return Correction(self.kept.place or 0, key, right, _difference("a class", self.of(key), outcome))
+
+    def _row(self, whose: bytes | UserID, sender: UserID | None, outcome: Outcome) -> NotificationRow:
+        place = self.kept.place or 0
+        return NotificationRow(place, whose, self.thread_id, sender, outcome.notify, outcome.highlight)
+
+
+def _correction_of(row: NotificationRow, kept: Kept, thread_id: str, *, counts: bool) -> Correction | None:
+    """What of a row an event cannot have, whatever the push rules say."""
+    is_of_class = isinstance(row.whose, bytes)
     whose = "a class" if isinstance(row.whose, bytes) else row.whose
+    fitting = replace(row, thread_id=thread_id, sender=kept.event.sender if is_of_class else None)
     if not counts:
-        raise Unsound(f"it is noted what it does for {whose}, and it does nothing")
-    if row.thread_id != thread_id:
-        raise Unsound(f"for {whose} it counts in thread {row.thread_id!r}, and it is in {thread_id!r}")
-    if row.sender not in (None, kept.event.sender):
-        raise Unsound(f"for {whose} it counts as sent by {row.sender}")
+        return Correction(row.place, row.whose, None, f"it is noted what it does for {whose}, and it does nothing")
     if row.whose == kept.event.sender:
-        raise Unsound("it is noted what it does for its sender")
-    if (row.highlight or isinstance(row.whose, bytes)) and not row.notify:
-        raise Unsound(f"for {whose} it is noted that it does not count")
+        return Correction(row.place, row.whose, None, "it is noted what it does for its sender")
+    if (row.highlight or is_of_class) and not row.notify:
+        left = None if is_of_class else replace(fitting, highlight=False)
+        return Correction(row.place, row.whose, left, f"for {whose} it is noted that it does not count")
+    if row.thread_id != thread_id:
+        reason = f"for {whose} it counts in thread {row.thread_id!r}, and it is in {thread_id!r}"
+        return Correction(row.place, row.whose, fitting, reason)
+    if row.sender not in (None, kept.event.sender):
+        return Correction(row.place, row.whose, fitting, f"for {whose} it counts as sent by {row.sender}")
+    return None
 
 
-def _compare(whose: str, found: tuple[bool, bool], outcome: Outcome) -> None:
-    """Raise Unsound unless this is noted of what an event does: whether it counts, and whether it highlights."""
-    if found != (outcome.notify, outcome.highlight):
-        right = _words(outcome.notify, outcome.highlight)
-        raise Unsound(f"for {whose} it {_words(*found)}, and by the push rules it {right}")
+def _difference(whose: str, found: tuple[bool, bool], outcome: Outcome) -> str:
+    right = _words(outcome.notify, outcome.highlight)
+    return f"for {whose} it {_words(*found)}, and by the push rules it {right}"
 
 
 def _words(notify: bool, highlight: bool) -> str:

@@ -1,10 +1,10 @@
 """A room in which everything happened that an audit looks at: forks, gaps, what waits, and what was refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from homeserver.core.canonical_json import encode_for
 from homeserver.core.event import EncodedEvent, Event
-from homeserver.core.identifiers import EventID, ServerName
+from homeserver.core.identifiers import EventID, ServerName, UserID
 from homeserver.core.redaction import redacted_event
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import VerifyKey
@@ -95,7 +95,8 @@ class DamageableRoom:
         hers = scene.send(ALICE, "m.room.topic", {"topic": "hers"}, after=[named])
         his = scene.send(BOB, "m.room.topic", {"topic": "his"}, after=[named])
         told = scene.say(CAROL, "to be gone", after=[hers])
-        both = scene.say(ALICE, after=[told, his])
+        both = self._related(ALICE, his, "m.thread", after=[told, his])
+        self.threaded = both
         levels = scene.power_levels({BOB: 50, DAVE: 10}, after=[both])
         redactions = [scene.redact(ALICE, target, after=[levels]) for target in (told, named, scene.levels)]
         events = [*scene.history.events.values()]
@@ -104,6 +105,12 @@ class DamageableRoom:
         self.taken.take(told)
         self.last = scene.say(ALICE, after=redactions)
         self.taken.take(self.last)
+
+    def _related(self, sender: UserID, target: Event, rel_type: str, *, after: Sequence[Event]) -> Event:
+        """A message in a thread, or one that is put on another."""
+        relates_to = {"rel_type": rel_type, "event_id": target.event_id, "key": "+"}
+        content = {"body": "in relation", "m.relates_to": relates_to}
+        return self.scene.send(sender, "m.room.message", content, None, after=after)
 
     def _refusals(self) -> None:
         """What was rejected, and what was soft-failed, on heads and elsewhere."""
@@ -152,7 +159,7 @@ class DamageableRoom:
         self.taken.outliers(scene.send(ALICE, "org.example.thing", {}, after=[never], auth_state=scene.after(on_top)))
         early = [scene.redact(ALICE, never, after=[on_top])]
         early.append(scene.redact(ALICE, gone, after=early))
-        other = scene.say(BOB, "beside it", after=[on_top])
+        other = self._related(BOB, self.threaded, "m.annotation", after=[on_top])
         assert self.taken.take(*early, other) == [Outcome.ACCEPTED] * 3
         refused = scene.say(MALLORY, "not mine to say", after=[other])
         on_refused = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[refused])

@@ -24,10 +24,12 @@ UNIQUE: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "events": (("event_nid",), ("event_id",), ("room_id", "place")),
     "membership_changes": (("user_id", "log_position", "room_id"),),
     "memberships": (("room_id", "user_id"),),
+    "relations": (("event_nid",),),
     "room_roots": (("room_id", "log_position"),),
     "rooms": (("room_id",),),
     "shadowed_heads": (("room_id", "event_id", "head_id"),),
     "state_nodes": (("room_id", "digest"),),
+    "threads": (("room_id", "root_id"),),
     "waiting_events": (("room_id", "event_id"),),
     "class_notifications": (("room_id", "class_key", "place"),),
     "personal_notifications": (("room_id", "user_id", "place"),),
@@ -40,6 +42,7 @@ OF_ROOMS: Final = tuple(table for table in UNIQUE if table not in OF_READERS)
 WHOLE_ROW: Final = "the whole row"
 # What to put where there was nothing.
 INSTEAD_OF_NULL: Final[Mapping[str, Any]] = {
+    "aggregation_key": "x",
     "avatar_url": "mxc://one.example/a",
     "before": "join",
     "display_name": "Admin",
@@ -183,6 +186,11 @@ def _is_other_word(damage: Damage) -> bool:
     return damage.kept is not None and damage.value is not None
 
 
+def _is_in_thread(damage: Damage) -> bool:
+    relates_to = orjson.loads(damage.row["pdu"])["content"].get("m.relates_to", {})
+    return bool(relates_to.get("rel_type") == "m.thread")
+
+
 def _loses_nothing(damage: Damage) -> bool:
     pdu = orjson.loads(damage.row["pdu"])
     takes_nothing = any(redact(pdu, version) == pdu for version in ROOM_VERSIONS.values())
@@ -191,7 +199,14 @@ def _loses_nothing(damage: Damage) -> bool:
 
 BLIND: Final = (
     Blind("events", ("is_outgoing",), "what is still to be sent follows from nothing"),
-    Blind("events", ("thread_id", "transaction_device", "transaction_id"), "how it is shown, not what it is"),
+    Blind("events", ("transaction_device", "transaction_id"), "how it is shown, not what it is"),
+    Blind("events", ("thread_id",), "what it said is gone", lambda damage: damage.row["form"] != Form.FULL),
+    Blind(
+        "events",
+        ("thread_id",),
+        "what relates to an event of a thread in another way may have come before it",
+        lambda damage: damage.value is None and not _is_in_thread(damage),
+    ),
     Blind("events", ("verdict_reason",), "words for a reader; whether there are any is seen", _is_other_word),
     Blind(
         "events",

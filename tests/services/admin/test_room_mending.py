@@ -30,8 +30,10 @@ FOLLOW = (
     "event_gaps",
     "membership_changes",
     "memberships",
+    "relations",
     "rooms",
     "shadowed_heads",
+    "threads",
 )
 OTHER_TABLES = ("room_index", "room_servers", "sent_places", "receipts")
 
