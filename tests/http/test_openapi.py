@@ -181,6 +181,17 @@ def test_no_two_bodies_have_one_name(document: Any) -> None:
     assert [name for name in document["components"]["schemas"] if not name.isalnum()] == []
 
 
+def test_every_operation_says_what_it_answers(document: Any) -> None:
+    of_any_shape = {
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if answer_of(operation) == {"type": "object"}
+    }
+
+    assert of_any_shape == {"get_columba_admin_v1_openapi_json"}
+
+
 def test_each_path_of_an_endpoint_is_an_operation(things: Any) -> None:
     assert set(things["paths"]) == {
         "/_columba/admin/v1/any",

@@ -5,13 +5,24 @@ What is below /_synapse/ has the shape that Synapse gives it, where reports are 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 import orjson
 
 from homeserver.http.admin.user_patterns import MemberRow, removed
-from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import (
+    ADMIN,
+    EMPTY,
+    NoBody,
+    NoQuery,
+    Nothing,
+    OpaqueObject,
+    PlainRequest,
+    Reply,
+    Request,
+    endpoint,
+)
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.member_patterns import Miss
 from homeserver.services.admin.reports import Decision, ReportDesk, ReportPage, Resolution
@@ -20,8 +31,6 @@ from homeserver.storage.reports import Report, ReportFilter, Subject
 SYNAPSE_EVENTS: Final = "https://element-hq.github.io/synapse/latest/admin_api/event_reports.html"
 SYNAPSE_USERS: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_reports.html"
 OWN: Final = "for administrators: docs/moderation.md"
-
-# Any: JSON, throughout.
 
 
 class ReportsQuery(msgspec.Struct, frozen=True):
@@ -51,6 +60,100 @@ class ResolveBody(msgspec.Struct, frozen=True, rename={"begin": "from"}):
     begin: str | None = None
 
 
+class ReportRow(TypedDict):
+    """A report of an event and its room, of a room, or of a user; null in what it is not of.
+
+    What was done about it, by which administrator (null for the owner of the server), and what they noted.
+    """
+
+    report_id: str
+    reporter: str
+    room_id: str | None
+    event_id: str | None
+    user_id: str | None
+    reason: str
+    received_ms: int
+    resolution: str | None
+    resolved_by: str | None
+    resolved_ms: int | None
+    note: str | None
+
+
+class ReportsAnswer(TypedDict):
+    """Some reports, the newest first."""
+
+    reports: list[ReportRow]
+
+
+class ReportContext(TypedDict):
+    """An event, those before it (the newest first) and after it."""
+
+    events_before: Sequence[OpaqueObject]
+    event: OpaqueObject
+    events_after: Sequence[OpaqueObject]
+
+
+class ReportedThing(TypedDict):
+    """What is known of a reported event and of its room; null what is not."""
+
+    sender: str | None
+    name: str | None
+    canonical_alias: str | None
+
+
+class ReportAnswer(ReportRow, ReportedThing):
+    """A report, with what it is of; null where that cannot be shown."""
+
+    context: ReportContext | None
+
+
+class EventReportRow(ReportedThing):
+    """A report of an event, as Synapse has it. Those of long ago have no number."""
+
+    id: int | str
+    received_ts: int
+    room_id: str | None
+    event_id: str | None
+    user_id: str
+    reason: str
+    score: None
+
+
+class EventReportAnswer(EventReportRow):
+    """A report of an event, with the event as it was signed; null where it is not here."""
+
+    event_json: OpaqueObject | None
+
+
+class UserReportRow(TypedDict):
+    """A report of a user, as Synapse has it."""
+
+    id: int | str
+    received_ts: int
+    target_user_id: str | None
+    user_id: str
+    reason: str
+
+
+class ReportPlace(TypedDict):
+    """How many reports there are, and where the next page begins, if there is one."""
+
+    total: int
+    next_token: NotRequired[int]
+
+
+class EventReportsAnswer(ReportPlace):
+    """A page of reports of events."""
+
+    event_reports: list[EventReportRow]
+
+
+class UserReportsAnswer(ReportPlace):
+    """A page of reports of users."""
+
+    user_reports: list[UserReportRow]
+
+
 class ResolveAnswer(TypedDict):
     """How many reports are resolved, none before the last step; where a user was banned in this one, and where not."""
 
@@ -69,18 +172,18 @@ class ReportAdminEndpoints:
     desk: ReportDesk
 
     @endpoint("GET", "/_columba/admin/v1/reports", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN, query=ReportsQuery)
-    async def all(self, request: Request[ReportsQuery, NoBody]) -> Reply:
+    async def all(self, request: Request[ReportsQuery, NoBody]) -> Reply[ReportsAnswer]:
         """Some reports, the newest first; none after the oldest."""
         reports = await self.desk.newest(request.query.before, is_resolved=request.query.resolved)
         return Reply({"reports": [_shown(report) for report in reports]})
 
     @endpoint("GET", "/_columba/admin/v1/reports/{reportId}", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN)
-    async def one(self, request: PlainRequest) -> Reply:
+    async def one(self, request: PlainRequest) -> Reply[ReportAnswer]:
         """A report, with the event and what was said around it."""
         page = await self.desk.report(request.path["reportId"])
         report = page.reports[0]
         around = await self.desk.context(report)
-        context = None
+        context: ReportContext | None = None
         if around is not None:
             context = {"events_before": around.before, "event": around.event, "events_after": around.after}
         return Reply({**_shown(report), **_of_what(page, report), "context": context})
@@ -108,7 +211,7 @@ class ReportAdminEndpoints:
         )
 
     @endpoint("DELETE", "/_columba/admin/v1/reports/{reportId}", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN)
-    async def delete(self, request: PlainRequest) -> Reply:
+    async def delete(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report."""
         await self.desk.delete(request.path["reportId"])
         return EMPTY
@@ -121,10 +224,12 @@ class ReportAdminEndpoints:
         spec=SYNAPSE_EVENTS,
         query=SynapseReportsQuery,
     )
-    async def of_events(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply:
+    async def of_events(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply[EventReportsAnswer]:
         """Reports of events."""
         page = await self._page(request.query, Subject.EVENT)
-        return Reply(_listed("event_reports", [_event_report(page, one) for one in page.reports], page, request.query))
+        return Reply(
+            {"event_reports": [_event_report(page, one) for one in page.reports], **_place(page, request.query)}
+        )
 
     @endpoint(
         "GET",
@@ -133,7 +238,7 @@ class ReportAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_EVENTS,
     )
-    async def of_event(self, request: PlainRequest) -> Reply:
+    async def of_event(self, request: PlainRequest) -> Reply[EventReportAnswer]:
         """One report of an event, with the event as it was signed."""
         page = await self.desk.report(request.path["reportId"], Subject.EVENT)
         report = page.reports[0]
@@ -148,7 +253,7 @@ class ReportAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_EVENTS,
     )
-    async def delete_of_event(self, request: PlainRequest) -> Reply:
+    async def delete_of_event(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report of an event."""
         await self.desk.delete(request.path["reportId"], Subject.EVENT)
         return EMPTY
@@ -161,10 +266,10 @@ class ReportAdminEndpoints:
         spec=SYNAPSE_USERS,
         query=SynapseReportsQuery,
     )
-    async def of_users(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply:
+    async def of_users(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply[UserReportsAnswer]:
         """Reports of users."""
         page = await self._page(request.query, Subject.USER)
-        return Reply(_listed("user_reports", [_user_report(one) for one in page.reports], page, request.query))
+        return Reply({"user_reports": [_user_report(one) for one in page.reports], **_place(page, request.query)})
 
     @endpoint(
         "GET",
@@ -173,7 +278,7 @@ class ReportAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_USERS,
     )
-    async def of_user(self, request: PlainRequest) -> Reply:
+    async def of_user(self, request: PlainRequest) -> Reply[UserReportRow]:
         """One report of a user."""
         return Reply(_user_report((await self.desk.report(request.path["reportId"], Subject.USER)).reports[0]))
 
@@ -184,7 +289,7 @@ class ReportAdminEndpoints:
         limit=RateClass.GENERAL,
         spec=SYNAPSE_USERS,
     )
-    async def delete_of_user(self, request: PlainRequest) -> Reply:
+    async def delete_of_user(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report of a user."""
         await self.desk.delete(request.path["reportId"], Subject.USER)
         return EMPTY
@@ -196,7 +301,7 @@ class ReportAdminEndpoints:
         return await self.desk.page(wanted, backwards=query.direction == "b", offset=query.begin, limit=query.limit)
 
 
-def _shown(report: Report) -> dict[str, Any]:
+def _shown(report: Report) -> ReportRow:
     resolved = report.resolved
     return {
         "report_id": report.report_id,
@@ -213,7 +318,7 @@ def _shown(report: Report) -> dict[str, Any]:
     }
 
 
-def _of_what(page: ReportPage, report: Report) -> dict[str, Any]:
+def _of_what(page: ReportPage, report: Report) -> ReportedThing:
     """What is known of the event and the room of a report."""
     stored = None if report.event_id is None else page.events.get(report.event_id)
     room = None if report.room_id is None else page.rooms.get(report.room_id)
@@ -229,7 +334,7 @@ def _number(report: Report) -> int | str:
     return int(report.report_id) if report.report_id.isdecimal() else report.report_id
 
 
-def _event_report(page: ReportPage, report: Report) -> dict[str, Any]:
+def _event_report(page: ReportPage, report: Report) -> EventReportRow:
     return {
         "id": _number(report),
         "received_ts": report.received_ms,
@@ -242,7 +347,7 @@ def _event_report(page: ReportPage, report: Report) -> dict[str, Any]:
     }
 
 
-def _user_report(report: Report) -> dict[str, Any]:
+def _user_report(report: Report) -> UserReportRow:
     return {
         "id": _number(report),
         "received_ts": report.received_ms,
@@ -252,8 +357,6 @@ def _user_report(report: Report) -> dict[str, Any]:
     }
 
 
-def _listed(name: str, found: list[dict[str, Any]], page: ReportPage, query: SynapseReportsQuery) -> dict[str, Any]:
-    answer: dict[str, Any] = {name: found, "total": page.total}
-    if query.begin + len(found) < page.total:
-        answer["next_token"] = query.begin + len(found)
-    return answer
+def _place(page: ReportPage, query: SynapseReportsQuery) -> ReportPlace:
+    end = query.begin + len(page.reports)
+    return {"total": page.total, "next_token": end} if end < page.total else {"total": page.total}
