@@ -127,7 +127,7 @@ from homeserver.services.admin.room_powers import RoomPowers
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.admin.room_replacement import RoomReplacement
 from homeserver.services.admin.rooms import RoomReading
-from homeserver.services.admin.sender_patterns import SenderPatterns
+from homeserver.services.admin.sent_events import SentEvents
 from homeserver.services.admin.server_status import About, ServerStatus
 from homeserver.services.admin.user_activity import UserActivity
 from homeserver.services.admin.user_devices import UserDevices
@@ -364,7 +364,7 @@ def _for_moderators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             RoomAcls(database, creation, made.server_name),
             RoomReplacement(creation, parts.rooms.upgrades),
         ),
-        UserPatternEndpoints(MemberPatterns(database, moderation), SenderPatterns(database, moderation)),
+        UserPatternEndpoints(MemberPatterns(database, moderation), SentEvents(database, moderation)),
     )
 
 

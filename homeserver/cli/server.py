@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,14 +12,13 @@ import click
 from homeserver.cli.admin_audit import audit
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.doctor import doctor
 from homeserver.cli.durations import Duration
+from homeserver.cli.jobs import check_completed, until_ended
 from homeserver.cli.output import Output, Row, time_of
 from homeserver.cli.server_status import status
 
 ANNOUNCEMENTS: Final = f"{ADMIN_API}/server_announcements"
-ASKED_EVERY_S: Final = 0.25
 TOKENS: Final = "/_synapse/admin/v1/registration_tokens"
 COLUMNS: Final = ("Token", "Accounts", "Ends")
 
@@ -100,16 +98,15 @@ def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_r
     content = {"msgtype": "m.text", "body": text}
     if not is_meant(output, "say this to all users of the server", {"content": content}, dry_run=dry_run, yes=yes):
         return
-    answer = ask(door, "POST", ANNOUNCEMENTS, {"content": content})
-    with output.progress("Telling all users") as show:
-        while not no_wait and answer["status"] in ("scheduled", "active"):
-            time.sleep(ASKED_EVERY_S)
-            answer = ask(door, "GET", f"{ANNOUNCEMENTS}/{quote(answer['job_id'], safe='')}")
-            show(f"{answer['told']} told")
-    if answer["status"] in ("failed", "cancelled"):
-        raise CommandFailed(f"{answer['told']} users were told, then it ended: {answer['error'] or 'it was cancelled'}")
-    told = f"{answer['told']} users were told" + (f", {answer['failed']} could not be" if answer["failed"] else "")
-    output.say("The server has begun to tell all users." if no_wait else f"{told}.", answer)
+    job = ask(door, "POST", ANNOUNCEMENTS, {"content": content})
+    if no_wait:
+        output.say(f"The server has begun to tell all users: job {job['job_id']}.", job)
+        return
+    ended = until_ended(door, output, job)
+    check_completed(ended)
+    outcome = ended["outcome"]
+    failed = f", {outcome['failed']} could not be" if outcome["failed"] else ""
+    output.say(f"{outcome['told']} users were told{failed}.", ended)
 
 
 @server.command(short_help="what administrators can ask a server for, as OpenAPI")

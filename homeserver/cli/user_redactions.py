@@ -1,20 +1,15 @@
 """`homeserver admin user redact-all`: taking back all that a user said."""
 
-import time
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.jobs import check_completed, until_ended
 from homeserver.cli.moments import Moment
 from homeserver.cli.output import Output
 from homeserver.cli.user_paths import user_path
-
-POLL_S: Final = 0.5
-UNFINISHED: Final = ("scheduled", "active")
 
 # Any: the server's JSON, throughout.
 
@@ -24,7 +19,7 @@ UNFINISHED: Final = ("scheduled", "active")
 @click.option(
     "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
 )
-@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from before.")
+@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before.")
 @click.option("--room", "rooms", multiple=True, metavar="ROOM", help="Only there; may be given several times.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="NUMBER", help="So many in each room, the newest.")
 @click.option("--reason", metavar="TEXT", help="Why; members of the rooms read it.")
@@ -56,30 +51,18 @@ def redact_all(
     path = f"{user_path(user_id)}/redact"
     if not dry_run and not is_meant(output, f"redact what {user_id} said", wanted, dry_run=False, yes=yes):
         return
-    answer = ask(door, "POST", path, body)
-    if wait or dry_run:
-        answer = _finished(door, output, answer)
-        if answer["status"] != "complete":
-            raise CommandFailed(f"it was not finished: {answer['error'] or answer['status']}")
-    output.say(_told(answer), answer)
+    job = ask(door, "POST", path, body)
+    if not wait and not dry_run:
+        output.say(f"The server redacts what {user_id} said: job {job['job_id']}.", job)
+        return
+    ended = until_ended(door, output, job)
+    check_completed(ended)
+    output.say(_told(user_id, ended["outcome"], dry_run=dry_run), ended)
 
 
-def _finished(door: AdminDoor, output: Output, answer: Any) -> Any:
-    path = f"{ADMIN_API}/redactions/{quote(answer['redact_id'], safe='')}"
-    with output.progress(f"what {answer['user_id']} said") as show:
-        while answer["status"] in UNFINISHED:
-            answer = ask(door, "GET", path)
-            show(f"{answer['found']} events in {answer['rooms']} rooms")
-            if answer["status"] in UNFINISHED:
-                time.sleep(POLL_S)
-    return answer
-
-
-def _told(answer: Any) -> str:
-    user_id, where = answer["user_id"], f"in {answer['rooms']} rooms"
-    if answer["status"] in UNFINISHED:
-        return f"The server redacts what {user_id} said: {answer['redact_id']}."
-    if answer["dry_run"]:
-        return f"Would redact {answer['found']} events of {user_id}, who was {where}. Nothing was changed."
-    failed = f" {answer['failed']} could not be redacted." if answer["failed"] else ""
-    return f"Redacted {answer['redacted']} events of {user_id}, who was {where}.{failed}"
+def _told(user_id: str, outcome: Any, *, dry_run: bool) -> str:
+    where = f"in {outcome['rooms']} rooms"
+    if dry_run:
+        return f"Would redact {outcome['found']} events of {user_id}, who was {where}. Nothing was changed."
+    failed = f" {outcome['failed']} could not be redacted." if outcome["failed"] else ""
+    return f"Redacted {outcome['redacted']} events of {user_id}, who was {where}.{failed}"

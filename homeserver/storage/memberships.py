@@ -216,6 +216,12 @@ def members_after_of(tx: Transaction, after: MemberKey, *, limit: int) -> list[M
     return _keys(tx.all(OF_USER_AFTER, room_id=after.room_id, user_id=after.user_id, limit=limit))
 
 
+def next_room_of_user(tx: Transaction, user_id: UserID, after: str) -> RoomID | None:
+    """The room after this one, by room IDs, that a user has or had to do with; the first is after ""."""
+    found = members_after_of(tx, MemberKey(RoomID(after), user_id), limit=1)
+    return found[0].room_id if found else None
+
+
 WITH_LOCAL = """
     SELECT DISTINCT room_id FROM memberships
      WHERE room_id IN :room_ids[text] AND membership = 'join' AND is_local"""

@@ -186,15 +186,6 @@ def rows_of_part(
     ]
 
 
-NEXT_ROOM = "SELECT MIN(room_id) FROM memberships WHERE user_id = :user_id AND room_id > :after"
-
-
-def next_room(tx: Transaction, user_id: UserID, after: str) -> RoomID | None:
-    """The room after this one in which the user is or was, in the order of the room IDs; the first is after ""."""
-    row = tx.one(NEXT_ROOM, user_id=user_id, after=after)
-    return None if row is None or row[0] is None else RoomID(row[0])
-
-
 READ_UPTO = """
     SELECT MAX(place), COUNT(*) FROM (
         SELECT place FROM events WHERE room_id = :room_id AND place > :after ORDER BY place LIMIT :limit) AS p"""

@@ -23,7 +23,7 @@ def test_all_that_a_user_said_is_taken_back(server: Server, admin: Client, alice
     bob.post(V1, "user", bob.user_id, "redact", body={"rooms": []}, status=403)
 
     dry = admin.post(OWN, "users", bob.user_id, "redact", body={"dry_run": True, "rooms": [here]})
-    counted = done(admin, OWN, "redactions", dry["redact_id"])
+    counted = done(admin, OWN, "jobs", dry["job_id"])["outcome"]
     assert (counted["found"], counted["redacted"], counted["rooms"]) == (3, 0, 1)  # with the join
     assert all(alice.get("rooms", room_id, "event", event_id)["content"] for room_id, event_id in said)
 

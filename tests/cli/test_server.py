@@ -103,30 +103,41 @@ def test_the_server_says_something_to_a_user_once(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"@bob:example.org was told.\n{json.dumps(told)}\n"
 
 
+ANNOUNCEMENT: dict[str, Any] = {
+    "job_id": "a",
+    "kind": "announcement",
+    "subject": "users",
+    "status": "active",
+    "error": None,
+    "done": 0,
+    "total": None,
+    "outcome": {},
+}
+
+
 def test_all_users_are_told_after_a_question_and_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/_columba/admin/v1/server_announcements"
-    begun = {"job_id": "a", "status": "active", "error": None, "accounts": 0, "told": 0, "failed": 0}
-    done = {**begun, "status": "complete", "accounts": 4, "told": 3, "failed": 1}
-    door = ScriptedDoor(**{path: (200, begun), f"{path}/a": (200, done)})
+    done = {**ANNOUNCEMENT, "status": "complete", "done": 4, "outcome": {"told": 3, "failed": 1}}
+    door = ScriptedDoor(**{path: (200, ANNOUNCEMENT), "/_columba/admin/v1/jobs/a": (200, done)})
 
     typed_at(door, server, "announce", "We move.", "--dry-run")
     typed_at(door, server, "announce", "We move.", "--yes", "--no-wait")
     typed_at(door, server, "announce", "We move.", "--yes")
 
     body = {"content": {"msgtype": "m.text", "body": "We move."}}
-    assert door.asked == [("POST", path, body), ("POST", path, body), ("GET", f"{path}/a", None)]
+    assert door.asked == [("POST", path, body), ("POST", path, body), ("GET", "/_columba/admin/v1/jobs/a", None)]
     assert capsys.readouterr().out.splitlines() == [
         "Would say this to all users of the server. Nothing was changed.",
-        "The server has begun to tell all users.",
+        "The server has begun to tell all users: job a.",
         "3 users were told, 1 could not be.",
     ]
 
 
 def test_an_announcement_that_ends_early_fails_the_command() -> None:
     path = "/_columba/admin/v1/server_announcements"
-    failed = {"job_id": "a", "status": "failed", "error": "the name is taken", "accounts": 0, "told": 0, "failed": 0}
+    failed = {**ANNOUNCEMENT, "status": "failed", "error": "the name is taken"}
 
-    with pytest.raises(CommandFailed, match="0 users were told, then it ended: the name is taken"):
+    with pytest.raises(CommandFailed, match="the job a failed: the name is taken"):
         typed_at(ScriptedDoor(**{path: (200, failed)}), server, "announce", "x", "--yes")
 
 

@@ -13,18 +13,18 @@ from tests.cli.commands import typed_at
 
 USER = "@bob:b.example"
 PATH = f"{ADMIN_API}/users/%40bob%3Ab.example/redact"
-BEGUN = {
-    "redact_id": "job",
-    "user_id": USER,
+BEGUN: dict[str, Any] = {  # Any: JSON, throughout
+    "job_id": "job",
+    "kind": "redact_user",
+    "subject": USER,
     "status": "scheduled",
     "error": None,
-    "dry_run": False,
-    "found": 0,
-    "redacted": 0,
-    "failed": 0,
-    "rooms": 0,
+    "done": 0,
+    "total": None,
+    "outcome": {},
 }
-DONE = {**BEGUN, "status": "complete", "found": 7, "redacted": 5, "failed": 2, "rooms": 3}
+OUTCOME = {"found": 7, "redacted": 5, "failed": 2, "rooms": 3}
+DONE = {**BEGUN, "status": "complete", "outcome": OUTCOME}
 
 
 class Door:
@@ -48,7 +48,7 @@ def test_a_job_is_begun_with_all_that_is_wished(capsys: pytest.CaptureFixture[st
 
     wish = {"rooms": ["!a:b", "!c:d"], "since_ts": 1_000, "until_ts": 2_000, "limit": 9, "reason": "spam"}
     assert door.asked == [("POST", PATH, {**wish, "dry_run": False})]
-    assert capsys.readouterr().out == f"The server redacts what {USER} said: job.\n"
+    assert capsys.readouterr().out == f"The server redacts what {USER} said: job job.\n"
 
 
 def test_who_waits_is_told_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,14 +58,14 @@ def test_who_waits_is_told_what_came_of_it(capsys: pytest.CaptureFixture[str]) -
 
     assert door.asked == [
         ("POST", PATH, {"rooms": [], "dry_run": False}),
-        ("GET", f"{ADMIN_API}/redactions/job", None),
+        ("GET", f"{ADMIN_API}/jobs/job", None),
     ]
     told = f"Redacted 5 events of {USER}, who was in 3 rooms. 2 could not be redacted.\n"
     assert capsys.readouterr().out == told
 
 
 def test_a_dry_run_asks_nobody_and_says_what_would_be_done(capsys: pytest.CaptureFixture[str]) -> None:
-    door = Door({**DONE, "dry_run": True, "redacted": 0, "failed": 0})
+    door = Door({**DONE, "outcome": {**OUTCOME, "redacted": 0, "failed": 0}})
 
     typed_at(door, admin, "user", "redact-all", USER, "--dry-run")
 

@@ -6,7 +6,7 @@ import pytest
 
 from homeserver.core.identifiers import RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.event_times import TimePoint, events_between, events_by_time
+from homeserver.storage.event_times import events_by_time
 from tests.databases import SyncDatabase
 from tests.storage.bare_rows import insert_bare_event
 
@@ -40,17 +40,3 @@ def test_pages_hold_every_event_once_in_order(db: SyncDatabase, limit: int, *, b
         at_ms, nid = page[-1][1], page[-1][2] + (-1 if backwards else 1)
 
     assert found == wanted
-
-
-@pytest.mark.parametrize("limit", [1, 2, 10])
-def test_what_lies_between_two_times_is_found_once_in_order(db: SyncDatabase, limit: int) -> None:
-    db.write(fill)
-    expected = sorted((at_ms, nid) for nid, at_ms in enumerate(TIMES, start=1) if 20 <= at_ms <= 30)
-
-    found: list[tuple[int, int]] = []
-    begins = TimePoint(20, 0)
-    while page := db.read(events_between, ROOM, begins=begins, until_ms=30, limit=limit):
-        found += [(one.origin_server_ts, one.nid) for one in page]
-        begins = TimePoint(page[-1].origin_server_ts, page[-1].nid + 1)
-
-    assert found == expected

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -33,6 +34,7 @@ from homeserver.storage.memberships import (
     members_of_server,
     memberships_in_room,
     mutual_rooms,
+    next_room_of_user,
     redact_profile,
     remove_memberships,
     replace_stripped_state,
@@ -280,6 +282,8 @@ def _check_walks(db: SyncDatabase, model: Model, limit: int) -> None:
         while page := db.read(members_after_of, after, limit=limit):
             of_user, after = of_user + page, page[-1]
         assert of_user == [one for one in walked if one.user_id == user_id]
+        rooms_in_turn = ["", *(one.room_id for one in of_user), None]
+        assert all(db.read(next_room_of_user, user_id, one or "") == other for one, other in pairwise(rooms_in_turn))
     local = {row.room_id for row in model.rows.values() if row.is_local and row.membership == "join"}
     assert db.read(rooms_with_local_members, ROOMS) == local
 

@@ -1,11 +1,11 @@
 """Administration: what moderators of rooms do, done by the server's hand. Many users or rooms: user_patterns.py."""
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_user_id
+from homeserver.http.admin.answers import EventAnswer
 from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
@@ -22,12 +22,6 @@ class ReasonBody(msgspec.Struct, frozen=True):
     """Why."""
 
     reason: str | None = None
-
-
-class RedactedAnswer(TypedDict):
-    """The redaction."""
-
-    event_id: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ class RoomModerationEndpoints:
         spec="for administrators: docs/moderation.md",
         body=ReasonBody,
     )
-    async def redact(self, request: Request[NoQuery, ReasonBody]) -> Reply[RedactedAnswer]:
+    async def redact(self, request: Request[NoQuery, ReasonBody]) -> Reply[EventAnswer]:
         """Redact an event."""
         event_id = await self.moderation.redact(request.room_id, request.event_id, request.body.reason)
         return Reply({"event_id": event_id})

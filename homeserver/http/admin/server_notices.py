@@ -1,18 +1,20 @@
-"""Administration: what the server says to its users. Under this server's name, and under that of Synapse."""
+"""Administration: what the server says to its users. Under this server's name, and under that of Synapse.
+
+How far an announcement is tells http/admin/jobs.py.
+"""
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import msgspec
 
 from homeserver.core.identifiers import parse_user_id
 from homeserver.http.admin.answers import EventAnswer
+from homeserver.http.admin.jobs import JobAnswer, described
 from homeserver.http.administrative_acts import OWNER
-from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.announcements import Announcements
 from homeserver.services.admin.server_notices import MESSAGE, Notice, NoticeTransaction, ServerNotices
-from homeserver.storage.admin_jobs import Job, JobStatus
 
 SYNAPSE_NOTICES = "https://element-hq.github.io/synapse/latest/admin_api/server_notices.html"
 
@@ -30,17 +32,6 @@ class AnnouncementBody(msgspec.Struct, frozen=True):
     """What everybody is told."""
 
     content: JsonObject
-
-
-class AnnouncementAnswer(TypedDict):
-    """How far the job is: through how many accounts, of which how many were told, or could not be."""
-
-    job_id: str
-    status: JobStatus
-    error: str | None
-    accounts: int
-    told: int
-    failed: int
 
 
 @dataclass(frozen=True)
@@ -84,20 +75,9 @@ class ServerNoticeEndpoints:
         spec="for administrators: docs/moderation.md",
         body=AnnouncementBody,
     )
-    async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply[AnnouncementAnswer]:
-        """Begin to say something to all users."""
-        return _announcement(await self.announcements.announce(request.body.content, asked_by=request.user_id))
-
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/server_announcements/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-    )
-    async def announcement(self, request: PlainRequest) -> Reply[AnnouncementAnswer]:
-        """How far an announcement is."""
-        return _announcement(await self.announcements.find(request.path["jobId"]))
+    async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply[JobAnswer]:
+        """Begin to say something to all users: the job that does it."""
+        return Reply(described(await self.announcements.announce(request.body.content, asked_by=request.user_id)))
 
     async def _send(
         self, request: Request[NoQuery, NoticeBody], transaction: NoticeTransaction | None
@@ -105,17 +85,3 @@ class ServerNoticeEndpoints:
         body = request.body
         notice = Notice(body.content, body.type, body.state_key)
         return Reply({"event_id": await self.notices.send(parse_user_id(body.user_id), notice, transaction)})
-
-
-def _announcement(job: Job) -> Reply[AnnouncementAnswer]:
-    outcome = job.progress.outcome
-    return Reply(
-        {
-            "job_id": job.job_id,
-            "status": job.status,
-            "error": job.error,
-            "accounts": job.progress.done,
-            "told": outcome.get("told", 0),
-            "failed": outcome.get("failed", 0),
-        }
-    )

@@ -14,7 +14,7 @@ from homeserver.http.endpoint import ADMIN, NoBody, NoQuery, Reply, Request, end
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.member_patterns import Aim, Done, Hit, MemberPatterns, Miss
 from homeserver.services.admin.room_moderation import Removal
-from homeserver.services.admin.sender_patterns import Redacted, Said, SenderPatterns, SentEvents
+from homeserver.services.admin.sent_events import FoundEvents, RedactedEvents, Said, SentEvents
 from homeserver.services.admin.user_patterns import Users, users_by_pattern
 from homeserver.services.errors import InvalidParameter, MissingParameter
 
@@ -101,7 +101,7 @@ class UserPatternEndpoints:
     """Many users at once."""
 
     members: MemberPatterns
-    senders: SenderPatterns
+    sent: SentEvents
 
     @endpoint(
         "GET",
@@ -162,11 +162,11 @@ class UserPatternEndpoints:
         spec=HERE,
         query=SentQuery,
     )
-    async def find_sent(self, request: Request[SentQuery, NoBody]) -> Reply[SentEvents]:
+    async def find_sent(self, request: Request[SentQuery, NoBody]) -> Reply[FoundEvents]:
         """What users said in a room."""
         query = request.query
         said = Said(request.room_id, query.users, query.since_ms, query.until_ms)
-        return Reply(await self.senders.find(said, query.begin))
+        return Reply(await self.sent.find(said, query.begin))
 
     @endpoint(
         "POST",
@@ -176,11 +176,11 @@ class UserPatternEndpoints:
         spec=HERE,
         body=RedactionBody,
     )
-    async def redact(self, request: Request[NoQuery, RedactionBody]) -> Reply[Redacted]:
+    async def redact(self, request: Request[NoQuery, RedactionBody]) -> Reply[RedactedEvents]:
         """Redact what users said in a room."""
         body = request.body
         said = Said(request.room_id, body.users, body.since_ms, body.until_ms)
-        return Reply(await self.senders.redact(said, body.reason, body.begin))
+        return Reply(await self.sent.redact(said, body.reason, body.begin))
 
     async def _remove(self, removal: Removal, body: MembersBody) -> Reply[RemovedAnswer]:
         aim = _aim(removal, body, body.rooms, includes_left=body.includes_left)

@@ -1,14 +1,18 @@
-"""Administration: taking back all that a user said. The shapes are those of Synapse, and one with more in it."""
+"""Administration: taking back all that a user said. As Synapse has it, and with more to say.
+
+How far it is tells also http/admin/jobs.py.
+"""
 
 from dataclasses import dataclass
 from typing import Final, NotRequired, TypedDict
 
 import msgspec
 
+from homeserver.http.admin.jobs import JobAnswer, described
 from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.admin.user_redactions import LATEST_MS, RedactionWish, UserRedactions
-from homeserver.storage.admin_jobs import Job, JobStatus
+from homeserver.services.admin.user_redactions import RedactionWish, UserRedactions
+from homeserver.storage.admin_jobs import JobStatus
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
 SYNAPSE_LIMIT: Final = 1_000
@@ -28,8 +32,8 @@ class RedactAllBody(msgspec.Struct, frozen=True):
     """Where, what, and why. No rooms: in all; no limit: all."""
 
     rooms: list[str] = []
-    since_ts: int = 0
-    until_ts: int = LATEST_MS
+    since_ts: int | None = None
+    until_ts: int | None = None
     limit: int | None = None
     reason: str | None = None
     dry_run: bool = False
@@ -49,21 +53,6 @@ class RedactStatus(TypedDict):
     error: NotRequired[str]
 
 
-class RedactAnswer(TypedDict):
-    """How far the job is, how many events and rooms it is about; why single events could not be redacted."""
-
-    redact_id: str
-    user_id: str
-    status: JobStatus
-    error: str | None
-    dry_run: bool
-    found: int
-    redacted: int
-    failed: int
-    rooms: int
-    failed_redactions: dict[str, str]
-
-
 @dataclass(frozen=True)
 class UserRedactionEndpoints:
     """Redactions of all that a user said."""
@@ -81,7 +70,7 @@ class UserRedactionEndpoints:
     async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply[RedactBegun]:
         """Begin to redact the newest of what a user said in each room."""
         body = request.body
-        wish = RedactionWish(tuple(body.rooms), body.after_ts, LATEST_MS, body.limit, body.reason)
+        wish = RedactionWish(tuple(body.rooms), body.after_ts or None, None, body.limit, body.reason)
         job = await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)
         return Reply({"redact_id": job.job_id})
 
@@ -111,35 +100,8 @@ class UserRedactionEndpoints:
         spec="for administrators: docs/moderation.md",
         body=RedactAllBody,
     )
-    async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply[RedactAnswer]:
-        """Begin to redact what a user said, or only to count it."""
+    async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply[JobAnswer]:
+        """Begin to redact what a user said, or only to count it: the job that does it."""
         body = request.body
         wish = RedactionWish(tuple(body.rooms), body.since_ts, body.until_ts, body.limit, body.reason, body.dry_run)
-        return Reply(_shown(await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)))
-
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/redactions/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-    )
-    async def status(self, request: PlainRequest) -> Reply[RedactAnswer]:
-        """How far a redaction of what a user said is."""
-        return Reply(_shown(await self.redactions.job(request.path["jobId"])))
-
-
-def _shown(job: Job) -> RedactAnswer:
-    outcome = job.progress.outcome
-    return {
-        "redact_id": job.job_id,
-        "user_id": job.subject,
-        "status": job.status,
-        "error": job.error,
-        "dry_run": job.arguments["is_dry_run"],
-        "found": outcome.get("found", 0),
-        "redacted": outcome.get("redacted", 0),
-        "failed": outcome.get("failed", 0),
-        "rooms": outcome.get("rooms", 0),
-        "failed_redactions": outcome.get("errors", {}),
-    }
+        return Reply(described(await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)))

@@ -76,10 +76,3 @@ class Announcements:
         if len(encode_canonical(content)) > LARGEST_BYTES:
             raise TooLarge(f"An announcement must not be larger than {LARGEST_BYTES} bytes")
         return await self._jobs.schedule(KIND, ALL_USERS, {"content": content}, asked_by=asked_by)
-
-    async def find(self, job_id: str) -> Job:
-        """How far an announcement is. Raises NotFound."""
-        job = await self._jobs.job(job_id)
-        if job.kind != KIND:
-            raise NotFound("There is no such announcement")
-        return job

@@ -18,7 +18,8 @@ from homeserver.services.accounts.local_accounts import local_account
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
-from homeserver.storage.user_export import BEFORE_ALL, PARTS, Kind, Part, next_room, rows_of_part, sent_events
+from homeserver.storage.memberships import next_room_of_user
+from homeserver.storage.user_export import BEFORE_ALL, PARTS, Kind, Part, rows_of_part, sent_events
 
 ROWS_PER_PAGE: Final = 250
 EVENTS_PER_READ: Final = 250  # of a room, of which the user sent some
@@ -100,7 +101,7 @@ def _add_events(
     """Add events that the user sent to the lines; where the next begin, if there are more, and how many were read."""
     room: RoomID | None
     if place.after is None:
-        room, after = next_room(tx, user_id, ""), BEFORE_ALL
+        room, after = next_room_of_user(tx, user_id, ""), BEFORE_ALL
     else:
         room, after = RoomID(str(place.after[0])), int(place.after[1])
     if room is None:
@@ -109,7 +110,7 @@ def _add_events(
     lines += [{"part": EVENT, **_event(event)} for event in sent.events]
     if sent.read == EVENTS_PER_READ:
         return Place(EVENT, (room, sent.upto)), sent.read
-    room = next_room(tx, user_id, room)
+    room = next_room_of_user(tx, user_id, room)
     return None if room is None else Place(EVENT, (room, BEFORE_ALL)), sent.read
 
 

@@ -2,7 +2,7 @@
 
 Case counts, as in user IDs.
 
-What is done with them is in member_patterns.py and sender_patterns.py, in steps of bounded length.
+What is done with them is in member_patterns.py and sent_events.py, in steps of bounded length.
 """
 
 from dataclasses import dataclass

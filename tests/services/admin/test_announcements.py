@@ -5,7 +5,7 @@ import pytest
 from homeserver.core.identifiers import UserID
 from homeserver.services.admin.announcements import AnnouncementJob, Announcements
 from homeserver.services.admin.jobs import Jobs
-from homeserver.services.errors import InvalidParameter, NotFound, TooLarge
+from homeserver.services.errors import InvalidParameter, TooLarge
 from homeserver.storage.admin_jobs import JobStatus
 from homeserver.storage.notice_rooms import find_notice_room
 from tests.services.accounts.people import register
@@ -42,7 +42,7 @@ def test_everybody_with_an_open_account_is_told_once(world: World) -> None:
     job = now(Announcements(jobs).announce(CONTENT, asked_by=None))
     now(jobs.work())
 
-    done = now(Announcements(jobs).find(job.job_id))
+    done = now(jobs.job(job.job_id))
     assert [told(world, name) for name in NAMES] == [1, 1, 1, 0, 1]
     assert world.sync_database.read(find_notice_room, guest) is None
     assert done.status is JobStatus.COMPLETE
@@ -81,8 +81,6 @@ def test_there_is_one_announcement_at_a_time_and_it_has_a_size(world: World) -> 
 
     with pytest.raises(InvalidParameter):
         now(announcements.announce(CONTENT, asked_by=None))
-    with pytest.raises(NotFound):
-        now(announcements.find("another"))
 
 
 def test_where_the_name_of_the_server_is_taken_nobody_is_told_and_it_is_said_why(world: World) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from homeserver.core.identifiers import RoomID
+from homeserver.core.identifiers import EventID, RoomID
 from homeserver.services.admin.jobs import Jobs
 from homeserver.services.admin.room_moderation import RoomModeration
+from homeserver.services.admin.user_patterns import StepBounds
 from homeserver.services.admin.user_redactions import (
     KIND,
     MOST_ROOMS,
@@ -16,14 +17,21 @@ from homeserver.services.admin.user_redactions import (
 )
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.storage.admin_jobs import Job, JobStatus
+from homeserver.storage.database import Transaction
 from tests.services.world import ALICE, BOB, World, now
+
+SET_TIME = "UPDATE events SET origin_server_ts = :at_ms WHERE event_id = :event_id"
+
+
+def set_time(tx: Transaction, event_id: EventID, at_ms: int) -> None:
+    tx.run(SET_TIME, event_id=event_id, at_ms=at_ms)
 
 
 @pytest.fixture
 def jobs(world: World) -> Jobs:
     """Jobs that look through three events at a time, and redact two."""
     moderation = RoomModeration(world.event_creation)
-    kinds = (UserRedaction(world.database, moderation, scanned=3, at_once=2),)
+    kinds = (UserRedaction(world.database, moderation, StepBounds(most_found=2, rows_per_read=3, most_reads=1)),)
     return Jobs(world.database, world.clock, world.randomness, kinds)
 
 
@@ -76,11 +84,30 @@ def test_only_what_is_asked_for_is_redacted(world: World, jobs: Jobs, redactions
     here, there = room_of_bob(world, "1", "2", "3", "4"), room_of_bob(world, "5")
     now_ms = world.clock.now_ms()
 
-    redact(jobs, redactions, RedactionWish(rooms=[here], since_ms=now_ms - 3_500, until_ms=now_ms - 1_500))
+    redact(jobs, redactions, RedactionWish(rooms=[here], since_ms=now_ms - 3_000, until_ms=now_ms - 2_000))
     assert (texts(world, here), texts(world, there)) == (["1", "4"], ["5"])
     _, outcome = redact(jobs, redactions, RedactionWish(limit=1))
     assert (texts(world, here), texts(world, there)) == (["1"], [])
     assert outcome["redacted"] == 2
+
+
+def test_no_time_that_a_server_gave_keeps_an_event_from_being_found(
+    world: World, jobs: Jobs, redactions: UserRedactions
+) -> None:
+    room_id = room_of_bob(world, "1", "2")
+    event_id = world.send(BOB, room_id, "3")
+
+    for at_ms in (-(2**60), 2**60):
+        world.sync_database.write(set_time, event_id, at_ms)
+        assert redact(jobs, redactions, RedactionWish(is_dry_run=True))[1]["found"] == 4  # with the join
+
+
+def test_a_room_that_is_not_known_here_is_passed_over(world: World, jobs: Jobs, redactions: UserRedactions) -> None:
+    room_id = room_of_bob(world, "1")
+
+    redact(jobs, redactions, RedactionWish(rooms=["!none:example.org", room_id]))
+
+    assert texts(world, room_id) == []
 
 
 def test_a_dry_run_counts_and_changes_nothing(world: World, jobs: Jobs, redactions: UserRedactions) -> None:
@@ -110,7 +137,7 @@ def test_where_the_power_is_missing_it_is_said_so_and_the_rest_is_done(
 def test_a_job_goes_on_after_a_restart_where_it_was(world: World, jobs: Jobs, redactions: UserRedactions) -> None:
     room_id = room_of_bob(world, "1", "2", "3", "4", "5", "6")
     moderation = RoomModeration(world.event_creation)
-    kind = UserRedaction(world.database, moderation, scanned=3, at_once=2)
+    kind = UserRedaction(world.database, moderation, StepBounds(most_found=2, rows_per_read=3, most_reads=1))
     job = now(redactions.begin(BOB, RedactionWish(), asked_by=None))
     now(kind.step(job))  # what is not noted is done once more
     assert texts(world, room_id) == ["1", "2", "3", "4"]
@@ -126,7 +153,7 @@ def test_wishes_that_cannot_be_are_refused(redactions: UserRedactions) -> None:
         RedactionWish(rooms=["#a:b"]),
         RedactionWish(rooms=["!a:b"] * (MOST_ROOMS + 1)),
         RedactionWish(since_ms=-1),
-        RedactionWish(since_ms=5, until_ms=5),
+        RedactionWish(since_ms=6, until_ms=5),
         RedactionWish(until_ms=2**60),
         RedactionWish(limit=0),
         RedactionWish(reason="x" * 5_000),

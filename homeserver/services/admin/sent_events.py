@@ -1,7 +1,8 @@
-"""Redacting what users said in a room, by a pattern over their IDs and within a time, in steps of bounded length.
+"""Finding and redacting what users said in a room, within a time: in steps of bounded length, the newest first.
 
-Messages are redacted, and whatever else is no state; redactions stay. The time is the one that the senders' servers
-gave: who lies about it is found without one.
+That is messages, and whatever else is no state; if it is wanted also state that says something, and the users' own
+memberships (their names and pictures). Redactions stay. The time is the one that the senders' servers gave: who lies
+about it is found without one. By one user in all rooms: user_redactions.py.
 """
 
 import re
@@ -9,22 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from homeserver.core.errors import ProtocolError
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.slices import slices
 from homeserver.services.admin.local_powers import NO_ROOM
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.user_patterns import StepBounds, Users
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.errors import InvalidParameter, NotFound, ServiceError
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.event_times import TimePoint, events_between
 from homeserver.storage.rooms import find_head
+from homeserver.storage.sent_events import LATEST, TimePoint, sent_in_room
 
 BOUNDS: Final = StepBounds(rows_per_read=2_000)
-LARGEST: Final = 2**63 - 1
-REDACTION: Final = "m.room.redaction"
 
-_TOKEN: Final = re.compile(r"(-?[0-9]{1,18})_([0-9]{1,18})")
+_TOKEN: Final = re.compile(r"(-?[0-9]{1,19})_([0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class Said:
 
     room_id: RoomID
     users: Users
-    since_ms: int | None
-    until_ms: int | None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    with_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class SentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class SentEvents:
+class FoundEvents:
     """A step of looking: what was found, and where to go on; None at the end."""
 
     found: Sequence[SentEvent]
@@ -64,7 +65,7 @@ class KeptEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Redacted:
+class RedactedEvents:
     """A step of doing it."""
 
     done: Sequence[SentEvent]
@@ -72,7 +73,7 @@ class Redacted:
     next: str | None
 
 
-class SenderPatterns:
+class SentEvents:
     """Finds what users said, and redacts it."""
 
     def __init__(self, database: Database, moderation: RoomModeration, bounds: StepBounds = BOUNDS) -> None:
@@ -80,36 +81,41 @@ class SenderPatterns:
         self._moderation = moderation
         self._bounds = bounds
 
-    async def find(self, said: Said, begin: str | None) -> SentEvents:
-        """What would be redacted: a step, from the beginning or from the end of the one before.
+    async def find(self, said: Said, begin: str | None, most: int | None = None) -> FoundEvents:
+        """What would be redacted: a step, from the beginning or from the end of the one before; `most` ends it sooner.
 
         Raises InvalidParameter, NotFound.
         """
-        since_ms = -LARGEST if said.since_ms is None else said.since_ms
-        begins = TimePoint(since_ms, 0) if begin is None else _position(begin)
+        begins = _first(said.until_ms) if begin is None else _position(begin)
+        most = self._bounds.most_found if most is None else min(most, self._bounds.most_found)
         found: list[SentEvent] = []
         for _ in range(self._bounds.most_reads):
-            some, rest = await self._database.read(self._some, said, begins, self._bounds.most_found - len(found))
+            some, rest = await self._database.read(self._some, said, begins, most - len(found))
             found += some
             if rest is None:
-                return SentEvents(found, None)
+                return FoundEvents(found, None)
             begins = rest
-            if len(found) >= self._bounds.most_found:
+            if len(found) >= most:
                 break
-        return SentEvents(found, f"{begins.origin_server_ts}_{begins.nid}")
+        return FoundEvents(found, f"{begins.origin_server_ts}_{begins.nid}")
 
-    async def redact(self, said: Said, reason: str | None, begin: str | None) -> Redacted:
+    async def redact(
+        self, said: Said, reason: str | None, begin: str | None, most: int | None = None
+    ) -> RedactedEvents:
         """Redact it: a step. Raises as `find` does."""
         check_reason(reason)
-        sent = await self.find(said, begin)
+        sent = await self.find(said, begin, most)
         done: list[SentEvent] = []
         failed: list[KeptEvent] = []
         for some in slices(sent.found, self._bounds.per_write):
-            ids = [one.event_id for one in some]
-            refused = await self._moderation.redact_some(said.room_id, ids, reason)
+            event_ids = [one.event_id for one in some]
+            try:
+                refused = await self._moderation.redact_some(said.room_id, event_ids, reason)
+            except (ServiceError, ProtocolError) as refusal:
+                refused = dict.fromkeys(event_ids, refusal.reason)
             done += [one for one in some if one.event_id not in refused]
             failed += [KeptEvent(event_id, why) for event_id, why in refused.items()]
-        return Redacted(done, failed, sent.next)
+        return RedactedEvents(done, failed, sent.next)
 
     def _some(
         self, tx: Transaction, said: Said, begins: TimePoint, limit: int
@@ -117,20 +123,23 @@ class SenderPatterns:
         """Some of what is looked for, and where to go on; None at the end."""
         if find_head(tx, said.room_id) is None:
             raise NotFound(NO_ROOM)
-        until_ms = LARGEST if said.until_ms is None else said.until_ms
-        rows = events_between(tx, said.room_id, begins=begins, until_ms=until_ms, limit=self._bounds.rows_per_read)
+        per_read = self._bounds.rows_per_read
+        rows = sent_in_room(tx, said.room_id, begins=begins, since_ms=said.since_ms, limit=per_read)
         found: list[SentEvent] = []
         for row in rows:
             if len(found) == limit:
-                return found, begins
-            begins = TimePoint(row.origin_server_ts, row.nid + 1)
-            if not row.is_state and not row.is_redacted and row.type != REDACTION and said.users.include(row.sender):
-                found.append(SentEvent(row.event_id, row.sender, row.type, row.origin_server_ts))
-        return found, begins if len(rows) == self._bounds.rows_per_read else None
+                return found, row.point
+            if row.can_be_redacted and (said.with_state or not row.is_state) and said.users.include(row.sender):
+                found.append(SentEvent(row.event_id, row.sender, row.type, row.point.origin_server_ts))
+        return found, rows[-1].point.before if len(rows) == per_read else None
+
+
+def _first(until_ms: int | None) -> TimePoint:
+    return LATEST if until_ms is None else TimePoint(until_ms, LATEST.nid)
 
 
 def _position(token: str) -> TimePoint:
     numbers = _TOKEN.fullmatch(token)
-    if numbers is None:
+    if numbers is None or not -LATEST.nid <= int(numbers[1]) <= LATEST.nid or int(numbers[2]) > LATEST.nid:
         raise InvalidParameter("This is not where a step ended")
     return TimePoint(int(numbers[1]), int(numbers[2]))
