@@ -21,6 +21,7 @@ from homeserver.services.admin.audit_reading import Counts
 from homeserver.services.admin.event_words import FORMS, VERDICTS
 from homeserver.services.admin.room_audit import BEFORE_ALL, Fault, KnownKeys, RoomAudit
 from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import Form, Verdict
 from homeserver.storage.graph_audit import WaitingRow, missing_after, waiting_after
@@ -133,7 +134,7 @@ def _read_after(after: str) -> tuple[_Kind, str]:
 def _graph_page(tx: Transaction, room_id: RoomID, kind: _Kind, after: str) -> GraphPage:
     room = room_row(tx, room_id)
     if room is None:
-        raise NotFound("This server knows no such room")
+        raise NotFound(NO_ROOM)
     drawn: list[tuple[DrawnEvent, object]]  # with where a page that begins after it would begin
     match kind:
         case _Kind.PLACED:

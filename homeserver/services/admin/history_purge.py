@@ -22,16 +22,16 @@ from homeserver.services.events.client_format import ClientFormat
 from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.intake import received_of
 from homeserver.services.events.room_state import EventCache
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.admin_jobs import Job, JobProgress
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent, events_by_id, events_forwards, find_event, first_place
 from homeserver.storage.purged_history import count_events_below, delete_events, events_named_beside, unsent_among
-from homeserver.storage.rooms import RoomHead, find_head, hold_room
+from homeserver.storage.rooms import RoomHead, hold_room
 from homeserver.storage.waiting_events import all_waiting
 
 KIND: Final = "purge_history"
 EVENTS_PER_STEP: Final = 200
-NO_ROOM: Final = "This server knows no such room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,7 @@ class HistoryPurge:
 
     async def purge_before(self, room_id: RoomID, before_ms: int, *, with_local: bool, asked_by: UserID | None) -> Job:
         """Have what was sent before a time deleted. Raises as purge_upto_event."""
-        head = await self._database.read(find_head, room_id)
-        if head is None:
-            raise NotFound(NO_ROOM)
+        head = await self._database.read(known_head, room_id)
         return await self._schedule(room_id, HistoryWishes(head.last_place, before_ms, with_local), asked_by)
 
     async def one(self, job_id: str) -> Job:
@@ -130,9 +128,7 @@ class HistoryPurgeJob:
 
     def _purge(self, tx: Transaction, room_id: RoomID, wishes: HistoryWishes, after: int | None) -> _Slice:
         hold_room(tx, room_id)
-        head = find_head(tx, room_id)
-        if head is None:
-            raise NotFound(NO_ROOM)
+        head = known_head(tx, room_id)
         if head.is_partial:
             raise RoomIsPartial(room_id)
         begin = first_place(tx, room_id) - 1 if after is None else after

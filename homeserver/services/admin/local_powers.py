@@ -15,13 +15,13 @@ from homeserver.core.power_levels import LONE_CREATOR_LEVEL, Level, PowerLevels,
 from homeserver.services.errors import Forbidden, NotFound
 from homeserver.services.events.creation import EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.storage.database import Transaction
 from homeserver.storage.memberships import local_members
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-NO_ROOM: Final = "This server knows no such room"
 NOT_ALLOWED: Final = "No user of this server in the room has the power for it"
 NOBODY_HERE: Final = "No user of this server is in the room, so that this server can do nothing there"
 

@@ -14,10 +14,11 @@ from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, s
 from homeserver.core.policy_rules import PolicyKind, PolicyRule, names_of_server
 from homeserver.core.power_levels import Level, PowerLevels, read_power_levels
 from homeserver.core.slices import slices
-from homeserver.services.admin.local_powers import NO_ROOM, NOBODY_HERE
+from homeserver.services.admin.local_powers import NOBODY_HERE
 from homeserver.services.admin.room_acls import LARGEST_BYTES, SERVER_ACL, denied_by, size_of
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.destinations import Destinations
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.services.rooms.policy_lists import Followed, PolicyLists, Verdict
 from homeserver.storage.accounts import find_account
 from homeserver.storage.aliases import aliases_of_room, find_alias

@@ -8,13 +8,13 @@ from typing import Any
 
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.retention import RETENTION, RetentionPolicy
-from homeserver.services.admin.local_powers import NO_ROOM, by_local_power, local_powers
-from homeserver.services.errors import InvalidParameter, NotFound
+from homeserver.services.admin.local_powers import by_local_power, local_powers
+from homeserver.services.errors import InvalidParameter
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.lifetimes import Lifetimes
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.room_lifetimes import find_expired, lifetime_totals
-from homeserver.storage.rooms import find_head
 
 LEAST_MS = 1_000
 MOST_MS = 100 * 366 * 24 * 3600 * 1000
@@ -80,6 +80,5 @@ class RoomRetentions:
 
 
 def _removed(tx: Transaction, room_id: RoomID) -> int:
-    if find_head(tx, room_id) is None:
-        raise NotFound(NO_ROOM)
+    known_head(tx, room_id)
     return find_expired(tx, room_id).removed

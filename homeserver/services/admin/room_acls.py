@@ -14,11 +14,11 @@ import orjson
 from homeserver.core.identifiers import RoomID, ServerName
 from homeserver.core.server_acls import read_server_acl
 from homeserver.core.state_map import StateKey
-from homeserver.services.admin.local_powers import NO_ROOM, by_local_power, local_powers
+from homeserver.services.admin.local_powers import by_local_power, local_powers
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.events.creation import Draft, EventCreation
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.rooms import find_head
 
 SERVER_ACL: Final = "m.room.server_acl"
 KEY: Final[StateKey] = (SERVER_ACL, "")
@@ -79,9 +79,7 @@ class RoomAcls:
         await by_local_power(self._creation, self._change, room_id, AclChange(deny_no_more=frozenset(patterns)))
 
     def _show(self, tx: Transaction, room_id: RoomID) -> AclLists | None:
-        head = find_head(tx, room_id)
-        if head is None:
-            raise NotFound(NO_ROOM)
+        head = known_head(tx, room_id)
         event = self._creation.writer.states.select_known(tx, room_id, head.current_root, (KEY,)).get(KEY)
         return None if event is None else _lists(event.content)
 

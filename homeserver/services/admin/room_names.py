@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 from homeserver.core.identifiers import RoomAlias, RoomID, ServerName
 from homeserver.runtime.clock import Clock
-from homeserver.services.admin.local_powers import NO_ROOM, by_local_power, local_powers
+from homeserver.services.admin.local_powers import by_local_power, local_powers
 from homeserver.services.errors import AliasInUse, NotFound
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.room_state import ALIAS
 from homeserver.services.rooms.aliases import check_new_alias, drop_from_state
+from homeserver.services.rooms.known_rooms import NO_ROOM, known_head
 from homeserver.storage.aliases import Alias, aliases_of_room, delete_alias, find_alias, insert_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import local_members
-from homeserver.storage.rooms import find_head, find_published, set_published
+from homeserver.storage.rooms import find_published, set_published
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,7 @@ class RoomNames:
         await self._database.write(_publish, room_id, is_published=is_published)
 
     def _of_room(self, tx: Transaction, room_id: RoomID) -> Names:
-        head = find_head(tx, room_id)
-        if head is None:
-            raise NotFound(NO_ROOM)
+        head = known_head(tx, room_id)
         event = self._creation.writer.states.select_known(tx, room_id, head.current_root, (ALIAS,)).get(ALIAS)
         main = None if event is None else event.content.get("alias")
         return Names(aliases_of_room(tx, room_id), main if isinstance(main, str) else None)

@@ -16,20 +16,19 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.admin.jobs import Jobs, Step
 from homeserver.services.admin.room_audit import KnownKeys, RoomAudit
 from homeserver.services.admin.room_mending import BEGIN, Point, RoomMending, Slice
-from homeserver.services.errors import InvalidParameter, NotFound, RoomIsPartial
+from homeserver.services.errors import InvalidParameter, RoomIsPartial
 from homeserver.services.events.intake import Outcome
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.services.federation.room_comparison import Comparison, RoomComparison, ServerView, explained
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.admin_jobs import Job, JobProgress
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.rooms import find_head
 from homeserver.storage.waiting_events import gaps_of_waiting
 
 KIND: Final = "repair_room"
 STEPS: Final = 4
 MOST_TOLD: Final = 100  # sentences of an outcome
 MOST_GAPS: Final = 1_000
-NO_ROOM: Final = "This server knows no such room"
 
 
 class RoomRepair:
@@ -41,8 +40,7 @@ class RoomRepair:
 
     async def repair(self, room_id: RoomID, *, dry_run: bool, asked_by: UserID | None) -> Job:
         """Have a room repaired. Raises NotFound, InvalidParameter while that is in progress."""
-        if await self._database.read(find_head, room_id) is None:
-            raise NotFound(NO_ROOM)
+        await self._database.read(known_head, room_id)
         return await self._jobs.schedule(KIND, room_id, {"dry_run": dry_run}, asked_by=asked_by)
 
 

@@ -30,6 +30,7 @@ from homeserver.services.rooms.history_pages import (
     seen_page,
     wanted_events,
 )
+from homeserver.services.rooms.known_rooms import NO_ROOM, known_head
 from homeserver.services.rooms.timeline import Context
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.event_times import events_by_time
@@ -47,7 +48,7 @@ from homeserver.storage.room_listing import (
     sorted_room_ids,
     wanted_roots,
 )
-from homeserver.storage.rooms import RoomHead, find_head
+from homeserver.storage.rooms import RoomHead
 
 COUNTED: Final = frozenset({"state_events", "complexity"})
 SAID_TEXTS: Final = frozenset({"canonical_alias", "creator", "join_rules", "guest_access", "history_visibility"})
@@ -64,7 +65,6 @@ GUEST_ACCESS: Final[StateKey] = ("m.room.guest_access", "")
 TOMBSTONE: Final[StateKey] = ("m.room.tombstone", "")
 SHOWN: Final = (CREATE, NAME, TOPIC, ALIAS, AVATAR, ENCRYPTION, JOIN_RULES, GUEST_ACCESS, VISIBILITY, TOMBSTONE)
 NOBODY: Final = Viewer(UserID(""), None)  # nothing is shown as one's own
-NO_ROOM: Final = "This server knows no such room"
 NO_EVENT: Final = "There is no such event in this room here"
 
 
@@ -263,11 +263,11 @@ class RoomReading:
         return self._states.with_nodes(tx, room_id, lambda nodes: state_map.count_known(nodes, root))
 
     def _members(self, tx: Transaction, room_id: RoomID) -> list[str]:
-        _head(tx, room_id)
+        known_head(tx, room_id)
         return joined_user_ids(tx, room_id)
 
     def _state(self, tx: Transaction, room_id: RoomID, event_type: str | None) -> list[orjson.Fragment]:
-        head = _head(tx, room_id)
+        head = known_head(tx, room_id)
         if event_type is None:
             stored = self._states.whole(tx, room_id, head.current_root, as_far_as_known=True)
         else:
@@ -284,7 +284,7 @@ class RoomReading:
         limit: int,
         event_filter: RoomEventFilter,
     ) -> HistoryPage:
-        head = _head(tx, room_id)
+        head = known_head(tx, room_id)
         place = (LARGEST if backwards else OLDEST) if begin is None else begin.place
         if backwards:
             place = min(place, head.last_place)
@@ -303,7 +303,7 @@ class RoomReading:
         )
 
     def _context(self, tx: Transaction, room_id: RoomID, event_id: EventID, limit: int) -> Context:
-        head = _head(tx, room_id)
+        head = known_head(tx, room_id)
         middle = self._states.load(tx, [event_id]).get(event_id)
         if middle is None or middle.event.room_id != room_id or middle.place is None or middle.verdict:
             raise NotFound(NO_EVENT)
@@ -326,11 +326,11 @@ class RoomReading:
         stored = self._states.load(tx, [event_id]).get(event_id)
         if stored is None or stored.verdict is Verdict.REJECTED:
             raise NotFound("There is no such event here")
-        return self._shown(tx, _head(tx, stored.event.room_id), [stored])[0]
+        return self._shown(tx, known_head(tx, stored.event.room_id), [stored])[0]
 
     @staticmethod
     def _closest(tx: Transaction, room_id: RoomID, timestamp_ms: int, backwards: bool) -> tuple[EventID, int]:
-        _head(tx, room_id)
+        known_head(tx, room_id)
         at_ms = max(-LARGEST, min(timestamp_ms, LARGEST))
         nid = LARGEST if backwards else 0
         found = events_by_time(tx, room_id, timestamp_ms=at_ms, nid=nid, backwards=backwards, limit=1)
@@ -339,7 +339,7 @@ class RoomReading:
         return found[0][0], found[0][1]
 
     def _extremities(self, tx: Transaction, room_id: RoomID) -> list[Extremity]:
-        head = _head(tx, room_id)
+        head = known_head(tx, room_id)
         events = self._states.load(tx, head.heads)
         return [
             Extremity(one.event.event_id, one.event.depth, one.event.origin_server_ts, one.log_position)
@@ -352,13 +352,6 @@ class RoomReading:
         onlooker = Onlooker(NOBODY, head.room_id, sight, head.last_place, frozenset())
         related = self._aggregations.of(tx, onlooker, events)
         return self._formats.render(tx, events, NOBODY, with_room_id=True, sight=sight, relations=related)
-
-
-def _head(tx: Transaction, room_id: RoomID) -> RoomHead:
-    head = find_head(tx, room_id)
-    if head is None:
-        raise NotFound(NO_ROOM)
-    return head
 
 
 def _seen(events: Sequence[StoredEvent]) -> list[Seen]:

@@ -13,13 +13,12 @@ from typing import Final
 from homeserver.core.errors import ProtocolError
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.slices import slices
-from homeserver.services.admin.local_powers import NO_ROOM
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.user_patterns import StepBounds, Users
-from homeserver.services.errors import InvalidParameter, NotFound, ServiceError
+from homeserver.services.errors import InvalidParameter, ServiceError
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.database import Database, Transaction
-from homeserver.storage.rooms import find_head
 from homeserver.storage.sent_events import LATEST, TimePoint, sent_in_room
 
 BOUNDS: Final = StepBounds(rows_per_read=2_000)
@@ -121,8 +120,7 @@ class SentEvents:
         self, tx: Transaction, said: Said, begins: TimePoint, limit: int
     ) -> tuple[Sequence[SentEvent], TimePoint | None]:
         """Some of what is looked for, and where to go on; None at the end."""
-        if find_head(tx, said.room_id) is None:
-            raise NotFound(NO_ROOM)
+        known_head(tx, said.room_id)
         per_read = self._bounds.rows_per_read
         rows = sent_in_room(tx, said.room_id, begins=begins, since_ms=said.since_ms, limit=per_read)
         found: list[SentEvent] = []

@@ -21,7 +21,7 @@ from homeserver.core.state_map import Nodes
 from homeserver.outbound.errors import RemoteError, RemoteNonsense, RemoteRefused
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.parallel import in_parallel
-from homeserver.services.errors import InvalidParameter, NotFound, RoomIsPartial
+from homeserver.services.errors import InvalidParameter, RoomIsPartial
 from homeserver.services.events.intake import Intake
 from homeserver.services.events.receipt import Receipt
 from homeserver.services.events.room_state import RoomStates
@@ -35,10 +35,11 @@ from homeserver.services.federation.event_fetching import (
     Exhausted,
 )
 from homeserver.services.federation.missing_events import MOST_EARLIEST, HistorySource
+from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import events_by_id, known_events
 from homeserver.storage.room_servers import is_server_in_room, largest_servers
-from homeserver.storage.rooms import RoomHead, find_head
+from homeserver.storage.rooms import RoomHead
 
 COMPARISON_S: Final = 60.0
 REQUEST_S: Final = 15.0
@@ -169,9 +170,7 @@ class RoomComparison:
         return named
 
     def _look(self, tx: Transaction, room_id: RoomID, named: Sequence[ServerName]) -> _Ours:
-        head = find_head(tx, room_id)
-        if head is None:
-            raise NotFound("This server knows no such room")
+        head = known_head(tx, room_id)
         if head.is_partial:
             raise RoomIsPartial(room_id)
         if not is_server_in_room(tx, room_id, self._server_name):

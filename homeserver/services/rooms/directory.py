@@ -16,13 +16,13 @@ from homeserver.core.search_words import search_for
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.admission import Admission
+from homeserver.services.rooms.known_rooms import NO_ROOM, known_head
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership, member_counts
 from homeserver.storage.room_words import DirectoryWish, directory_page
 from homeserver.storage.rooms import (
     PublishedRoom,
     RoomHead,
-    find_head,
     find_published,
     set_published,
 )
@@ -30,7 +30,6 @@ from homeserver.storage.rooms import (
 MOST_ROOMS: Final = 500
 MOST_ROOM_TYPES: Final = 100
 LONGEST_TERM: Final = 255
-NO_SUCH_ROOM: Final = "This server knows no such room"
 SHOWN_TYPES: Final = tuple(
     (event_type, "")
     for event_type in (
@@ -76,7 +75,7 @@ class RoomDirectory:
         """Whether the room is shown. Raises NotFound."""
         found = await self._database.read(find_published, room_id)
         if found is None:
-            raise NotFound(NO_SUCH_ROOM)
+            raise NotFound(NO_ROOM)
         return found
 
     async def publish(self, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool) -> None:
@@ -112,13 +111,11 @@ class RoomDirectory:
     def _publish(
         self, tx: Transaction, user_id: UserID, room_id: RoomID, *, is_published: bool, is_admin: bool
     ) -> None:
-        head = find_head(tx, room_id)
-        if head is None:
-            raise NotFound(NO_SUCH_ROOM)
+        head = known_head(tx, room_id)
         if not is_admin:
             membership = find_membership(tx, room_id, user_id)
             if membership is None and not find_published(tx, room_id):
-                raise NotFound(NO_SUCH_ROOM)  # whether there is a closed room by this ID is not told
+                raise NotFound(NO_ROOM)  # whether there is a closed room by this ID is not told
             if membership is None or membership.membership != "join":
                 raise Forbidden("You are not in this room")
             state = self._states.select(tx, room_id, head.current_root, (CREATE, POWER_LEVELS))

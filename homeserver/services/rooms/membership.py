@@ -4,7 +4,7 @@ Spec: client-server-api/#room-membership. What is allowed is decided by core/mem
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomAlias, RoomID, ServerName, UserID, parse_room_id, server_name_of
@@ -15,6 +15,7 @@ from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.guests import check_may_join
 from homeserver.services.rooms.invite_permission import check_accepts_invites
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.services.rooms.notice_rooms import check_may_decline
 from homeserver.services.rooms.readers import NOT_IN_ROOM
 from homeserver.services.rooms.restricted_joins import find_authoriser
@@ -23,8 +24,6 @@ from homeserver.storage.aliases import find_alias
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import forget_room, joined_room_ids
 from homeserver.storage.profiles import member_profile
-
-NO_SUCH_ROOM: Final = "This server knows no such room"
 
 
 class RoomMembership:
@@ -154,7 +153,7 @@ class RoomMembership:
     def _leave(self, tx: Transaction, user_id: UserID, room_id: RoomID, reason: str | None) -> None:
         membership = known_membership(tx, room_id, user_id)
         if membership is None:
-            raise NotFound(NO_SUCH_ROOM)
+            raise NotFound(NO_ROOM)
         if membership.membership == "leave":
             return
         if membership.membership == "invite":
@@ -188,7 +187,7 @@ class RoomMembership:
 
     def _forget(self, tx: Transaction, user_id: UserID, room_id: RoomID) -> None:
         if known_membership(tx, room_id, user_id) is None:
-            raise NotFound(NO_SUCH_ROOM)
+            raise NotFound(NO_ROOM)
         if not forget_room(tx, room_id, user_id):
             raise StillJoined
 
@@ -208,7 +207,7 @@ class RoomMembership:
     def _open(self, tx: Transaction, room_id: RoomID) -> RoomWrite:
         write = self._creation.writer.open(tx, room_id)
         if write is None:
-            raise NotFound(NO_SUCH_ROOM)
+            raise NotFound(NO_ROOM)
         return write
 
     def _open_for(self, tx: Transaction, room_id: RoomID) -> RoomWrite:

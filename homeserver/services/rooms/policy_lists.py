@@ -17,6 +17,7 @@ from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotFound
 from homeserver.services.events.news import RoomWritten
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.policy_lists import (
@@ -136,7 +137,7 @@ class PolicyLists:
             return followed.book
         read = await self._database.read(self._read_room, room_id, None, frozenset())
         if read is None:
-            raise NotFound("This server knows no such room")
+            raise NotFound(NO_ROOM)
         return read[1]
 
     # What changes
