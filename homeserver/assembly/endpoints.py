@@ -13,6 +13,7 @@ from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.destinations import DestinationAdminEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.hierarchy import HierarchyAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
@@ -25,6 +26,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_comparison import RoomComparisonEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
+from homeserver.http.admin.room_heads import RoomHeadEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
@@ -121,6 +123,7 @@ from homeserver.services.admin.reports import ReportDesk
 from homeserver.services.admin.retention import RoomRetentions
 from homeserver.services.admin.room_acls import RoomAcls
 from homeserver.services.admin.room_blocks import RoomBlocks
+from homeserver.services.admin.room_heads import RoomHeads
 from homeserver.services.admin.room_moderation import RoomModeration
 from homeserver.services.admin.room_names import RoomNames
 from homeserver.services.admin.room_powers import RoomPowers
@@ -312,6 +315,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
         BackupEndpoints(parts.administration.backups),
         DestinationAdminEndpoints(DestinationListing(database, outgoing.destinations, statuses, made.server_name)),
         FederationAdminEndpoints(statuses, outgoing.destinations, reachability),
+        HierarchyAdminEndpoints(parts.rooms.hierarchy),
         HistoryPurgeEndpoints(parts.administration.history_purge),
         JobAdminEndpoints(parts.administration.jobs),
         KeyAdminEndpoints(rotation, made.server_name),
@@ -326,6 +330,7 @@ def _for_administrators(made: Mechanics, parts: Parts) -> tuple[object, ...]:
             RoomBlocks(database, made.clock),
             RoomRecovery(database, parts.events.creation, parts.rooms.anywhere, made.server_name),
         ),
+        RoomHeadEndpoints(RoomHeads(parts.events.creation)),
         RoomDeletionEndpoints(parts.administration.room_deletion),
         *_for_moderators(made, parts),
         RoomAdminEndpoints(reading),

@@ -19,6 +19,8 @@ from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.output import Output, Row
 from homeserver.cli.room_acls import acl
+from homeserver.cli.room_heads import heads
+from homeserver.cli.room_hierarchy import hierarchy
 from homeserver.cli.room_names import alias
 from homeserver.cli.room_reading import list_rooms, members, messages, show, state
 from homeserver.cli.room_removals import ban, kick, redact, unban
@@ -90,7 +92,7 @@ def graph(door: AdminDoor, output: Output, room_id: str, svg: Path | None) -> No
         _draw("".join(drawn), svg)
 
 
-for command in (list_rooms, show, members, state, messages):
+for command in (list_rooms, show, members, state, messages, heads, hierarchy):
     room.add_command(command)
 for command in (kick, ban, unban, redact, mute, set_power, make_admin, join):
     room.add_command(command)

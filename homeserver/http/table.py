@@ -9,6 +9,7 @@ from homeserver.http.admin.admin_audit import AdminAuditEndpoints
 from homeserver.http.admin.backups import BackupEndpoints
 from homeserver.http.admin.destinations import DestinationAdminEndpoints
 from homeserver.http.admin.federation import FederationAdminEndpoints
+from homeserver.http.admin.hierarchy import HierarchyAdminEndpoints
 from homeserver.http.admin.history_purge import HistoryPurgeEndpoints
 from homeserver.http.admin.jobs import JobAdminEndpoints
 from homeserver.http.admin.keys import KeyAdminEndpoints
@@ -21,6 +22,7 @@ from homeserver.http.admin.room_acts import RoomActEndpoints
 from homeserver.http.admin.room_audits import RoomAuditEndpoints
 from homeserver.http.admin.room_comparison import RoomComparisonEndpoints
 from homeserver.http.admin.room_deletion import RoomDeletionEndpoints
+from homeserver.http.admin.room_heads import RoomHeadEndpoints
 from homeserver.http.admin.room_moderation import RoomModerationEndpoints
 from homeserver.http.admin.room_settings import RoomSettingAdminEndpoints
 from homeserver.http.admin.rooms import RoomAdminEndpoints
@@ -173,6 +175,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     EventTimeEndpoints,
     FederationAdminEndpoints,
     HealthEndpoints,
+    HierarchyAdminEndpoints,
     HistoryPurgeEndpoints,
     JobAdminEndpoints,
     KeyAdminEndpoints,
@@ -187,6 +190,7 @@ ENDPOINT_CLASSES: Final[tuple[type, ...]] = (
     RoomAuditEndpoints,
     RoomComparisonEndpoints,
     RoomDeletionEndpoints,
+    RoomHeadEndpoints,
     RoomModerationEndpoints,
     RoomSettingAdminEndpoints,
     RetentionEndpoints,

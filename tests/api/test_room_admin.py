@@ -139,3 +139,44 @@ def test_administrators_moderate_rooms_that_they_are_not_in(admin: Client, alice
     assert (redacted["content"], redacted["unsigned"]["redacted_by"]) == ({}, redaction["event_id"])
     alice.post(OWN, room_id, "kick", body={"user_id": bob.user_id}, status=403, errcode="M_FORBIDDEN")
     admin.post(OWN, room_id, "unban", body={"user_id": bob.user_id}, status=403, errcode="M_BAD_STATE")
+
+
+def test_the_rooms_of_a_space_are_seen_by_an_administrator_who_is_in_none_of_them(admin: Client, alice: Client) -> None:
+    garden = alice.create_room(name="Garden", preset="private_chat")
+    orchard = alice.create_room(name="Orchard", preset="private_chat", creation_content={"type": "m.space"})
+    child = {"via": [alice.server_name]}
+    alice.put("rooms", orchard, "state", "m.space.child", garden, body=child)
+
+    first = admin.get(ROOMS, orchard, "hierarchy", query={"limit": 1})
+    second = admin.get(OWN, orchard, "hierarchy", query={"from": first["next_batch"]})
+    shallow = admin.get(ROOMS, orchard, "hierarchy", query={"max_depth": 0})
+
+    assert [(room["room_id"], room["name"]) for room in first["rooms"] + second["rooms"]] == [
+        (orchard, "Orchard"),
+        (garden, "Garden"),
+    ]
+    assert first["rooms"][0]["children_state"][0]["content"] == child
+    assert "next_batch" not in second
+    assert shallow == {"rooms": first["rooms"]}
+    admin.get(ROOMS, orchard, "hierarchy", query={"limit": 0}, status=400, errcode="M_INVALID_PARAM")
+    admin.get(ROOMS, orchard, "hierarchy", query={"max_depth": -1}, status=400, errcode="M_INVALID_PARAM")
+    admin.get(ROOMS, "!nowhere:example.org", "hierarchy", status=404, errcode="M_NOT_FOUND")
+    alice.get(ROOMS, orchard, "hierarchy", status=403, errcode="M_FORBIDDEN")
+
+
+def test_a_room_with_one_head_keeps_it_and_may_be_named_by_its_alias(admin: Client, alice: Client, bob: Client) -> None:
+    name = f"orchard{uuid.uuid4().hex[:8]}"
+    room_id = alice.create_room(room_alias_name=name)
+    alias = f"#{name}:{alice.server_name}"
+    said = alice.say(room_id, "one")
+
+    deleted = admin.delete(ROOMS, alias, "forward_extremities")
+    (head,) = admin.get(ROOMS, alias, "forward_extremities")["results"]
+    admin.post(ROOMS, alias, "make_room_admin", body={"user_id": bob.user_id})
+
+    assert deleted == {"deleted": 0}
+    assert head["event_id"] == said
+    bob.join(room_id)
+    admin.delete(ROOMS, "!nowhere:example.org", "forward_extremities", status=404, errcode="M_NOT_FOUND")
+    admin.get(ROOMS, "#nowhere:example.org", "forward_extremities", status=404, errcode="M_NOT_FOUND")
+    alice.delete(ROOMS, room_id, "forward_extremities", status=403, errcode="M_FORBIDDEN")

@@ -50,7 +50,7 @@ class DestinationAnswer(TypedDict):
     last_successful_stream_ordering: int | None
 
 
-class DestinationsAnswer(TypedDict):
+class DestinationListAnswer(TypedDict):
     """Some servers, how many there are, and where the page after them begins."""
 
     destinations: list[DestinationAnswer]
@@ -87,11 +87,11 @@ class DestinationAdminEndpoints:
         spec=SYNAPSE,
         query=DestinationListQuery,
     )
-    async def all(self, request: Request[DestinationListQuery, NoBody]) -> Reply[DestinationsAnswer]:
+    async def all(self, request: Request[DestinationListQuery, NoBody]) -> Reply[DestinationListAnswer]:
         """Some of the servers to which something was to be sent, and where the page after them begins."""
         query = request.query
         found, total = await self.listing.page(query.destination, query.order_by, query.page)
-        answer: DestinationsAnswer = {"destinations": [_shown(listed) for listed in found], "total": total}
+        answer: DestinationListAnswer = {"destinations": [_shown(listed) for listed in found], "total": total}
         if query.page.goes_on(len(found), total):
             answer["next_token"] = str(query.skipped + len(found))
         return Reply(answer)

@@ -107,8 +107,8 @@ class RoomActEndpoints:
 
     @endpoint(
         "POST",
-        "/_columba/admin/v1/rooms/{roomId}/make_room_admin",
-        also=("/_synapse/admin/v1/rooms/{roomId}/make_room_admin",),
+        "/_columba/admin/v1/rooms/{roomIdOrAlias}/make_room_admin",
+        also=("/_synapse/admin/v1/rooms/{roomIdOrAlias}/make_room_admin",),
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
@@ -120,7 +120,7 @@ class RoomActEndpoints:
         user_id = request.user_id if named is None else parse_user_id(named)
         if user_id is None:
             raise MissingParameter("user_id is missing: the owner of the server is no user of it")
-        await self.recovery.make_admin(request.room_id, user_id)
+        await self.recovery.make_admin(request.path["roomIdOrAlias"], user_id)
         return EMPTY
 
     @endpoint(

@@ -321,15 +321,15 @@ class RoomAdminEndpoints:
 
     @endpoint(
         "GET",
-        "/_columba/admin/v1/rooms/{roomId}/forward_extremities",
-        also=("/_synapse/admin/v1/rooms/{roomId}/forward_extremities",),
+        "/_columba/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",
+        also=("/_synapse/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",),
         auth=ADMIN,
         limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
     async def forward_extremities(self, request: PlainRequest) -> Reply[ExtremitiesAnswer]:
         """The events on which nothing is built yet."""
-        heads = await self.reading.extremities(request.room_id)
+        heads = await self.reading.extremities(request.path["roomIdOrAlias"])
         return Reply({"count": len(heads), "results": heads})
 
 

@@ -7,7 +7,6 @@ import msgspec
 
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.errors import InvalidParameter
 from homeserver.services.rooms.hierarchy import Hierarchy, WalkWish
 
 
@@ -37,10 +36,6 @@ class HierarchyEndpoints:
     async def walk(self, request: Request[WalkQuery, NoBody]) -> Reply:
         """A page of the rooms in a space."""
         query = request.query
-        if query.limit is not None and query.limit < 1:
-            raise InvalidParameter("limit is at least 1")
-        if query.max_depth is not None and query.max_depth < 0:
-            raise InvalidParameter("max_depth is not negative")
         wish = WalkWish(request.requester.user_id, request.room_id, query.suggested_only, query.max_depth)
         page = await self.hierarchy.page(wish, limit=query.limit, token=query.since)
         body: dict[str, Any] = {"rooms": page.rooms}  # Any: JSON

@@ -13,6 +13,7 @@ from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.core.power_levels import CREATOR_LEVEL
 from homeserver.services.accounts.local_accounts import open_account
 from homeserver.services.admin.local_powers import LocalPowers, local_powers
+from homeserver.services.admin.named_rooms import named_room
 from homeserver.services.errors import Forbidden
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.rooms.remote_membership import RemoteMembership
@@ -35,15 +36,15 @@ class RoomRecovery:
         self._membership = membership
         self._server_name = server_name
 
-    async def make_admin(self, room_id: RoomID, user_id: UserID) -> None:
-        """Give a user of this server as much power in a room as anybody of this server there can, and an invite if
-        the room needs one. Who has as much already keeps it.
+    async def make_admin(self, room: str, user_id: UserID) -> None:
+        """Give a user of this server as much power in the room of this ID or alias as anybody of this server there can,
+        and an invite if the room needs one. Who has as much already keeps it.
 
         Raises NotFound, InvalidParameter, Forbidden.
         """
         await self._database.read(open_account, user_id, self._server_name)
         try:
-            await self._creation.write(self._make_admin, room_id, user_id)
+            await self._creation.write(self._make_admin, room, user_id)
         except AuthRejected as rejected:
             raise Forbidden(f"The room's rules do not allow it: {rejected.reason}") from rejected
 
@@ -65,8 +66,8 @@ class RoomRecovery:
                 raise Forbidden(f"The user cannot be invited either: {refused.reason}") from refused
         return await self._membership.join(user_id, room, None, via=via)
 
-    def _make_admin(self, tx: Transaction, room_id: RoomID, user_id: UserID) -> None:
-        powers = local_powers(tx, self._creation, room_id)
+    def _make_admin(self, tx: Transaction, room: str, user_id: UserID) -> None:
+        powers = local_powers(tx, self._creation, named_room(tx, room))
         giver, levels = powers.strongest, powers.levels
         if not levels.may_send(giver, "m.room.power_levels", is_state=True):
             raise Forbidden(NO_POWER)

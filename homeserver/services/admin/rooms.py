@@ -18,6 +18,7 @@ from homeserver.core.history_visibility import read_visibility
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.core.sync_tokens import PaginationToken
+from homeserver.services.admin.named_rooms import named_room
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
 from homeserver.services.events.room_state import ALIAS, ENCRYPTION, NAME, TOPIC, VISIBILITY, RoomStates
@@ -195,9 +196,9 @@ class RoomReading:
         """The event closest to a time, at it or on the asked side of it, and its own time. Raises NotFound."""
         return await self._database.read(self._closest, room_id, timestamp_ms, backwards)
 
-    async def extremities(self, room_id: RoomID) -> list[Extremity]:
-        """The room's heads."""
-        return await self._database.read(self._extremities, room_id)
+    async def extremities(self, room: str) -> list[Extremity]:
+        """The heads of the room of this ID or alias."""
+        return await self._database.read(self._extremities, room)
 
     def _page(self, tx: Transaction, wanted: RoomWanted, by: str, descends: bool, skipped: int, limit: int) -> RoomPage:
         if by in BY_STATE:
@@ -338,8 +339,8 @@ class RoomReading:
             raise NotFound("The room has no event on that side of this time here")
         return found[0][0], found[0][1]
 
-    def _extremities(self, tx: Transaction, room_id: RoomID) -> list[Extremity]:
-        head = known_head(tx, room_id)
+    def _extremities(self, tx: Transaction, room: str) -> list[Extremity]:
+        head = known_head(tx, named_room(tx, room))
         events = self._states.load(tx, head.heads)
         return [
             Extremity(one.event.event_id, one.event.depth, one.event.origin_server_ts, one.log_position)

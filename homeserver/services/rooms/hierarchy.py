@@ -1,5 +1,7 @@
 """Walking through a space for a user: its rooms, those of the spaces in it, and so on, a page at a time.
 
+An administrator walks through what this server knows, whoever may see it, and no further: nobody else is asked.
+
 What rooms are shown as is in spaces.py; rooms that this server is not in are described by others, see
 remote_spaces.py. For other servers, which walk by themselves: services/federation/hierarchy.py.
 Spec: client-server-api/#get_matrixclientv1roomsroomidhierarchy
@@ -13,7 +15,7 @@ from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
-from homeserver.services.errors import Forbidden, InvalidParameter
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.rooms.announced_rooms import announced_room
 from homeserver.services.rooms.remote_spaces import RemoteSpaces, ToldRoom, ToldSpace
 from homeserver.services.rooms.several_servers import candidates
@@ -30,17 +32,23 @@ MOST_ASKED: Final = 20  # rooms of a page that others are asked about
 PATIENCE_S: Final = 20.0  # then a page ends with what it has
 KEPT_S: Final = 600.0
 NO_ACCESS: Final = "There is no such room, or you may not look into it"
+NO_ROOM: Final = "This server knows no such room"
 NO_TOKEN: Final = "This token is not known any more, or not of this walk"  # noqa: S105 - a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class WalkWish:
-    """Who wants to walk, from where, and how far. It stays the same on all pages."""
+    """Who wants to walk (None: an administrator), from where, and how far. It stays the same on all pages."""
 
-    user_id: UserID
+    user_id: UserID | None
     room_id: RoomID
     suggested_only: bool = False
     max_depth: int | None = None
+
+    def check(self) -> None:
+        """Raises InvalidParameter."""
+        if self.max_depth is not None and self.max_depth < 0:
+            raise InvalidParameter("max_depth is not negative")
 
     @property
     def deepest(self) -> int:
@@ -115,9 +123,12 @@ class Hierarchy:
         """The first rooms of a walk, or those after the page that gave the token.
 
         A page may be short, and have another one behind it, when other servers take their time.
-        Raises Forbidden for a room that the user may not look into, InvalidParameter for a token that is not of this
-        walk.
+        Raises Forbidden for a room that the user may not look into, NotFound for one that an administrator cannot
+        find here, InvalidParameter for a token that is not of this walk.
         """
+        wish.check()
+        if limit is not None and limit < 1:
+            raise InvalidParameter("limit is at least 1")
         walk = self._resumed(wish, token)
         most = MOST_ROOMS if limit is None else min(limit, MOST_ROOMS)
         rooms: list[Mapping[str, Any]] = []
@@ -179,16 +190,20 @@ class Hierarchy:
                 if one.depth < wish.deepest:
                     ahead += reversed(_below(one, summary)[: max(0, MOST_AHEAD - len(ahead))])
             elif one.depth == 0:
-                raise Forbidden(NO_ACCESS)
+                raise NotFound(NO_ROOM) if wish.user_id is None else Forbidden(NO_ACCESS)
 
     def _check_root(self, tx: Transaction, wish: WalkWish) -> None:
         """Whoever was thrown out of a space is not shown the rest of it."""
+        if wish.user_id is None:
+            return
         head = self._spaces.find_here(tx, wish.room_id)
         if head is not None and not self._spaces.entrance(tx, head).lets_in(tx, wish.room_id, wish.user_id):
             raise Forbidden(NO_ACCESS)
 
-    def _to_ask(self, tx: Transaction, user_id: UserID, one: _Ahead) -> Sequence[ServerName]:
+    def _to_ask(self, tx: Transaction, user_id: UserID | None, one: _Ahead) -> Sequence[ServerName]:
         """The servers that have to be asked about a room before it can be shown; none if none can say more."""
+        if user_id is None:
+            return ()
         room_id = one.child.room_id
         head = find_head(tx, room_id)
         is_told = one.told is not None and not one.told.is_space
@@ -205,6 +220,8 @@ class Hierarchy:
         """A room as the user is shown it; None if the user may not see it, or nobody says what it is."""
         room_id = one.child.room_id
         head = find_head(tx, room_id)
+        if wish.user_id is None:
+            return None if head is None else self._spaces.summary(tx, head, suggested_only=wish.suggested_only)
         if head is not None and head.is_blocked:
             return None
         here = self._spaces.find_here(tx, room_id)

@@ -1,4 +1,4 @@
-"""A server that is not told of a room any more, and asks: the gap is found, and closed by what it can ask for."""
+"""Rooms after a parting: a gap is found, and closed by what can be asked for; several heads are made one."""
 
 import asyncio
 import json
@@ -44,4 +44,27 @@ async def test_a_gap_that_nobody_tells_of_is_found_and_closed_by_a_repair(three:
         assert compared_again["forward_extremities"] == [last]
         await bob.sees_state(room_id, "m.room.topic", {"topic": "unheard, too"})
         await three.heal()
+        await agree(room_id, alice, bob)
+
+
+async def test_heads_that_a_parting_left_are_made_one_and_the_servers_agree(three: Islands) -> None:
+    async with three.connected():
+        alice, bob = await people(*three.peers[:2])
+        room_id = await shared_room(alice, bob, power_level_content_override={"users_default": 50})
+        await three.cut([(0, 1), (1, 0)], CUTS[0])
+        await alice.set_state(room_id, "m.room.topic", {"topic": "of one side"})
+        await bob.set_state(room_id, "m.room.name", {"name": "of the other"})
+        await three.heal()
+        await bob.sees_state(room_id, "m.room.topic", {"topic": "of one side"})
+        await alice.sees_state(room_id, "m.room.name", {"name": "of the other"})
+
+        joined = await ask(three, "heads", room_id, "--join")
+        again = await ask(three, "heads", room_id, "--join")
+        status, (head) = await ask(three, "heads", room_id)
+
+        assert (joined, again, status) == ((0, {"deleted": 1}), (0, {"deleted": 0}), 0)
+        while (await alice.get("rooms", room_id, "messages", query={"dir": "b", "limit": 1}))["chunk"][0][
+            "event_id"
+        ] != head["event_id"]:
+            await alice.look()
         await agree(room_id, alice, bob)

@@ -8,7 +8,7 @@ import pytest
 from homeserver.core.event_format import parse_and_encode
 from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.outbound.errors import Unreachable
-from homeserver.services.errors import Forbidden, InvalidParameter
+from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.rooms.creation import InitialState
 from homeserver.services.rooms.hierarchy import KEPT_S, MOST_ASKED, PATIENCE_S, HierarchyPage, WalkWish
 from homeserver.storage.database import Transaction
@@ -40,7 +40,9 @@ def put(world: World, parent: RoomID, child: str, via: Sequence[str] = (SERVER,)
     now(world.sending.set_state(ALICE, parent, "m.space.child", child, content))
 
 
-def walk(world: World, room_id: str, user_id: UserID = BOB, limit: int | None = None, **wish: Any) -> HierarchyPage:
+def walk(
+    world: World, room_id: str, user_id: UserID | None = BOB, limit: int | None = None, **wish: Any
+) -> HierarchyPage:
     token = wish.pop("token", None)
     return now(world.hierarchy.page(WalkWish(user_id, RoomID(room_id), **wish), limit=limit, token=token))
 
@@ -414,3 +416,32 @@ def test_a_room_that_the_administrators_closed_is_not_shown_and_not_asked_about(
 
     assert names(walk(world, outer)) == ["Outer"]
     assert world.others.asked == []
+
+
+# Administrators
+
+
+def test_an_administrator_is_shown_all_rooms_that_are_known_here_and_nobody_else_is_asked(world: World) -> None:
+    closed, blocked, left = (room(world, name, preset="private_chat") for name in ("Closed", "Blocked", "Left"))
+    outer = space(world, "Outer", closed, blocked, left, preset="private_chat")
+    put(world, outer, f"!far:{FAR}", [FAR])
+    inner = space(world, "Inner", closed, preset="private_chat")
+    put(world, outer, inner, order="zzz")
+    now(world.membership.leave(ALICE, left, None))
+
+    def block(tx: Transaction) -> None:
+        tx.run("UPDATE rooms SET is_blocked = :yes WHERE room_id = :room_id", yes=True, room_id=blocked)
+
+    world.sync_database.write(block)
+
+    first = walk(world, outer, user_id=None, limit=2)
+    second = walk(world, outer, user_id=None, token=first.next_batch)
+
+    assert names(first) + names(second) == ["Outer", "Closed", "Blocked", "Left", "Inner"]
+    assert second.next_batch is None
+    assert names(walk(world, outer, user_id=None, max_depth=0)) == ["Outer"]
+    assert world.others.asked == []
+    with pytest.raises(InvalidParameter):
+        walk(world, outer, user_id=ALICE, token=first.next_batch)
+    with pytest.raises(NotFound):
+        walk(world, f"!far:{FAR}", user_id=None)
