@@ -10,7 +10,7 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
-from homeserver.cli.moments import Moment
+from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output, Row, printable, time_of
 
 AUDIT: Final = f"{ADMIN_API}/audit"
@@ -22,10 +22,7 @@ PER_PAGE: Final = 100
 @click.option("--by", metavar="USER", help="Only what this administrator did, or `owner`: by this command.")
 @click.option("--of", "target", metavar="ID", help="Only what was done to this user, room or server.")
 @click.option("--act", metavar="ACT", help="Only acts of one kind, as `What` tells them.")
-@click.option(
-    "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
-)
-@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before.")
+@within_time
 @click.option("--limit", type=click.IntRange(min=1), default=100, metavar="NUMBER", help="So many at most (100).")
 @at_door
 def audit(door: AdminDoor, output: Output, *, limit: int, **wanted: str | int | None) -> None:

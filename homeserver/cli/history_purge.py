@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
-from homeserver.cli.jobs import check_completed, until_ended
+from homeserver.cli.jobs import until_completed
 from homeserver.cli.output import Output, time_of
+from homeserver.cli.room_paths import room_path
 
 NEITHER: Final = "say up to where: --upto EVENT, or --older-than 30d"
 
@@ -45,7 +45,7 @@ def purge_history(
     """
     if (event_id is None) == (older_than is None):
         raise CommandFailed(NEITHER)
-    path = f"{ADMIN_API}/rooms/{quote(room_id, safe='')}"
+    path = room_path(room_id)
     known = ask(door, "GET", path)
     wishes: dict[str, Any] = {"delete_local_events": with_local}  # Any: JSON
     if older_than is None:
@@ -61,6 +61,5 @@ def purge_history(
     if no_wait:
         output.say(f"The server has begun to delete history of {room_id}: job {begun['job_id']}.", begun)
         return
-    ended = until_ended(door, output, begun)
-    check_completed(ended)
+    ended = until_completed(door, output, begun)
     output.say(f"{room_id}: {ended['outcome']['events']} events were deleted.", ended)

@@ -77,6 +77,13 @@ def until_ended(door: AdminDoor, output: Output, begun: Any) -> Any:
     return found
 
 
+def until_completed(door: AdminDoor, output: Output, begun: Any) -> Any:
+    """A job as it has been completed, which is waited for as by `until_ended`. Raises CommandFailed if it was not."""
+    ended = until_ended(door, output, begun)
+    check_completed(ended)
+    return ended
+
+
 def check_completed(found: Any) -> None:
     """Raises CommandFailed for a job that ended otherwise."""
     if found["status"] in ("failed", "cancelled"):

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -10,6 +9,7 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output
+from homeserver.cli.room_paths import room_path
 
 DAY_S = 86_400
 MS = 1000
@@ -50,7 +50,7 @@ def room_retention(
     """
     if clear and max_lifetime is not None:
         raise click.UsageError("Give --max-lifetime or --clear.")
-    path = f"{ADMIN_API}/rooms/{quote(room_id, safe='')}/retention"
+    path = room_path(room_id, "retention")
     if clear or max_lifetime is not None:
         wanted_ms = None if max_lifetime is None else int(max_lifetime.total_seconds()) * MS
         ask(door, "PUT", path, {"max_lifetime": wanted_ms})

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.jobs import check_completed, until_ended
+from homeserver.cli.jobs import until_completed
 from homeserver.cli.output import Output, printable
+from homeserver.cli.room_paths import room_path
 
 NOT_FOUND: Final = 404
 # Any, throughout: the server's JSON, and whatever a command takes.
@@ -64,7 +64,7 @@ def shutdown(door: AdminDoor, output: Output, room_id: str, **how: Any) -> None:
 
 def _end(door: AdminDoor, output: Output, room_id: str, how: dict[str, Any], act: str) -> None:
     dry_run, yes, no_wait = (how.pop(name) for name in ("dry_run", "yes", "no_wait"))
-    path = f"{ADMIN_API}/rooms/{quote(room_id, safe='')}"
+    path = room_path(room_id)
     status, found = door.call("GET", path)
     if status == NOT_FOUND:
         known, described = None, f"the room {room_id}, which is not known here"
@@ -78,8 +78,7 @@ def _end(door: AdminDoor, output: Output, room_id: str, how: dict[str, Any], act
     if no_wait:
         output.say(f"The server has begun to {act} {room_id}: job {begun['job_id']}.", begun)
         return
-    ended = until_ended(door, output, begun)
-    check_completed(ended)
+    ended = until_completed(door, output, begun)
     outcome = ended["outcome"]
     told = [f"{outcome['left']} users left"]
     if outcome["events"]:

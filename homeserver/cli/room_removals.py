@@ -9,7 +9,7 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.moments import Moment
+from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output, Row, printable, time_of
 from homeserver.cli.room_paths import room_path
 from homeserver.cli.steps import Asking, steps
@@ -81,10 +81,7 @@ def unban(door: AdminDoor, output: Output, **what: Any) -> None:
 @click.argument("room_id", metavar="ROOM")
 @click.argument("event_id", metavar="[EVENT]", required=False)
 @click.option("--by", "pattern", metavar="USER", help="All that this user said; * and ? stand for other characters.")
-@click.option(
-    "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
-)
-@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before.")
+@within_time
 @click.option("--reason", metavar="TEXT", help="Why, which all in the room can read.")
 @destroys
 @at_door

@@ -1,15 +1,15 @@
 """`homeserver admin room compare` and `repair`: a room beside what other servers say of it, from the shell."""
 
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.jobs import check_completed, until_ended
+from homeserver.cli.jobs import until_completed
 from homeserver.cli.output import Output, printable
+from homeserver.cli.room_paths import room_path
 
 SILENT: Final = ("unreachable", "refused", "nonsense")  # findings that are none
 
@@ -28,7 +28,7 @@ def compare(door: AdminDoor, output: Output, room_id: str, servers: tuple[str, .
     """
     with output.progress("Asking") as show:
         show(room_id)
-        answer = ask(door, "POST", f"{ADMIN_API}/rooms/{quote(room_id, safe='')}/comparison", {"servers": servers})
+        answer = ask(door, "POST", room_path(room_id, "comparison"), {"servers": servers})
     output.say("\n".join(printable(sentence) for sentence in answer["explanation"]), answer)
     answered = [view for view in answer["servers"] if view["finding"] not in SILENT]
     if answer["servers"] and not answered:
@@ -47,12 +47,11 @@ def repair(door: AdminDoor, output: Output, room_id: str, *, no_wait: bool, dry_
 
     Says what was done, and what could not be done and why. Ends with exit code 1 if the room is not sound afterwards.
     """
-    begun = ask(door, "POST", f"{ADMIN_API}/rooms/{quote(room_id, safe='')}/repair", {"dry_run": dry_run})
+    begun = ask(door, "POST", room_path(room_id, "repair"), {"dry_run": dry_run})
     if no_wait:
         output.say(f"The server has begun to repair {room_id}: job {begun['job_id']}.", begun)
         return
-    ended = until_ended(door, output, begun)
-    check_completed(ended)
+    ended = until_completed(door, output, begun)
     output.say("\n".join(printable(sentence) for sentence in _told(ended["outcome"])), ended)
     if ended["outcome"]["remaining_fault"] is not None:
         raise CommandFailed("the room is not sound")

@@ -1,6 +1,5 @@
 """`homeserver admin room set-power`, `mute`, `join`, `block`, `upgrade` and such: what rooms are, from the shell."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -8,14 +7,50 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.output import Output, Row, printable
+from homeserver.cli.one_by_one import for_each
+from homeserver.cli.output import Output, printable
 from homeserver.cli.room_paths import room_path
+from homeserver.cli.switches import Switch
 from homeserver.cli.user_paths import user_path
 
 DEFAULT: Final = "default"
-COLUMNS: Final = ("Room or user", "What came of it")
 # Any, throughout: the server's JSON, and what click hands over.
+
+
+SWITCHES: Final = (
+    Switch(
+        "block",
+        "take no part in rooms",
+        "Take no part in rooms: nobody of this server comes in or says anything there, who is there can only leave.",
+        "block",
+        ("block", True),
+        "is blocked",
+    ),
+    Switch(
+        "unblock",
+        "open blocked rooms again",
+        "Open blocked rooms again.",
+        "block",
+        ("block", False),
+        "is blocked no more",
+    ),
+    Switch(
+        "publish",
+        "show rooms in the public directory",
+        "Show rooms in the public directory of this server.",
+        "directory",
+        ("published", True),
+        "is in the directory",
+    ),
+    Switch(
+        "unpublish",
+        "hide rooms from the public directory",
+        "Hide rooms from the public directory of this server. Who knows them finds them as before.",
+        "directory",
+        ("published", False),
+        "is not in the directory any more",
+    ),
+)
 
 
 class _Level(click.ParamType[Any]):
@@ -43,9 +78,9 @@ def mute(door: AdminDoor, output: Output, room_id: str, user_ids: tuple[str, ...
     def act(user_id: str) -> tuple[Any, str]:
         user_path(user_id)
         level = ask(door, "POST", room_path(room_id, "members", user_id, "mute"))["level"]
-        return {"room_id": room_id, "user_id": user_id, "level": level}, f"muted, at power level {level}"
+        return {"room_id": room_id, "user_id": user_id, "level": level}, f"is muted, at power level {level}"
 
-    _for_each(output, user_ids, act)
+    for_each(output, user_ids, act)
 
 
 # A level may be below zero, which is no option then.
@@ -92,39 +127,7 @@ def join(door: AdminDoor, output: Output, room: str, user_ids: tuple[str, ...], 
         answer = ask(door, "POST", path, {"user_id": user_id})
         return {"room_id": answer["room_id"], "user_id": user_id}, f"is in {answer['room_id']}"
 
-    _for_each(output, user_ids, act)
-
-
-@click.command(short_help="take no part in rooms")
-@click.argument("rooms", metavar="ROOM...", nargs=-1, required=True)
-@at_door
-def block(door: AdminDoor, output: Output, rooms: tuple[str, ...]) -> None:
-    """Take no part in rooms: nobody of this server comes in or says anything there, who is there can only leave."""
-    _put(door, output, rooms, ("block", "block"), is_so=True, told="blocked")
-
-
-@click.command(short_help="open blocked rooms again")
-@click.argument("rooms", metavar="ROOM...", nargs=-1, required=True)
-@at_door
-def unblock(door: AdminDoor, output: Output, rooms: tuple[str, ...]) -> None:
-    """Open blocked rooms again."""
-    _put(door, output, rooms, ("block", "block"), is_so=False, told="blocked no more")
-
-
-@click.command(short_help="show rooms in the public directory")
-@click.argument("rooms", metavar="ROOM...", nargs=-1, required=True)
-@at_door
-def publish(door: AdminDoor, output: Output, rooms: tuple[str, ...]) -> None:
-    """Show rooms in the public directory of this server."""
-    _put(door, output, rooms, ("directory", "published"), is_so=True, told="in the directory")
-
-
-@click.command(short_help="hide rooms from the public directory")
-@click.argument("rooms", metavar="ROOM...", nargs=-1, required=True)
-@at_door
-def unpublish(door: AdminDoor, output: Output, rooms: tuple[str, ...]) -> None:
-    """Hide rooms from the public directory of this server. Who knows them finds them as before."""
-    _put(door, output, rooms, ("directory", "published"), is_so=False, told="not in the directory any more")
+    for_each(output, user_ids, act)
 
 
 @click.command(short_help="replace a room by one of another version")
@@ -173,35 +176,6 @@ def tombstone(
         body = {"replacement_room": replacement, **({} if reason is None else {"reason": reason})}
         answer = ask(door, "POST", room_path(room_id, "tombstone"), body)
         output.say(f"{room_id} is replaced by {replacement}.", {**answer, "replacement_room": replacement})
-
-
-def _put(
-    door: AdminDoor, output: Output, rooms: tuple[str, ...], what: tuple[str, str], *, is_so: bool, told: str
-) -> None:
-    """Say of rooms what is to be so; `what`: the path below the room's, and the name in the body."""
-
-    def act(room_id: str) -> tuple[Any, str]:
-        answer = ask(door, "PUT", room_path(room_id, what[0]), {what[1]: is_so})
-        return {"room_id": room_id, **answer}, told
-
-    _for_each(output, rooms, act)
-
-
-def _for_each(output: Output, targets: Sequence[str], act: Callable[[str], tuple[Any, str]]) -> None:
-    """Act on rooms or users one after another, also if one is refused. Raises CommandFailed then, at the end."""
-    rows, refused = [], 0
-    for target in targets:
-        try:
-            answer, told = act(target)
-        except CommandFailed as failure:
-            if len(targets) == 1:
-                raise
-            refused += 1
-            answer, told = {"target": target, "reason": failure.reason}, f"NOT done: {failure.reason}"
-        rows.append(Row(answer, f"{printable(target)}: {told}", (target, told)))
-    output.tell(COLUMNS, rows)
-    if refused:
-        raise CommandFailed(f"it was refused {refused} of {len(targets)} times")
 
 
 def _described(room: Any) -> str:

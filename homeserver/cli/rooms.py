@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import click
 
@@ -22,20 +22,11 @@ from homeserver.cli.room_acls import acl
 from homeserver.cli.room_heads import heads
 from homeserver.cli.room_hierarchy import hierarchy
 from homeserver.cli.room_names import alias
+from homeserver.cli.room_paths import room_path
 from homeserver.cli.room_reading import list_rooms, members, messages, show, state
 from homeserver.cli.room_removals import ban, kick, redact, unban
-from homeserver.cli.room_settings import (
-    block,
-    join,
-    make_admin,
-    mute,
-    publish,
-    set_power,
-    tombstone,
-    unblock,
-    unpublish,
-    upgrade,
-)
+from homeserver.cli.room_settings import SWITCHES, join, make_admin, mute, set_power, tombstone, upgrade
+from homeserver.cli.switches import switch_command
 from homeserver.core.graph_drawing import DrawnEvent, graph_begin, graph_end, graph_event
 
 GRAPHVIZ: Final = "dot"
@@ -96,8 +87,10 @@ for command in (list_rooms, show, members, state, messages, heads, hierarchy):
     room.add_command(command)
 for command in (kick, ban, unban, redact, mute, set_power, make_admin, join):
     room.add_command(command)
-for command in (block, unblock, publish, unpublish, upgrade, tombstone, alias, acl):
+for command in (upgrade, tombstone, alias, acl):
     room.add_command(command)
+for switch in SWITCHES:
+    room.add_command(switch_command(switch, "room", room_path))
 
 
 def _all_rooms(door: AdminDoor) -> Iterator[str]:
@@ -110,7 +103,7 @@ def _all_rooms(door: AdminDoor) -> Iterator[str]:
 # Any: the server's JSON, here and below
 def _audit(door: AdminDoor, room_id: str, show: Callable[[str], None]) -> Any:
     """The server's last answer on a room, which it may take many requests to come to."""
-    path = f"{_path(room_id)}/verify"
+    path = room_path(room_id, "verify")
     answer = ask(door, "GET", path)
     while not answer["finished"]:
         show(f"{room_id}, {answer['checked']['events']} events")
@@ -134,7 +127,7 @@ def _row(answer: Any, faults: list[bool]) -> Row:
 
 def _drawing(room_id: str, door: AdminDoor) -> Iterator[tuple[Any, str]]:
     """The pieces of the drawing, each with the event that it draws, if it does."""
-    path = f"{_path(room_id)}/graph"
+    path = room_path(room_id, "graph")
     page = ask(door, "GET", path)
     yield None, graph_begin(room_id)
     while True:
@@ -156,7 +149,3 @@ def _draw(dot: str, target: Path) -> None:
         target.write_text(done.stdout, "utf-8")
     except OSError as wrong:
         raise CommandFailed(f"the graph could not be drawn into {target}: {wrong}") from wrong
-
-
-def _path(room_id: str) -> str:
-    return f"{ADMIN_API}/rooms/{quote(room_id, safe='')}"

@@ -14,7 +14,7 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.doctor import doctor
 from homeserver.cli.durations import Duration
-from homeserver.cli.jobs import check_completed, until_ended
+from homeserver.cli.jobs import until_completed
 from homeserver.cli.output import Output, Row, time_of
 from homeserver.cli.server_status import status
 
@@ -102,8 +102,7 @@ def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_r
     if no_wait:
         output.say(f"The server has begun to tell all users: job {job['job_id']}.", job)
         return
-    ended = until_ended(door, output, job)
-    check_completed(ended)
+    ended = until_completed(door, output, job)
     outcome = ended["outcome"]
     failed = f", {outcome['failed']} could not be" if outcome["failed"] else ""
     output.say(f"{outcome['told']} users were told{failed}.", ended)

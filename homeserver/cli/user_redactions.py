@@ -6,8 +6,8 @@ import click
 
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.jobs import check_completed, until_ended
-from homeserver.cli.moments import Moment
+from homeserver.cli.jobs import until_completed
+from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output
 from homeserver.cli.user_paths import user_path
 
@@ -16,10 +16,7 @@ from homeserver.cli.user_paths import user_path
 
 @click.command(short_help="take back all that a user said")
 @click.argument("user_id", metavar="USER")
-@click.option(
-    "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
-)
-@click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before.")
+@within_time
 @click.option("--room", "rooms", multiple=True, metavar="ROOM", help="Only there; may be given several times.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="NUMBER", help="So many in each room, the newest.")
 @click.option("--reason", metavar="TEXT", help="Why; members of the rooms read it.")
@@ -55,8 +52,7 @@ def redact_all(
     if not wait and not dry_run:
         output.say(f"The server redacts what {user_id} said: job {job['job_id']}.", job)
         return
-    ended = until_ended(door, output, job)
-    check_completed(ended)
+    ended = until_completed(door, output, job)
     output.say(_told(user_id, ended["outcome"], dry_run=dry_run), ended)
 
 

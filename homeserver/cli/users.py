@@ -5,7 +5,7 @@ Their sessions are in user_sessions.py, what is stored of them in user_export.py
 
 import getpass
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TextIO
 from urllib.parse import urlencode
@@ -15,7 +15,9 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.one_by_one import for_each
 from homeserver.cli.output import Output, Row, time_of
+from homeserver.cli.switches import Switch, switch_command
 from homeserver.cli.user_activity import activity, let_reset_keys
 from homeserver.cli.user_export import export
 from homeserver.cli.user_paths import user_path
@@ -45,6 +47,51 @@ ASKED_OF_SERVER: Final[Mapping[str, Mapping[str, str]]] = {
     "erased": {"deactivated": "true"},
     ACTIVE: {"deactivated": "false", "locked": "false"},
 }
+
+
+SWITCHES: Final = (
+    Switch(
+        "suspend",
+        "let users read and leave, and nothing else",
+        "Suspend accounts: they read, leave rooms, and take back what they said, and nothing else.",
+        "suspend",
+        ("suspended", True),
+        "is suspended",
+    ),
+    Switch(
+        "unsuspend",
+        "end a suspension",
+        "End a suspension.",
+        "suspend",
+        ("suspended", False),
+        "is suspended no more",
+    ),
+    Switch(
+        "lock",
+        "let accounts be of no use until they are unlocked",
+        "Lock accounts: they can do nothing until they are unlocked. Their sessions stay.",
+        "lock",
+        ("locked", True),
+        "is locked",
+    ),
+    Switch("unlock", "unlock accounts", "Unlock accounts.", "lock", ("locked", False), "is locked no more"),
+    Switch(
+        "make-admin",
+        "make users administrators of the server",
+        "Make users administrators of the server: their access tokens open the administrators' API.",
+        "admin",
+        ("admin", True),
+        "is an administrator",
+    ),
+    Switch(
+        "unmake-admin",
+        "make users administrators no more",
+        "Make users administrators no more.",
+        "admin",
+        ("admin", False),
+        "is no administrator",
+    ),
+)
 
 
 @click.group(short_help="accounts")
@@ -156,61 +203,15 @@ def deactivate(
     if not is_meant(output, what, {"users": found, "erase": erase, "rooms": rooms}, dry_run=dry_run, yes=yes):
         return
 
-    def close(user_id: str) -> None:
+    def close(user_id: str) -> tuple[Any, str]:
         ask(door, "POST", f"{paths[user_id]}/deactivate", {"erase": erase})
-        output.say(f"{user_id} is closed{' and erased' if erase else ''}.", {"user_id": user_id, "erase": erase})
+        return {"user_id": user_id, "erase": erase}, f"is closed{' and erased' if erase else ''}"
 
-    _for_each(user_ids, close)
-
-
-@user.command(short_help="let users read and leave, and nothing else")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def suspend(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """Suspend accounts: they read, leave rooms, and take back what they said, and nothing else."""
-    _put(door, output, user_ids, ("suspend", "suspended"), is_so=True, told="is suspended")
+    for_each(output, user_ids, close)
 
 
-@user.command(short_help="end a suspension")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def unsuspend(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """End a suspension."""
-    _put(door, output, user_ids, ("suspend", "suspended"), is_so=False, told="is suspended no more")
-
-
-@user.command(short_help="let accounts be of no use until they are unlocked")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def lock(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """Lock accounts: they can do nothing until they are unlocked. Their sessions stay."""
-    _put(door, output, user_ids, ("lock", "locked"), is_so=True, told="is locked")
-
-
-@user.command(short_help="unlock accounts")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def unlock(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """Unlock accounts."""
-    _put(door, output, user_ids, ("lock", "locked"), is_so=False, told="is locked no more")
-
-
-@user.command(short_help="make users administrators of the server")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def make_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """Make users administrators of the server: their access tokens open the administrators' API."""
-    _put(door, output, user_ids, ("admin", "admin"), is_so=True, told="is an administrator")
-
-
-@user.command(short_help="make users administrators no more")
-@click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@at_door
-def unmake_admin(door: AdminDoor, output: Output, user_ids: tuple[str, ...]) -> None:
-    """Make users administrators no more."""
-    _put(door, output, user_ids, ("admin", "admin"), is_so=False, told="is no administrator")
-
-
+for switch in SWITCHES:
+    user.add_command(switch_command(switch, "user", user_path))
 for command in (sessions, sign_out, log_in_as, export, activity, let_reset_keys):
     user.add_command(command)
 
@@ -221,34 +222,6 @@ def read_password(source: TextIO) -> str:
     if not password:
         raise CommandFailed("the standard input holds no password")
     return password
-
-
-def _put(
-    door: AdminDoor, output: Output, user_ids: tuple[str, ...], what: tuple[str, str], *, is_so: bool, told: str
-) -> None:
-    """Say of users what is to be so; `what`: the path below the user's, and the name in the body."""
-    paths = {user_id: user_path(user_id) for user_id in user_ids}
-
-    def put(user_id: str) -> None:
-        ask(door, "PUT", f"{paths[user_id]}/{what[0]}", {what[1]: is_so})
-        output.say(f"{user_id} {told}.", {"user_id": user_id, what[1]: is_so})
-
-    _for_each(user_ids, put)
-
-
-def _for_each(user_ids: Sequence[str], act: Callable[[str], None]) -> None:
-    """Act on users one after another, also if one is refused. Raises CommandFailed then, at the end."""
-    refused = 0
-    for user_id in user_ids:
-        try:
-            act(user_id)
-        except CommandFailed as failure:
-            if len(user_ids) == 1:
-                raise
-            refused += 1
-            print(f"homeserver: {user_id}: {failure.reason}", file=sys.stderr)
-    if refused:
-        raise CommandFailed(f"{refused} of {len(user_ids)} users are as they were")
 
 
 def _all(door: AdminDoor, query: Mapping[str, str]) -> Iterator[Any]:  # Any: the server's JSON, here and below

@@ -41,7 +41,7 @@ def test_users_are_muted(capsys: pytest.CaptureFixture[str]) -> None:
     run(door, "mute", ROOM, BOB)
 
     assert door.asked == [("POST", f"{AS_MEMBER}/mute", None)]
-    assert lines(capsys) == [f"{BOB}: muted, at power level -1"]
+    assert lines(capsys) == [f"{BOB} is muted, at power level -1."]
 
 
 @pytest.mark.parametrize(("written", "sent"), [("50", 50), ("-5", -5), ("default", None)])
@@ -72,7 +72,7 @@ def test_a_room_is_recovered_and_users_are_brought_in(capsys: pytest.CaptureFixt
         ("POST", f"{PATH}/make_room_admin", {"user_id": BOB}),
         ("POST", join, {"user_id": BOB}),
     ]
-    assert lines(capsys) == [f"{BOB} looks after {ROOM} now.", f"{BOB}: is in {ROOM}"]
+    assert lines(capsys) == [f"{BOB} looks after {ROOM} now.", f"{BOB} is in {ROOM}."]
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,11 @@ def test_every_room_is_gone_through_although_one_is_not_sound(capsys: pytest.Cap
     door = ScriptedDoor(
         {
             "/verifiable_rooms?after=": {"room_ids": ["!a:b", "!b:b"]},
-            "/verifiable_rooms?after=%21b%3Ab": {"room_ids": ["!c"]},
-            "/verifiable_rooms?after=%21c": {"room_ids": []},
+            "/verifiable_rooms?after=%21b%3Ab": {"room_ids": ["!c:b"]},
+            "/verifiable_rooms?after=%21c%3Ab": {"room_ids": []},
             "/rooms/%21a%3Ab/verify": SOUND,
             "/rooms/%21b%3Ab/verify": {**SOUND, "fault": fault},
-            "/rooms/%21c/verify": SOUND,
+            "/rooms/%21c%3Ab/verify": SOUND,
         }
     )
 
