@@ -16,6 +16,7 @@ from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.federation.destinations import Destinations, RetryPolicy
 from homeserver.services.rooms.policy_lists import PolicyLists
 from homeserver.storage.admin_audit import NotedAct, Wanted
+from homeserver.storage.database import Database
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.policy_lists import Deed, OnRooms, deeds_after
 from tests.services.world import ALICE, SERVER, World, now
@@ -25,9 +26,9 @@ ON_SERVER = Purpose(on_server=True)
 
 
 class Policies:
-    """What assembly makes. With `starts`, it runs by itself."""
+    """What assembly makes. With `starts`, it runs by itself. `watched`: the database by which that is done."""
 
-    def __init__(self, world: World, *, starts: bool = True) -> None:
+    def __init__(self, world: World, *, starts: bool = True, watched: Database | None = None) -> None:
         self.world = world
         database, clock = world.database, world.clock
         self.lists = PolicyLists(database, world.states, SERVER)
@@ -42,7 +43,7 @@ class Policies:
             self.destinations,
             self.audit,
         )
-        self.watch = PolicyWatch(database, self.lists, self.planning, self.deeds, world.news, clock, SERVER)
+        self.watch = PolicyWatch(watched or database, self.lists, self.planning, self.deeds, world.news, clock, SERVER)
         recovery = RoomRecovery(database, world.event_creation, world.anywhere, SERVER)
         self.subscriptions = PolicySubscriptions(database, self.lists, self.planning, self.watch, recovery, clock)
         self.loops = Loops(clock)

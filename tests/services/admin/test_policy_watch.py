@@ -1,8 +1,8 @@
 """Moderation policy lists carried out: as rules change, as users come, and after a restart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
 
@@ -10,12 +10,15 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.services.admin.policy_subscriptions import Purpose
 from homeserver.services.errors import NotFound
 from homeserver.storage.blocked_rooms import find_block
-from homeserver.storage.policy_lists import Deed, DeedKind, OnRooms
+from homeserver.storage.database import Database, Transaction
+from homeserver.storage.policy_lists import Deed, DeedKind, OnRooms, note_watched
 from tests.services.accounts.people import change_account, register
 from tests.services.admin.policies import ON_ALL_ROOMS, ON_SERVER, Policies, membership, new_list, write_rule
 from tests.services.federation.others import FAY, NED, join_remotely
 from tests.services.world import ALICE, BOB, CAROL, World, now
 
+P = ParamSpec("P")
+T = TypeVar("T")
 BAD_ROOM = RoomID("!bad:elsewhere.example")
 READS_OF_A_WHOLE_PASS = 3 * 2  # in three rooms: their lists of servers, and their members
 
@@ -86,6 +89,38 @@ def test_who_comes_though_they_are_named_is_banned_at_once(world: World, policie
     join_remotely(world, NED, room_id)
 
     assert [membership(world, room_id, each) for each in (FAY, NED)] == ["ban", "join"]
+
+
+class Meanwhile(Database):
+    """Passes everything on to a database; what it is `armed` with happens just before a position is noted."""
+
+    def __init__(self, inner: Database) -> None:
+        self._inner = inner
+        self.armed: list[Callable[[], object]] = []
+
+    async def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if fn is note_watched and self.armed:
+            self.armed.pop()()
+        return await self._inner.write(fn, *args, **kwargs)
+
+    async def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._inner.read(fn, *args, **kwargs)
+
+
+def test_a_rule_that_comes_while_it_is_noted_what_was_seen_takes_effect_at_once(world: World) -> None:
+    database = Meanwhile(world.database)
+    policies = Policies(world, watched=database)
+    list_id, room_id = new_list(world), public_room(world)
+    policies.subscribe(list_id)
+    for user_id in (FAY, NED):
+        join_remotely(world, user_id, room_id)
+
+    database.armed.append(lambda: write_rule(world, list_id, NED))
+    write_rule(world, list_id, FAY)
+
+    assert database.armed == []
+    assert [membership(world, room_id, each) for each in (FAY, NED)] == ["ban", "ban"]
+    policies.close()
 
 
 def test_only_rooms_that_were_given_are_protected(world: World, policies: Policies) -> None:
