@@ -137,14 +137,12 @@ def show(door: AdminDoor, output: Output, list_id: str) -> None:
 @at_door
 def watch(door: AdminDoor, output: Output, *, once: bool) -> None:
     """Print what was done lately because of lists, then what is done, as it is done, until Ctrl-C."""
-    after = 0
+    acts = Acts(door)
+    if once:
+        output.tell(ACT_COLUMNS, (_act_row(act) for act in acts.news()))
+        return
     while True:
-        acts = [act for act in _acts(door) if act["position"] > after]
-        if once:
-            output.tell(ACT_COLUMNS, (_act_row(act) for act in acts))
-            return
-        for act in acts:
-            after = act["position"]
+        for act in acts.news():
             output.say(_act_row(act).line, act)
         time.sleep(ASKED_EVERY_S)
 
@@ -226,10 +224,36 @@ def _rules(door: AdminDoor, list_id: str) -> Iterator[Any]:  # Any: the server's
         after = page["next"]
 
 
-def _acts(door: AdminDoor) -> list[Any]:
-    """What was done lately, the oldest first."""
-    acts: list[Any] = ask(door, "GET", f"{AUDIT}?{urlencode({'by': BY, 'limit': 100})}")["acts"]
-    return acts[::-1]
+class Acts:
+    """What is done because of lists, as it is told of: what is under way is told of once more when it has ended."""
+
+    def __init__(self, door: AdminDoor) -> None:
+        self._door = door
+        self._after: int | None = None
+        self._under_way: set[int] = set()
+
+    def news(self) -> list[Any]:
+        """What was not told of yet, the oldest first; at first what was done lately."""
+        acts = self._newest()
+        told = [act for act in acts if self._is_news(act)]
+        self._under_way = {act["position"] for act in acts if act["outcome"] is None}
+        self._after = max([act["position"] for act in acts], default=self._after or 0)
+        return told[::-1]
+
+    def _newest(self) -> list[Any]:
+        """The newest acts, as far back as there is anything that was not told of."""
+        query = {"by": BY, "limit": "100"}
+        answer = ask(self._door, "GET", f"{AUDIT}?{urlencode(query)}")
+        acts: list[Any] = answer["acts"]
+        while self._after is not None and answer["next"] is not None and acts[-1]["position"] > self._after:
+            answer = ask(self._door, "GET", f"{AUDIT}?{urlencode({**query, 'from': answer['next']})}")
+            acts += answer["acts"]
+        return acts
+
+    def _is_news(self, act: Any) -> bool:
+        position: int = act["position"]
+        is_new = self._after is None or position > self._after
+        return is_new or (position in self._under_way and act["outcome"] is not None)
 
 
 def _list_row(known: Any) -> Row:

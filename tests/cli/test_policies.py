@@ -8,7 +8,7 @@ import pytest
 
 from homeserver.cli.admin_client import ADMIN_API
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.policies import policy
+from homeserver.cli.policies import Acts, policy
 from tests.cli.commands import typed_at
 
 # Any: JSON, throughout.
@@ -219,3 +219,18 @@ def test_what_was_done_is_printed_the_oldest_first(capsys: pytest.CaptureFixture
         f"2023-11-14 22:13:20 UTC ban: @eve:b in !a:b ({LIST}): done",
         f"2023-11-14 22:13:20 UTC block servers: this server: a.example, b.example ({LIST}): under way",
     ]
+
+
+def test_what_was_under_way_is_told_of_again_at_its_end_and_nothing_is_left_out() -> None:
+    def act(position: int, *, is_done: bool = True) -> dict[str, Any]:
+        return {**ACT, "position": position, "outcome": ACT["outcome"] if is_done else None}
+
+    first = {"acts": [act(4, is_done=False), act(3)], "next": None}
+    second = {"acts": [act(9), act(8)], "next": 8}
+    older = {"acts": [act(6), act(4), act(3)], "next": None}
+    path = f"GET {ADMIN_API}/audit?by=policy_lists&limit=100"
+    acts = Acts(ScriptedDoor({path: [first, second, second], f"{path}&from=8": [older]}))
+
+    told = [[(each["position"], each["outcome"] is not None) for each in acts.news()] for _ in range(3)]
+
+    assert told == [[(3, True), (4, False)], [(4, True), (6, True), (8, True), (9, True)], []]
