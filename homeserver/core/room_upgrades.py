@@ -14,6 +14,7 @@ from homeserver.core.identifiers import EventID, UserID, parse_user_id
 from homeserver.core.membership_rules import is_knock_rule, is_restricted_rule
 from homeserver.core.power_levels import LEVEL_DEFAULTS, LONE_CREATOR_LEVEL, creators, read_level, read_power_levels
 from homeserver.core.room_versions import RoomVersion
+from homeserver.core.state_map import StateKey
 
 # Power levels and the canonical alias go with it too, not as they are. What only its sender can vouch for, and what
 # names events of the old room, stays behind.
@@ -33,6 +34,7 @@ SPACE_PARENT: Final = "m.space.parent"
 SPACE_CHILD: Final = "m.space.child"
 
 TOMBSTONE: Final = "m.room.tombstone"
+TOMBSTONE_KEY: Final[StateKey] = (TOMBSTONE, "")
 TOMBSTONE_LEVEL: Final = 150  # where creators stand above all levels: they alone, unless somebody is given more
 RESTRICTED_LEVEL: Final = 50
 _LEVEL_GROUPS: Final = ("events", "notifications", "users")

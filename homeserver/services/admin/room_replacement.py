@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, UserID
-from homeserver.core.room_upgrades import TOMBSTONE
-from homeserver.core.state_map import StateKey
+from homeserver.core.room_upgrades import TOMBSTONE, TOMBSTONE_KEY
 from homeserver.services.admin.local_powers import NOBODY_HERE, by_local_power, local_powers
 from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.events.creation import Draft, EventCreation
@@ -13,7 +12,6 @@ from homeserver.services.rooms.reasons import check_reason
 from homeserver.services.rooms.upgrades import TOLD, RoomUpgrades
 from homeserver.storage.database import Transaction
 
-TOMBSTONE_KEY: Final[StateKey] = (TOMBSTONE, "")
 NOT_ALLOWED: Final = "No user of this server in the room may replace it"
 
 

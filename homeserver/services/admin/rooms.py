@@ -16,12 +16,21 @@ from homeserver.core.event import Event
 from homeserver.core.filters import RoomEventFilter
 from homeserver.core.history_visibility import read_visibility
 from homeserver.core.identifiers import EventID, RoomID, UserID
-from homeserver.core.state_map import StateKey
+from homeserver.core.room_upgrades import TOMBSTONE_KEY
 from homeserver.core.sync_tokens import PaginationToken
 from homeserver.services.admin.named_rooms import named_room
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.events.client_format import ClientFormat, Sight, Viewer
-from homeserver.services.events.room_state import ALIAS, ENCRYPTION, NAME, TOPIC, VISIBILITY, RoomStates
+from homeserver.services.events.room_state import (
+    ALIAS,
+    AVATAR,
+    ENCRYPTION,
+    GUEST_ACCESS,
+    NAME,
+    TOPIC,
+    VISIBILITY,
+    RoomStates,
+)
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
 from homeserver.services.rooms.history_pages import (
     OLDEST,
@@ -61,10 +70,7 @@ MOST_EVENTS: Final = 1_000  # of a page, or around an event
 LEAST_READ: Final = 200  # at once, of a history of which a filter leaves little
 LONGEST_TEXT: Final = 255
 LARGEST: Final = 2**63 - 1
-AVATAR: Final[StateKey] = ("m.room.avatar", "")
-GUEST_ACCESS: Final[StateKey] = ("m.room.guest_access", "")
-TOMBSTONE: Final[StateKey] = ("m.room.tombstone", "")
-SHOWN: Final = (CREATE, NAME, TOPIC, ALIAS, AVATAR, ENCRYPTION, JOIN_RULES, GUEST_ACCESS, VISIBILITY, TOMBSTONE)
+SHOWN: Final = (CREATE, NAME, TOPIC, ALIAS, AVATAR, ENCRYPTION, JOIN_RULES, GUEST_ACCESS, VISIBILITY, TOMBSTONE_KEY)
 NOBODY: Final = Viewer(UserID(""), None)  # nothing is shown as one's own
 NO_EVENT: Final = "There is no such event in this room here"
 
@@ -256,8 +262,8 @@ class RoomReading:
             guest_access=_text(state.get(GUEST_ACCESS), "guest_access"),
             history_visibility=read_visibility(state.get(VISIBILITY)).value,
             room_type=_text(create, "type"),
-            is_tombstoned=TOMBSTONE in state,
-            replacement_room=_text(state.get(TOMBSTONE), "replacement_room"),
+            is_tombstoned=TOMBSTONE_KEY in state,
+            replacement_room=_text(state.get(TOMBSTONE_KEY), "replacement_room"),
         )
 
     def _state_events(self, tx: Transaction, room_id: RoomID, root: bytes) -> int:

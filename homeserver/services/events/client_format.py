@@ -14,16 +14,14 @@ from homeserver.core.client_event import client_event_body, federation_event_bod
 from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, may_see_event, read_visibility
 from homeserver.core.identifiers import DeviceID, EventID, UserID
-from homeserver.core.state_map import StateKey
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.erased_users import ErasedUsers, without_content
 from homeserver.services.events.lifetimes import Lifetimes
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import VISIBILITY, RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import EventNid, Form, StoredEvent
 
-VISIBILITY: Final[StateKey] = ("m.room.history_visibility", "")
 OUTSIDE: Final = EventNid(0)  # of an event that no room here has, but its own user is shown
 DELAYED: Final = "delayed event"  # in place of a device, with the delay ID in place of the transaction ID
 NOTHING_RELATES: Final[Mapping[EventID, Mapping[str, Any]]] = {}  # Any: JSON

@@ -19,13 +19,12 @@ from homeserver.core.redaction import redact
 from homeserver.core.slices import slices
 from homeserver.core.state_map import UnknownState
 from homeserver.services.events.erased_users import ErasedUsers
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import VISIBILITY, RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
 from homeserver.storage.memberships import members_of_server
 from homeserver.storage.rooms import RoomHead
 
-VISIBILITY: Final = ("m.room.history_visibility", "")
 OPEN: Final = frozenset({Visibility.WORLD_READABLE, Visibility.SHARED})
 # Of a server, those who are in the room first: whether nobody of it was there then is asked of no more.
 MOST_MEMBERS_ASKED: Final = 200

@@ -14,7 +14,7 @@ from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.power_levels import read_power_levels
 from homeserver.core.search_words import search_for
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import VISIBILITY, RoomStates
 from homeserver.services.rooms.admission import Admission
 from homeserver.services.rooms.known_rooms import NO_ROOM, known_head
 from homeserver.storage.database import Database, Transaction
@@ -154,7 +154,7 @@ class RoomDirectory:
             value = None if event is None else event.content.get(key)
             return value if isinstance(value, str) and value else None
 
-        visibility = read_visibility(state.get(("m.room.history_visibility", "")))
+        visibility = read_visibility(state.get(VISIBILITY))
         shown: dict[str, Any] = {
             "room_id": room.room_id,
             "num_joined_members": room.joined_members,

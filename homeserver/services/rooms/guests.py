@@ -8,16 +8,14 @@ from typing import Final
 
 from homeserver.core.event import Event
 from homeserver.core.identifiers import RoomID, UserID
-from homeserver.core.state_map import StateKey
 from homeserver.services.errors import GuestAccessForbidden
 from homeserver.services.events.creation import Draft
 from homeserver.services.events.persistence import RoomWrite
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import GUEST_ACCESS, RoomStates
 from homeserver.storage.accounts import is_guest
 from homeserver.storage.database import Transaction
 from homeserver.storage.rooms import find_head
 
-GUEST_ACCESS: Final[StateKey] = ("m.room.guest_access", "")
 UNWELCOME: Final = "This room does not let guests in"
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, parse_room_id, server_name_of_user
 from homeserver.core.policy_rules import POLICY_TYPES, PolicyBook, PolicyKind, PolicyRule, read_rule, rules_in_force
+from homeserver.core.room_upgrades import TOMBSTONE_KEY
 from homeserver.core.state_map import StateKey
 from homeserver.runtime.locks import KeyedLocks
 from homeserver.services.errors import NotFound
@@ -30,7 +31,6 @@ from homeserver.storage.policy_lists import (
 from homeserver.storage.rooms import find_head
 
 NOT_FOLLOWED: Final = "This list is not followed"
-TOMBSTONE: Final[StateKey] = ("m.room.tombstone", "")
 MOST_REMEMBERED: Final = 20_000  # users of whom it is known what the lists say
 
 
@@ -271,7 +271,7 @@ class PolicyLists:
                     if after is not None:
                         renewed.append(after)
             entries |= _entries(self._states.load(tx, renewed).values())
-        tombstone = self._states.select(tx, room_id, head.current_root, (TOMBSTONE,)).get(TOMBSTONE)
+        tombstone = self._states.select(tx, room_id, head.current_root, (TOMBSTONE_KEY,)).get(TOMBSTONE_KEY)
         replaced_by = None if tombstone is None else _room_id(tombstone.content.get("replacement_room"))
         rules = rules_in_force({key: rule for key, (_, rule) in entries.items()})
         return _Read(head.current_root, replaced_by, entries), PolicyBook(rules, self._server_name)

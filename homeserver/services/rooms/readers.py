@@ -10,16 +10,14 @@ from typing import Final
 from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, may_see_event, read_visibility
 from homeserver.core.identifiers import EventID, RoomID, UserID
-from homeserver.core.state_map import StateKey
 from homeserver.services.errors import Forbidden
 from homeserver.services.events.client_format import Sight
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import VISIBILITY, RoomStates
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent, events_by_id
 from homeserver.storage.memberships import Membership, find_membership
 from homeserver.storage.rooms import RoomHead, find_head
 
-VISIBILITY: StateKey = ("m.room.history_visibility", "")
 MOST_STEPS: Final = 20  # kicks, bans, invites in a row since the user was last in the room; further back nobody looks
 NOT_IN_ROOM: Final = "You are not in this room, and it does not let others read"
 

@@ -15,7 +15,7 @@ from homeserver.core.history_visibility import Visibility, read_visibility
 from homeserver.core.identifiers import RoomID, ServerName, UserID, parse_room_id
 from homeserver.core.membership_rules import is_knock_rule, is_restricted_rule, join_rule_of
 from homeserver.core.state_map import EMPTY_SUBTREE
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import VISIBILITY, RoomStates
 from homeserver.services.rooms.directory import RoomDirectory
 from homeserver.services.rooms.restricted_joins import allowed_rooms
 from homeserver.storage.database import Transaction
@@ -29,7 +29,6 @@ SPACE: Final = "m.space"
 CHILD: Final = "m.space.child"
 MOST_CHILDREN: Final = 200
 LONGEST_ORDER: Final = 50
-VISIBILITY: Final = ("m.room.history_visibility", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ Spec: client-server-api/#room-upgrades
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from homeserver.core.auth_selection import CREATE
 from homeserver.core.errors import BadIdentifier
 from homeserver.core.identifiers import RoomID, UserID, parse_room_id
+from homeserver.core.room_upgrades import TOMBSTONE
 from homeserver.services.errors import GuestAccessForbidden
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.rooms.guests import UNWELCOME, is_unwelcome
@@ -19,8 +20,6 @@ from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import find_membership
 from homeserver.storage.room_upgrades import move_aliases
 from homeserver.storage.rooms import find_head, find_published, set_published
-
-TOMBSTONE: Final = "m.room.tombstone"
 
 
 class Successors:

@@ -18,6 +18,7 @@ from homeserver.core.room_upgrades import (
     SPACE_CHILD,
     SPACE_PARENT,
     TOMBSTONE,
+    TOMBSTONE_KEY,
     TRANSFERRED_TYPES,
     create_content,
     is_space,
@@ -40,6 +41,7 @@ from homeserver.services.errors import (
 )
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
+from homeserver.services.events.room_state import ALIAS
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.storage.aliases import aliases_of_room
 from homeserver.storage.database import Database, Transaction
@@ -49,8 +51,6 @@ from homeserver.storage.rooms import find_head, find_published, set_published
 
 MOST_CREATORS: Final = 100
 PER_WRITE: Final = 200  # bans, parts of a space, members: the rest of a large room follows in further writes
-CANONICAL_ALIAS: Final[StateKey] = ("m.room.canonical_alias", "")
-TOMBSTONE_KEY: Final[StateKey] = (TOMBSTONE, "")
 TOLD: Final = "This room has been replaced"
 NO_ROOM: Final = "You are in no such room"
 
@@ -159,7 +159,7 @@ class RoomUpgrades:
         """
         old = self._open(tx, upgrade.room_id)
         member_key = ("m.room.member", upgrade.user_id)
-        wanted = (CREATE, POWER_LEVELS, CANONICAL_ALIAS, TOMBSTONE_KEY, member_key, *_keys(TRANSFERRED_TYPES))
+        wanted = (CREATE, POWER_LEVELS, ALIAS, TOMBSTONE_KEY, member_key, *_keys(TRANSFERRED_TYPES))
         state = old.state(wanted)
         _check_may_replace(state.get(member_key), state[CREATE], state.get(POWER_LEVELS), upgrade.user_id)
         replacement = self._find_replacement(tx, upgrade, state.get(TOMBSTONE_KEY))
@@ -172,7 +172,7 @@ class RoomUpgrades:
             content = transferred_content(state[key], upgrade.version) if key in state else None
             if content is not None:
                 self._add(new, upgrade.user_id, key, content)
-        self._move_aliases(tx, old, new, upgrade, state.get(CANONICAL_ALIAS))
+        self._move_aliases(tx, old, new, upgrade, state.get(ALIAS))
         self._add_followers(old, new, upgrade, followers.keys)
         # Last: until then the creator of a room may do everything, whatever level the old room gave them.
         levels = transferred_power_levels(state[CREATE], state.get(POWER_LEVELS), upgrade.version, upgrade.creators)
@@ -246,11 +246,11 @@ class RoomUpgrades:
             return
         shown_there, shown_here = split_aliases(current.content, moved)
         if shown_there is not None:
-            self._add(new, upgrade.user_id, CANONICAL_ALIAS, shown_there)
+            self._add(new, upgrade.user_id, ALIAS, shown_there)
         if shown_here is not None:
             # An alias that leads to the new room does no harm in the old one.
             with suppress(AuthRejected, NotRecommended):
-                self._creation.add(old, Draft(CANONICAL_ALIAS[0], upgrade.user_id, shown_here, state_key=""))
+                self._creation.add(old, Draft(ALIAS[0], upgrade.user_id, shown_here, state_key=""))
 
     def _follow(self, tx: Transaction, upgrade: Upgrade, new_room: RoomID, keys: Sequence[StateKey]) -> None:
         """Copy more of what is without bound, where the new room has nothing of its own yet."""

@@ -9,9 +9,10 @@ from typing import Final
 
 import orjson
 
+from homeserver.core.auth_selection import CREATE
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.core.state_map import StateKey
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import ENCRYPTION, NAME, RoomStates
 from homeserver.services.rooms.invite_permission import invite_rules
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.room_listings import Listing, RoomListings
@@ -22,9 +23,6 @@ from homeserver.storage.memberships import Membership, memberships_of_user
 from homeserver.storage.room_index import ListedRoom, RoomFacts, departed_rooms
 from homeserver.storage.rooms import roots_at
 
-CREATE: Final[StateKey] = ("m.room.create", "")
-NAME: Final[StateKey] = ("m.room.name", "")
-ENCRYPTION: Final[StateKey] = ("m.room.encryption", "")
 UNKNOWN: Final = RoomFacts(None, None, is_encrypted=False)
 MOST_FRESH: Final = 200  # rooms that are new to the client, in one answer; the next one goes on with the others
 

@@ -5,7 +5,7 @@ Spec: MSC4186. Which rooms are told of is in sliding_lists.py, to whom what was 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -16,7 +16,7 @@ from homeserver.core.required_state import MEMBER
 from homeserver.core.state_map import EMPTY_ROOT, StateKey
 from homeserver.core.sync_tokens import PaginationToken
 from homeserver.services.events.client_format import NOTHING_RELATES, ClientFormat, Sight, Viewer
-from homeserver.services.events.room_state import RoomStates
+from homeserver.services.events.room_state import AVATAR, NAME, RoomStates
 from homeserver.services.rooms.aggregations import Aggregations, Onlooker
 from homeserver.services.rooms.readers import Readers
 from homeserver.services.sync.request import NotInMemory, Window
@@ -40,9 +40,6 @@ from homeserver.storage.partial_rooms import partial_among
 from homeserver.storage.room_index import ListedRoom
 from homeserver.storage.rooms import roots_at
 from homeserver.storage.sliding_connections import SentRoom
-
-NAME: Final[StateKey] = ("m.room.name", "")
-AVATAR: Final[StateKey] = ("m.room.avatar", "")
 
 
 @dataclass(frozen=True, slots=True)
