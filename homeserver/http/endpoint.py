@@ -269,6 +269,24 @@ def endpoint(
     return mark
 
 
+def admin_endpoint(
+    method: str,
+    path: str,
+    *,
+    spec: str,
+    query: Any = NoQuery,  # Any: see Endpoint.query
+    body: Any = NoBody,  # Any: see Endpoint.body
+    also: Iterable[str] = (),
+    waits: bool = False,
+) -> Callable[[Method], Method]:
+    """Mark a method as the handler of an endpoint for administrators, as `endpoint` does.
+
+    Who else may call, or as often as it costs, is marked by that.
+    """
+    limit = RateClass.GENERAL
+    return endpoint(method, path, auth=ADMIN, limit=limit, spec=spec, query=query, body=body, also=also, waits=waits)
+
+
 def _answer_of(handler: Callable[..., Awaitable[Reply]]) -> Any:  # Any: see Endpoint.answer
     returned = handler.__annotations__["return"]
     origin: object = get_origin(returned)

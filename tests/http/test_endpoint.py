@@ -2,7 +2,19 @@
 
 import pytest
 
-from homeserver.http.endpoint import NoBody, NoQuery, Request, Surface, surfaces_of
+from homeserver.http.endpoint import (
+    ADMIN,
+    NoBody,
+    NoQuery,
+    PlainRequest,
+    Reply,
+    Request,
+    Surface,
+    admin_endpoint,
+    endpoints_of,
+    surfaces_of,
+)
+from homeserver.http.rate_limiting import RateClass
 
 
 @pytest.mark.parametrize(
@@ -36,3 +48,16 @@ def test_a_request_of_nobody_has_no_requester_and_no_peer() -> None:
         _ = request.requester
     with pytest.raises(LookupError):
         _ = request.peer
+
+
+def test_a_mark_for_administrators_lets_in_nobody_else() -> None:
+    class Things:
+        @admin_endpoint("GET", "/things", also=("/same",), waits=True, spec="for tests")
+        async def all(self, _: PlainRequest) -> Reply:
+            """All things."""
+            return Reply({})
+
+    (mark,) = endpoints_of(Things)
+
+    assert (mark.auth, mark.limit, mark.guests) == (ADMIN, RateClass.GENERAL, False)
+    assert (mark.paths, mark.waits, mark.spec) == (("/things", "/same"), True, "for tests")

@@ -6,8 +6,7 @@ from typing import TypedDict
 import msgspec
 import orjson
 
-from homeserver.http.endpoint import ADMIN, NoBody, OpaqueObject, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, OpaqueObject, Reply, Request, admin_endpoint
 from homeserver.services.admin.admin_audit import AdminAudit
 from homeserver.storage.admin_audit import NotedAct, Wanted
 
@@ -57,14 +56,7 @@ class AdminAuditEndpoints:
 
     audit: AdminAudit
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/audit",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="who administered what, and when",
-        query=AuditQuery,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/audit", query=AuditQuery, spec="who administered what, and when")
     async def acts(self, request: Request[AuditQuery, NoBody]) -> Reply[AuditAnswer]:
         """Some acts, the newest first; `next` is where the page after this one begins, null after the oldest."""
         asked = request.query

@@ -5,8 +5,7 @@ from typing import TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.backups import Backups, Making
 
 
@@ -54,13 +53,7 @@ class BackupEndpoints:
 
     backups: Backups
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/backups",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin server backups`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/backups", spec="for `homeserver admin server backups`")
     async def list_backups(self, _: PlainRequest) -> Reply[BackupsAnswer]:
         """The backups and exports that there are, the newest first, and the one that is being made."""
         kept: list[KeptBackup] = [
@@ -82,37 +75,18 @@ class BackupEndpoints:
             }
         )
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/backups",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin server backup`",
-        body=BackupBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/backups", body=BackupBody, spec="for `homeserver admin server backup`")
     async def back_up(self, request: Request[NoQuery, BackupBody]) -> Reply[BackupAnswer]:
         """Begin with a backup; how it goes on is told under its name."""
         by_owner = request.user_id is None
         return Reply(_shown(self.backups.back_up(has_signing_key=request.body.signing_key, by_owner=by_owner)))
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/exports",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin server export`",
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/exports", spec="for `homeserver admin server export`")
     async def export(self, request: PlainRequest) -> Reply[BackupAnswer]:
         """Begin with an export; how it goes on is told under its name, as of a backup."""
         return Reply(_shown(self.backups.export(by_owner=request.user_id is None)))
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/backups/{backupName}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin server backup`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/backups/{backupName}", spec="for `homeserver admin server backup`")
     async def follow(self, request: PlainRequest) -> Reply[BackupAnswer]:
         """How far the newest one is, or what came of it: after some seconds, or as soon as it is at its end."""
         return Reply(_shown(await self.backups.wait_for(request.path["backupName"])))

@@ -9,8 +9,7 @@ from typing import Final, Literal, NotRequired, TypedDict
 import msgspec
 
 from homeserver.core.identifiers import ServerName
-from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoBody, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.federation.destination_listing import (
     DestinationListing,
     ListedDestination,
@@ -79,14 +78,7 @@ class DestinationAdminEndpoints:
 
     listing: DestinationListing
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/federation/destinations",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        query=DestinationListQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/federation/destinations", query=DestinationListQuery, spec=SYNAPSE)
     async def all(self, request: Request[DestinationListQuery, NoBody]) -> Reply[DestinationListAnswer]:
         """Some of the servers to which something was to be sent, and where the page after them begins."""
         query = request.query
@@ -96,25 +88,17 @@ class DestinationAdminEndpoints:
             answer["next_token"] = str(query.skipped + len(found))
         return Reply(answer)
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/federation/destinations/{serverName}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/federation/destinations/{serverName}", spec=SYNAPSE)
     async def one(self, request: PlainRequest) -> Reply[DestinationAnswer]:
         """Whether a server answers, and when it is asked again."""
         return Reply(_shown(await self.listing.one(ServerName(request.path["serverName"]))))
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/federation/destinations/{serverName}/rooms",
         also=("/_synapse/admin/v1/federation/destinations/{serverName}/rooms",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         query=SharedRoomsQuery,
+        spec=SYNAPSE,
     )
     async def rooms(self, request: Request[SharedRoomsQuery, NoBody]) -> Reply[SharedRoomsAnswer]:
         """Some of the rooms in which both servers are, and where the page after them begins."""
@@ -128,13 +112,7 @@ class DestinationAdminEndpoints:
             answer["next_token"] = str(query.skipped + len(found))
         return Reply(answer)
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v1/federation/destinations/{serverName}/reset_connection",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v1/federation/destinations/{serverName}/reset_connection", spec=SYNAPSE)
     async def reset(self, request: PlainRequest) -> Reply[Nothing]:
         """Ask a server now that did not answer."""
         await self.listing.reset(ServerName(request.path["serverName"]))

@@ -7,8 +7,7 @@ from typing import TypedDict
 import msgspec
 
 from homeserver.core.identifiers import ServerName
-from homeserver.http.endpoint import ADMIN, EMPTY, NoBody, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoBody, NoQuery, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.federation.destination_status import DestinationStatus, DestinationStatuses
 from homeserver.services.federation.destinations import Destinations
 from homeserver.services.federation.reachability import Reachability, Step
@@ -53,35 +52,29 @@ class FederationAdminEndpoints:
     destinations: Destinations
     reachability: Reachability
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/federation/destinations",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation status`",
         query=DestinationsQuery,
+        spec="for `homeserver admin federation status`",
     )
     async def all(self, request: Request[DestinationsQuery, NoBody]) -> Reply[PeersAnswer]:
         """Some servers in the order of their names; none after the last."""
         statuses = await self.statuses.page(request.query.after)
         return Reply({"destinations": statuses})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/federation/destinations/{serverName}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec="for `homeserver admin federation status NAME`",
     )
     async def one(self, request: PlainRequest) -> Reply[DestinationStatus]:
         """One server."""
         return Reply(await self.statuses.of(ServerName(request.path["serverName"])))
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/federation/destinations/{serverName}/retry",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec="for `homeserver admin federation retry`",
     )
     async def retry(self, request: PlainRequest) -> Reply[Nothing]:
@@ -89,11 +82,9 @@ class FederationAdminEndpoints:
         await self.statuses.retry(ServerName(request.path["serverName"]))
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/federation/destinations/{serverName}/test",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec="for `homeserver admin federation test`",
     )
     async def test(self, request: PlainRequest) -> Reply[ReachabilityAnswer]:
@@ -101,36 +92,24 @@ class FederationAdminEndpoints:
         steps = await self.reachability.test(request.path["serverName"])
         return Reply({"steps": steps})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/federation/rules",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation rules`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/federation/rules", spec="for `homeserver admin federation rules`")
     async def rules(self, _: PlainRequest) -> Reply[ServerRulesAnswer]:
         """The patterns of servers that are blocked, or allowed, in their order."""
         return Reply({"rules": self.destinations.rules})
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_columba/admin/v1/federation/rules/{pattern}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation block` and `allow`",
         body=RuleBody,
+        spec="for `homeserver admin federation block` and `allow`",
     )
     async def set_rule(self, request: Request[NoQuery, RuleBody]) -> Reply[Nothing]:
         """Block the servers that a pattern matches, or allow them: then no others are, but those of other rules."""
         await self.destinations.set_rule(request.path["pattern"], is_blocked=request.body.is_blocked)
         return EMPTY
 
-    @endpoint(
-        "DELETE",
-        "/_columba/admin/v1/federation/rules/{pattern}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation forget`",
+    @admin_endpoint(
+        "DELETE", "/_columba/admin/v1/federation/rules/{pattern}", spec="for `homeserver admin federation forget`"
     )
     async def remove_rule(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a rule away."""

@@ -6,8 +6,7 @@ from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, Reply, Request, admin_endpoint
 from homeserver.services.rooms.hierarchy import Hierarchy, WalkWish
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html#admin-space-hierarchy-endpoint"
@@ -34,14 +33,12 @@ class HierarchyAdminEndpoints:
 
     hierarchy: Hierarchy
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/hierarchy",
         also=("/_synapse/admin/v1/rooms/{roomId}/hierarchy",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         query=SpaceQuery,
+        spec=SYNAPSE,
     )
     async def walk(self, request: Request[SpaceQuery, NoBody]) -> Reply[SpaceAnswer]:
         """A page of the rooms in a space that this server knows."""

@@ -7,8 +7,7 @@ import msgspec
 
 from homeserver.core.identifiers import EventID
 from homeserver.http.admin.jobs import JobAnswer, described
-from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.history_purge import HistoryPurge
 from homeserver.services.errors import MissingParameter
 from homeserver.storage.admin_jobs import Job, JobStatus
@@ -43,50 +42,28 @@ class HistoryPurgeEndpoints:
 
     history: HistoryPurge
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomId}/purge_history",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room purge-history`",
         body=PurgeBody,
+        spec="for `homeserver admin room purge-history`",
     )
     async def purge(self, request: Request[NoQuery, PurgeBody]) -> Reply[JobAnswer]:
         """Begin to delete history: the job that does it."""
         return Reply(described(await self._begin(request, request.body.purge_up_to_event_id)))
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v1/purge_history/{roomId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_PURGES,
-        body=PurgeBody,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v1/purge_history/{roomId}", body=PurgeBody, spec=SYNAPSE_PURGES)
     async def purge_by_id(self, request: Request[NoQuery, PurgeBody]) -> Reply[PurgeBegun]:
         """Begin to delete history, up to what the body names."""
         job = await self._begin(request, request.body.purge_up_to_event_id)
         return Reply({"purge_id": job.job_id})
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v1/purge_history/{roomId}/{eventId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_PURGES,
-        body=PurgeBody,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v1/purge_history/{roomId}/{eventId}", body=PurgeBody, spec=SYNAPSE_PURGES)
     async def purge_upto(self, request: Request[NoQuery, PurgeBody]) -> Reply[PurgeBegun]:
         """Begin to delete history, up to the event in the path."""
         return Reply({"purge_id": (await self._begin(request, request.event_id)).job_id})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/purge_history_status/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_PURGES,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/purge_history_status/{jobId}", spec=SYNAPSE_PURGES)
     async def status(self, request: PlainRequest) -> Reply[PurgeStatus]:
         """How far a deletion of history is."""
         job = await self.history.one(request.path["jobId"])

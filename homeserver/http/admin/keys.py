@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from homeserver.core.identifiers import ServerName
-from homeserver.http.endpoint import ADMIN, ADMIN_SOCKET, PlainRequest, Reply, endpoint
+from homeserver.http.endpoint import ADMIN_SOCKET, PlainRequest, Reply, admin_endpoint, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.key_rotation import KeyRotation
 
@@ -37,13 +37,7 @@ class KeyAdminEndpoints:
     rotation: KeyRotation
     server_name: ServerName
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/keys",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin keys show`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/keys", spec="for `homeserver admin keys show`")
     async def show(self, _: PlainRequest) -> Reply[KeysAnswer]:
         """The public halves of the key in use and of those before it, in the order in which they expired."""
         return Reply(self._shown())

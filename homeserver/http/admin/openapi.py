@@ -7,8 +7,7 @@ from typing import Any
 
 import orjson
 
-from homeserver.http.endpoint import ADMIN, JsonObject, PlainRequest, Reply, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import JsonObject, PlainRequest, Reply, admin_endpoint
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,8 @@ class OpenAPIEndpoints:
         return orjson.Fragment(orjson.dumps(self.describe()))
 
     # Nobody else needs to know what there is, nor which version of it.
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/openapi.json",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for programs that speak with the administrators' API",
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/openapi.json", spec="for programs that speak with the administrators' API"
     )
     async def document(self, _: PlainRequest) -> Reply[JsonObject]:
         """What administrators can ask for: an OpenAPI document."""

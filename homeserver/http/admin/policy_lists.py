@@ -8,8 +8,7 @@ import msgspec
 
 from homeserver.core.identifiers import RoomID, parse_user_id
 from homeserver.core.policy_rules import PolicyKind, PolicyRule, Recommendation
-from homeserver.http.endpoint import ADMIN, NoBody, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.policy_planning import Step
 from homeserver.services.admin.policy_subscriptions import ListStatus, PolicySubscriptions, Purpose
 from homeserver.services.admin.policy_watch import Applied
@@ -159,12 +158,12 @@ class PolicyListAdminEndpoints:
 
     subscriptions: PolicySubscriptions
 
-    @endpoint("GET", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    @admin_endpoint("GET", LISTS, spec=DOCS)
     async def all(self, _: PlainRequest) -> Reply[PolicyListsAnswer]:
         """The lists that are followed, the oldest first."""
         return Reply({"lists": [_status(each) for each in await self.subscriptions.all()]})
 
-    @endpoint("POST", LISTS, auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, body=SubscriptionBody)
+    @admin_endpoint("POST", LISTS, body=SubscriptionBody, spec=DOCS)
     async def subscribe(self, request: Request[NoQuery, SubscriptionBody]) -> Reply[PolicyListAnswer]:
         """Follow a list, or change what it does."""
         body = request.body
@@ -175,17 +174,17 @@ class PolicyListAdminEndpoints:
         )
         return Reply(_status(status))
 
-    @endpoint("GET", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    @admin_endpoint("GET", f"{LISTS}/{{roomId}}", spec=DOCS)
     async def one(self, request: PlainRequest) -> Reply[PolicyListAnswer]:
         """One list."""
         return Reply(_status(await self.subscriptions.status(request.room_id)))
 
-    @endpoint("DELETE", f"{LISTS}/{{roomId}}", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EndQuery)
+    @admin_endpoint("DELETE", f"{LISTS}/{{roomId}}", query=EndQuery, spec=DOCS)
     async def unsubscribe(self, request: Request[EndQuery, NoBody]) -> Reply[PolicyAppliedAnswer]:
         """Follow a list no more."""
         return Reply(_applied(await self.subscriptions.unsubscribe(request.room_id, undo=request.query.undo)))
 
-    @endpoint("GET", f"{LISTS}/{{roomId}}/rules", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=RulesQuery)
+    @admin_endpoint("GET", f"{LISTS}/{{roomId}}/rules", query=RulesQuery, spec=DOCS)
     async def rules(self, request: Request[RulesQuery, NoBody]) -> Reply[PolicyRulesAnswer]:
         """Some rules of a list, those that weigh most first; `next` is where the next page begins, null at the end."""
         after, limit = request.query.after, request.query.limit
@@ -198,12 +197,12 @@ class PolicyListAdminEndpoints:
             }
         )
 
-    @endpoint("POST", f"{LISTS}/{{roomId}}/apply", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS)
+    @admin_endpoint("POST", f"{LISTS}/{{roomId}}/apply", spec=DOCS)
     async def apply(self, request: PlainRequest) -> Reply[PolicyAppliedAnswer]:
         """Carry a list out, as far as one request goes: to be asked again until it is complete."""
         return Reply(_applied(await self.subscriptions.apply(request.room_id)))
 
-    @endpoint("GET", f"{LISTS}/{{roomId}}/dry_run", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=PurposeQuery)
+    @admin_endpoint("GET", f"{LISTS}/{{roomId}}/dry_run", query=PurposeQuery, spec=DOCS)
     async def dry_run(self, request: Request[PurposeQuery, NoBody]) -> Reply[ForecastAnswer]:
         """What a list would do."""
         query = request.query
@@ -218,9 +217,7 @@ class PolicyListAdminEndpoints:
             }
         )
 
-    @endpoint(
-        "GET", "/_columba/admin/v1/policy/check", auth=ADMIN, limit=RateClass.GENERAL, spec=DOCS, query=EntityQuery
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/policy/check", query=EntityQuery, spec=DOCS)
     async def check(self, request: Request[EntityQuery, NoBody]) -> Reply[OpinionAnswer]:
         """What the lists say of a user, a room or a server, that which counts first."""
         opinion = self.subscriptions.opinion(request.query.entity)

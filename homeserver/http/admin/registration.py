@@ -10,7 +10,6 @@ import msgspec
 
 from homeserver.http.client.login import device_wish, session_fields
 from homeserver.http.endpoint import (
-    ADMIN,
     EMPTY,
     NONE,
     NoBody,
@@ -19,6 +18,7 @@ from homeserver.http.endpoint import (
     PlainRequest,
     Reply,
     Request,
+    admin_endpoint,
     endpoint,
 )
 from homeserver.http.rate_limiting import RateClass
@@ -123,14 +123,7 @@ class RegistrationAdminEndpoints:
     shared_secret: SharedSecretRegistration
     tokens: RegistrationTokens
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/users",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin user register`",
-        body=NewUserBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/users", body=NewUserBody, spec="for `homeserver admin user register`")
     async def create_user(self, request: Request[NoQuery, NewUserBody]) -> Reply[NewUserAnswer]:
         """Make an account, and log nobody in."""
         body = request.body
@@ -177,52 +170,25 @@ class RegistrationAdminEndpoints:
             return Reply({"user_id": registered.user_id})
         return Reply({**session_fields(registered.session)})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/registration_tokens",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TOKENS,
-        query=TokensQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/registration_tokens", query=TokensQuery, spec=SYNAPSE_TOKENS)
     async def list_tokens(self, request: Request[TokensQuery, NoBody]) -> Reply[TokensAnswer]:
         """All tokens, or those that are valid, or those that are not any more."""
         tokens = await self.tokens.all(valid=request.query.valid)
         return Reply({"registration_tokens": [_shown(token) for token in tokens]})
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v1/registration_tokens/new",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TOKENS,
-        body=NewTokenBody,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v1/registration_tokens/new", body=NewTokenBody, spec=SYNAPSE_TOKENS)
     async def create_token(self, request: Request[NoQuery, NewTokenBody]) -> Reply[TokenAnswer]:
         """Make a token."""
         body = request.body
         limits = TokenLimits(body.uses_allowed, body.expiry_time)
         return Reply(_shown(await self.tokens.create(body.token, body.length, limits)))
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/registration_tokens/{token}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TOKENS,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/registration_tokens/{token}", spec=SYNAPSE_TOKENS)
     async def token(self, request: PlainRequest) -> Reply[TokenAnswer]:
         """One token."""
         return Reply(_shown(await self.tokens.token(request.path["token"])))
 
-    @endpoint(
-        "PUT",
-        "/_synapse/admin/v1/registration_tokens/{token}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TOKENS,
-        body=TokenBody,
-    )
+    @admin_endpoint("PUT", "/_synapse/admin/v1/registration_tokens/{token}", body=TokenBody, spec=SYNAPSE_TOKENS)
     async def change_token(self, request: Request[NoQuery, TokenBody]) -> Reply[TokenAnswer]:
         """Put other limits in place of a token's."""
         body = request.body
@@ -234,13 +200,7 @@ class RegistrationAdminEndpoints:
 
         return Reply(_shown(await self.tokens.change(request.path["token"], change)))
 
-    @endpoint(
-        "DELETE",
-        "/_synapse/admin/v1/registration_tokens/{token}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TOKENS,
-    )
+    @admin_endpoint("DELETE", "/_synapse/admin/v1/registration_tokens/{token}", spec=SYNAPSE_TOKENS)
     async def delete_token(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a token back."""
         await self.tokens.delete(request.path["token"])

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homeserver.http.admin.answers import EventAnswer
-from homeserver.http.endpoint import ACCESS_TOKEN, ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ACCESS_TOKEN, NoQuery, PlainRequest, Reply, Request, admin_endpoint, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.retention import RoomRetention, RoomRetentions, ServerRetention
 
@@ -25,24 +25,17 @@ class RetentionEndpoints:
 
     retentions: RoomRetentions
 
-    @endpoint("GET", "/_columba/admin/v1/retention", auth=ADMIN, limit=RateClass.GENERAL, spec=HERE)
+    @admin_endpoint("GET", "/_columba/admin/v1/retention", spec=HERE)
     async def of_server(self, _: PlainRequest) -> Reply[ServerRetention]:
         """The server's policy, and what was removed by it."""
         return Reply(await self.retentions.of_server())
 
-    @endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/retention", auth=ADMIN, limit=RateClass.GENERAL, spec=HERE)
+    @admin_endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/retention", spec=HERE)
     async def of_room(self, request: PlainRequest) -> Reply[RoomRetention]:
         """What a room says, what holds, and what was removed."""
         return Reply(await self.retentions.of_room(request.room_id))
 
-    @endpoint(
-        "PUT",
-        "/_columba/admin/v1/rooms/{roomId}/retention",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=RetentionBody,
-    )
+    @admin_endpoint("PUT", "/_columba/admin/v1/rooms/{roomId}/retention", body=RetentionBody, spec=HERE)
     async def set_room(self, request: Request[NoQuery, RetentionBody]) -> Reply[EventAnswer]:
         """Let a room say something else."""
         return Reply({"event_id": await self.retentions.set_room(request.room_id, request.body.max_lifetime)})

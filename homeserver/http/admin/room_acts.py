@@ -9,8 +9,7 @@ from typing import NotRequired, TypedDict
 import msgspec
 
 from homeserver.core.identifiers import RoomID, parse_user_id
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.room_blocks import RoomBlocks
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.errors import MissingParameter
@@ -70,12 +69,10 @@ class RoomActEndpoints:
     blocks: RoomBlocks
     recovery: RoomRecovery
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/block",
         also=("/_synapse/admin/v1/rooms/{roomId}/block",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
     async def find_block(self, request: PlainRequest) -> Reply[BlockAnswer]:
@@ -88,14 +85,12 @@ class RoomActEndpoints:
             return Reply({"block": True, "blocked_ts": block.blocked_ms})
         return Reply({"block": True, "user_id": block.blocked_by, "blocked_ts": block.blocked_ms})
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_columba/admin/v1/rooms/{roomId}/block",
         also=("/_synapse/admin/v1/rooms/{roomId}/block",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         body=BlockBody,
+        spec=SYNAPSE_ROOMS,
     )
     async def set_block(self, request: Request[NoQuery, BlockBody]) -> Reply[BlockSetAnswer]:
         """Block a room, or open it again."""
@@ -105,14 +100,12 @@ class RoomActEndpoints:
             await self.blocks.unblock(request.room_id)
         return Reply({"block": request.body.block})
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomIdOrAlias}/make_room_admin",
         also=("/_synapse/admin/v1/rooms/{roomIdOrAlias}/make_room_admin",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         body=RoomAdminBody,
+        spec=SYNAPSE_ROOMS,
     )
     async def make_room_admin(self, request: Request[NoQuery, RoomAdminBody]) -> Reply[Nothing]:
         """Give somebody as much power in a room as this server's users have there."""
@@ -123,15 +116,13 @@ class RoomActEndpoints:
         await self.recovery.make_admin(request.path["roomIdOrAlias"], user_id)
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/join/{roomIdOrAlias}",
         also=("/_synapse/admin/v1/join/{roomIdOrAlias}",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="https://element-hq.github.io/synapse/latest/admin_api/room_membership.html",
         query=JoinQuery,
         body=JoinBody,
+        spec="https://element-hq.github.io/synapse/latest/admin_api/room_membership.html",
     )
     async def join(self, request: Request[JoinQuery, JoinBody]) -> Reply[JoinAnswer]:
         """Let a user of this server join a room."""

@@ -6,8 +6,7 @@ from typing import TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, Reply, Request, admin_endpoint
 from homeserver.services.admin.audit_reading import Counts
 from homeserver.services.admin.audits import GraphPage, RoomAudits
 from homeserver.services.admin.room_audit import Fault
@@ -54,13 +53,8 @@ class RoomAuditEndpoints:
 
     audits: RoomAudits
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/verify",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room verify`",
-        query=VerifyQuery,
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/rooms/{roomId}/verify", query=VerifyQuery, spec="for `homeserver admin room verify`"
     )
     async def verify(self, request: Request[VerifyQuery, NoBody]) -> Reply[VerifyAnswer]:
         """Recompute what is stored of a room, for some seconds; `audit` in the answer is how to go on."""
@@ -76,25 +70,15 @@ class RoomAuditEndpoints:
             }
         )
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/verifiable_rooms",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room verify --all`",
-        query=RoomsQuery,
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/verifiable_rooms", query=RoomsQuery, spec="for `homeserver admin room verify --all`"
     )
     async def rooms(self, request: Request[RoomsQuery, NoBody]) -> Reply[VerifiableRoomsAnswer]:
         """The IDs of some rooms, in order; none after the last."""
         return Reply({"room_ids": await self.audits.rooms(request.query.after)})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/graph",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room graph`",
-        query=GraphQuery,
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/rooms/{roomId}/graph", query=GraphQuery, spec="for `homeserver admin room graph`"
     )
     async def graph(self, request: Request[GraphQuery, NoBody]) -> Reply[GraphPage]:
         """Some events and what they are built on; `after` in the answer is how to go on."""

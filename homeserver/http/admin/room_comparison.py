@@ -8,8 +8,7 @@ import msgspec
 
 from homeserver.http.admin.jobs import JobAnswer
 from homeserver.http.admin.jobs import described as described_job
-from homeserver.http.endpoint import ADMIN, NoQuery, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, Reply, Request, admin_endpoint
 from homeserver.services.admin.room_repair import RoomRepair
 from homeserver.services.federation.room_comparison import Comparison, RoomComparison, ServerView, explained
 
@@ -42,25 +41,18 @@ class RoomComparisonEndpoints:
     comparison: RoomComparison
     repairs: RoomRepair
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomId}/comparison",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room compare`",
         body=ComparisonBody,
+        spec="for `homeserver admin room compare`",
     )
     async def compare(self, request: Request[NoQuery, ComparisonBody]) -> Reply[ComparisonAnswer]:
         """Ask other servers what they have of a room, for a minute at most."""
         return Reply(described(await self.comparison.compare(request.room_id, request.body.servers)))
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/repair",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room repair`",
-        body=RepairBody,
+    @admin_endpoint(
+        "POST", "/_columba/admin/v1/rooms/{roomId}/repair", body=RepairBody, spec="for `homeserver admin room repair`"
     )
     async def repair(self, request: Request[NoQuery, RepairBody]) -> Reply[JobAnswer]:
         """Begin to put a room right: the job that does it."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import PlainRequest, Reply, admin_endpoint
 from homeserver.services.admin.room_heads import RoomHeads
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html#deleting-forward-extremities"
@@ -22,12 +21,10 @@ class RoomHeadEndpoints:
 
     heads: RoomHeads
 
-    @endpoint(
+    @admin_endpoint(
         "DELETE",
         "/_columba/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",
         also=("/_synapse/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec=SYNAPSE,
     )
     async def join(self, request: PlainRequest) -> Reply[JoinedHeadsAnswer]:

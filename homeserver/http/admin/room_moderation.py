@@ -6,8 +6,7 @@ import msgspec
 
 from homeserver.core.identifiers import parse_user_id
 from homeserver.http.admin.answers import EventAnswer
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoQuery, Nothing, Reply, Request, admin_endpoint
 from homeserver.services.admin.room_moderation import Removal, RoomModeration
 
 
@@ -30,49 +29,35 @@ class RoomModerationEndpoints:
 
     moderation: RoomModeration
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/kick",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-        body=MemberBody,
+    @admin_endpoint(
+        "POST", "/_columba/admin/v1/rooms/{roomId}/kick", body=MemberBody, spec="for administrators: docs/moderation.md"
     )
     async def kick(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Remove a user from a room."""
         return await self._remove(Removal.KICK, request)
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/ban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
-        body=MemberBody,
+    @admin_endpoint(
+        "POST", "/_columba/admin/v1/rooms/{roomId}/ban", body=MemberBody, spec="for administrators: docs/moderation.md"
     )
     async def ban(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Remove a user from a room, and let them not come back."""
         return await self._remove(Removal.BAN, request)
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomId}/unban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
         body=MemberBody,
+        spec="for administrators: docs/moderation.md",
     )
     async def unban(self, request: Request[NoQuery, MemberBody]) -> Reply[Nothing]:
         """Let a user come back."""
         return await self._remove(Removal.UNBAN, request)
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomId}/redact/{eventId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
         body=ReasonBody,
+        spec="for administrators: docs/moderation.md",
     )
     async def redact(self, request: Request[NoQuery, ReasonBody]) -> Reply[EventAnswer]:
         """Redact an event."""

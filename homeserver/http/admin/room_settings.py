@@ -8,8 +8,7 @@ import msgspec
 from homeserver.core.identifiers import parse_room_id
 from homeserver.core.power_levels import Level
 from homeserver.http.admin.answers import EventAnswer
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.room_acls import AclChange, AclLists, RoomAcls
 from homeserver.services.admin.room_names import Names, RoomNames
 from homeserver.services.admin.room_powers import RoomPowers
@@ -93,137 +92,65 @@ class RoomSettingAdminEndpoints:
     acls: RoomAcls
     replacement: RoomReplacement
 
-    @endpoint(
-        "PUT",
-        "/_columba/admin/v1/rooms/{roomId}/members/{userId}/power",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=LevelBody,
-    )
+    @admin_endpoint("PUT", "/_columba/admin/v1/rooms/{roomId}/members/{userId}/power", body=LevelBody, spec=HERE)
     async def set_power(self, request: Request[NoQuery, LevelBody]) -> Reply[LevelAnswer]:
         """Give a user a power level."""
         level = await self.powers.set_level(request.room_id, request.path_user_id, request.body.level)
         return Reply({"level": level})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/members/{userId}/mute",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/rooms/{roomId}/members/{userId}/mute", spec=HERE)
     async def mute(self, request: PlainRequest) -> Reply[LevelAnswer]:
         """Give a user a power level at which they can send nothing."""
         return Reply({"level": await self.powers.mute(request.room_id, request.path_user_id)})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/upgrade",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=UpgradeBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/rooms/{roomId}/upgrade", body=UpgradeBody, spec=HERE)
     async def upgrade(self, request: Request[NoQuery, UpgradeBody]) -> Reply[UpgradeAnswer]:
         """Replace a room by a new one of another version."""
         body = request.body
         room_id = await self.replacement.upgrade(request.room_id, body.new_version, body.additional_creators)
         return Reply({"replacement_room": room_id})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/tombstone",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=TombstoneBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/rooms/{roomId}/tombstone", body=TombstoneBody, spec=HERE)
     async def close(self, request: Request[NoQuery, TombstoneBody]) -> Reply[EventAnswer]:
         """Replace a room by one that is there."""
         replacement = parse_room_id(request.body.replacement_room)
         event_id = await self.replacement.close(request.room_id, replacement, request.body.reason)
         return Reply({"event_id": event_id})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/aliases",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/aliases", spec=HERE)
     async def aliases(self, request: PlainRequest) -> Reply[Names]:
         """The names of a room on this server, and the one that it says is its main one."""
         return Reply(await self.names.of_room(request.room_id))
 
-    @endpoint(
-        "PUT",
-        "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=AliasBody,
-    )
+    @admin_endpoint("PUT", "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}", body=AliasBody, spec=HERE)
     async def add_alias(self, request: Request[NoQuery, AliasBody]) -> Reply[Nothing]:
         """Name a room."""
         await self.names.add(request.room_id, request.room_alias, is_main=request.body.main)
         return EMPTY
 
-    @endpoint(
-        "DELETE",
-        "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-    )
+    @admin_endpoint("DELETE", "/_columba/admin/v1/rooms/{roomId}/aliases/{roomAlias}", spec=HERE)
     async def remove_alias(self, request: PlainRequest) -> Reply[Nothing]:
         """Take a name from a room."""
         await self.names.remove(request.room_id, request.room_alias)
         return EMPTY
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/directory",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/directory", spec=HERE)
     async def is_published(self, request: PlainRequest) -> Reply[PublishedAnswer]:
         """Whether the public directory shows a room."""
         return Reply({"published": await self.names.is_published(request.room_id)})
 
-    @endpoint(
-        "PUT",
-        "/_columba/admin/v1/rooms/{roomId}/directory",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=PublishedBody,
-    )
+    @admin_endpoint("PUT", "/_columba/admin/v1/rooms/{roomId}/directory", body=PublishedBody, spec=HERE)
     async def publish(self, request: Request[NoQuery, PublishedBody]) -> Reply[PublishedAnswer]:
         """Show a room in the public directory, or hide it."""
         await self.names.publish(request.room_id, is_published=request.body.published)
         return Reply({"published": request.body.published})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/acl",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/acl", spec=HERE)
     async def acl(self, request: PlainRequest) -> Reply[AclAnswer]:
         """Which servers may take part in a room; null where the room does not say."""
         return Reply({"acl": await self.acls.show(request.room_id)})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/acl",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=AclBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/rooms/{roomId}/acl", body=AclBody, spec=HERE)
     async def change_acl(self, request: Request[NoQuery, AclBody]) -> Reply[AclAnswer]:
         """Change which servers may take part in a room."""
         body = request.body

@@ -10,9 +10,8 @@ from typing import Final, Literal, NotRequired, TypedDict
 import msgspec
 
 from homeserver.core.sync_tokens import PaginationToken, parse_token
-from homeserver.http.endpoint import ADMIN, NoBody, OpaqueObject, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import NoBody, OpaqueObject, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.http.parameters import checked_limit, read_event_filter
-from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.rooms import Extremity, RoomDescription, RoomReading
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.room_listing import RoomWanted
@@ -166,14 +165,8 @@ class RoomAdminEndpoints:
 
     reading: RoomReading
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms",
-        also=("/_synapse/admin/v1/rooms",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
-        query=RoomsQuery,
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/rooms", also=("/_synapse/admin/v1/rooms",), query=RoomsQuery, spec=SYNAPSE_ROOMS
     )
     async def all(self, request: Request[RoomsQuery, NoBody]) -> Reply[RoomsAnswer]:
         """Some of the rooms, and where the page after them and the one before them begin."""
@@ -193,13 +186,8 @@ class RoomAdminEndpoints:
             body["prev_batch"] = max(0, page.skipped - query.limit)
         return Reply(body)
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}",
-        also=("/_synapse/admin/v1/rooms/{roomId}",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/rooms/{roomId}", also=("/_synapse/admin/v1/rooms/{roomId}",), spec=SYNAPSE_ROOMS
     )
     async def one(self, request: PlainRequest) -> Reply[RoomAnswer]:
         """One room."""
@@ -217,12 +205,10 @@ class RoomAdminEndpoints:
             }
         )
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/members",
         also=("/_synapse/admin/v1/rooms/{roomId}/members",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
     async def members(self, request: PlainRequest) -> Reply[RoomMembersAnswer]:
@@ -230,27 +216,23 @@ class RoomAdminEndpoints:
         members = await self.reading.members(request.room_id)
         return Reply({"members": members, "total": len(members)})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/state",
         also=("/_synapse/admin/v1/rooms/{roomId}/state",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         query=StateQuery,
+        spec=SYNAPSE_ROOMS,
     )
     async def state(self, request: Request[StateQuery, NoBody]) -> Reply[StateAnswer]:
         """The current state of a room."""
         return Reply({"state": await self.reading.state(request.room_id, request.query.type)})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/messages",
         also=("/_synapse/admin/v1/rooms/{roomId}/messages",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         query=HistoryQuery,
+        spec=SYNAPSE_ROOMS,
     )
     async def messages(self, request: Request[HistoryQuery, NoBody]) -> Reply[HistoryAnswer]:
         """A page of a room's history."""
@@ -268,14 +250,12 @@ class RoomAdminEndpoints:
             body["end"] = page.end
         return Reply(body)
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/context/{eventId}",
         also=("/_synapse/admin/v1/rooms/{roomId}/context/{eventId}",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         query=AroundQuery,
+        spec=SYNAPSE_ROOMS,
     )
     async def context(self, request: Request[AroundQuery, NoBody]) -> Reply[ContextAnswer]:
         """An event and what is around it."""
@@ -291,26 +271,22 @@ class RoomAdminEndpoints:
             }
         )
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/events/{eventId}",
         also=("/_synapse/admin/v1/fetch_event/{eventId}",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec=SYNAPSE_EVENTS,
     )
     async def event(self, request: PlainRequest) -> Reply[OneEventAnswer]:
         """An event, whatever its room."""
         return Reply({"event": await self.reading.event(request.event_id)})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomId}/timestamp_to_event",
         also=("/_synapse/admin/v1/rooms/{roomId}/timestamp_to_event",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
         query=TimeQuery,
+        spec=SYNAPSE_ROOMS,
     )
     async def timestamp_to_event(self, request: Request[TimeQuery, NoBody]) -> Reply[ClosestAnswer]:
         """The event closest to a time."""
@@ -319,12 +295,10 @@ class RoomAdminEndpoints:
         )
         return Reply({"event_id": event_id, "origin_server_ts": when_ms})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_columba/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",
         also=("/_synapse/admin/v1/rooms/{roomIdOrAlias}/forward_extremities",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec=SYNAPSE_ROOMS,
     )
     async def forward_extremities(self, request: PlainRequest) -> Reply[ExtremitiesAnswer]:

@@ -6,8 +6,7 @@ from typing import TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.federation.server_limits import EffectiveLimit, ServerLimits
 from homeserver.storage.server_limits import ServerLimit
 
@@ -44,35 +43,23 @@ class ServerLimitAdminEndpoints:
 
     limits: ServerLimits
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/federation/limits",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation limits`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/federation/limits", spec="for `homeserver admin federation limits`")
     async def all(self, _: PlainRequest) -> Reply[OwnLimitsAnswer]:
         """What is set for single servers."""
         return Reply({"limits": self.limits.all})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/federation/limits/{serverName}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation limit NAME`",
+    @admin_endpoint(
+        "GET", "/_columba/admin/v1/federation/limits/{serverName}", spec="for `homeserver admin federation limit NAME`"
     )
     async def one(self, request: PlainRequest) -> Reply[ServerLimitsAnswer]:
         """What counts for a server."""
         return _told(request.path["serverName"], self.limits)
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_columba/admin/v1/federation/limits/{serverName}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin federation limit NAME --set`",
         body=LimitsBody,
+        spec="for `homeserver admin federation limit NAME --set`",
     )
     async def change(self, request: Request[NoQuery, LimitsBody]) -> Reply[ServerLimitsAnswer]:
         """Set limits of a server, or have those for all count again; the others stay."""

@@ -11,8 +11,7 @@ from homeserver.core.identifiers import parse_user_id
 from homeserver.http.admin.answers import EventAnswer
 from homeserver.http.admin.jobs import JobAnswer, described
 from homeserver.http.administrative_acts import OWNER
-from homeserver.http.endpoint import ADMIN, JsonObject, NoQuery, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import JsonObject, NoQuery, Reply, Request, admin_endpoint
 from homeserver.services.admin.announcements import Announcements
 from homeserver.services.admin.server_notices import MESSAGE, Notice, NoticeTransaction, ServerNotices
 
@@ -41,39 +40,33 @@ class ServerNoticeEndpoints:
     notices: ServerNotices
     announcements: Announcements
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/server_notices",
         also=("/_synapse/admin/v1/send_server_notice",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_NOTICES,
         body=NoticeBody,
+        spec=SYNAPSE_NOTICES,
     )
     async def send(self, request: Request[NoQuery, NoticeBody]) -> Reply[EventAnswer]:
         """Say something to a user."""
         return await self._send(request, None)
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_columba/admin/v1/server_notices/{txnId}",
         also=("/_synapse/admin/v1/send_server_notice/{txnId}",),
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_NOTICES,
         body=NoticeBody,
+        spec=SYNAPSE_NOTICES,
     )
     async def send_once(self, request: Request[NoQuery, NoticeBody]) -> Reply[EventAnswer]:
         """Say something to a user, once for each transaction ID."""
         return await self._send(request, NoticeTransaction(request.user_id or OWNER, request.path["txnId"]))
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/server_announcements",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
         body=AnnouncementBody,
+        spec="for administrators: docs/moderation.md",
     )
     async def announce(self, request: Request[NoQuery, AnnouncementBody]) -> Reply[JobAnswer]:
         """Begin to say something to all users: the job that does it."""

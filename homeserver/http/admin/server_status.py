@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
+from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, admin_endpoint, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.doctor import Doctor, Level
 from homeserver.services.admin.server_status import ServerStatus, Status
@@ -74,11 +74,9 @@ class ServerStatusEndpoints:
             }
         )
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/statistics/database/rooms",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
         spec="https://element-hq.github.io/synapse/latest/admin_api/statistics.html",
     )
     async def largest_rooms(self, _: PlainRequest) -> Reply[LargestRoomsAnswer]:

@@ -5,8 +5,7 @@ from typing import Final, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoBody, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, Reply, Request, admin_endpoint
 from homeserver.services.admin.user_activity import UserActivity
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
@@ -36,28 +35,24 @@ class UserActivityEndpoints:
 
     activity: UserActivity
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/sent_invite_count",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/sent_invite_count",),
         query=SinceQuery,
+        spec=SYNAPSE,
     )
     async def invites_sent(self, request: Request[SinceQuery, NoBody]) -> Reply[InvitesSentAnswer]:
         """How many invites a user has sent since a time."""
         count = await self.activity.invites_sent(request.path_user_id, request.query.since_ms)
         return Reply({"invite_count": count})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/cumulative_joined_room_count",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/cumulative_joined_room_count",),
         query=SinceQuery,
+        spec=SYNAPSE,
     )
     async def rooms_joined(self, request: Request[SinceQuery, NoBody]) -> Reply[RoomsJoinedAnswer]:
         """How many rooms a user has entered since a time."""

@@ -7,8 +7,7 @@ import msgspec
 
 from homeserver.core.identifiers import DeviceID, parse_device_id
 from homeserver.http.client.server_administration import DeviceSessions, sessions_of
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.user_devices import UserDevice, UserDevices
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
@@ -76,99 +75,75 @@ class UserDeviceAdminEndpoints:
 
     devices: UserDevices
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v2/users/{userId}/devices",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices",),
+        spec=SYNAPSE,
     )
     async def list_devices(self, request: PlainRequest) -> Reply[DevicesAnswer]:
         """All devices of a user."""
         devices = await self.devices.of_user(request.path_user_id)
         return Reply({"devices": [_shown(device) for device in devices], "total": len(devices)})
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v2/users/{userId}/devices",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        body=NewDeviceBody,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v2/users/{userId}/devices", body=NewDeviceBody, spec=SYNAPSE)
     async def create(self, request: Request[NoQuery, NewDeviceBody]) -> Reply[Nothing]:
         """Make a device."""
         await self.devices.create(request.path_user_id, parse_device_id(request.body.device_id))
         return Reply({}, 201)
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v2/users/{userId}/devices/{deviceId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices/{deviceId}",),
+        spec=SYNAPSE,
     )
     async def device(self, request: PlainRequest) -> Reply[DeviceAnswer]:
         """One device."""
         return Reply(_shown(await self.devices.device(request.path_user_id, request.path_device_id)))
 
-    @endpoint(
-        "PUT",
-        "/_synapse/admin/v2/users/{userId}/devices/{deviceId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        body=DeviceNameBody,
-    )
+    @admin_endpoint("PUT", "/_synapse/admin/v2/users/{userId}/devices/{deviceId}", body=DeviceNameBody, spec=SYNAPSE)
     async def rename(self, request: Request[NoQuery, DeviceNameBody]) -> Reply[Nothing]:
         """Show a device under another name."""
         await self.devices.rename(request.path_user_id, request.path_device_id, request.body.display_name)
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "DELETE",
         "/_synapse/admin/v2/users/{userId}/devices/{deviceId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/devices/{deviceId}",),
+        spec=SYNAPSE,
     )
     async def remove(self, request: PlainRequest) -> Reply[Nothing]:
         """Remove a device, and log it out."""
         await self.devices.remove(request.path_user_id, [request.path_device_id])
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v2/users/{userId}/delete_devices",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/delete_devices",),
         body=DevicesBody,
+        spec=SYNAPSE,
     )
     async def remove_some(self, request: Request[NoQuery, DevicesBody]) -> Reply[Nothing]:
         """Remove several devices."""
         await self.devices.remove(request.path_user_id, [parse_device_id(one) for one in request.body.devices])
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/users/{userId}/login",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/login",),
         body=LoginBody,
+        spec=SYNAPSE,
     )
     async def log_in_as(self, request: Request[NoQuery, LoginBody]) -> Reply[LoginAnswer]:
         """An access token with which to act as a user."""
         by, until_ms = request.user_id, request.body.valid_until_ms
         return Reply({"access_token": await self.devices.log_in_as(request.path_user_id, by=by, until_ms=until_ms)})
 
-    @endpoint("GET", "/_synapse/admin/v1/whois/{userId}", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)
+    @admin_endpoint("GET", "/_synapse/admin/v1/whois/{userId}", spec=SYNAPSE)
     async def whois(self, request: PlainRequest) -> Reply[WhoisAnswer]:
         """From where an account is used."""
         devices = [one.device for one in await self.devices.of_user(request.path_user_id)]

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import PlainRequest, Reply, admin_endpoint
 from homeserver.services.admin.user_keys import UserKeys
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
@@ -22,13 +21,11 @@ class UserKeyAdminEndpoints:
 
     keys: UserKeys
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/users/{userId}/_allow_cross_signing_replacement_without_uia",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/allow_cross_signing_replacement",),
+        spec=SYNAPSE,
     )
     async def let_replace(self, request: PlainRequest) -> Reply[ReplacementAnswer]:
         """Let a user replace their cross-signing keys, once and soon."""

@@ -10,8 +10,7 @@ from typing import Final, Literal, TypedDict
 import msgspec
 
 from homeserver.core.identifiers import parse_room_id, parse_user_id
-from homeserver.http.endpoint import ADMIN, NoBody, NoQuery, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, NoQuery, Reply, Request, admin_endpoint
 from homeserver.services.admin.member_patterns import Aim, Done, Hit, MemberPatterns, Miss
 from homeserver.services.admin.room_moderation import Removal
 from homeserver.services.admin.sent_events import FoundEvents, RedactedEvents, Said, SentEvents
@@ -103,14 +102,7 @@ class UserPatternEndpoints:
     members: MemberPatterns
     sent: SentEvents
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/members",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        query=HitsQuery,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/members", query=HitsQuery, spec=HERE)
     async def find_members(self, request: Request[HitsQuery, NoBody]) -> Reply[MembersAnswer]:
         """Whom a pattern would hit in some rooms, or in all."""
         query = request.query
@@ -118,64 +110,29 @@ class UserPatternEndpoints:
         hits = await self.members.find(aim, query.begin)
         return Reply({"members": _shown(hits.found), "next": hits.next})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/members/kick",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=MembersBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/members/kick", body=MembersBody, spec=HERE)
     async def kick(self, request: Request[NoQuery, MembersBody]) -> Reply[RemovedAnswer]:
         """Remove users from rooms."""
         return await self._remove(Removal.KICK, request.body)
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/members/ban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=MembersBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/members/ban", body=MembersBody, spec=HERE)
     async def ban(self, request: Request[NoQuery, MembersBody]) -> Reply[RemovedAnswer]:
         """Remove users from rooms, and let them not come back."""
         return await self._remove(Removal.BAN, request.body)
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/members/unban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=MembersBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/members/unban", body=MembersBody, spec=HERE)
     async def unban(self, request: Request[NoQuery, MembersBody]) -> Reply[RemovedAnswer]:
         """Let users come back."""
         return await self._remove(Removal.UNBAN, request.body)
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/rooms/{roomId}/sent",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        query=SentQuery,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/rooms/{roomId}/sent", query=SentQuery, spec=HERE)
     async def find_sent(self, request: Request[SentQuery, NoBody]) -> Reply[FoundEvents]:
         """What users said in a room."""
         query = request.query
         said = Said(request.room_id, query.users, query.since_ms, query.until_ms)
         return Reply(await self.sent.find(said, query.begin))
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/rooms/{roomId}/redact",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=HERE,
-        body=RedactionBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/rooms/{roomId}/redact", body=RedactionBody, spec=HERE)
     async def redact(self, request: Request[NoQuery, RedactionBody]) -> Reply[RedactedEvents]:
         """Redact what users said in a room."""
         body = request.body

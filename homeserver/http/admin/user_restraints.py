@@ -5,8 +5,7 @@ from typing import Final, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import EMPTY, NoQuery, Nothing, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.user_restraints import OwnLimit, UserRestraints, own_limit
 
 SYNAPSE: Final = "https://element-hq.github.io/synapse/latest/admin_api/user_admin_api.html"
@@ -32,26 +31,22 @@ class UserRestraintEndpoints:
 
     restraints: UserRestraints
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/override_ratelimit",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
+        spec=SYNAPSE,
     )
     async def rate_limit(self, request: PlainRequest) -> Reply[RateLimitAnswer]:
         """The user's own rate limit; empty where they have none."""
         return Reply(shown_limit(await self.restraints.own_limit(request.path_user_id)))
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/users/{userId}/override_ratelimit",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
         body=RateLimitBody,
+        spec=SYNAPSE,
     )
     async def set_rate_limit(self, request: Request[NoQuery, RateLimitBody]) -> Reply[RateLimitAnswer]:
         """Give a user a rate limit of their own."""
@@ -59,39 +54,33 @@ class UserRestraintEndpoints:
         await self.restraints.set_own_limit(request.path_user_id, own)
         return Reply(shown_limit(own))
 
-    @endpoint(
+    @admin_endpoint(
         "DELETE",
         "/_synapse/admin/v1/users/{userId}/override_ratelimit",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/override_ratelimit",),
+        spec=SYNAPSE,
     )
     async def reset_rate_limit(self, request: PlainRequest) -> Reply[Nothing]:
         """Let the server's settings hold for the user again."""
         await self.restraints.set_own_limit(request.path_user_id, None)
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/users/{userId}/shadow_ban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
+        spec=SYNAPSE,
     )
     async def shadow_ban(self, request: PlainRequest) -> Reply[Nothing]:
         """Let nobody hear a user, without their noticing."""
         await self.restraints.set_shadow_banned(request.path_user_id, is_banned=True)
         return EMPTY
 
-    @endpoint(
+    @admin_endpoint(
         "DELETE",
         "/_synapse/admin/v1/users/{userId}/shadow_ban",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/shadow_ban",),
+        spec=SYNAPSE,
     )
     async def end_shadow_ban(self, request: PlainRequest) -> Reply[Nothing]:
         """Let a user be heard again."""

@@ -14,7 +14,6 @@ import orjson
 from homeserver.core.identifiers import RoomID, UserID
 from homeserver.http.admin.user_restraints import RateLimitAnswer, shown_limit
 from homeserver.http.endpoint import (
-    ADMIN,
     EMPTY,
     NoBody,
     NoQuery,
@@ -23,9 +22,8 @@ from homeserver.http.endpoint import (
     PlainRequest,
     Reply,
     Request,
-    endpoint,
+    admin_endpoint,
 )
-from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.users import UserAdministration, UserPage, Users, UserWish
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.accounts import AccountKind
@@ -208,72 +206,55 @@ class UserAdminEndpoints:
     administration: UserAdministration
     version: str
 
-    @endpoint("GET", "/_synapse/admin/v2/users", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE, query=UsersQuery)
+    @admin_endpoint("GET", "/_synapse/admin/v2/users", query=UsersQuery, spec=SYNAPSE)
     async def list_users(self, request: Request[UsersQuery, NoBody]) -> Reply[UsersAnswer]:
         """Some accounts; without those that are closed or locked, unless they are asked for."""
         return await self._page(request.query, is_deactivated=None if request.query.deactivated else False)
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v3/users",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        also=("/_columba/admin/v1/users",),
-        query=UsersQueryV3,
+    @admin_endpoint(
+        "GET", "/_synapse/admin/v3/users", also=("/_columba/admin/v1/users",), query=UsersQueryV3, spec=SYNAPSE
     )
     async def list_users_v3(self, request: Request[UsersQueryV3, NoBody]) -> Reply[UsersAnswer]:
         """Some accounts; without those that are locked, unless they are asked for."""
         return await self._page(request.query, is_deactivated=request.query.deactivated)
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v2/users/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        also=("/_columba/admin/v1/users/{userId}",),
+    @admin_endpoint(
+        "GET", "/_synapse/admin/v2/users/{userId}", also=("/_columba/admin/v1/users/{userId}",), spec=SYNAPSE
     )
     async def user(self, request: PlainRequest) -> Reply[UserAnswer]:
         """One account."""
         return Reply(await self._shown(request.path_user_id))
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_synapse/admin/v2/users/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}",),
         body=AccountBody,
+        spec=SYNAPSE,
     )
     async def put_user(self, request: Request[NoQuery, AccountBody]) -> Reply[UserAnswer]:
         """Make an account, or change one."""
         is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
         return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/deactivate/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/deactivate",),
         body=DeactivateBody,
+        spec=SYNAPSE,
     )
     async def deactivate(self, request: Request[NoQuery, DeactivateBody]) -> Reply[DeactivateAnswer]:
         """Close an account for good."""
         await self.administration.deactivate(request.path_user_id, erase=request.body.erase)
         return Reply({"id_server_unbind_result": "success"})  # there is nothing to unbind
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_synapse/admin/v1/reset_password/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/reset_password",),
         body=PasswordBody,
+        spec=SYNAPSE,
     )
     async def reset_password(self, request: Request[NoQuery, PasswordBody]) -> Reply[Nothing]:
         """Give a user another password."""
@@ -283,71 +264,56 @@ class UserAdminEndpoints:
         )
         return EMPTY
 
-    @endpoint("GET", "/_synapse/admin/v1/users/{userId}/admin", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE)
+    @admin_endpoint("GET", "/_synapse/admin/v1/users/{userId}/admin", spec=SYNAPSE)
     async def is_admin(self, request: PlainRequest) -> Reply[AdminAnswer]:
         """Whether a user is an administrator."""
         return Reply({"admin": await self.administration.is_admin(request.path_user_id)})
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_synapse/admin/v1/users/{userId}/admin",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/admin",),
         body=AdminBody,
+        spec=SYNAPSE,
     )
     async def set_admin(self, request: Request[NoQuery, AdminBody]) -> Reply[Nothing]:
         """Make a user an administrator, or one no more."""
         await self.administration.set_admin(request.path_user_id, is_admin=request.body.admin, by=request.user_id)
         return EMPTY
 
-    @endpoint(
-        "PUT",
-        "/_synapse/admin/v1/suspend/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        body=SynapseSuspendBody,
-    )
+    @admin_endpoint("PUT", "/_synapse/admin/v1/suspend/{userId}", body=SynapseSuspendBody, spec=SYNAPSE)
     async def suspend(self, request: Request[NoQuery, SynapseSuspendBody]) -> Reply[dict[str, bool]]:
         """Suspend an account, or end that."""
         user_id, is_suspended = request.path_user_id, request.body.suspend
         await self.administration.set_suspended(user_id, is_suspended=is_suspended)
         return Reply({f"user_{user_id}_suspended": is_suspended})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/joined_rooms",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/joined_rooms",),
+        spec=SYNAPSE,
     )
     async def joined_rooms(self, request: PlainRequest) -> Reply[JoinedRoomsAnswer]:
         """The rooms that a user is in."""
         room_ids = await self.users.joined_rooms(request.path_user_id)
         return Reply({"joined_rooms": room_ids, "total": len(room_ids)})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/memberships",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/memberships",),
+        spec=SYNAPSE,
     )
     async def memberships(self, request: PlainRequest) -> Reply[MembershipsAnswer]:
         """The rooms that a user is or was in, and how."""
         return Reply({"memberships": await self.users.memberships(request.path_user_id)})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_synapse/admin/v1/users/{userId}/accountdata",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
         also=("/_columba/admin/v1/users/{userId}/accountdata",),
+        spec=SYNAPSE,
     )
     async def account_data(self, request: PlainRequest) -> Reply[AccountDataAnswer]:
         """What a user keeps on the server."""
@@ -358,20 +324,13 @@ class UserAdminEndpoints:
             kept[one.type] = orjson.Fragment(one.content)
         return Reply({"account_data": {"global": everywhere, "rooms": in_rooms}})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/username_available",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        query=UsernameQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/username_available", query=UsernameQuery, spec=SYNAPSE)
     async def is_available(self, request: Request[UsernameQuery, NoBody]) -> Reply[AvailableAnswer]:
         """Whether a name is to be had."""
         await self.administration.check_available(request.query.username)
         return Reply({"available": True})
 
-    @endpoint("GET", "/_synapse/admin/v1/server_version", auth=ADMIN, limit=RateClass.GENERAL, spec=SYNAPSE_VERSION)
+    @admin_endpoint("GET", "/_synapse/admin/v1/server_version", spec=SYNAPSE_VERSION)
     async def server_version(self, _: PlainRequest) -> Reply[ServerVersionAnswer]:
         """What this server is."""
         return Reply({"server_version": self.version})

@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ACCESS_TOKEN, ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
+from homeserver.http.endpoint import ACCESS_TOKEN, NoQuery, PlainRequest, Reply, Request, admin_endpoint, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.devices import Devices
 from homeserver.services.accounts.moderation import AccountModeration
@@ -64,52 +64,44 @@ class ServerAdministrationEndpoints:
     moderation: AccountModeration
     devices: Devices
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_matrix/client/v1/admin/lock/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="client-server-api/#get_matrixclientv1adminlockuserid",
         also=("/_columba/admin/v1/users/{userId}/lock",),
+        spec="client-server-api/#get_matrixclientv1adminlockuserid",
     )
     async def is_locked(self, request: PlainRequest) -> Reply[LockAnswer]:
         """Whether an account is locked."""
         return Reply({"locked": await self.moderation.is_locked(request.path_user_id)})
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_matrix/client/v1/admin/lock/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="client-server-api/#put_matrixclientv1adminlockuserid",
         also=("/_columba/admin/v1/users/{userId}/lock",),
         body=LockBody,
+        spec="client-server-api/#put_matrixclientv1adminlockuserid",
     )
     async def set_locked(self, request: Request[NoQuery, LockBody]) -> Reply[LockAnswer]:
         """Lock an account, or unlock it."""
         await self.moderation.set_locked(request.path_user_id, is_locked=request.body.locked)
         return Reply({"locked": request.body.locked})
 
-    @endpoint(
+    @admin_endpoint(
         "GET",
         "/_matrix/client/v1/admin/suspend/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="client-server-api/#get_matrixclientv1adminsuspenduserid",
         also=("/_columba/admin/v1/users/{userId}/suspend",),
+        spec="client-server-api/#get_matrixclientv1adminsuspenduserid",
     )
     async def is_suspended(self, request: PlainRequest) -> Reply[SuspendAnswer]:
         """Whether an account is suspended."""
         return Reply({"suspended": await self.moderation.is_suspended(request.path_user_id)})
 
-    @endpoint(
+    @admin_endpoint(
         "PUT",
         "/_matrix/client/v1/admin/suspend/{userId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="client-server-api/#put_matrixclientv1adminsuspenduserid",
         also=("/_columba/admin/v1/users/{userId}/suspend",),
         body=SuspendBody,
+        spec="client-server-api/#put_matrixclientv1adminsuspenduserid",
     )
     async def set_suspended(self, request: Request[NoQuery, SuspendBody]) -> Reply[SuspendAnswer]:
         """Suspend an account, or end that."""
