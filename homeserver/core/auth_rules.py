@@ -9,9 +9,9 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS, auth_types_for
-from homeserver.core.errors import AuthRejected, BadIdentifier, MissingEvents
+from homeserver.core.errors import AuthRejected, MissingEvents
 from homeserver.core.event import Event
-from homeserver.core.identifiers import EventID, parse_user_id, server_name_of, server_name_of_user
+from homeserver.core.identifiers import EventID, is_user_id, server_name_of, server_name_of_user
 from homeserver.core.membership_rules import State, authorise_membership, membership_of
 from homeserver.core.power_levels import LEVEL_DEFAULTS, Level, creators, read_level, read_power_levels
 from homeserver.core.room_versions import RoomVersion
@@ -174,18 +174,8 @@ def _authorise_create(event: Event) -> None:
         raise AuthRejected("the content names no creator")
     if version.privileged_creators and "additional_creators" in event.content:
         additional = event.content["additional_creators"]
-        if not isinstance(additional, list) or not all(_is_user_id(user) for user in additional):
+        if not isinstance(additional, list) or not all(is_user_id(user) for user in additional):
             raise AuthRejected("additional_creators is not a list of user IDs")
-
-
-def _is_user_id(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        parse_user_id(value)
-    except BadIdentifier:
-        return False
-    return True
 
 
 def _authorise_assigned_id_redaction(event: Event, sender_level: Level, redact_level: int) -> None:
@@ -201,7 +191,7 @@ def _authorise_power_levels(event: Event, current: Event | None, create: Event, 
     if version.integer_power_levels:
         _check_integers(content)
     users = _read_levels(content, "users", version)
-    if not all(_is_user_id(user) for user in users):
+    if not all(is_user_id(user) for user in users):
         raise AuthRejected("`users` lists something that is no user ID")
     if version.privileged_creators and not creators(create).isdisjoint(users):
         raise AuthRejected("`users` lists a creator of the room")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from homeserver.core.canonical_json import check_canonical, encode_checked, encode_lenient
 from homeserver.core.errors import BadEvent, EventTooLarge
-from homeserver.core.event import EncodedEvent, is_create, view_event
+from homeserver.core.event import EncodedEvent, Event, is_create, view_event
 from homeserver.core.event_format import (
     AUTH_EVENTS_LIMIT,
     PDU_LIMIT_BYTES,
@@ -18,7 +18,7 @@ from homeserver.core.event_format import (
     check_key_sizes,
     depth_limit,
 )
-from homeserver.core.hashing import create_event_id_of, event_id_of_hash
+from homeserver.core.hashing import create_event_id_of, event_id_of_hash, reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.redaction import redact
 from homeserver.core.room_versions import RoomVersion
@@ -44,6 +44,12 @@ class EventTemplate:
     auth_events: tuple[tuple[EventID, bytes], ...]
     depth: int
     origin_server_ts: int
+
+
+def reference_to(event: Event) -> tuple[EventID, bytes]:
+    """How a template names an event: room versions 1 and 2 do so with its hash; later ones need the ID alone."""
+    digest = b"" if event.version.event_ids_are_hashes else reference_hash(event.pdu, event.version)
+    return event.event_id, digest
 
 
 def build_event(

@@ -66,6 +66,17 @@ def parse_user_id(value: str) -> UserID:
     return UserID(value)
 
 
+def is_user_id(value: object) -> bool:
+    """Whether a value is text that parse_user_id takes."""
+    if not isinstance(value, str):
+        return False
+    try:
+        parse_user_id(value)
+    except BadIdentifier:
+        return False
+    return True
+
+
 def parse_room_id(value: str) -> RoomID:
     """`value`, if it is a room ID of any room version, with a server name or without. Raises BadIdentifier."""
     if _ROOM_ID_OF_HASH.fullmatch(value) is not None:

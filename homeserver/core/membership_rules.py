@@ -52,8 +52,12 @@ def authorise_membership(event: Event, state: State, create: Event) -> None:
 
 def membership_of(state: State, user_id: str) -> str | None:
     """The membership of a user in a state; None for a user without a member event, or with a garbage one."""
-    event = state.get(("m.room.member", user_id))
-    membership = None if event is None else event.content.get("membership")
+    return membership_said(state.get(("m.room.member", user_id)))
+
+
+def membership_said(member: Event | None) -> str | None:
+    """The membership in a member event; None without one, or for a garbage one."""
+    membership = None if member is None else member.content.get("membership")
     return membership if isinstance(membership, str) else None
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from homeserver.core.canonical_json import INTEGER_LIMIT, check_canonical
-from homeserver.core.errors import BadIdentifier, BadJson
+from homeserver.core.errors import BadJson
 from homeserver.core.event import Event
-from homeserver.core.identifiers import EventID, UserID, parse_user_id
+from homeserver.core.identifiers import EventID, UserID, is_user_id
 from homeserver.core.membership_rules import is_knock_rule, is_restricted_rule
 from homeserver.core.power_levels import LEVEL_DEFAULTS, LONE_CREATOR_LEVEL, creators, read_level, read_power_levels
 from homeserver.core.room_versions import RoomVersion
@@ -211,12 +211,4 @@ def _highest_level(levels: Mapping[str, Any]) -> int:
 
 def _user_ids(values: Collection[str]) -> set[str]:
     """Those of the values that are user IDs."""
-    return {value for value in values if _is_user_id(value)}
-
-
-def _is_user_id(value: str) -> bool:
-    try:
-        parse_user_id(value)
-    except BadIdentifier:
-        return False
-    return True
+    return {value for value in values if is_user_id(value)}

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
-from homeserver.core.errors import BadIdentifier, ProtocolError
-from homeserver.core.identifiers import parse_user_id
+from homeserver.core.errors import ProtocolError
+from homeserver.core.identifiers import is_user_id
 from homeserver.http.arrival import Arrival
 from homeserver.http.endpoint import Endpoint, Reply, Request, Upload
 from homeserver.http.errors import reply_to
@@ -154,17 +154,9 @@ def _told_name(name: str) -> str:
 
 
 def _told_text(name: str, value: str) -> str:
-    if name not in PLAIN and not _is_user_id(value):
+    if name not in PLAIN and not is_user_id(value):
         return WITHHELD
     return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + CUT
-
-
-def _is_user_id(value: str) -> bool:
-    try:
-        parse_user_id(value)
-    except BadIdentifier:
-        return False
-    return True
 
 
 def _bounded(details: Mapping[str, object]) -> str:

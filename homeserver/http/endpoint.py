@@ -15,6 +15,7 @@ import typing_extensions
 from homeserver.core.identifiers import DeviceID, EventID, RoomAlias, RoomID, ServerName, UserID
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.accounts.requester import Requester
+from homeserver.services.events.client_format import Viewer
 
 
 class Auth(Enum):
@@ -111,6 +112,11 @@ class Request(Generic[Q, B]):
     def user_id(self) -> UserID | None:
         """The user who asks; None for anybody, and for the owner of the server, who comes by its socket."""
         return None if self.authenticated is None else self.authenticated.user_id
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks, as the one to whom events are shown. Raises as `requester` does."""
+        return Viewer(self.requester.user_id, self.requester.device_id)
 
     @property
     def peer(self) -> ServerName:

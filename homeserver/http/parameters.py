@@ -22,6 +22,7 @@ from homeserver.core.identifiers import (
     parse_server_name,
     parse_user_id,
 )
+from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
 from homeserver.http.endpoint import JsonObject, NoBody, NoQuery, Upload
 from homeserver.services.errors import InvalidParameter, MissingParameter, TooLarge
 
@@ -285,6 +286,11 @@ def read_event_filter(text: str | None) -> RoomEventFilter:
         return parse_room_event_filter(parse_json(text.encode()))
     except (NotJson, BadJson) as bad:
         raise InvalidParameter(f"filter: {bad.reason}") from bad
+
+
+def read_token(text: str | None) -> PaginationToken | SyncToken | None:
+    """A place in a room's history, if it is said: clients say nothing by an empty one, too. Raises BadToken."""
+    return None if text is None or text == "" else parse_token(text)
 
 
 def checked_limit(limit: Limit) -> Limit:

@@ -7,7 +7,6 @@ import msgspec
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.parameters import checked_limit
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.presence import Presence
 from homeserver.services.sync.initial_sync import InitialSync
 
@@ -42,7 +41,7 @@ class InitialSyncEndpoints:
     )
     async def everything(self, request: Request[InitialSyncQuery, NoBody]) -> Reply:
         """All rooms of the user, and what belongs to the account. Who asks is there, as with a first /sync."""
-        query, viewer = request.query, _viewer(request)
+        query, viewer = request.query, request.viewer
         limit = checked_limit(query.limit)
         with self.presence.polling(viewer.user_id, viewer.device_id, None):
             return Reply(await self.initial_sync.everything(viewer, limit=limit, archived=query.archived))
@@ -59,8 +58,4 @@ class InitialSyncEndpoints:
     async def room(self, request: Request[RoomInitialSyncQuery, NoBody]) -> Reply:
         """One room with its newest messages."""
         limit = checked_limit(request.query.limit)
-        return Reply(await self.initial_sync.room(_viewer(request), request.room_id, limit=limit))
-
-
-def _viewer(request: Request[InitialSyncQuery, NoBody] | Request[RoomInitialSyncQuery, NoBody]) -> Viewer:
-    return Viewer(request.requester.user_id, request.requester.device_id)
+        return Reply(await self.initial_sync.room(request.viewer, request.room_id, limit=limit))

@@ -8,7 +8,6 @@ from homeserver.core.sync_tokens import parse_notification_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.notifications import Notifications
 
 
@@ -40,7 +39,7 @@ class NotificationEndpoints:
         if query.limit is not None and query.limit < 1:
             raise InvalidParameter("A limit is greater than zero")
         page = await self.notifications.notifications(
-            Viewer(request.requester.user_id, request.requester.device_id),
+            request.viewer,
             begin=None if not query.begin else parse_notification_token(query.begin),
             limit=query.limit,
             # "Allows basic filtering": of other words nothing is said, so they filter nothing.

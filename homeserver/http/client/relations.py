@@ -5,11 +5,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
+from homeserver.http.parameters import read_token
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.relations import Relations, RelationsQuestion
 
 
@@ -74,13 +73,13 @@ class RelationsEndpoints:
         question = RelationsQuestion(
             rel_type=rel_type,
             event_type=event_type,
-            begin=_token(query.begin),
-            end=_token(query.end),
+            begin=read_token(query.begin),
+            end=read_token(query.end),
             backwards=query.direction == "b",
             limit=query.limit,
             recurse=bool(query.recurse),
         )
-        viewer = Viewer(request.requester.user_id, request.requester.device_id)
+        viewer = request.viewer
         page = await self.relations.related(viewer, request.room_id, request.event_id, question)
         body: dict[str, Any] = {"chunk": page.chunk}
         if page.next_batch is not None:
@@ -90,7 +89,3 @@ class RelationsEndpoints:
         if query.recurse is not None:
             body["recursion_depth"] = page.recursion_depth
         return Reply(body)
-
-
-def _token(text: str | None) -> PaginationToken | SyncToken | None:
-    return None if text is None or text == "" else parse_token(text)

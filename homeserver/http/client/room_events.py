@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.parameters import checked_limit, read_event_filter
+from homeserver.http.parameters import checked_limit, read_event_filter, read_token
 from homeserver.http.rate_limiting import RateClass
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.room_history import RoomHistory
 from homeserver.services.rooms.timeline import Timeline
 
@@ -62,7 +60,7 @@ class RoomEventsEndpoints:
     )
     async def event(self, request: PlainRequest) -> Reply:
         """One event."""
-        return Reply(await self.timeline.event(_viewer(request), request.room_id, request.event_id))
+        return Reply(await self.timeline.event(request.viewer, request.room_id, request.event_id))
 
     @endpoint(
         "GET",
@@ -73,7 +71,7 @@ class RoomEventsEndpoints:
     )
     async def event_of_any_room(self, request: PlainRequest) -> Reply:
         """One event, whatever its room."""
-        return Reply(await self.timeline.event_of_any_room(_viewer(request), request.event_id))
+        return Reply(await self.timeline.event_of_any_room(request.viewer, request.event_id))
 
     @endpoint(
         "GET",
@@ -87,7 +85,7 @@ class RoomEventsEndpoints:
     async def state_event(self, request: Request[StateQuery, NoBody]) -> Reply:
         """One piece of the room's state."""
         found = await self.timeline.state_event(
-            _viewer(request),
+            request.viewer,
             request.room_id,
             request.path["eventType"],
             request.path.get("stateKey", ""),
@@ -105,7 +103,7 @@ class RoomEventsEndpoints:
     )
     async def state(self, request: PlainRequest) -> Reply:
         """The whole state of the room."""
-        return Reply(await self.timeline.state(_viewer(request), request.room_id))
+        return Reply(await self.timeline.state(request.viewer, request.room_id))
 
     @endpoint(
         "GET",
@@ -119,9 +117,9 @@ class RoomEventsEndpoints:
     async def members(self, request: Request[MembersQuery, NoBody]) -> Reply:
         """The member events of the room."""
         chunk = await self.timeline.members(
-            _viewer(request),
+            request.viewer,
             request.room_id,
-            at=_token(request.query.at),
+            at=read_token(request.query.at),
             membership=request.query.membership,
             not_membership=request.query.not_membership,
         )
@@ -136,7 +134,7 @@ class RoomEventsEndpoints:
     )
     async def joined_members(self, request: PlainRequest) -> Reply:
         """How those who are in the room are shown."""
-        members = await self.timeline.joined_members(_viewer(request), request.room_id)
+        members = await self.timeline.joined_members(request.viewer, request.room_id)
         joined = {}
         for user_id, (display_name, avatar_url) in members.items():
             shown = {"display_name": display_name, "avatar_url": avatar_url}
@@ -156,10 +154,10 @@ class RoomEventsEndpoints:
         """A page of the room's history."""
         query = request.query
         page = await self.history.messages(
-            _viewer(request),
+            request.viewer,
             request.room_id,
-            begin=_token(query.begin),
-            end=_token(query.end),
+            begin=read_token(query.begin),
+            end=read_token(query.end),
             backwards=query.direction == "b",
             limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
@@ -183,7 +181,7 @@ class RoomEventsEndpoints:
     async def context(self, request: Request[ContextQuery, NoBody]) -> Reply:
         """An event and what is around it."""
         context = await self.history.context(
-            _viewer(request),
+            request.viewer,
             request.room_id,
             request.event_id,
             checked_limit(request.query.limit),
@@ -199,11 +197,3 @@ class RoomEventsEndpoints:
                 "state": context.state,
             }
         )
-
-
-def _viewer(request: Request[Any, NoBody]) -> Viewer:  # Any: each endpoint's own query
-    return Viewer(request.requester.user_id, request.requester.device_id)
-
-
-def _token(text: str | None) -> PaginationToken | SyncToken | None:
-    return None if text is None or text == "" else parse_token(text)

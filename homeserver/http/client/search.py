@@ -12,7 +12,6 @@ from homeserver.http.endpoint import ACCESS_TOKEN, JsonObject, Reply, Request, e
 from homeserver.http.parameters import checked_limit
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.search import MOST_CONTEXT, ContextWish, Search, SearchWish
 
 TYPES: Final = {f"content.{field}": event_type for event_type, field in SEARCHED.items()}
@@ -89,7 +88,7 @@ class SearchEndpoints:
         asked = request.body.search_categories.room_events
         if asked is None:
             return Reply({"search_categories": {}})
-        viewer = Viewer(request.requester.user_id, request.requester.device_id)
+        viewer = request.viewer
         found = await self.search.search(viewer, _wish(asked, request.query.next_batch))
         shown: dict[str, Any] = {"count": found.count, "highlights": found.highlights, "results": found.results}
         if found.groups:

@@ -9,7 +9,6 @@ from homeserver.core.sync_tokens import parse_pagination_token
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, Reply, Request, endpoint
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.errors import InvalidParameter
-from homeserver.services.events.client_format import Viewer
 from homeserver.services.rooms.threads import Threads
 
 
@@ -41,7 +40,7 @@ class ThreadEndpoints:
         if query.limit is not None and query.limit < 1:
             raise InvalidParameter("A limit is greater than zero")
         page = await self.threads.threads(
-            Viewer(request.requester.user_id, request.requester.device_id),
+            request.viewer,
             request.room_id,
             with_viewer=query.include == "participated",
             begin=None if not query.begin else parse_pagination_token(query.begin),

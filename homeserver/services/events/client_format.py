@@ -11,9 +11,9 @@ from typing import Any, Final
 import orjson
 
 from homeserver.core.client_event import client_event_body, federation_event_body, spliced
-from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, may_see_event, read_visibility
 from homeserver.core.identifiers import DeviceID, EventID, UserID
+from homeserver.core.membership_rules import membership_said
 from homeserver.runtime.caches import BoundedCache, CacheBudget
 from homeserver.runtime.clock import Clock
 from homeserver.services.events.erased_users import ErasedUsers, without_content
@@ -148,7 +148,7 @@ class ClientFormat:
             return True
         key = ("m.room.member", viewer.user_id)
         state = self._states.select(tx, stored.event.room_id, stored.root_before, (key,))
-        return _membership(state.get(key)) == "join"
+        return membership_said(state.get(key)) == "join"
 
     def body(self, stored: StoredEvent) -> bytes:
         """The part that is the same for every reader: a JSON object without its closing brace."""
@@ -220,13 +220,8 @@ class ClientFormat:
         event, member = stored.event, state.get(key)
         return may_see_event(
             visibility_before=read_visibility(state.get(VISIBILITY)),
-            membership_before=_membership(member),
+            membership_before=membership_said(member),
             joined_since=is_member,
             visibility_after=read_visibility(event) if (event.type, event.state_key) == VISIBILITY else None,
-            membership_after=_membership(event) if (event.type, event.state_key) == key else None,
+            membership_after=membership_said(event) if (event.type, event.state_key) == key else None,
         )
-
-
-def _membership(member: Event | None) -> str | None:
-    membership = None if member is None else member.content.get("membership")
-    return membership if isinstance(membership, str) else None

@@ -11,9 +11,8 @@ from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
 from homeserver.core.errors import AuthRejected, BadJson
 from homeserver.core.event import EncodedEvent, Event, is_create
-from homeserver.core.event_building import EventTemplate, build_event
+from homeserver.core.event_building import EventTemplate, build_event, reference_to
 from homeserver.core.event_format import depth_limit
-from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
 from homeserver.core.room_versions import RoomVersion
 from homeserver.core.signing import Signer
@@ -146,7 +145,7 @@ class EventCreation:
             state_key=draft.state_key,
             redacts=draft.redacts,
             prev_events=_references_to_heads(write),
-            auth_events=tuple(_reference(event) for event in state.values()),
+            auth_events=tuple(reference_to(event) for event in state.values()),
             depth=min(write.depth + 1, depth_limit(write.version)),
             origin_server_ts=self._now(draft),
         )
@@ -222,13 +221,7 @@ def _ends_something(draft: Draft) -> bool:
     return is_departure or draft.type == "m.room.redaction"
 
 
-def _reference(event: Event) -> tuple[EventID, bytes]:
-    # Room versions 1 and 2 name an event with its hash; later ones need the ID alone.
-    digest = b"" if event.version.event_ids_are_hashes else reference_hash(event.pdu, event.version)
-    return event.event_id, digest
-
-
 def _references_to_heads(write: RoomWrite) -> tuple[tuple[EventID, bytes], ...]:
     if write.version.event_ids_are_hashes:
         return tuple((event_id, b"") for event_id in write.heads)
-    return tuple(_reference(stored.event) for stored in write.load(write.heads).values())
+    return tuple(reference_to(stored.event) for stored in write.load(write.heads).values())

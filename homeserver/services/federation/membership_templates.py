@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from homeserver.core.auth_rules import authorise
 from homeserver.core.auth_selection import CREATE, auth_types_for
-from homeserver.core.event import Event, view_event
-from homeserver.core.event_building import EventTemplate, unsigned_pdu
+from homeserver.core.event import view_event
+from homeserver.core.event_building import EventTemplate, reference_to, unsigned_pdu
 from homeserver.core.event_format import depth_limit
-from homeserver.core.hashing import reference_hash
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, server_name_of_user
 from homeserver.runtime.clock import Clock
 from homeserver.services.errors import Forbidden, IncompatibleRoomVersion, NotFound
@@ -91,16 +90,11 @@ class MembershipTemplates:
             sender=user_id,
             content=content,
             state_key=user_id,
-            prev_events=tuple(_reference(stored.event) for stored in write.load(write.heads).values()),
-            auth_events=tuple(_reference(event) for event in state.values()),
+            prev_events=tuple(reference_to(stored.event) for stored in write.load(write.heads).values()),
+            auth_events=tuple(reference_to(event) for event in state.values()),
             depth=min(write.depth + 1, depth_limit(version)),
             origin_server_ts=self._clock.now_ms(),
         )
         pdu = unsigned_pdu(template, version)
         authorise(view_event(pdu, version, event_id=PROPOSED), state, create)
         return {**pdu, "origin": self._server_name}
-
-
-def _reference(event: Event) -> tuple[EventID, bytes]:
-    digest = b"" if event.version.event_ids_are_hashes else reference_hash(event.pdu, event.version)
-    return event.event_id, digest

@@ -117,7 +117,7 @@ class RoomCreation:
             raise InvalidParameter("Too many invites, or too many initial state events")
         if self._creation.reaches_nobody(creator):
             wishes = replace(wishes, invite=(), is_public=False)
-        version = self._version(wishes.room_version or self._default_version)
+        version = wished_version(wishes.room_version or self._default_version)
         alias = None if wishes.alias_localpart is None else self._alias(wishes.alias_localpart)
         invitees = [user_id for user_id in dict.fromkeys(wishes.invite) if user_id != creator]
         await self._admission.may_create_room(creator, invitees, alias, is_public=wishes.is_public)
@@ -141,7 +141,7 @@ class RoomCreation:
 
         It is in no directory, and users of other servers are not invited. Raises as `create_room` does.
         """
-        version = self._version(wishes.room_version or self._default_version)
+        version = wished_version(wishes.room_version or self._default_version)
         return self._begin(tx, creator, wishes, self._preset(wishes), version, None)
 
     def _create(
@@ -296,13 +296,6 @@ class RoomCreation:
             raise InvalidParameter(f"There is no preset {name!r:.40}")
         return preset
 
-    @staticmethod
-    def _version(name: str) -> RoomVersion:
-        try:
-            return room_version(name)
-        except UnsupportedRoomVersion as unsupported:
-            raise UnsupportedVersion(unsupported.reason) from unsupported
-
     def _alias(self, localpart: str) -> RoomAlias:
         if not is_legible_localpart(localpart):
             raise InvalidParameter(f"room_alias_name: {ILLEGIBLE}")
@@ -310,3 +303,11 @@ class RoomCreation:
             return parse_room_alias(f"#{localpart}:{self._server_name}")
         except BadIdentifier as bad:
             raise InvalidParameter(f"room_alias_name: {bad.reason}") from bad
+
+
+def wished_version(name: str) -> RoomVersion:
+    """The room version of this name. Raises UnsupportedVersion."""
+    try:
+        return room_version(name)
+    except UnsupportedRoomVersion as unsupported:
+        raise UnsupportedVersion(unsupported.reason) from unsupported

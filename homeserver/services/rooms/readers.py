@@ -10,6 +10,7 @@ from typing import Final
 from homeserver.core.event import Event
 from homeserver.core.history_visibility import Visibility, may_see_event, read_visibility
 from homeserver.core.identifiers import EventID, RoomID, UserID
+from homeserver.core.membership_rules import membership_said
 from homeserver.services.errors import Forbidden
 from homeserver.services.events.client_format import Sight
 from homeserver.services.events.room_state import VISIBILITY, RoomStates
@@ -243,7 +244,7 @@ class Readers:
                 if (event.type, event.state_key) == VISIBILITY:
                     visibility = read_visibility(event)
                 if is_member_event_of(event, user_id):
-                    membership = _membership(event)
+                    membership = membership_said(event)
                 at_roots[stored.root_after] = (visibility, membership)
         return at_roots
 
@@ -252,7 +253,7 @@ class Readers:
     ) -> tuple[Visibility, str | None]:
         member_key = ("m.room.member", user_id)
         state = self._states.select(tx, room_id, root, (VISIBILITY, member_key))
-        return read_visibility(state.get(VISIBILITY)), _membership(state.get(member_key))
+        return read_visibility(state.get(VISIBILITY)), membership_said(state.get(member_key))
 
     def _visibility(self, tx: Transaction, room_id: RoomID, root: bytes) -> Visibility:
         return read_visibility(self._states.select(tx, room_id, root, (VISIBILITY,)).get(VISIBILITY))
@@ -264,11 +265,6 @@ class Readers:
         opened = event if (event.type, event.state_key) == VISIBILITY else None
         visibilities = {self._visibility(tx, event.room_id, stored.root_before), read_visibility(opened)}
         return Visibility.WORLD_READABLE in visibilities
-
-
-def _membership(member: Event | None) -> str | None:
-    membership = None if member is None else member.content.get("membership")
-    return membership if isinstance(membership, str) else None
 
 
 def _judged_target(event: Event) -> EventID | None:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from homeserver.core.event import EncodedEvent, Event
-from homeserver.core.event_building import EventTemplate
+from homeserver.core.event_building import EventTemplate, reference_to
 from homeserver.core.event_format import depth_limit
-from homeserver.core.hashing import reference_hash
-from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.core.identifiers import RoomID, ServerName, UserID
 from homeserver.core.membership_templates import MembershipWish
 from homeserver.core.room_versions import RoomVersion
 from homeserver.outbound.federation_client import FederationClient
@@ -73,8 +72,6 @@ class RemoteLeaves:
     def _left_untold(self, wish: MembershipWish, current: Event) -> EncodedEvent:
         """A leave that no other server sees: what the user's clients are shown."""
         version = current.version
-        digest = b"" if version.event_ids_are_hashes else reference_hash(current.pdu, version)
-        ground: tuple[EventID, bytes] = (current.event_id, digest)
         content: Mapping[str, Any] = {**wish.content, "membership": wish.membership}  # Any: JSON
         template = EventTemplate(
             room_id=RoomID(wish.room_id),
@@ -82,8 +79,8 @@ class RemoteLeaves:
             sender=wish.user_id,
             content=content,
             state_key=wish.user_id,
-            prev_events=(ground,),
-            auth_events=(ground,),
+            prev_events=(reference_to(current),),
+            auth_events=(reference_to(current),),
             depth=min(current.depth + 1, depth_limit(version)),
             origin_server_ts=wish.origin_server_ts,
         )

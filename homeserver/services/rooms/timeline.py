@@ -282,7 +282,7 @@ class Timeline:
             members = self._states.select_known(tx, room_id, newest.root, [(MEMBER, sender) for sender in senders])
             loaded = self._states.load(tx, [event.event_id for event in members.values()])
             state = [*state, *loaded.values()]
-        wanted = [stored for stored in state if _is_wanted_state(event_filter, stored)]
+        wanted = [stored for stored in state if is_wanted_state(event_filter, stored)]
         return self._formats.render(tx, wanted, viewer, with_room_id=True, sight=access.sight)
 
     def _event(self, tx: Transaction, viewer: Viewer, room_id: RoomID, event_id: EventID) -> orjson.Fragment:
@@ -419,7 +419,8 @@ def _breaks_off(tx: Transaction, room_id: RoomID, place: int) -> bool:
     return bool(open_gaps(tx, room_id, upto=place, limit=1))
 
 
-def _is_wanted_state(event_filter: RoomEventFilter, stored: StoredEvent) -> bool:
+def is_wanted_state(event_filter: RoomEventFilter, stored: StoredEvent) -> bool:
+    """Whether a filter lets an event of a room's state pass."""
     event = stored.event
     return event_filter.is_default or event_filter.matches(
         event_type=event.type, sender=event.sender, room_id=event.room_id, has_url="url" in event.content

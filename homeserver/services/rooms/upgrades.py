@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from homeserver.core import state_map
 from homeserver.core.auth_selection import CREATE, POWER_LEVELS
-from homeserver.core.errors import AuthRejected, BadIdentifier, EventTooLarge, UnsupportedRoomVersion
+from homeserver.core.errors import AuthRejected, BadIdentifier, EventTooLarge
 from homeserver.core.event import Event
 from homeserver.core.identifiers import EventID, RoomID, ServerName, UserID, parse_room_id, parse_user_id
 from homeserver.core.power_levels import read_power_levels
@@ -27,7 +27,7 @@ from homeserver.core.room_upgrades import (
     transferred_content,
     transferred_power_levels,
 )
-from homeserver.core.room_versions import RoomVersion, room_version
+from homeserver.core.room_versions import RoomVersion
 from homeserver.core.slices import slices
 from homeserver.core.state_map import Nodes, StateKey
 from homeserver.runtime.randomness import Randomness
@@ -37,11 +37,11 @@ from homeserver.services.errors import (
     NotFound,
     NotRecommended,
     RoomIsPartial,
-    UnsupportedVersion,
 )
 from homeserver.services.events.creation import Draft, EventCreation
 from homeserver.services.events.persistence import RoomWrite
 from homeserver.services.events.room_state import ALIAS
+from homeserver.services.rooms.creation import wished_version
 from homeserver.services.rooms.room_settings import RoomSettings
 from homeserver.storage.aliases import aliases_of_room
 from homeserver.storage.database import Database, Transaction
@@ -109,7 +109,7 @@ class RoomUpgrades:
         Raises UnsupportedVersion, InvalidParameter, Forbidden for members, and NotFound for others, alike for a room
         that does not exist.
         """
-        version = _version(new_version)
+        version = wished_version(new_version)
         named = _creators(additional_creators, user_id) if version.privileged_creators else ()
         upgrade = Upgrade(user_id, room_id, version, named)
         followers = await self._database.read(self._followers, room_id)
@@ -293,13 +293,6 @@ def _check_may_replace(member: Event | None, create: Event, power_levels: Event 
     levels = read_power_levels(create, power_levels, create.version)
     if not levels.may_send(user_id, TOMBSTONE, is_state=True):
         raise Forbidden("You may not replace this room")
-
-
-def _version(name: str) -> RoomVersion:
-    try:
-        return room_version(name)
-    except UnsupportedRoomVersion as unsupported:
-        raise UnsupportedVersion(unsupported.reason) from unsupported
 
 
 def _creators(named: Sequence[str], user_id: UserID) -> tuple[UserID, ...]:

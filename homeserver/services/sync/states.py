@@ -11,6 +11,7 @@ from homeserver.core.filters import RoomEventFilter
 from homeserver.core.identifiers import EventID, RoomID, UserID
 from homeserver.core.state_map import StateKey
 from homeserver.services.events.room_state import RoomStates
+from homeserver.services.rooms.timeline import is_wanted_state
 from homeserver.services.sync.sent_members import Device, SentMembers
 from homeserver.storage.database import Transaction
 from homeserver.storage.events import StoredEvent
@@ -61,7 +62,7 @@ class SyncStates:
         events.update({key: loaded[event_id] for key, event_id in changes.items()})
         if lazily:
             events = {**self._members(tx, question), **events}
-        wanted = [stored for stored in events.values() if _is_wanted(question.event_filter, stored)]
+        wanted = [stored for stored in events.values() if is_wanted_state(question.event_filter, stored)]
         if lazily:
             self._note_sent(tx, question, wanted)
         return wanted
@@ -155,10 +156,3 @@ def _lead_to(events: Sequence[StoredEvent], start: bytes, end: bytes) -> bool:
 
 def _key(stored: StoredEvent) -> StateKey:
     return stored.event.type, stored.event.state_key or ""
-
-
-def _is_wanted(event_filter: RoomEventFilter, stored: StoredEvent) -> bool:
-    event = stored.event
-    return event_filter.is_default or event_filter.matches(
-        event_type=event.type, sender=event.sender, room_id=event.room_id, has_url="url" in event.content
-    )
