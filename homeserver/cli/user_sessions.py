@@ -83,6 +83,6 @@ def _parts(devices: Sequence[str]) -> Iterator[Sequence[str]]:
 def _row(device: Any) -> Row:  # Any: the server's JSON
     name, agent = printable(device["display_name"] or ""), printable(device["last_seen_user_agent"] or "")
     seen, address = time_of(device["last_seen_ts"]), device["last_seen_ip"] or ""
-    told = f", last seen {seen} from {address}" if seen else ", not seen yet"
+    told = f", last seen {seen}{f' from {address}' if address else ''}"
     line = f"{printable(device['device_id'])}{f' ({name})' if name else ''}{told}{f' by {agent}' if agent else ''}"
     return Row(device, line, (device["device_id"], name, seen, address, agent))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseServer, UnixStreamServer
@@ -16,6 +17,7 @@ import click
 from twisted.internet.epollreactor import EPollReactor
 
 from homeserver.cli.admin_client import AdminDoor
+from tests.conformance.administration import document
 from tests.tls import Certificate
 
 
@@ -38,7 +40,26 @@ def typed(*arguments: str, folder: Path, path: str = "/usr/bin:/bin") -> "subpro
 
 def typed_at(door: AdminDoor, topic: click.Command, *words: str) -> None:
     """Type the words after `homeserver admin TOPIC`, where the server is behind `door`."""
-    topic.main(words, standalone_mode=False, obj=lambda config, url: nullcontext(door))
+    judged = JudgedDoor(door)
+    topic.main(words, standalone_mode=False, obj=lambda config, url: nullcontext(judged))
+
+
+@dataclass(frozen=True)
+class JudgedDoor:
+    """A door whose answers are held against the document, so that commands are tried on what a server may answer.
+
+    A test says of an answer what matters to it: a part of what the document has.
+    """
+
+    door: AdminDoor
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        """Ask, and judge the answer. Any: JSON."""
+        status, said = self.door.call(method, path, body)
+        answer = json.loads(json.dumps(said))
+        complaints = list(document(lets_lack=True).complaints(method, path, status, answer))
+        assert not complaints, (method, path, complaints, answer)
+        return status, answer
 
 
 class AdminServer:

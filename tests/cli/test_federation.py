@@ -49,7 +49,7 @@ LIST = f"{ADMIN_API}/federation/destinations?after="
 
 
 class ScriptedDoor:
-    """A door behind which these answers are given."""
+    """A door behind which these answers are given, by paths, or by methods and paths."""
 
     def __init__(self, **answers: Any) -> None:
         self.asked: list[tuple[str, str, Any]] = []
@@ -57,7 +57,7 @@ class ScriptedDoor:
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         self.asked.append((method, path, body))
-        answer: tuple[int, Any] = self._answers.get(path, (200, {}))
+        answer: tuple[int, Any] = self._answers.get(f"{method} {path}", self._answers.get(path, (200, {})))
         return answer
 
 

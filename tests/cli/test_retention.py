@@ -47,7 +47,8 @@ def test_the_policy_of_the_server_is_told(capsys: pytest.CaptureFixture[str], to
     [([], []), (["--max-lifetime", "7d"], [{"max_lifetime": 7 * DAY_MS}]), (["--clear"], [{"max_lifetime": None}])],
 )
 def test_a_room_is_set_and_shown(capsys: pytest.CaptureFixture[str], words: list[str], bodies: list[Any]) -> None:
-    door = ScriptedDoor(**{ROOM: (200, {"said_ms": 90_000, "lifetime_ms": None, "removed": 0})})
+    said = {"said_ms": 90_000, "lifetime_ms": None, "removed": 0}
+    door = ScriptedDoor(**{ROOM: (200, said), f"PUT {ROOM}": (200, {"event_id": "$said"})})
 
     typed_at(door, topic, "room", "!a:b", *words)
 

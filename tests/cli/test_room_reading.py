@@ -112,7 +112,7 @@ def test_one_room_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     answers: dict[str, Any] = {
         PATH: (200, DETAILS),
         f"{PATH}/aliases": (200, {"aliases": ["#salon:b.example"], "canonical_alias": None}),
-        f"{PATH}/block": (200, {"block": True, "user_id": None, "blocked_ts": 1_700_000_000_000}),
+        f"{PATH}/block": (200, {"block": True, "blocked_ts": 1_700_000_000_000}),
     }
 
     run(ScriptedDoor(**answers), "show", ROOM)

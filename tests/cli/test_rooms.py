@@ -111,7 +111,7 @@ def graph_door() -> ScriptedDoor:
     path = "/rooms/%21a%3Ab.example/graph"
     first = {**EVENT, "event_id": "$a", "prev_event_ids": []}
     return ScriptedDoor(
-        {path: {"events": [first], "after": -5}, f"{path}?after=-5": {"events": [EVENT], "after": None}}
+        {path: {"events": [first], "after": "e5"}, f"{path}?after=e5": {"events": [EVENT], "after": None}}
     )
 
 

@@ -63,7 +63,7 @@ def test_a_limit_that_is_none_is_bad_usage(words: list[str]) -> None:
 
 
 def test_a_token_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
-    door = ScriptedDoor(**{f"{TOKENS}/carol": (200, LIMITED)})
+    door = ScriptedDoor(**{f"{TOKENS}/carol": (200, LIMITED), f"DELETE {TOKENS}/carol": (200, {})})
 
     typed_at(door, server, "tokens", "revoke", "carol", "--dry-run")
     typed_at(door, server, "tokens", "revoke", "carol", "--yes")

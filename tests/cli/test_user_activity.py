@@ -22,7 +22,7 @@ class CountingDoor(ScriptedDoor):
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         super().call(method, path, body)
-        return 200, {"invite_count": 2, "cumulative_joined_room_count": 3}
+        return 200, {"invite_count": 2} if "/sent_invite_count" in path else {"cumulative_joined_room_count": 3}
 
 
 def test_what_a_user_did_of_late_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ PHONE: dict[str, Any] = {
 TABLET: dict[str, Any] = {
     "device_id": "TAB\x07LET",
     "display_name": None,
-    "last_seen_ts": None,
+    "last_seen_ts": 1_700_000_100_000,
     "last_seen_ip": None,
     "last_seen_user_agent": None,
 }
@@ -51,7 +51,7 @@ def test_sessions_are_told_of_without_what_speaks_to_the_terminal(capsys: pytest
     assert capsys.readouterr().out == (
         r"PHONE (Bob's \u001b[31mphone), last seen 2023-11-14 22:13:20 UTC from 192.0.2.7 by Element\r\n"
         "\n"
-        r"TAB\u0007LET, not seen yet"
+        r"TAB\u0007LET, last seen 2023-11-14 22:15:00 UTC"
         "\n"
     )
 

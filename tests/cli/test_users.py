@@ -20,7 +20,7 @@ from tests.server import homeserver
 
 # Any: JSON, throughout.
 
-BOB: dict[str, Any] = {
+BOBS_ROW: dict[str, Any] = {
     "name": "@bob:example.org",
     "displayname": "Bob \x1b[31m",
     "avatar_url": None,
@@ -33,17 +33,17 @@ BOB: dict[str, Any] = {
     "shadow_banned": False,
     "creation_ts": 1_700_000_000_000,
     "last_seen_ts": None,
-    "appservice_id": None,
-    "own_rate_limit": None,
-    "probation_until_ts": None,
 }
-CAROL: dict[str, Any] = {
-    **BOB,
+CAROLS_ROW: dict[str, Any] = {
+    **BOBS_ROW,
     "name": "@carol:example.org",
     "admin": True,
     "locked": True,
     "last_seen_ts": 1_700_000_100_000,
 }
+DETAILS: dict[str, Any] = {"appservice_id": None, "own_rate_limit": None, "probation_until_ts": None}
+BOB: dict[str, Any] = {**BOBS_ROW, **DETAILS}
+CAROL: dict[str, Any] = {**CAROLS_ROW, **DETAILS}
 AT_BOB = f"{USERS}/%40bob%3Aexample.org"
 AT_CAROL = f"{USERS}/%40carol%3Aexample.org"
 ASKED = "order_by=name&dir=f&locked=true&limit=500"
@@ -145,8 +145,8 @@ def two_pages(query: str = ASKED) -> ScriptedDoor:
     """A door behind which there are two accounts, on two pages."""
     return ScriptedDoor(
         **{
-            f"{USERS}?{query}&from=0": (200, {"users": [BOB], "total": 2, "next_token": "1"}),
-            f"{USERS}?{query}&from=1": (200, {"users": [CAROL], "total": 2}),
+            f"{USERS}?{query}&from=0": (200, {"users": [BOBS_ROW], "total": 2, "next_token": "1"}),
+            f"{USERS}?{query}&from=1": (200, {"users": [CAROLS_ROW], "total": 2}),
         }
     )
 
@@ -163,7 +163,7 @@ def test_accounts_are_listed_page_by_page_with_their_states(capsys: pytest.Captu
 def test_accounts_of_one_state_are_listed_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     run(two_pages(), "list", "--state", "locked", "--json")
 
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [CAROL]
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [CAROLS_ROW]
 
 
 def test_no_more_is_read_than_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +173,7 @@ def test_no_more_is_read_than_is_asked_for(capsys: pytest.CaptureFixture[str]) -
     run(door, "list", "--name", "o", "--state", "admin", "--sort", "creation_ts", "--reverse", "--limit", "1", "--json")
 
     assert [path for _, path, _ in door.asked] == [f"{USERS}?{query}&from=0", f"{USERS}?{query}&from=1"]
-    assert json.loads(capsys.readouterr().out) == CAROL
+    assert json.loads(capsys.readouterr().out) == CAROLS_ROW
 
 
 def shown_bob() -> ScriptedDoor:

@@ -24,7 +24,8 @@ ERROR: Final = "Error"  # what comes with an errcode is open
 class Document:
     """A document, which is asked what is wrong with an answer."""
 
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: Any, *, lets_lack: bool = False) -> None:
+        """Take a document. `lets_lack`: an answer may be a part of what the document has."""
         self._paths = [
             (re.compile(re.sub(r"{\w+}", "[^/]+", path)), methods)
             # Those with the fewest parameters first, as they are served.
@@ -34,6 +35,8 @@ class Document:
         for name, schema in self._components["schemas"].items():
             if "properties" in schema and name != ERROR:
                 schema["additionalProperties"] = False
+                if lets_lack:
+                    schema["required"] = []
         self._validators: dict[str, Draft202012Validator] = {}
 
     def complaints(self, method: str, path: str, status: int, body: object) -> Iterator[str]:
@@ -61,9 +64,9 @@ class Document:
 
 
 @cache
-def document() -> Document:
+def document(*, lets_lack: bool = False) -> Document:
     """The document of this server."""
-    return Document(describe(ENDPOINT_CLASSES, "test"))
+    return Document(describe(ENDPOINT_CLASSES, "test"), lets_lack=lets_lack)
 
 
 def is_administration(path: str) -> bool:

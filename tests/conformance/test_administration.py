@@ -45,6 +45,14 @@ def test_whatever_else_is_found(document: Document, answer: Any) -> None:
     assert list(document.complaints("GET", THINGS.replace("_columba", "_synapse"), 200, answer))
 
 
+def test_a_part_of_an_answer_is_right_where_that_is_enough_and_nothing_that_is_no_part() -> None:
+    lenient = Document(json.loads(orjson.dumps(describe([ThingAdminEndpoints], "1.2.3"))), lets_lack=True)
+
+    assert list(lenient.complaints("GET", THINGS, 200, {"maker": {"name": "Eve"}})) == []
+    for answer in ({"colour": "red"}, {"maker": {"age": "old"}}):
+        assert list(lenient.complaints("GET", THINGS, 200, answer))
+
+
 @pytest.mark.parametrize(
     ("error", "is_right"),
     [({"errcode": "M_FORBIDDEN", "error": "No", "why": "so"}, True), ({"errcode": "M_FORBIDDEN"}, False)],
