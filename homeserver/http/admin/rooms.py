@@ -9,9 +9,10 @@ from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from homeserver.core.sync_tokens import PaginationToken, parse_token
+from homeserver.core.sync_tokens import PaginationToken, SyncToken
 from homeserver.http.endpoint import NoBody, OpaqueObject, PlainRequest, Reply, Request, admin_endpoint
-from homeserver.http.parameters import checked_limit, read_event_filter
+from homeserver.http.history_pages import ContextAnswer, HistoryAnswer, context_answer, history_answer
+from homeserver.http.parameters import checked_limit, read_event_filter, read_token
 from homeserver.services.admin.rooms import Extremity, RoomDescription, RoomReading
 from homeserver.services.errors import InvalidParameter
 from homeserver.storage.room_listing import RoomWanted
@@ -117,25 +118,6 @@ class RoomMembersAnswer(TypedDict):
 class StateAnswer(TypedDict):
     """Events of a room's state."""
 
-    state: Sequence[OpaqueObject]
-
-
-class HistoryAnswer(TypedDict):
-    """Events, and between which places of the history they are; no `end` where there are no more."""
-
-    chunk: Sequence[OpaqueObject]
-    start: str
-    end: NotRequired[str]
-
-
-class ContextAnswer(TypedDict):
-    """An event, those before it (the newest first) and after it, and the state at the last of them."""
-
-    event: OpaqueObject
-    events_before: Sequence[OpaqueObject]
-    events_after: Sequence[OpaqueObject]
-    start: str
-    end: str
     state: Sequence[OpaqueObject]
 
 
@@ -245,10 +227,7 @@ class RoomAdminEndpoints:
             limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
         )
-        body: HistoryAnswer = {"chunk": page.chunk, "start": page.start}
-        if page.end is not None:
-            body["end"] = page.end
-        return Reply(body)
+        return Reply(history_answer(page))
 
     @admin_endpoint(
         "GET",
@@ -260,16 +239,7 @@ class RoomAdminEndpoints:
     async def context(self, request: Request[AroundQuery, NoBody]) -> Reply[ContextAnswer]:
         """An event and what is around it."""
         around = await self.reading.context(request.room_id, request.event_id, checked_limit(request.query.limit))
-        return Reply(
-            {
-                "event": around.event,
-                "events_before": around.before,
-                "events_after": around.after,
-                "start": around.start,
-                "end": around.end,
-                "state": around.state,
-            }
-        )
+        return Reply(context_answer(around))
 
     @admin_endpoint(
         "GET",
@@ -334,9 +304,7 @@ def _described(room: RoomDescription) -> RoomRow:
 
 
 def _token(text: str | None) -> PaginationToken | None:
-    if text is None or text == "":
-        return None
-    token = parse_token(text)
-    if not isinstance(token, PaginationToken):
+    token = read_token(text)
+    if isinstance(token, SyncToken):
         raise InvalidParameter("Here go tokens of a room's history, and not those of a sync")
     return token

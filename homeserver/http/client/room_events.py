@@ -1,11 +1,12 @@
 """Client-server API: getting events for a room."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from homeserver.http.endpoint import ACCESS_TOKEN, NoBody, PlainRequest, Reply, Request, endpoint
+from homeserver.http.history_pages import context_answer, history_answer
 from homeserver.http.parameters import checked_limit, read_event_filter, read_token
 from homeserver.http.rate_limiting import RateClass
 from homeserver.services.rooms.room_history import RoomHistory
@@ -162,12 +163,7 @@ class RoomEventsEndpoints:
             limit=checked_limit(query.limit),
             event_filter=read_event_filter(query.filter),
         )
-        body: dict[str, Any] = {"chunk": page.chunk, "start": page.start}
-        if page.end is not None:
-            body["end"] = page.end
-        if page.state:
-            body["state"] = page.state
-        return Reply(body)
+        return Reply(history_answer(page))
 
     @endpoint(
         "GET",
@@ -187,13 +183,4 @@ class RoomEventsEndpoints:
             checked_limit(request.query.limit),
             read_event_filter(request.query.filter),
         )
-        return Reply(
-            {
-                "event": context.event,
-                "events_before": context.before,
-                "events_after": context.after,
-                "start": context.start,
-                "end": context.end,
-                "state": context.state,
-            }
-        )
+        return Reply(context_answer(context))

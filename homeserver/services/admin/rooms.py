@@ -41,7 +41,7 @@ from homeserver.services.rooms.history_pages import (
     wanted_events,
 )
 from homeserver.services.rooms.known_rooms import NO_ROOM, known_head
-from homeserver.services.rooms.timeline import Context
+from homeserver.services.rooms.timeline import Context, Page
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.event_times import events_by_time
 from homeserver.storage.events import StoredEvent, Verdict
@@ -120,15 +120,6 @@ class RoomDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """A part of a room's history. `end` is None when there is no more in this direction here."""
-
-    chunk: list[orjson.Fragment]
-    start: str
-    end: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Extremity:
     """An event on which nothing is built yet, and where it stands. `received_position` is that of the log."""
 
@@ -184,7 +175,7 @@ class RoomReading:
         backwards: bool,
         limit: int,
         event_filter: RoomEventFilter,
-    ) -> HistoryPage:
+    ) -> Page:
         """A page of a room's history from `begin` (None: from the newest, or from the oldest forwards) to `end`."""
         return await self._database.read(
             self._messages, room_id, begin, end, backwards, min(limit, MOST_EVENTS), event_filter
@@ -290,7 +281,7 @@ class RoomReading:
         backwards: bool,
         limit: int,
         event_filter: RoomEventFilter,
-    ) -> HistoryPage:
+    ) -> Page:
         head = known_head(tx, room_id)
         place = (LARGEST if backwards else OLDEST) if begin is None else begin.place
         if backwards:
@@ -303,10 +294,11 @@ class RoomReading:
             lambda events: _seen(wanted_events(tx, room_id, events, event_filter)),
             least_read=LEAST_READ,
         )
-        return HistoryPage(
+        return Page(
             chunk=self._shown(tx, head, [one for one, _ in page.seen]),
             start=str(begin or PaginationToken(place)),
             end=str(PaginationToken(page.next_place)) if page.has_more else None,
+            state=[],  # whoever reads here knows who is in the room
         )
 
     def _context(self, tx: Transaction, room_id: RoomID, event_id: EventID, limit: int) -> Context:

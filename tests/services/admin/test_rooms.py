@@ -6,9 +6,10 @@ import pytest
 from homeserver.core.filters import RoomEventFilter, parse_room_event_filter
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.core.sync_tokens import PaginationToken, parse_token
-from homeserver.services.admin.rooms import HistoryPage, RoomReading
+from homeserver.services.admin.rooms import RoomReading
 from homeserver.services.errors import InvalidParameter, NotFound
 from homeserver.services.rooms.creation import InitialState
+from homeserver.services.rooms.timeline import Page
 from homeserver.storage.room_listing import RoomWanted
 from tests.services.world import ALICE, BOB, World, now
 
@@ -22,7 +23,7 @@ def reading(shared_world: World) -> RoomReading:
     return RoomReading(world.database, world.states, world.formats, world.aggregations)
 
 
-def bodies(page: HistoryPage) -> list[object]:
+def bodies(page: Page) -> list[object]:
     return [orjson.loads(orjson.dumps(event))["content"].get("body") for event in page.chunk]
 
 
@@ -38,7 +39,7 @@ def test_a_secret_history_is_read_page_by_page_in_both_directions(shared_world: 
     for number in range(5):
         shared_world.send(ALICE, room_id, str(number))
 
-    def page(begin: PaginationToken | None, *, backwards: bool, filter_json: bytes | None = None) -> HistoryPage:
+    def page(begin: PaginationToken | None, *, backwards: bool, filter_json: bytes | None = None) -> Page:
         event_filter = RoomEventFilter() if filter_json is None else parse_room_event_filter(orjson.loads(filter_json))
         return now(
             reading.messages(room_id, begin=begin, end=None, backwards=backwards, limit=2, event_filter=event_filter)
