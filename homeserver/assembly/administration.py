@@ -23,6 +23,7 @@ from homeserver.services.admin.user_redactions import UserRedaction
 from homeserver.services.events.collection import StateCollection
 from homeserver.services.events.expiry import Expiry
 from homeserver.services.events.older_lifetimes import OlderLifetimes
+from homeserver.storage.events import StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,21 @@ def make_administration(
         StateCollection(made.database, made.clock),
         made.server_name,
     )
+
+    def replaced(stored: StoredEvent) -> None:
+        events.states.events.replace(stored)
+        events.formats.forget([stored.nid])
+
     repairing = RoomRepairJob(
         made.database,
         StoredKeys(made.server_name, made.own_keys),
-        OtherServers(federation.room_comparison, federation.missing_events, federation.sender.retry),
+        OtherServers(
+            federation.room_comparison, federation.missing_events, federation.recovery, federation.sender.retry
+        ),
         (events.notifying.forget_room, events.news.forget_room),
         made.clock,
         made.server_name,
+        replaced,
     )
     jobs = Jobs(made.database, made.clock, made.randomness, (announcing, deletion, redaction, purging, repairing))
     room_deletion = RoomDeletion(made.database, jobs, made.server_name)

@@ -10,6 +10,7 @@ from homeserver.assembly.rooms import Rooms
 from homeserver.http.authentication import PeerVerifier
 from homeserver.http.peers import NoPeers
 from homeserver.services.events.remote_keys import RemoteKeys
+from homeserver.services.federation.event_recovery import EventRecovery
 from homeserver.services.federation.hierarchy import HierarchyServing
 from homeserver.services.federation.inbound_transactions import InboundTransactions
 from homeserver.services.federation.incoming_edus import IncomingEdus
@@ -59,6 +60,7 @@ class Federation:
     sender: FederationSender
     state_serving: StateServing
     bound_addresses: BoundAddresses
+    recovery: EventRecovery
     third_party_invites: ThirdPartyInviteServing
     timestamp_serving: TimestampServing
 
@@ -130,6 +132,7 @@ def make_federation(
         receiver=receiver,
         room_comparison=RoomComparison(database, client, receipt, intake, states, clock, server_name),
         room_completion=room_completion,
+        recovery=EventRecovery(database, client, receipt, clock, server_name),
         sender=sender,
         state_serving=StateServing(database, access, visibility, states, state_reading),
         third_party_invites=ThirdPartyInviteServing(database, access, states, rooms.inviting, server_name),

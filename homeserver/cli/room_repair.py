@@ -45,6 +45,8 @@ def compare(door: AdminDoor, output: Output, room_id: str, servers: tuple[str, .
 def repair(door: AdminDoor, output: Output, room_id: str, *, no_wait: bool, dry_run: bool) -> None:
     """Put right what is stored of ROOM and follows from its events, and have other servers give what is missing.
 
+    Events that were lost or damaged here are put back, if some server has them.
+
     Says what was done, and what could not be done and why. Ends with exit code 1 if the room is not sound afterwards.
     """
     begun = ask(door, "POST", room_path(room_id, "repair"), {"dry_run": dry_run})

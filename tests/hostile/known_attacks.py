@@ -11,6 +11,7 @@ from typing import Final
 REQUESTS: Final = "tests/hostile/test_hostile_requests.py"
 ANSWERS: Final = "tests/hostile/test_hostile_answers.py"
 POLICY: Final = "tests/hostile/test_hostile_policy_servers.py"
+RESTORING: Final = "tests/hostile/test_hostile_restoring.py"
 NOTARY: Final = "tests/hostile/test_hostile_notary.py"
 GRAPH: Final = "tests/hostile/test_graph_attacks.py"
 OTHERS: Final = "tests/hostile/test_other_servers.py"
@@ -39,6 +40,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "events that were asked for are not checked like those that are sent": (
         f"{ANSWERS}::test_no_lie_about_missing_events_gets_into_a_room",
         f"{ANSWERS}::test_an_event_that_was_not_asked_for_is_not_taken_for_the_one_that_was",
+        f"{RESTORING}::test_no_lie_about_a_lost_event_is_put_in_its_place_and_the_truth_is",
         f"{ANSWERS}::test_what_is_given_beside_a_room_is_left_out",
         f"{GRAPH}::test_only_what_receipt_has_checked_can_be_taken_in",
     ),

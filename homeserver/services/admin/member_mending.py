@@ -136,6 +136,8 @@ class MemberMending:
         entry = self._reading.find(EventID(came[-1].event_id)) if came else None
         if entry is not None and entry.place is not None and (member is None or member.place != 0):
             return entry.place
+        if entry is not None and entry.place is None and member is not None:
+            return member.joined_place  # they came in by an event that has no place
         return kept.place if member is None or member.joined_place is None else member.joined_place
 
     def _note(self, user_id: str) -> None:

@@ -1,9 +1,11 @@
 """Repairing a room: what follows from its events is put right, what is missing is fetched, and all of it is told.
 
-It is a kind of job (jobs.py), of four steps: an audit (room_audit.py); the mending of what is stored here
+It is a kind of job (jobs.py), of five steps: an audit (room_audit.py); the restoring of events that were lost or
+damaged, by other servers (room_restoring.py); the mending of what is stored here and follows from events
 (room_mending.py); a comparison with other servers (services/federation/room_comparison.py), whose events that are not
 here are taken in as though they had sent them, and who are sent what they lack; and an audit again. Nothing that other
-servers say overwrites anything: their events are judged like all others, and the state is what state resolution says.
+servers say overwrites anything: what is restored is the very event with that ID, other events are judged like all
+others, and the state is what state resolution says.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,17 +18,20 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.admin.jobs import Jobs, Step
 from homeserver.services.admin.room_audit import KnownKeys, RoomAudit
 from homeserver.services.admin.room_mending import BEGIN, Point, RoomMending, Slice
+from homeserver.services.admin.room_restoring import RoomRestoring
 from homeserver.services.errors import InvalidParameter, RoomIsPartial
 from homeserver.services.events.intake import Outcome
+from homeserver.services.federation.event_recovery import EventRecovery
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.services.federation.room_comparison import Comparison, RoomComparison, ServerView, explained
 from homeserver.services.rooms.known_rooms import known_head
 from homeserver.storage.admin_jobs import Job, JobProgress
 from homeserver.storage.database import Database, Transaction
+from homeserver.storage.events import StoredEvent
 from homeserver.storage.waiting_events import gaps_of_waiting
 
 KIND: Final = "repair_room"
-STEPS: Final = 4
+STEPS: Final = 5
 MOST_TOLD: Final = 100  # sentences of an outcome
 MOST_GAPS: Final = 1_000
 
@@ -50,6 +55,7 @@ class OtherServers:
 
     comparison: RoomComparison
     missing_events: MissingEvents
+    recovery: EventRecovery
     retry: Callable[[ServerName], None]
 
 
@@ -74,11 +80,16 @@ class RoomRepairJob:
         forgetting: Sequence[Callable[[RoomID], None]],
         clock: Clock,
         server_name: ServerName,
+        replaced: Callable[[StoredEvent], None],
     ) -> None:
-        """`forgetting` is called with a room of which rows were changed: what is remembered of them is old."""
+        """`forgetting` is called with a room of which rows were changed: what is remembered of them is old.
+
+        `replaced` is called with each event that is stored otherwise than before.
+        """
         self._database = database
         self._keys = keys
         self._others = others
+        self._restoring = RoomRestoring(database, keys, others.recovery, replaced)
         self._forgetting = forgetting
         self._clock = clock
         self._server_name = server_name
@@ -88,7 +99,7 @@ class RoomRepairJob:
         return True
 
     async def step(self, job: Job) -> Step:
-        """Do the next of the four."""
+        """Do the next of the five."""
         room_id, dry_run = RoomID(job.subject), bool(job.arguments["dry_run"])
         outcome: dict[str, Any] = {"dry_run": dry_run, "done": [], "not": [], **job.progress.outcome}  # Any: JSON
         done, left = list(outcome["done"]), list(outcome["not"])
@@ -96,8 +107,11 @@ class RoomRepairJob:
             case 0:
                 outcome["fault"] = await self._audit(room_id)
             case 1:
-                await self._mend(room_id, done, left, dry_run=dry_run)
+                if outcome["fault"] is not None:
+                    await self._restore(room_id, done, left, dry_run=dry_run)
             case 2:
+                await self._mend(room_id, done, left, dry_run=dry_run)
+            case 3:
                 await self._compare(room_id, done, left, dry_run=dry_run)
             case _:
                 outcome["remaining_fault"] = outcome["fault"] if dry_run else await self._audit(room_id)
@@ -110,6 +124,14 @@ class RoomRepairJob:
         while await self._database.read(audit.go_on):
             pass
         return None if audit.fault is None else str(audit.fault)
+
+    # --- What was lost ---
+
+    async def _restore(self, room_id: RoomID, done: list[str], left: list[str], *, dry_run: bool) -> None:
+        told = await self._restoring.restore(room_id, dry_run=dry_run)
+        done += told.done
+        left += told.left
+        self._forget(room_id, has_changed=told.has_changed)
 
     # --- What is stored here ---
 
@@ -126,9 +148,11 @@ class RoomRepairJob:
             point = came.following
         would = "would be " if dry_run else ""
         done += [f"{what}: {number} rows {would}put right" for what, number in counts.items()]
-        if counts and not dry_run:
-            for forget in self._forgetting:
-                forget(room_id)
+        self._forget(room_id, has_changed=bool(counts) and not dry_run)
+
+    def _forget(self, room_id: RoomID, *, has_changed: bool) -> None:
+        for forget in self._forgetting if has_changed else ():
+            forget(room_id)
 
     async def _slice(self, mending: RoomMending, point: Point, *, dry_run: bool) -> Slice:
         def tried(tx: Transaction) -> Slice:

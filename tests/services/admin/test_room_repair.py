@@ -8,6 +8,7 @@ from homeserver.core.identifiers import EventID, ServerName
 from homeserver.services.admin.jobs import Jobs
 from homeserver.services.admin.room_repair import OtherServers, RoomRepair, RoomRepairJob
 from homeserver.services.errors import NotFound
+from homeserver.services.federation.event_recovery import EventRecovery
 from homeserver.services.federation.missing_events import MissingEvents
 from homeserver.services.federation.policy_servers import PolicyServers
 from homeserver.services.federation.room_comparison import RoomComparison
@@ -35,13 +36,15 @@ class Repairing:
         comparison = RoomComparison(
             world.database, source, world.receipt, world.intake, world.states, world.clock, SERVER
         )
+        recovery = EventRecovery(world.database, source, world.receipt, world.clock, SERVER)
         job = RoomRepairJob(
             world.database,
             OwnKeys(SERVER, world.key),
-            OtherServers(comparison, missing, self.retried.append),
+            OtherServers(comparison, missing, recovery, self.retried.append),
             (world.notifying.forget_room,),
             world.clock,
             SERVER,
+            world.states.events.replace,
         )
         self.jobs = Jobs(world.database, world.clock, world.randomness, (job,))
         self.repair = RoomRepair(world.database, self.jobs)
