@@ -27,6 +27,7 @@ from homeserver.runtime.clock import ReactorClock
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.accounts.requester import Requester
 from homeserver.services.errors import Forbidden, Unauthorized
+from tests.conformance.administration import document, is_administration
 from tests.fakes.acts import NotedActs
 
 # Twisted's reactor is typed as a module.
@@ -90,10 +91,13 @@ class Served:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """One request on a connection of its own."""
+        """One request on a connection of its own. What administrators are answered is held against the document."""
         connection = self.connect()
         connection.request(method, path, body, dict(headers or {}))
-        return read_response(connection)
+        response = read_response(connection)
+        if is_administration(path) and response.body:
+            assert list(document().complaints(method, path, response.status, response.json)) == []
+        return response
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection that is kept alive."""
