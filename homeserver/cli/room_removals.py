@@ -1,7 +1,7 @@
 """`homeserver admin room kick`, `ban`, `unban`, `redact`: users and what they said, one or many, from the shell."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import click
@@ -23,12 +23,14 @@ HIT_COLUMNS: Final = ("Room", "User", "Is")
 EVENT_COLUMNS: Final = ("Event", "Sender", "Type", "What came of it")
 # Any, throughout: the server's JSON, and whatever a command takes.
 Command = TypeVar("Command", bound=Callable[..., Any])
+Outcome: TypeAlias = tuple[Row, bool]  # and whether it was possible
 
 
 def _says_whom(command: Command) -> Command:
     """Let a command take users, and in which rooms it is to befall them."""
     for declare in (
         click.option("--reason", metavar="TEXT", help="Why, which all in the room can read."),
+        click.option("--exactly", is_flag=True, help="USER is one user, although * or ? are in the ID."),
         click.option("--all", "all_rooms", is_flag=True, help="In all rooms of the server."),
         click.argument("rooms", metavar="[ROOM]...", nargs=-1),
         click.argument("pattern", metavar="USER"),
@@ -136,21 +138,17 @@ def _is_redaction_meant(
 
 
 def _redact_all(door: AdminDoor, output: Output, room_id: str, body: Mapping[str, Any]) -> None:
-    failed: list[Any] = []
+    path = room_path(room_id, "redact")
 
-    def redacted() -> Iterator[Row]:
-        path = room_path(room_id, "redact")
+    def redacted() -> Iterator[Outcome]:
         for step in steps(lambda begin: ask(door, "POST", path, {**body, **begin})):
-            yield from (_event_row(each, "redacted") for each in step["done"])
+            yield from ((_event_row(each, "redacted"), True) for each in step["done"])
             for each in step["failed"]:
-                failed.append(each)
                 told = f"NOT redacted: {each['reason']}"
-                yield Row(each, f"{each['event_id']}: {told}", (each["event_id"], "", "", told))
+                yield Row(each, f"{each['event_id']}: {told}", (each["event_id"], "", "", told)), False
 
-    with output.progress("Redacting"):
-        output.tell(EVENT_COLUMNS, redacted())
-    if failed:
-        raise CommandFailed(f"{_count(len(failed), 'event')} could not be redacted")
+    if failed := _tell(output, "Redacting", EVENT_COLUMNS, redacted()):
+        raise CommandFailed(f"{_count(failed, 'event')} could not be redacted")
 
 
 def _remove(
@@ -162,6 +160,7 @@ def _remove(
     pattern: str,
     rooms: tuple[str, ...],
     all_rooms: bool,
+    exactly: bool,
     reason: str | None,
     dry_run: bool,
     yes: bool,
@@ -171,7 +170,7 @@ def _remove(
     for room_id in rooms:
         room_path(room_id)
     because = {} if reason is None else {"reason": reason}
-    whom = _whom(pattern)
+    whom = _whom(pattern, exactly=exactly)
     if "user_id" in whom and rooms and not more:
         # What can be put right at once is not asked about.
         what = f"{act} {pattern} in {_count(len(rooms), 'room')}"
@@ -184,16 +183,13 @@ def _remove(
         if not _is_aim_meant(door, output, act, wanted, rooms, dry_run=dry_run, yes=yes):
             return
         rows = _many_users(door, act, {**wanted, **because, **({"rooms": list(rooms)} if rooms else {})})
-    failed: list[Row] = []
-    with output.progress(f"{act.capitalize()}"):
-        output.tell(COLUMNS, _noting_failures(rows, failed))
-    if failed:
-        raise CommandFailed(f"{_count(len(failed), 'time')} nobody could be {DONE[act]}")
+    if failed := _tell(output, act.capitalize(), COLUMNS, rows):
+        raise CommandFailed(f"{_count(failed, 'time')} nobody could be {DONE[act]}")
 
 
-def _whom(pattern: str) -> dict[str, str]:
+def _whom(pattern: str, *, exactly: bool = False) -> dict[str, str]:
     """A user, or a pattern, in the words of the API. Raises CommandFailed for what is no user ID."""
-    if WILDCARDS.intersection(pattern):
+    if not exactly and WILDCARDS.intersection(pattern):
         return {"pattern": pattern}
     user_path(pattern)
     return {"user_id": pattern}
@@ -227,31 +223,40 @@ def _is_aim_meant(
 
 def _in_rooms(
     door: AdminDoor, act: str, user_id: str, rooms: Sequence[str], because: Mapping[str, str]
-) -> Iterator[Row]:
+) -> Iterator[Outcome]:
     for room_id in rooms:
         try:
             ask(door, "POST", room_path(room_id, act), {"user_id": user_id, **because})
         except CommandFailed as refused:
             if len(rooms) == 1:
                 raise
-            yield _row(act, room_id, user_id, refused.reason)
+            yield _row(act, room_id, user_id, refused.reason), False
         else:
-            yield _row(act, room_id, user_id)
+            yield _row(act, room_id, user_id), True
 
 
-def _many_users(door: AdminDoor, act: str, body: Mapping[str, Any]) -> Iterator[Row]:
+def _many_users(door: AdminDoor, act: str, body: Mapping[str, Any]) -> Iterator[Outcome]:
     for step in steps(lambda begin: ask(door, "POST", f"{MEMBERS}/{act}", {**body, **begin})):
         for each in step["done"]:
-            yield _row(act, each["room_id"], each["user_id"])
+            yield _row(act, each["room_id"], each["user_id"]), True
         for each in step["failed"]:
-            yield _row(act, each["room_id"], each["user_id"], each["reason"])
+            yield _row(act, each["room_id"], each["user_id"], each["reason"]), False
 
 
-def _noting_failures(rows: Iterator[Row], failed: list[Row]) -> Iterator[Row]:
-    for row in rows:
-        if not row.json["done"]:
-            failed.append(row)
-        yield row
+def _tell(output: Output, doing: str, columns: Sequence[str], outcomes: Iterator[Outcome]) -> int:
+    """Tell of each as it is done, and meanwhile how many they are; how often it was not possible."""
+    done = failed = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal done, failed
+        for row, is_done in outcomes:
+            done, failed = done + is_done, failed + (not is_done)
+            show(f"{done} done, {failed} not possible")
+            yield row
+
+    with output.progress(doing) as show:
+        output.tell(columns, counted())
+    return failed
 
 
 def _row(act: str, room_id: str, user_id: str, failure: str | None = None) -> Row:

@@ -83,6 +83,18 @@ def test_one_user_is_removed_everywhere_once_it_is_meant(capsys: pytest.CaptureF
     assert lines(capsys) == [f"{ROOM}: {EVE} banned", f"{OTHER}: {EVE} NOT banned: no power"]
 
 
+def test_who_is_named_exactly_is_no_pattern() -> None:
+    odd = "@*:evil.example"
+    look = f"{MEMBERS}?user_id=%40%2A%3Aevil.example&removal=ban"
+    done = {"done": [hit(odd)], "failed": [], "next": None}
+    door = ScriptedDoor(**{look: (200, {"members": [hit(odd)], "next": None}), f"{MEMBERS}/ban": (200, done)})
+
+    run(door, "ban", odd, "--all", "--exactly", "--yes")
+    run(door, "ban", odd, ROOM, "--exactly")
+
+    assert acts(door) == [("POST", f"{MEMBERS}/ban", {"user_id": odd}), ("POST", f"{PATH}/ban", {"user_id": odd})]
+
+
 def test_a_dry_run_in_named_rooms_asks_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     door = ScriptedDoor()
 
