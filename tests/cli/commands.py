@@ -17,7 +17,7 @@ import click
 from twisted.internet.epollreactor import EPollReactor
 
 from homeserver.cli.admin_client import AdminDoor
-from tests.conformance.administration import document
+from tests.conformance.administration import document, is_administration
 from tests.tls import Certificate
 
 
@@ -46,7 +46,7 @@ def typed_at(door: AdminDoor, topic: click.Command, *words: str) -> None:
 
 @dataclass(frozen=True)
 class JudgedDoor:
-    """A door whose answers are held against the document, so that commands are tried on what a server may answer.
+    """A door at which all is held against the document: what commands ask, and what they are answered.
 
     A test says of an answer what matters to it: a part of what the document has.
     """
@@ -54,7 +54,10 @@ class JudgedDoor:
     door: AdminDoor
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-        """Ask, and judge the answer. Any: JSON."""
+        """Ask, and judge the request and the answer. Any: JSON."""
+        if is_administration(path):  # some tests type what is no command of ours
+            wrong = list(document().complaints_about_request(method, path, json.loads(json.dumps(body))))
+            assert not wrong, (method, path, body, wrong)
         status, said = self.door.call(method, path, body)
         answer = json.loads(json.dumps(said))
         complaints = list(document(lets_lack=True).complaints(method, path, status, answer))

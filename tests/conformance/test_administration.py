@@ -1,4 +1,4 @@
-"""The judge of what administrators are answered: it finds whatever is not in the document."""
+"""The judge of what administrators ask and are answered: it finds whatever is not in the document."""
 
 import json
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from tests.conformance.openapi import ResponseMismatch, validate_response
 from tests.http.test_openapi import ThingAdminEndpoints
 
 THINGS = "/_columba/admin/v1/things/%40bob%3Ahere?kind=odd"
+THING_PATH = "/_columba/admin/v1/thing"
 THING = {"size": 3, "maker": {"name": "Eve", "age": 7}}
 
 
@@ -67,6 +68,28 @@ def test_an_error_is_one_whatever_else_is_in_it(
 def test_a_path_that_is_not_in_the_document_is_let_pass(document: Document) -> None:
     assert list(document.complaints("GET", "/_columba/admin/v1/unknown", 200, [])) == []
     assert list(document.complaints("DELETE", THINGS, 200, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "is_right"),
+    [
+        ("GET", THINGS, None, True),
+        ("GET", f"{THINGS}&from=2&tags=", None, True),
+        ("GET", f"{THINGS}&to=2", None, False),
+        ("GET", THINGS, {"kind": "odd"}, False),
+        ("PUT", THING_PATH, {"parts": [{"size": 1}]}, True),
+        ("PUT", THING_PATH, {"parts": [{"size": 1, "colour": "red"}]}, False),
+        ("PUT", THING_PATH, {"parts": [], "notes": "small"}, False),
+        ("PUT", THING_PATH, {"note": "small"}, False),
+        ("PUT", THING_PATH, None, False),
+        ("POST", THING_PATH, None, True),
+        ("DELETE", THING_PATH, None, False),
+    ],
+)
+def test_a_request_is_one_that_is_in_the_document_with_nothing_else_in_it(
+    document: Document, method: str, path: str, body: object, *, is_right: bool
+) -> None:
+    assert (not list(document.complaints_about_request(method, path, body))) is is_right
 
 
 def test_answers_of_this_server_are_judged_by_its_own_document() -> None:
