@@ -55,13 +55,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReportFilter:
-    """Which reports: None where it does not matter. `part`s are looked for in IDs, without regard to case."""
+    """Which reports: None where it does not matter. `part`s are looked for in IDs, without regard to case.
+
+    `sender` is the whole ID of who sent the event that a report is of.
+    """
 
     subject: Subject | None = None
     part_of_reporter: str | None = None
     part_of_room_id: str | None = None
     part_of_user_id: str | None = None
     is_resolved: bool | None = None
+    sender: str | None = None
 
 
 # An ID that is absent is as good as another that is.
@@ -126,7 +130,8 @@ WHERE: Final = f"""
        AND (:events_or_not OR event_id IS NOT NULL) AND (:users_or_not OR user_id IS NOT NULL)
        AND (:rooms_or_not OR (room_id IS NOT NULL AND event_id IS NULL))
        AND LOWER(reporter) LIKE :reporter ESCAPE '!' AND LOWER(COALESCE(room_id, '')) LIKE :room_id ESCAPE '!'
-       AND LOWER(COALESCE(user_id, '')) LIKE :user_id ESCAPE '!'"""
+       AND LOWER(COALESCE(user_id, '')) LIKE :user_id ESCAPE '!'
+       AND (:any_sender OR sender = :sender)"""
 PAGE = SELECT + WHERE + " ORDER BY received_ms, report_id LIMIT :limit OFFSET :offset"
 PAGE_BACKWARDS = SELECT + WHERE + " ORDER BY received_ms DESC, report_id DESC LIMIT :limit OFFSET :offset"
 
@@ -213,6 +218,8 @@ def _values(wanted: ReportFilter) -> dict[str, Any]:  # Any: column values
         "events_or_not": subject is not Subject.EVENT,
         "users_or_not": subject is not Subject.USER,
         "rooms_or_not": subject is not Subject.ROOM,
+        "any_sender": wanted.sender is None,
+        "sender": wanted.sender,
         **{name: f"%{like_pattern(part or '')}%" for name, part in parts.items()},
     }
 

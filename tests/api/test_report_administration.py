@@ -83,6 +83,9 @@ def test_reports_are_listed_and_deleted_as_tools_of_synapse_ask_for_it(
     events = admin.get(V1, "event_reports", query={"user_id": alice.user_id, "room_id": room_id, "limit": 1})
     users = admin.get(V1, "user_reports", query={"user_id": alice.user_id, "target_user_id": bob.user_id, "dir": "f"})
 
+    by_others = {"user_id": alice.user_id, "event_sender_user_id": alice.user_id}
+    assert admin.get(V1, "event_reports", query={**by_others, "event_sender_user_id": bob.user_id})["total"] == 1
+    assert admin.get(V1, "event_reports", query=by_others)["total"] == 0
     of_event, of_user = events["event_reports"][0], users["user_reports"][0]
     assert (events["total"], users["total"], "next_token" in events) == (1, 1, False)
     assert (of_event["sender"], of_event["user_id"], of_event["name"]) == (bob.user_id, alice.user_id, "Hats")

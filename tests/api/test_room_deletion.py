@@ -42,7 +42,8 @@ def test_how_far_it_is_can_be_asked_for_afterwards(admin: Client, alice: Client)
     task = admin.get("/_synapse/admin/v1/scheduled_tasks", query={"resource_id": room_id})["scheduled_tasks"]
     job = admin.get(JOBS, delete_id)
     assert (one["status"], shutdown["kicked_users"]) == ("complete", [alice.user_id])
-    assert admin.get(V2, room_id, "delete_status") == {"results": [{"delete_id": delete_id, **one}]}
+    assert admin.get(V2, room_id, "delete_status") == {"results": [one]}
+    assert (one["delete_id"], one["room_id"]) == (delete_id, room_id)
     assert [(each["id"], each["action"], each["status"]) for each in task] == [
         (delete_id, "shutdown_and_purge_room", "complete")
     ]

@@ -7,6 +7,7 @@ from tests.server import Server
 from tests.services.e2ee.signed_keys import identity
 
 USERS = "/_synapse/admin/v2/users"
+OWN = "/_columba/admin/v1/users"
 V1 = "/_synapse/admin/v1"
 NEW = "another horse battery staple"
 
@@ -46,6 +47,12 @@ def test_pages_follow_each_other(server: Server, admin: Client) -> None:
     created = [one["creation_ts"] for one in [*first["users"], *second["users"]]]
     assert created == sorted(created, reverse=True)
     assert len(first["users"]) == 2
+    newest = first["users"][0]
+    # Synapse tells of one account alone in seconds when it was made, and its tools know.
+    assert admin.get(USERS, newest["name"])["creation_ts"] == newest["creation_ts"] // 1000
+    assert admin.put(USERS, newest["name"])["creation_ts"] == newest["creation_ts"] // 1000
+    assert admin.get(OWN, newest["name"])["creation_ts"] == newest["creation_ts"]
+    assert admin.put(OWN, newest["name"])["creation_ts"] == newest["creation_ts"]
     for wrong in ({"limit": 0}, {"from": -1}, {"order_by": "password_hash"}, {"dir": "x"}):
         admin.get(USERS, query=wrong, status=400, errcode="M_INVALID_PARAM")
 

@@ -89,7 +89,9 @@ def test_who_reports_again_what_was_resolved_is_heard_again(db: SyncDatabase) ->
 
 
 def test_reports_are_filtered_and_read_in_either_order(db: SyncDatabase) -> None:
-    of_another = replace(OF_EVENT, report_id="five", reporter=BOB, room_id=RoomID("!Other"), received_ms=15)
+    of_another = replace(
+        OF_EVENT, report_id="five", reporter=BOB, room_id=RoomID("!Other"), received_ms=15, sender=UserID("@eve:x")
+    )
     for report in (OF_EVENT, OF_ROOM, OF_USER, of_another):
         db.write(insert_report, report)
 
@@ -106,6 +108,8 @@ def test_reports_are_filtered_and_read_in_either_order(db: SyncDatabase) -> None
     assert page(ReportFilter(part_of_room_id="!oth")) == ["five"]
     assert page(ReportFilter(part_of_user_id="eve")) == ["three"]
     assert page(ReportFilter(part_of_user_id="%")) == []
+    assert page(ReportFilter(sender="@eve:x")) == ["five"]
+    assert page(ReportFilter(sender="@EVE:x")) == []
     assert db.read(count_reports, ReportFilter(Subject.EVENT)) == 2
     assert [OF_EVENT.subject, OF_ROOM.subject, OF_USER.subject] == [Subject.EVENT, Subject.ROOM, Subject.USER]
 

@@ -31,10 +31,11 @@ class JobsQuery(msgspec.Struct, frozen=True):
 
 
 class TasksQuery(msgspec.Struct, frozen=True):
-    """The same, as Synapse has it; `max_timestamp`: begun not after that."""
+    """The same, as Synapse has it; `max_timestamp`: begun not after that; `job_status` is the old name of `status`."""
 
     action_name: str | None = None
     resource_id: str | None = None
+    status: str | None = None
     job_status: str | None = None
     max_timestamp: int | None = None
 
@@ -141,7 +142,8 @@ class JobAdminEndpoints:
         """The newest jobs, as Synapse tells of them."""
         query = request.query
         kind = None if query.action_name is None else KINDS.get(query.action_name, query.action_name)
-        wanted = JobsWanted(kind, query.resource_id, _status(query.job_status))
+        status = query.job_status if query.status is None else query.status
+        wanted = JobsWanted(kind, query.resource_id, _status(status))
         found = await self.jobs.page(wanted, before=None, limit=MOST_PER_PAGE)
         upto = query.max_timestamp
         return Reply({"scheduled_tasks": [_task(job) for job in found if upto is None or job.created_ms <= upto]})

@@ -41,7 +41,10 @@ class ReportsQuery(msgspec.Struct, frozen=True):
 
 
 class SynapseReportsQuery(msgspec.Struct, frozen=True, rename={"begin": "from", "direction": "dir"}):
-    """Which reports, in which order, and how many: parts of the IDs of reporter, room and reported user."""
+    """Which reports, in which order, and how many: parts of the IDs of reporter, room and reported user.
+
+    And the whole ID of who sent what was reported.
+    """
 
     begin: int = 0
     limit: int = 100
@@ -49,6 +52,7 @@ class SynapseReportsQuery(msgspec.Struct, frozen=True, rename={"begin": "from", 
     user_id: str | None = None
     room_id: str | None = None
     target_user_id: str | None = None
+    event_sender_user_id: str | None = None
 
 
 class ResolveBody(msgspec.Struct, frozen=True, rename={"begin": "from"}):
@@ -297,7 +301,8 @@ class ReportAdminEndpoints:
     async def _page(self, query: SynapseReportsQuery, subject: Subject) -> ReportPage:
         target = query.target_user_id if subject is Subject.USER else None
         room_id = query.room_id if subject is Subject.EVENT else None
-        wanted = ReportFilter(subject, query.user_id, room_id, target)
+        sender = query.event_sender_user_id if subject is Subject.EVENT else None
+        wanted = ReportFilter(subject, query.user_id, room_id, target, sender=sender)
         return await self.desk.page(wanted, backwards=query.direction == "b", offset=query.begin, limit=query.limit)
 
 

@@ -13,7 +13,6 @@ from homeserver.services.admin.room_deletion import DeletionWishes, RoomDeletion
 from homeserver.storage.admin_jobs import Job, JobStatus
 
 SYNAPSE_ROOMS: Final = "https://element-hq.github.io/synapse/latest/admin_api/rooms.html#delete-room-api"
-LEAVING: Final = ("closing", "leaving", "telling")
 
 
 class DeletionBody(msgspec.Struct, frozen=True):
@@ -49,23 +48,19 @@ class ShutdownAnswer(TypedDict):
 
 
 class DeletionStatus(TypedDict):
-    """How far the job is, and why it has failed, if it has."""
+    """Which job it is, how far it is, and why it has failed, if it has."""
 
+    delete_id: str
+    room_id: str
     status: str
     shutdown_room: ShutdownAnswer
     error: NotRequired[str]
 
 
-class NamedDeletionStatus(DeletionStatus):
-    """The same, and which job it is."""
-
-    delete_id: str
-
-
 class DeletionsAnswer(TypedDict):
     """All deletions of a room that are remembered."""
 
-    results: list[NamedDeletionStatus]
+    results: list[DeletionStatus]
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ class RoomDeletionEndpoints:
     async def statuses(self, request: PlainRequest) -> Reply[DeletionsAnswer]:
         """How far the deletions of a room are."""
         jobs = await self.deletion.of_room(request.room_id)
-        return Reply({"results": [{"delete_id": job.job_id, **_status(job)} for job in jobs]})
+        return Reply({"results": [_status(job) for job in jobs]})
 
     @endpoint(
         "GET",
@@ -139,14 +134,15 @@ class RoomDeletionEndpoints:
 
 
 def _status(job: Job) -> DeletionStatus:
-    status = job.status.value
-    if job.status is JobStatus.ACTIVE:
-        is_leaving = job.progress.outcome.get("phase", LEAVING[0]) in LEAVING
-        status = "shutting_down" if is_leaving else "purging"
-    elif job.status is JobStatus.CANCELLED:
-        status = "failed"
-    answer: DeletionStatus = {"status": status, "shutdown_room": _shutdown(job)}
-    if status == "failed":
+    # What was cancelled did not come to its end, and there is no word for it.
+    status = JobStatus.FAILED if job.status is JobStatus.CANCELLED else job.status
+    answer: DeletionStatus = {
+        "delete_id": job.job_id,
+        "room_id": job.subject,
+        "status": status.value,
+        "shutdown_room": _shutdown(job),
+    }
+    if status is JobStatus.FAILED:
         answer["error"] = job.error or "it was cancelled"
     return answer
 

@@ -19,13 +19,17 @@ SYNAPSE_LIMIT: Final = 1_000
 
 
 class SynapseRedactBody(msgspec.Struct, frozen=True):
-    """Where, and why. By whom is not for the caller to say: by whoever has the power, in `use_admin`'s place."""
+    """Where (no rooms: in all), and why; from when to when, both included.
 
-    rooms: list[str] = []
+    By whom is not for the caller to say: by whoever has the power, in `use_admin`'s place.
+    """
+
+    rooms: list[str]
     reason: str | None = None
-    limit: int = SYNAPSE_LIMIT
-    use_admin: bool = False
-    after_ts: int = 0
+    limit: int | None = None
+    use_admin: bool | None = None
+    after_ts: int | None = None
+    before_ts: int | None = None
 
 
 class RedactAllBody(msgspec.Struct, frozen=True):
@@ -70,7 +74,8 @@ class UserRedactionEndpoints:
     async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply[RedactBegun]:
         """Begin to redact the newest of what a user said in each room."""
         body = request.body
-        wish = RedactionWish(tuple(body.rooms), body.after_ts or None, None, body.limit, body.reason)
+        limit = SYNAPSE_LIMIT if body.limit is None else body.limit
+        wish = RedactionWish(tuple(body.rooms), body.after_ts, body.before_ts, limit, body.reason)
         job = await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)
         return Reply({"redact_id": job.job_id})
 

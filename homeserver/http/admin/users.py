@@ -108,7 +108,7 @@ class UsernameQuery(msgspec.Struct, frozen=True):
 
 
 class UserRow(TypedDict):
-    """An account, among others. Times are in milliseconds; nobody has a type."""
+    """An account, among others. Times are in milliseconds, but for those that are said not to be. Nobody has a type."""
 
     name: str
     displayname: str | None
@@ -218,24 +218,27 @@ class UserAdminEndpoints:
         """Some accounts; without those that are locked, unless they are asked for."""
         return await self._page(request.query, is_deactivated=request.query.deactivated)
 
-    @admin_endpoint(
-        "GET", "/_synapse/admin/v2/users/{userId}", also=("/_columba/admin/v1/users/{userId}",), spec=SYNAPSE
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/users/{userId}", spec="for `homeserver admin user show`")
     async def user(self, request: PlainRequest) -> Reply[UserAnswer]:
         """One account."""
         return Reply(await self._shown(request.path_user_id))
 
-    @admin_endpoint(
-        "PUT",
-        "/_synapse/admin/v2/users/{userId}",
-        also=("/_columba/admin/v1/users/{userId}",),
-        body=AccountBody,
-        spec=SYNAPSE,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v2/users/{userId}", spec=SYNAPSE)
+    async def user_as_synapse(self, request: PlainRequest) -> Reply[UserAnswer]:
+        """One account, which was made at a time in seconds."""
+        return Reply(_in_seconds(await self._shown(request.path_user_id)))
+
+    @admin_endpoint("PUT", "/_columba/admin/v1/users/{userId}", body=AccountBody, spec="for `homeserver admin user`")
     async def put_user(self, request: Request[NoQuery, AccountBody]) -> Reply[UserAnswer]:
         """Make an account, or change one."""
-        is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
-        return Reply(await self._shown(request.path_user_id), 201 if is_new else 200)
+        shown, status = await self._put(request)
+        return Reply(shown, status)
+
+    @admin_endpoint("PUT", "/_synapse/admin/v2/users/{userId}", body=AccountBody, spec=SYNAPSE)
+    async def put_user_as_synapse(self, request: Request[NoQuery, AccountBody]) -> Reply[UserAnswer]:
+        """Make an account, or change one, and show it with the time in seconds at which it was made."""
+        shown, status = await self._put(request)
+        return Reply(_in_seconds(shown), status)
 
     @admin_endpoint(
         "POST",
@@ -353,6 +356,10 @@ class UserAdminEndpoints:
             answer["next_token"] = str(query.begin + len(found))
         return Reply(answer)
 
+    async def _put(self, request: Request[NoQuery, AccountBody]) -> tuple[UserAnswer, int]:
+        is_new = await self.administration.put(request.path_user_id, _wish(request.body), by=request.user_id)
+        return await self._shown(request.path_user_id), 201 if is_new else 200
+
     async def _shown(self, user_id: UserID) -> UserAnswer:
         user = await self.users.user(user_id)
         return {
@@ -366,6 +373,11 @@ class UserAdminEndpoints:
             "consent_version": None,
             "consent_ts": None,
         }
+
+
+def _in_seconds(shown: UserAnswer) -> UserAnswer:
+    """As Synapse shows an account alone; in lists, and of all else, it has milliseconds, and so do its tools."""
+    return {**shown, "creation_ts": shown["creation_ts"] // 1000}
 
 
 def _row(user: ListedUser) -> UserRow:

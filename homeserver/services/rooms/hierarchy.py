@@ -17,6 +17,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.randomness import Randomness
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
 from homeserver.services.rooms.announced_rooms import announced_room
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.services.rooms.remote_spaces import RemoteSpaces, ToldRoom, ToldSpace
 from homeserver.services.rooms.several_servers import candidates
 from homeserver.services.rooms.spaces import Child, Spaces, children_of
@@ -32,7 +33,6 @@ MOST_ASKED: Final = 20  # rooms of a page that others are asked about
 PATIENCE_S: Final = 20.0  # then a page ends with what it has
 KEPT_S: Final = 600.0
 NO_ACCESS: Final = "There is no such room, or you may not look into it"
-NO_ROOM: Final = "This server knows no such room"
 NO_TOKEN: Final = "This token is not known any more, or not of this walk"  # noqa: S105 - a sentence
 
 
