@@ -89,7 +89,7 @@ def block(door: AdminDoor, output: Output, pattern: str) -> None:
 
     PATTERN is a server's name, in which * stands for any characters, ? for one.
     """
-    _set_rule(door, output, pattern, is_blocked=True)
+    _set_rule(door, output, pattern, f"{pattern} is blocked.", is_blocked=True)
 
 
 @federation.command(short_help="speak with some servers, and with no others")
@@ -98,10 +98,11 @@ def block(door: AdminDoor, output: Output, pattern: str) -> None:
 def allow(door: AdminDoor, output: Output, pattern: str) -> None:
     """Speak with some servers, and with no others, at once.
 
-    As soon as any are allowed, all others are blocked; those that `block` names are so in any case. PATTERN is a
-    server's name, in which * stands for any characters, ? for one.
+    As soon as any are allowed, all others are blocked; those that `block` names are so in any case. To end a block,
+    `forget` it. PATTERN is a server's name, in which * stands for any characters, ? for one.
     """
-    _set_rule(door, output, pattern, is_blocked=False)
+    told = f"{pattern} is allowed, and no server but those that are allowed. `federation forget` takes that back."
+    _set_rule(door, output, pattern, told, is_blocked=False)
 
 
 @federation.command(short_help="take back what `block` or `allow` said of a pattern")
@@ -175,10 +176,9 @@ def _limit_text(limit: Any) -> str:
     return f"{limit['burst']} at once, then {limit['rate_hz']:g} a second"
 
 
-def _set_rule(door: AdminDoor, output: Output, pattern: str, *, is_blocked: bool) -> None:
+def _set_rule(door: AdminDoor, output: Output, pattern: str, told: str, *, is_blocked: bool) -> None:
     ask(door, "PUT", f"{RULES}/{quote(pattern, safe='')}", {"is_blocked": is_blocked})
-    rule = {"pattern": pattern, "is_blocked": is_blocked}
-    output.say(f"{pattern} is {'blocked' if is_blocked else 'allowed'}.", rule)
+    output.say(told, {"pattern": pattern, "is_blocked": is_blocked})
 
 
 def _step_row(step: Any) -> Row:

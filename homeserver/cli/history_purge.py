@@ -11,7 +11,7 @@ from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
 from homeserver.cli.jobs import until_completed
 from homeserver.cli.output import Output, time_of
-from homeserver.cli.room_paths import room_path
+from homeserver.cli.room_paths import checked_event_id, room_path
 
 NEITHER: Final = "say up to where: --upto EVENT, or --older-than 30d"
 
@@ -45,6 +45,8 @@ def purge_history(
     """
     if (event_id is None) == (older_than is None):
         raise CommandFailed(NEITHER)
+    if event_id is not None:
+        checked_event_id(event_id)
     path = room_path(room_id)
     known = ask(door, "GET", path)
     wishes: dict[str, Any] = {"delete_local_events": with_local}  # Any: JSON

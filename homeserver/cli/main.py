@@ -164,7 +164,10 @@ for topic in (user, room, federation, job, keys, policy, report, server):
 def _open(config: Path | None, url: str | None) -> AbstractContextManager[AdminDoor]:
     """The door to the server of a configuration file, or of a URL."""
     if url is None:
-        return open_door(read_settings(configuration_file(config)), _local_door)
+        path = configuration_file(config)
+        if not path.exists():
+            raise CommandFailed(f"there is no configuration in {path}: name it by -c FILE", BAD_CONFIGURATION)
+        return open_door(read_settings(path), _local_door)
     if config is not None:
         raise click.UsageError("-c names a server here and --url one elsewhere: give one of them.")
     return nullcontext(remote_door(url, os.environ))

@@ -35,7 +35,10 @@ class Output:
     def tell(self, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Tell of things, each as soon as it is known, but for a table, which is drawn at the end."""
         if not self.is_json and sys.stdout.isatty():
-            _tables().print_table(columns, [[printable(cell) for cell in row.cells] for row in rows])
+            drawn = [[printable(cell) for cell in row.cells] for row in rows]
+            if not drawn:
+                print("There is nothing to show.", file=sys.stderr)
+            _tables().print_table(columns, drawn)
             return
         for row in rows:
             print(json.dumps(row.json) if self.is_json else row.line, flush=True)

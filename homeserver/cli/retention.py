@@ -7,6 +7,7 @@ import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
 from homeserver.cli.output import Output
 from homeserver.cli.room_paths import room_path
@@ -50,6 +51,8 @@ def room_retention(
     """
     if clear and max_lifetime is not None:
         raise click.UsageError("Give --max-lifetime or --clear.")
+    if max_lifetime == timedelta():
+        raise CommandFailed("a room keeps what is said for some time")
     path = room_path(room_id, "retention")
     if clear or max_lifetime is not None:
         wanted_ms = None if max_lifetime is None else int(max_lifetime.total_seconds()) * MS

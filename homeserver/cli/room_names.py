@@ -7,7 +7,7 @@ import click
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.output import Output, Row, printable
-from homeserver.cli.room_paths import room_path
+from homeserver.cli.room_paths import checked_alias, room_path
 
 
 @click.group(short_help="names of rooms")
@@ -31,7 +31,7 @@ def list_aliases(door: AdminDoor, output: Output, room_id: str) -> None:
 @at_door
 def add(door: AdminDoor, output: Output, room_id: str, name: str, *, is_main: bool) -> None:
     """Give a room an alias of this server."""
-    ask(door, "PUT", room_path(room_id, "aliases", name), {"main": is_main})
+    ask(door, "PUT", room_path(room_id, "aliases", checked_alias(name)), {"main": is_main})
     told = f"{name} leads to {room_id}{', as its main alias' if is_main else ''}."
     output.say(told, {"room_id": room_id, "alias": name, "main": is_main})
 
@@ -44,7 +44,7 @@ def add(door: AdminDoor, output: Output, room_id: str, name: str, *, is_main: bo
 def remove(door: AdminDoor, output: Output, room_id: str, name: str, *, dry_run: bool, yes: bool) -> None:
     """Take an alias from a room. Links to it lead nowhere then, and anybody may give it to another room."""
     about = {"room_id": room_id, "alias": name}
-    path = room_path(room_id, "aliases", name)
+    path = room_path(room_id, "aliases", checked_alias(name))
     if is_meant(output, f"take {name} from {room_id}", about, dry_run=dry_run, yes=yes):
         ask(door, "DELETE", path)
         output.say(f"{name} leads to no room any more.", about)

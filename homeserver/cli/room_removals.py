@@ -11,7 +11,7 @@ from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output, Row, printable, time_of
-from homeserver.cli.room_paths import room_path
+from homeserver.cli.room_paths import checked_event_id, room_path
 from homeserver.cli.steps import Asking, steps
 from homeserver.cli.user_paths import user_path
 
@@ -109,7 +109,7 @@ def redact(
     because = {} if reason is None else {"reason": reason}
     if event_id is not None:
         about = {"room_id": room_id, "event_id": event_id}
-        path = room_path(room_id, "redact", event_id)
+        path = room_path(room_id, "redact", checked_event_id(event_id))
         if is_meant(output, f"redact {event_id} in {room_id}", about, dry_run=dry_run, yes=yes):
             answer = ask(door, "POST", path, because)
             output.say(f"{event_id} is redacted.", {**about, "redaction": answer["event_id"]})
@@ -167,6 +167,8 @@ def _remove(
 ) -> None:
     if all_rooms == bool(rooms):
         raise click.UsageError("Name rooms, or say --all.")
+    if pattern.startswith("!"):
+        raise CommandFailed(f"say whom first, and then in which rooms: homeserver admin room {act} USER ROOM")
     for room_id in rooms:
         room_path(room_id)
     because = {} if reason is None else {"reason": reason}

@@ -12,6 +12,7 @@ import click
 from homeserver.cli.admin_audit import audit
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.doctor import doctor
 from homeserver.cli.durations import Duration
 from homeserver.cli.jobs import until_completed
@@ -77,6 +78,8 @@ def revoke(door: AdminDoor, output: Output, token: str, *, dry_run: bool, yes: b
 @at_door
 def notice(door: AdminDoor, output: Output, user_id: str, text: str) -> None:
     """Let the server say TEXT to the user USER (@bob:example.org), in the room that it has for that."""
+    if not text.strip():
+        raise CommandFailed("there is nothing to say")
     # Named, so that it is said once although the answer may get lost.
     path = f"{ADMIN_API}/server_notices/{secrets.token_urlsafe(16)}"
     said = {"msgtype": "m.text", "body": text}
@@ -95,6 +98,8 @@ def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_r
     All are told who have an account here that is not closed; guests are not. It cannot be taken back, and takes a while
     where there are many: the server goes on with it, also after a restart.
     """
+    if not text.strip():
+        raise CommandFailed("there is nothing to say")
     content = {"msgtype": "m.text", "body": text}
     if not is_meant(output, "say this to all users of the server", {"content": content}, dry_run=dry_run, yes=yes):
         return

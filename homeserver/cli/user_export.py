@@ -27,11 +27,13 @@ def export(door: AdminDoor, output: Output, user_id: str, target: Path | None) -
     That is the account, profile, devices, public keys and encrypted backups, account data, rooms, and what the user
     sent in each of them. Passwords and tokens are not in it. That you did is written down.
     """
-    pages = _pages(door, user_path(user_id))
+    path = user_path(user_id)
+    pages = _pages(door, path)
     if target is None:
         for lines in pages:
             _write(lines, sys.stdout)
         return
+    ask(door, "GET", path)  # for a user who is not there no file is made
     with output.progress("Exporting") as show:
         written = _write_file(pages, target, show)
     output.say(f"Wrote {written} lines into {target}.", {"user_id": user_id, "lines": written, "file": str(target)})

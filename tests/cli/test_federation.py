@@ -13,6 +13,7 @@ from tests.cli.commands import typed_at
 
 # Any: JSON, throughout.
 
+ALLOWED = "*.bad.example is allowed, and no server but those that are allowed. `federation forget` takes that back."
 IDLE: dict[str, Any] = {
     "destination": "near.example",
     "is_blocked": False,
@@ -148,7 +149,7 @@ def test_a_server_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "request_", "told"),
     [
         ("block", ("PUT", {"is_blocked": True}), "*.bad.example is blocked.\n"),
-        ("allow", ("PUT", {"is_blocked": False}), "*.bad.example is allowed.\n"),
+        ("allow", ("PUT", {"is_blocked": False}), f"{ALLOWED}\n"),
         ("forget", ("DELETE", None), "There is no rule for *.bad.example any more.\n"),
     ],
 )

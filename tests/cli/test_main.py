@@ -42,6 +42,13 @@ def test_any_request_can_be_sent_to_the_api_of_administrators(tmp_path: Path) ->
     assert server.requests == [("POST", "/_columba/admin/v1/rooms", {"a": 1})]
 
 
+def test_where_there_is_no_configuration_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+    done = homeserver("admin", "user", "list", folder=tmp_path)
+
+    reason = "there is no configuration in columba-data/homeserver.yaml: name it by -c FILE"
+    assert (done.returncode, done.stderr) == (78, f"homeserver: {reason}\n")
+
+
 def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
     done = homeserver("admin", "call", "POST", "/x", "{a}", folder=tmp_path)
 

@@ -81,3 +81,14 @@ def test_what_is_printable_stays_as_it_is() -> None:
 def test_moments_are_told_for_people() -> None:
     assert time_of(1_700_000_000_123) == "2023-11-14 22:13:20 UTC"
     assert time_of(None) == ""
+
+
+def test_at_a_terminal_it_is_said_that_there_is_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = on_a_terminal(monkeypatch, lambda: Output(as_json=False).tell(("Name", "Place"), []))
+    for as_json in (False, True):
+        Output(as_json=as_json).tell(("Name", "Place"), [])
+
+    assert told.split("\r\n") == ["There is nothing to show.", ""]
+    assert capsys.readouterr() == ("", "")

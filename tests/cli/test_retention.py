@@ -5,6 +5,7 @@ from typing import Any
 import click
 import pytest
 
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.retention import room_retention, server_retention
 from tests.cli.commands import typed_at
 from tests.cli.test_federation import ScriptedDoor
@@ -61,3 +62,12 @@ def test_a_room_is_set_and_shown(capsys: pytest.CaptureFixture[str], words: list
 def test_two_wishes_at_once_are_bad_usage() -> None:
     with pytest.raises(click.UsageError):
         typed_at(ScriptedDoor(), topic, "room", "!a:b", "--clear", "--max-lifetime", "1d")
+
+
+def test_no_time_at_all_is_not_asked_for() -> None:
+    door = ScriptedDoor()
+
+    with pytest.raises(CommandFailed, match="for some time"):
+        typed_at(door, topic, "room", "!a:b", "--max-lifetime", "0d")
+
+    assert door.asked == []

@@ -178,6 +178,16 @@ def test_what_is_no_user_id_is_not_asked_for() -> None:
     assert door.asked == []
 
 
+def test_who_names_the_room_first_is_told_the_order() -> None:
+    door = ScriptedDoor()
+
+    for act in ("kick", "ban", "unban"):
+        with pytest.raises(CommandFailed, match=f"say whom first.*room {act} USER ROOM"):
+            run(door, act, ROOM, EVE)
+
+    assert door.asked == []
+
+
 def test_one_event_is_redacted_once_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
     path = f"{PATH}/redact/%24event"
     door = ScriptedDoor(**{path: (200, {"event_id": "$redaction"})})

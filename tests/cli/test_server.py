@@ -115,6 +115,16 @@ ANNOUNCEMENT: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("words", [("notice", "@bob:example.org"), ("announce", "--yes")])
+def test_nothing_is_said_to_nobody(words: tuple[str, ...]) -> None:
+    door = ScriptedDoor()
+
+    with pytest.raises(CommandFailed, match="there is nothing to say"):
+        typed_at(door, server, *words, " ")
+
+    assert door.asked == []
+
+
 def test_all_users_are_told_after_a_question_and_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/_columba/admin/v1/server_announcements"
     done = {**ANNOUNCEMENT, "status": "complete", "done": 4, "outcome": {"told": 3, "failed": 1}}

@@ -53,3 +53,13 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
         typed_at(two_pages(), user, "export", BOB, "--file", str(target))
 
     assert target.read_text() == "mine"
+
+
+def test_for_a_user_who_is_not_there_no_file_is_made(tmp_path: Path) -> None:
+    nobody = (404, {"errcode": "M_NOT_FOUND", "error": "There is no such user here"})
+    door = ScriptedDoor(**{f"{USERS}/%40bob%3Aexample.org": nobody, EXPORT: nobody})
+
+    with pytest.raises(CommandFailed, match="There is no such user here"):
+        typed_at(door, user, "export", BOB, "--file", str(tmp_path / "bob.jsonl"))
+
+    assert list(tmp_path.iterdir()) == []
