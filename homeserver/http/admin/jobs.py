@@ -6,8 +6,7 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
-from homeserver.http.endpoint import ADMIN, NoBody, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoBody, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.jobs import MOST_PER_PAGE, Jobs
 from homeserver.services.admin.room_deletion import KIND as DELETE_ROOM
 from homeserver.services.admin.user_redactions import KIND as REDACT_USER
@@ -92,14 +91,7 @@ class JobAdminEndpoints:
 
     jobs: Jobs
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/jobs",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin job list`",
-        query=JobsQuery,
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/jobs", query=JobsQuery, spec="for `homeserver admin job list`")
     async def all(self, request: Request[JobsQuery, NoBody]) -> Reply[JobsAnswer]:
         """Some jobs, the newest first; none after the oldest."""
         query = request.query
@@ -107,37 +99,18 @@ class JobAdminEndpoints:
         found = await self.jobs.page(wanted, before=query.before, limit=query.limit)
         return Reply({"jobs": [described(job) for job in found]})
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/jobs/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin job show`",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/jobs/{jobId}", spec="for `homeserver admin job show`")
     async def one(self, request: PlainRequest) -> Reply[WholeJobAnswer]:
         """One job, and what it was told to do."""
         job = await self.jobs.job(request.path["jobId"])
         return Reply({**described(job), "arguments": job.arguments})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/jobs/{jobId}/cancel",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin job cancel`",
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/jobs/{jobId}/cancel", spec="for `homeserver admin job cancel`")
     async def cancel(self, request: PlainRequest) -> Reply[JobAnswer]:
         """Let a job end where it is."""
         return Reply(described(await self.jobs.cancel(request.path["jobId"])))
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/scheduled_tasks",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_TASKS,
-        query=TasksQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/scheduled_tasks", query=TasksQuery, spec=SYNAPSE_TASKS)
     async def tasks(self, request: Request[TasksQuery, NoBody]) -> Reply[TasksAnswer]:
         """The newest jobs, as Synapse tells of them."""
         query = request.query

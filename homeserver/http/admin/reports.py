@@ -12,7 +12,6 @@ import orjson
 
 from homeserver.http.admin.user_patterns import MemberRow, removed
 from homeserver.http.endpoint import (
-    ADMIN,
     EMPTY,
     NoBody,
     NoQuery,
@@ -21,9 +20,8 @@ from homeserver.http.endpoint import (
     PlainRequest,
     Reply,
     Request,
-    endpoint,
+    admin_endpoint,
 )
-from homeserver.http.rate_limiting import RateClass
 from homeserver.services.admin.member_patterns import Miss
 from homeserver.services.admin.reports import Decision, ReportDesk, ReportPage, Resolution
 from homeserver.storage.reports import Report, ReportFilter, Subject
@@ -175,13 +173,13 @@ class ReportAdminEndpoints:
 
     desk: ReportDesk
 
-    @endpoint("GET", "/_columba/admin/v1/reports", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN, query=ReportsQuery)
+    @admin_endpoint("GET", "/_columba/admin/v1/reports", query=ReportsQuery, spec=OWN)
     async def all(self, request: Request[ReportsQuery, NoBody]) -> Reply[ReportsAnswer]:
         """Some reports, the newest first; none after the oldest."""
         reports = await self.desk.newest(request.query.before, is_resolved=request.query.resolved)
         return Reply({"reports": [_shown(report) for report in reports]})
 
-    @endpoint("GET", "/_columba/admin/v1/reports/{reportId}", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN)
+    @admin_endpoint("GET", "/_columba/admin/v1/reports/{reportId}", spec=OWN)
     async def one(self, request: PlainRequest) -> Reply[ReportAnswer]:
         """A report, with the event and what was said around it."""
         page = await self.desk.report(request.path["reportId"])
@@ -192,14 +190,7 @@ class ReportAdminEndpoints:
             context = {"events_before": around.before, "event": around.event, "events_after": around.after}
         return Reply({**_shown(report), **_of_what(page, report), "context": context})
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/reports/{reportId}/resolve",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=OWN,
-        body=ResolveBody,
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/reports/{reportId}/resolve", body=ResolveBody, spec=OWN)
     async def resolve(self, request: Request[NoQuery, ResolveBody]) -> Reply[ResolveAnswer]:
         """Do something about a report, or note that nothing is to be done; a step of it."""
         body, report_id = request.body, request.path["reportId"]
@@ -214,20 +205,13 @@ class ReportAdminEndpoints:
             }
         )
 
-    @endpoint("DELETE", "/_columba/admin/v1/reports/{reportId}", auth=ADMIN, limit=RateClass.GENERAL, spec=OWN)
+    @admin_endpoint("DELETE", "/_columba/admin/v1/reports/{reportId}", spec=OWN)
     async def delete(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report."""
         await self.desk.delete(request.path["reportId"])
         return EMPTY
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/event_reports",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_EVENTS,
-        query=SynapseReportsQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/event_reports", query=SynapseReportsQuery, spec=SYNAPSE_EVENTS)
     async def of_events(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply[EventReportsAnswer]:
         """Reports of events."""
         page = await self._page(request.query, Subject.EVENT)
@@ -235,13 +219,7 @@ class ReportAdminEndpoints:
             {"event_reports": [_event_report(page, one) for one in page.reports], **_place(page, request.query)}
         )
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/event_reports/{reportId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_EVENTS,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/event_reports/{reportId}", spec=SYNAPSE_EVENTS)
     async def of_event(self, request: PlainRequest) -> Reply[EventReportAnswer]:
         """One report of an event, with the event as it was signed."""
         page = await self.desk.report(request.path["reportId"], Subject.EVENT)
@@ -250,49 +228,24 @@ class ReportAdminEndpoints:
         event = None if stored is None else orjson.Fragment(orjson.dumps(dict(stored.event.pdu)))
         return Reply({**_event_report(page, report), "event_json": event})
 
-    @endpoint(
-        "DELETE",
-        "/_synapse/admin/v1/event_reports/{reportId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_EVENTS,
-    )
+    @admin_endpoint("DELETE", "/_synapse/admin/v1/event_reports/{reportId}", spec=SYNAPSE_EVENTS)
     async def delete_of_event(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report of an event."""
         await self.desk.delete(request.path["reportId"], Subject.EVENT)
         return EMPTY
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/user_reports",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_USERS,
-        query=SynapseReportsQuery,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/user_reports", query=SynapseReportsQuery, spec=SYNAPSE_USERS)
     async def of_users(self, request: Request[SynapseReportsQuery, NoBody]) -> Reply[UserReportsAnswer]:
         """Reports of users."""
         page = await self._page(request.query, Subject.USER)
         return Reply({"user_reports": [_user_report(one) for one in page.reports], **_place(page, request.query)})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/user_reports/{reportId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_USERS,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/user_reports/{reportId}", spec=SYNAPSE_USERS)
     async def of_user(self, request: PlainRequest) -> Reply[UserReportRow]:
         """One report of a user."""
         return Reply(_user_report((await self.desk.report(request.path["reportId"], Subject.USER)).reports[0]))
 
-    @endpoint(
-        "DELETE",
-        "/_synapse/admin/v1/user_reports/{reportId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_USERS,
-    )
+    @admin_endpoint("DELETE", "/_synapse/admin/v1/user_reports/{reportId}", spec=SYNAPSE_USERS)
     async def delete_of_user(self, request: PlainRequest) -> Reply[Nothing]:
         """Forget a report of a user."""
         await self.desk.delete(request.path["reportId"], Subject.USER)

@@ -7,8 +7,7 @@ import msgspec
 
 from homeserver.core.identifiers import parse_user_id
 from homeserver.http.admin.jobs import JobAnswer, described
-from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.room_deletion import DeletionWishes, RoomDeletion
 from homeserver.storage.admin_jobs import Job, JobStatus
 
@@ -69,65 +68,36 @@ class RoomDeletionEndpoints:
 
     deletion: RoomDeletion
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/rooms/{roomId}/delete",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for `homeserver admin room delete` and `shutdown`",
         body=DeletionBody,
+        spec="for `homeserver admin room delete` and `shutdown`",
     )
     async def delete(self, request: Request[NoQuery, DeletionBody]) -> Reply[JobAnswer]:
         """Begin to delete a room: the job that does it."""
         job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply(described(job))
 
-    @endpoint(
-        "DELETE",
-        "/_synapse/admin/v2/rooms/{roomId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
-        body=DeletionBody,
-    )
+    @admin_endpoint("DELETE", "/_synapse/admin/v2/rooms/{roomId}", body=DeletionBody, spec=SYNAPSE_ROOMS)
     async def delete_by_id(self, request: Request[NoQuery, DeletionBody]) -> Reply[DeletionBegun]:
         """Begin to delete a room, and answer with the job that does it, as Synapse does."""
         job = await self.deletion.delete(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply({"delete_id": job.job_id})
 
-    @endpoint(
-        "DELETE",
-        "/_synapse/admin/v1/rooms/{roomId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
-        body=DeletionBody,
-        waits=True,
-    )
+    @admin_endpoint("DELETE", "/_synapse/admin/v1/rooms/{roomId}", body=DeletionBody, waits=True, spec=SYNAPSE_ROOMS)
     async def delete_now(self, request: Request[NoQuery, DeletionBody]) -> Reply[ShutdownAnswer]:
         """Delete a room, and answer when that is done."""
         job = await self.deletion.delete_now(request.room_id, request.body.wishes, asked_by=request.user_id)
         return Reply(_shutdown(job))
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v2/rooms/{roomId}/delete_status",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v2/rooms/{roomId}/delete_status", spec=SYNAPSE_ROOMS)
     async def statuses(self, request: PlainRequest) -> Reply[DeletionsAnswer]:
         """How far the deletions of a room are."""
         jobs = await self.deletion.of_room(request.room_id)
         return Reply({"results": [_status(job) for job in jobs]})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v2/rooms/delete_status/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE_ROOMS,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v2/rooms/delete_status/{jobId}", spec=SYNAPSE_ROOMS)
     async def status(self, request: PlainRequest) -> Reply[DeletionStatus]:
         """How far a deletion is."""
         return Reply(_status(await self.deletion.one(request.path["jobId"])))

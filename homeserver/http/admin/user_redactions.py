@@ -9,8 +9,7 @@ from typing import Final, NotRequired, TypedDict
 import msgspec
 
 from homeserver.http.admin.jobs import JobAnswer, described
-from homeserver.http.endpoint import ADMIN, NoQuery, PlainRequest, Reply, Request, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import NoQuery, PlainRequest, Reply, Request, admin_endpoint
 from homeserver.services.admin.user_redactions import RedactionWish, UserRedactions
 from homeserver.storage.admin_jobs import JobStatus
 
@@ -63,14 +62,7 @@ class UserRedactionEndpoints:
 
     redactions: UserRedactions
 
-    @endpoint(
-        "POST",
-        "/_synapse/admin/v1/user/{userId}/redact",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-        body=SynapseRedactBody,
-    )
+    @admin_endpoint("POST", "/_synapse/admin/v1/user/{userId}/redact", body=SynapseRedactBody, spec=SYNAPSE)
     async def redact_as_synapse(self, request: Request[NoQuery, SynapseRedactBody]) -> Reply[RedactBegun]:
         """Begin to redact the newest of what a user said in each room."""
         body = request.body
@@ -79,13 +71,7 @@ class UserRedactionEndpoints:
         job = await self.redactions.begin(request.path_user_id, wish, asked_by=request.user_id)
         return Reply({"redact_id": job.job_id})
 
-    @endpoint(
-        "GET",
-        "/_synapse/admin/v1/user/redact_status/{jobId}",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec=SYNAPSE,
-    )
+    @admin_endpoint("GET", "/_synapse/admin/v1/user/redact_status/{jobId}", spec=SYNAPSE)
     async def status_as_synapse(self, request: PlainRequest) -> Reply[RedactStatus]:
         """How far a redaction of what a user said is, as Synapse tells it."""
         job = await self.redactions.job(request.path["jobId"])
@@ -97,13 +83,11 @@ class UserRedactionEndpoints:
         }
         return Reply(answer if job.error is None else {**answer, "error": job.error})
 
-    @endpoint(
+    @admin_endpoint(
         "POST",
         "/_columba/admin/v1/users/{userId}/redact",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/moderation.md",
         body=RedactAllBody,
+        spec="for administrators: docs/moderation.md",
     )
     async def redact(self, request: Request[NoQuery, RedactAllBody]) -> Reply[JobAnswer]:
         """Begin to redact what a user said, or only to count it: the job that does it."""
