@@ -7,6 +7,7 @@ gets the document is in admin/openapi.py.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -86,6 +87,9 @@ class _Shapes:
         declared = (*bodies, *self._queries, *answers)
         references, self._known = msgspec.json.schema_components(declared, ref_template=REF)
         self._references = dict(zip(declared, references, strict=True))
+        for schema in self._known.values():
+            if "description" in schema:
+                schema["description"] = cleandoc(schema["description"])
         for name in self._named_by([*answers]) - self._named_by([*bodies, *self._queries]):
             _write_out(self._known[name])
 

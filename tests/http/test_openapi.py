@@ -73,7 +73,10 @@ class OptionalBody(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Maker:
-    """Who made a thing."""
+    """Who made a thing.
+
+    And how old they are.
+    """
 
     name: str
     age: int | None = None
@@ -247,6 +250,10 @@ def test_an_answer_is_described_with_all_that_is_in_it(things: Any) -> None:
     assert schemas["ThingAnswer"]["required"] == ["maker", "size"]
     assert schemas["ThingAnswer"]["properties"]["maker"] == {"$ref": "#/components/schemas/Maker"}
     assert schemas["ThingAnswer"]["properties"]["note"] == {"type": "string"}
+
+
+def test_what_is_said_of_a_type_has_no_margin(things: Any) -> None:
+    assert things["components"]["schemas"]["Maker"]["description"] == "Who made a thing.\n\nAnd how old they are."
 
 
 def test_what_is_answered_is_there_whatever_it_is_by_default(things: Any) -> None:

@@ -178,6 +178,7 @@ AccountDataKept = TypedDict(
     "AccountDataKept",
     {"global": dict[str, OpaqueObject], "rooms": dict[str, dict[str, OpaqueObject]]},
 )
+AccountDataKept.__doc__ = "Account data by type, and what is of single rooms by their IDs and by type."
 
 
 class AccountDataAnswer(TypedDict):
