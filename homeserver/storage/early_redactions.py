@@ -19,6 +19,16 @@ def note_early_redaction(tx: Transaction, room_id: RoomID, *, target_id: EventID
     tx.run(INSERT, room_id=room_id, target_id=target_id, redaction_id=redaction_id)
 
 
+DELETE = """
+    DELETE FROM early_redactions
+     WHERE room_id = :room_id AND target_id = :target_id AND redaction_id = :redaction_id"""
+
+
+def delete_early_redaction(tx: Transaction, room_id: RoomID, *, target_id: EventID, redaction_id: EventID) -> None:
+    """Forget it: it did not come before what it redacts, or is gone."""
+    tx.run(DELETE, room_id=room_id, target_id=target_id, redaction_id=redaction_id)
+
+
 TAKE = """
     DELETE FROM early_redactions WHERE room_id = :room_id AND target_id = :target_id RETURNING redaction_id"""
 

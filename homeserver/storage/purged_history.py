@@ -10,6 +10,7 @@ from typing import Final
 
 from homeserver.core.identifiers import EventID, RoomID, ServerName
 from homeserver.storage.database import Transaction
+from homeserver.storage.early_redactions import delete_early_redaction, note_early_redaction
 from homeserver.storage.event_edges import EdgeKind
 from homeserver.storage.events import EventNid, StoredEvent
 from homeserver.storage.search import remove_events
@@ -67,12 +68,6 @@ DELETE_EDGES_TO = "DELETE FROM event_edges WHERE room_id = :room_id AND target_n
 DELETE_EDGES_FROM = """
     DELETE FROM event_edges
      WHERE room_id = :room_id AND target_nid IN :targets[bigint] AND source_nid IN :nids[bigint]"""
-REDACT_EARLY = """
-    INSERT INTO early_redactions (room_id, target_id, redaction_id) VALUES (:room_id, :target_id, :redaction_id)
-    ON CONFLICT (room_id, target_id, redaction_id) DO NOTHING"""
-REDACT_NO_MORE = """
-    DELETE FROM early_redactions
-     WHERE room_id = :room_id AND target_id = :target_id AND redaction_id = :redaction_id"""
 DELETE_BESIDE: Final = (
     "DELETE FROM class_notifications WHERE room_id = :room_id AND place IN :places[bigint]",
     "DELETE FROM personal_notifications WHERE room_id = :room_id AND place IN :places[bigint]",
@@ -95,11 +90,13 @@ def delete_events(
     tx.run(DELETE_EDGES_FROM, room_id=room_id, targets=targets, nids=nids)
     tx.run(DELETE_EDGES_TO, room_id=room_id, nids=nids)
     forget_gaps(tx, room_id, ids)
-    # Should one come again, what redacted it does so again.
-    redacted = [(one.event.event_id, one.redacted_by) for one in events if one.redacted_by is not None]
-    redacting = [(one.event.redacts, one.event.event_id) for one in events if one.event.redacts is not None]
-    tx.run_many(REDACT_EARLY, _pairs(room_id, redacted))
-    tx.run_many(REDACT_NO_MORE, _pairs(room_id, redacting))
+    for one in events:
+        if one.redacted_by is not None:
+            # Should it come again, what redacted it does so again.
+            note_early_redaction(tx, room_id, target_id=one.event.event_id, redaction_id=one.redacted_by)
+    for one in events:
+        if one.event.redacts is not None:
+            delete_early_redaction(tx, room_id, target_id=one.event.redacts, redaction_id=one.event.event_id)
     for statement in DELETE_BESIDE:
         tx.run(statement, room_id=room_id, places=[one.place for one in events])
     remove_events(tx, nids)
@@ -122,7 +119,3 @@ def _leave_gaps(
     if staying:
         tx.run(GIVE_ROOTS, nids=[row[1] for row in staying], server=server_name)
     return [EventID(row[2]) for row in staying]
-
-
-def _pairs(room_id: RoomID, pairs: Sequence[tuple[EventID, EventID]]) -> list[dict[str, str]]:
-    return [{"room_id": room_id, "target_id": target, "redaction_id": redaction} for target, redaction in pairs]

@@ -12,6 +12,7 @@ from homeserver.storage.events import Verdict
 from homeserver.storage.graph_audit import Edge
 from homeserver.storage.relation_audit import RelationRow, WrongThread
 from homeserver.storage.room_index import RoomFacts
+from homeserver.storage.room_words import set_facts
 from homeserver.storage.unread_audit import NotificationRow
 
 DELETE_EDGE = """
@@ -30,16 +31,6 @@ DELETE_SHADOW = "DELETE FROM shadowed_heads WHERE room_id = :room_id AND event_i
 def delete_shadow(tx: Transaction, room_id: RoomID, event_id: EventID, head_id: EventID) -> None:
     """An event does not stand on a head without being one."""
     tx.run(DELETE_SHADOW, room_id=room_id, event_id=event_id, head_id=head_id)
-
-
-DELETE_EARLY = """
-    DELETE FROM early_redactions
-     WHERE room_id = :room_id AND target_id = :target_id AND redaction_id = :redaction_id"""
-
-
-def delete_early_redaction(tx: Transaction, room_id: RoomID, target_id: EventID, redaction_id: EventID) -> None:
-    """A redaction did not come before what it redacts."""
-    tx.run(DELETE_EARLY, room_id=room_id, target_id=target_id, redaction_id=redaction_id)
 
 
 DELETE_GAP = "DELETE FROM event_gaps WHERE room_id = :room_id AND event_id = :event_id AND missing_id = :missing_id"
@@ -144,9 +135,6 @@ def set_local(tx: Transaction, room_id: RoomID, user_id: str, *, is_local: bool)
     tx.run(SET_LOCAL, room_id=room_id, user_id=user_id, is_local=is_local)
 
 
-SET_FACTS = """
-    UPDATE room_index SET room_type = :room_type, name = :name, is_encrypted = :is_encrypted, is_public = :is_public
-     WHERE room_id = :room_id"""
 FACTS = "SELECT room_type, name, is_encrypted, is_public FROM room_index WHERE room_id = :room_id"
 
 
@@ -158,14 +146,8 @@ def mend_facts(tx: Transaction, room_id: RoomID, facts: RoomFacts) -> int:
     known = RoomFacts(row[0], row[1], bool(row[2]), None if row[3] is None else bool(row[3]))
     if known == facts:
         return 0
-    return tx.run(
-        SET_FACTS,
-        room_id=room_id,
-        room_type=facts.room_type,
-        name=facts.name,
-        is_encrypted=facts.is_encrypted,
-        is_public=facts.is_public,
-    )
+    set_facts(tx, room_id, facts)
+    return 1
 
 
 MEND_JOINED = """

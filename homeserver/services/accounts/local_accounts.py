@@ -10,6 +10,7 @@ from homeserver.storage.database import Transaction
 ELSEWHERE: Final = "This is not a user of this server"
 NOBODY: Final = "There is no such user here"
 CLOSED: Final = "The account is closed"
+ADMINISTRATOR: Final = "This user is an administrator of this server"
 
 
 def check_local(user_id: UserID, server_name: ServerName) -> None:

@@ -5,16 +5,13 @@ it said. What each endpoint lets through is on its mark, and judged in http/auth
 """
 
 from dataclasses import replace
-from typing import Final
 
 from homeserver.core.identifiers import ServerName, UserID
-from homeserver.services.accounts.local_accounts import open_account
+from homeserver.services.accounts.local_accounts import ADMINISTRATOR, open_account
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.errors import Forbidden
 from homeserver.storage.accounts import Account, update_account
 from homeserver.storage.database import Database, Transaction
-
-ADMINISTRATOR: Final = "This user is an administrator of this server"
 
 
 class AccountModeration:

@@ -15,7 +15,8 @@ from homeserver.core.slices import slices
 from homeserver.core.unpadded_base64 import decode_base64_urlsafe, encode_base64_urlsafe
 from homeserver.services.admin.room_moderation import BEFALLS, Removal, RoomModeration
 from homeserver.services.admin.user_patterns import StepBounds, Users
-from homeserver.services.errors import InvalidParameter, NotFound, ServiceError
+from homeserver.services.errors import InvalidParameter, ServiceError
+from homeserver.services.rooms.known_rooms import check_known
 from homeserver.services.rooms.reasons import check_reason
 from homeserver.storage.accounts import find_account
 from homeserver.storage.database import Database, Transaction
@@ -26,7 +27,6 @@ from homeserver.storage.memberships import (
     members_after_of,
     rooms_with_local_members,
 )
-from homeserver.storage.rooms import find_head
 
 MOST_ROOMS: Final = 500  # that are named
 LEFT: Final = "leave"
@@ -102,7 +102,7 @@ class MemberPatterns:
             raise InvalidParameter("Who has left can only be banned")
         after = MemberKey(RoomID(""), UserID("")) if begin is None else _position(begin)
         if aim.rooms is not None:
-            await self._database.read(_check_rooms, aim.rooms)
+            await self._database.read(check_known, aim.rooms)
         found: list[Hit] = []
         for _ in range(self._bounds.most_reads):
             some, rest = await self._database.read(self._some, aim, after, self._bounds.most_found - len(found))
@@ -169,12 +169,6 @@ class MemberPatterns:
 def _of_a_write(hits: Iterable[Hit], most: int) -> Iterator[Sequence[Hit]]:
     for _, of_room in groupby(hits, key=lambda one: one.room_id):
         yield from slices(list(of_room), most)
-
-
-def _check_rooms(tx: Transaction, rooms: Sequence[RoomID]) -> None:
-    for room_id in rooms:
-        if find_head(tx, room_id) is None:
-            raise NotFound(f"This server knows no room {room_id}")
 
 
 def _is_spared(tx: Transaction, user_id: UserID) -> bool:

@@ -14,8 +14,8 @@ from homeserver.core.identifiers import RoomAlias, RoomID, ServerName, UserID, s
 from homeserver.core.policy_rules import PolicyKind, PolicyRule, names_of_server
 from homeserver.core.power_levels import Level, PowerLevels, read_power_levels
 from homeserver.core.slices import slices
-from homeserver.services.admin.local_powers import NOBODY_HERE
-from homeserver.services.admin.room_acls import LARGEST_BYTES, SERVER_ACL, denied_by, size_of
+from homeserver.services.admin.local_powers import NOBODY_HERE, NOT_ALLOWED
+from homeserver.services.admin.room_acls import LARGEST_BYTES, SERVER_ACL, TOO_LARGE, denied_by, size_of
 from homeserver.services.events.room_state import RoomStates
 from homeserver.services.federation.destinations import Destinations
 from homeserver.services.rooms.known_rooms import NO_ROOM
@@ -40,9 +40,7 @@ ROOMS_AT_ONCE: Final = 200
 USERS_AT_ONCE: Final = 1_000
 DEEDS_AT_ONCE: Final = 500
 MOST_KNOWN: Final = 50_000  # users, of whom it is remembered what a list says while it is gone through
-NO_POWER: Final = "No user of this server in the room has the power for it"
 AS_POWERFUL: Final = "The user has as much power in the room as anybody of this server there"
-TOO_LARGE: Final = "The room's list of servers would be too large for an event"
 ACL: Final = (SERVER_ACL, "")
 PRESENT: Final = ("join", "invite", "knock")
 
@@ -70,14 +68,14 @@ class _Standing:
         if self.levels is None or self.strongest is None:
             return NO_ROOM if self.levels is None else NOBODY_HERE
         if self.strongest < self.levels.ban:
-            return NO_POWER
+            return NOT_ALLOWED
         return AS_POWERFUL if self.levels.user_level(user_id) >= self.strongest else None
 
     def obstacle_to_deny(self) -> str | None:
         """Why servers cannot be shut out."""
         if self.levels is None or self.strongest is None:
             return NO_ROOM if self.levels is None else NOBODY_HERE
-        return None if self.strongest >= self.levels.event_level(SERVER_ACL, is_state=True) else NO_POWER
+        return None if self.strongest >= self.levels.event_level(SERVER_ACL, is_state=True) else NOT_ALLOWED
 
 
 class PolicyPlanning:

@@ -27,11 +27,11 @@ from homeserver.services.admin.policy_planning import PolicyPlanning, Step
 from homeserver.services.admin.policy_watch import Applied, PolicyWatch
 from homeserver.services.admin.room_recovery import RoomRecovery
 from homeserver.services.errors import Forbidden, InvalidParameter, NotFound
+from homeserver.services.rooms.known_rooms import check_known
 from homeserver.services.rooms.policy_lists import NOT_FOLLOWED, Followed, PolicyLists, Verdict
 from homeserver.storage.database import Database, Transaction
 from homeserver.storage.memberships import local_members
 from homeserver.storage.policy_lists import MOST_GIVEN_ROOMS, DeedKind, OnRooms, PolicyList, count_deeds
-from homeserver.storage.rooms import find_head
 
 MOST_LISTS: Final = 50
 MOST_PER_PAGE: Final = 500
@@ -214,9 +214,7 @@ class PolicySubscriptions:
         if len(purpose.rooms) > MOST_GIVEN_ROOMS:
             raise InvalidParameter(f"A list is for {MOST_GIVEN_ROOMS} given rooms at most")
         rooms = frozenset(_room_id(each) for each in purpose.rooms)
-        for room_id in rooms:
-            if find_head(tx, room_id) is None:
-                raise NotFound(f"This server knows no room {room_id}")
+        check_known(tx, rooms)
         return rooms
 
 

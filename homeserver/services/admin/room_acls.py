@@ -22,6 +22,7 @@ from homeserver.storage.database import Database, Transaction
 
 SERVER_ACL: Final = "m.room.server_acl"
 KEY: Final[StateKey] = (SERVER_ACL, "")
+TOO_LARGE: Final = "The room's list of servers would be too large for an event"
 EVERYBODY: Final = "*"
 MOST_PATTERNS: Final = 1_000  # of a change that an administrator asks for
 LARGEST_BYTES: Final = 60_000  # of the list's JSON: an event may have 65,536 in all
@@ -106,7 +107,7 @@ class RoomAcls:
         if is_asked_for and not read_server_acl(changed).allows(self._server_name):
             raise InvalidParameter("This server would be shut out of the room itself")
         if (change.allow or change.deny) and size_of(changed) > LARGEST_BYTES:
-            raise InvalidParameter("The room's list of servers would be too large for an event")
+            raise InvalidParameter(TOO_LARGE)
         self._creation.add(powers.write, Draft(SERVER_ACL, powers.strongest, changed, state_key=""))
         powers.write.finish()
         return _lists(changed)

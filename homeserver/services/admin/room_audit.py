@@ -44,6 +44,7 @@ from homeserver.services.admin.member_audit import check_changes, check_member, 
 from homeserver.services.admin.relation_audit import PageOfRelations, check_threads
 from homeserver.services.admin.unread_audit import PageOfUnread, check_readers
 from homeserver.services.errors import NotFound
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.storage import graph_audit as graph_rows
 from homeserver.storage import room_audit as rows
 from homeserver.storage.database import Transaction
@@ -121,7 +122,7 @@ class RoomAudit:
         try:
             row = rows.room_row(tx, self.room_id)
             if row is None:
-                raise NotFound("This server knows no such room")
+                raise NotFound(NO_ROOM)
             self.is_partial = row.is_partial
             self._go_on(Reading(tx, self.room_id, version_of(row), self._memory, self.counts, row.purge_horizon), row)
         except Pause:

@@ -25,6 +25,7 @@ from homeserver.services.admin.closing_notices import ClosingNotices
 from homeserver.services.admin.jobs import Jobs, Step
 from homeserver.services.admin.room_purge import RoomPurge
 from homeserver.services.errors import BadState, InvalidParameter, NotFound, ServiceError, Unavailable
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.services.rooms.remote_leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership import RemoteMembership
 from homeserver.storage.accounts import find_account
@@ -109,7 +110,7 @@ class RoomDeletion:
         last = newest_jobs(tx, JobsWanted(KIND, room_id), before=None, limit=1)
         is_half_deleted = bool(last) and last[0].status is JobStatus.FAILED
         if not is_known and not is_half_deleted and not wishes.block:
-            raise NotFound("This server knows no such room")
+            raise NotFound(NO_ROOM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,12 @@ from homeserver.services.admin.room_audit import (
 from homeserver.services.admin.shown_mending import mend_relations, mend_threads, mend_unread
 from homeserver.services.errors import NotFound
 from homeserver.services.events.room_state import FACTS_FROM, room_facts
+from homeserver.services.rooms.known_rooms import NO_ROOM
 from homeserver.storage import graph_audit as graph_rows
 from homeserver.storage import room_audit as rows
 from homeserver.storage import room_mending as mending
 from homeserver.storage.database import Transaction
-from homeserver.storage.early_redactions import note_early_redaction
+from homeserver.storage.early_redactions import delete_early_redaction, note_early_redaction
 from homeserver.storage.event_edges import EdgeKind, insert_edges, insert_shadows
 from homeserver.storage.events import EventNid, Form
 from homeserver.storage.room_audit import EventRow, RoomRow
@@ -129,7 +130,7 @@ class RoomMending:
         self._memory.tidy()
         row = rows.room_row(tx, self._room_id)
         if row is None:
-            raise NotFound("This server knows no such room")
+            raise NotFound(NO_ROOM)
         done = Slice(at)
         self._subject = "the room"
         try:
@@ -324,7 +325,7 @@ class RoomMending:
                 raise Unsound("it is not here, and that it came early may be all that tells of it")
         wrong = [row for row in page if _is_unsound(partial(check_early_redaction, reading, row))]
         for target_id, redaction_id in wrong:
-            mending.delete_early_redaction(reading.tx, self._room_id, target_id, redaction_id)
+            delete_early_redaction(reading.tx, self._room_id, target_id=target_id, redaction_id=redaction_id)
         mended(len(wrong))
         return _next(at.stage) if len(page) < ROWS_PER_SLICE else Point(at.stage, key=page[-1])
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from homeserver.core.identifiers import ServerName, UserID
 from homeserver.core.rate_limits import RateLimit
-from homeserver.services.accounts.local_accounts import open_account
+from homeserver.services.accounts.local_accounts import ADMINISTRATOR, open_account
 from homeserver.services.accounts.tokens import AccessTokens
 from homeserver.services.errors import Forbidden, InvalidParameter
 from homeserver.services.events.shadow_bans import ShadowBans
@@ -61,7 +61,7 @@ class UserRestraints:
     def _set_shadow_banned(self, tx: Transaction, user_id: UserID, *, is_banned: bool) -> None:
         account = self._account(tx, user_id)
         if is_banned and account.is_admin:
-            raise Forbidden("This user is an administrator of this server")
+            raise Forbidden(ADMINISTRATOR)
         update_account(tx, replace(account, is_shadow_banned=is_banned))
 
     def _set_own_limit(self, tx: Transaction, user_id: UserID, own: OwnLimit | None) -> None:

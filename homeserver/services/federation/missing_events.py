@@ -164,12 +164,7 @@ class MissingEvents:
             self._busy[room_id] = True
             return
         self._ready.pop(room_id, None)
-        self._busy[room_id] = False
-        try:
-            await self._attempt(room_id)
-        finally:
-            if self._busy.pop(room_id):
-                self._ready[room_id] = None
+        await self._take_turn(room_id)
 
     async def bring(self, room_id: RoomID, server: ServerName, event_ids: Sequence[EventID]) -> dict[EventID, Outcome]:
         """Take in events that a server has, as though it had sent them; what they lack is looked for next.
@@ -224,12 +219,16 @@ class MissingEvents:
             self.wake(room_id)  # the other lanes begin at once
         while self._ready and not self._is_stopping:
             room_id, _ = self._ready.popitem(last=False)
-            self._busy[room_id] = False
-            try:
-                await self._attempt(room_id)
-            finally:
-                if self._busy.pop(room_id):
-                    self._ready[room_id] = None
+            await self._take_turn(room_id)
+
+    async def _take_turn(self, room_id: RoomID) -> None:
+        """Look at a room; one that is woken meanwhile gets another turn."""
+        self._busy[room_id] = False
+        try:
+            await self._attempt(room_id)
+        finally:
+            if self._busy.pop(room_id):
+                self._ready[room_id] = None
 
     async def _attempt(self, room_id: RoomID) -> None:
         """Look for what the room's events lack, as far as a budget goes."""

@@ -3,6 +3,7 @@
 Whether somebody may learn that a room is known is not here: see readers.py.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from homeserver.core.identifiers import RoomID
@@ -19,3 +20,10 @@ def known_head(tx: Transaction, room_id: RoomID) -> RoomHead:
     if head is None:
         raise NotFound(NO_ROOM)
     return head
+
+
+def check_known(tx: Transaction, room_ids: Iterable[RoomID]) -> None:
+    """Raise NotFound, by the name of the first of several rooms that is not known here."""
+    for room_id in room_ids:
+        if find_head(tx, room_id) is None:
+            raise NotFound(f"This server knows no room {room_id}")
