@@ -8,16 +8,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final
 
 import click
 
 from homeserver.cli.admin_client import AdminDoor
 from homeserver.cli.configuration import CommandFailed, takes_configuration
+from homeserver.cli.options import options
 from homeserver.cli.output import Output
 
 # Any, throughout: whatever a command takes.
-Command = TypeVar("Command", bound=Callable[..., Any])
+
 # Opens the door to the server of a configuration file, or of a URL.
 Opening = Callable[[Path | None, str | None], AbstractContextManager[AdminDoor]]
 
@@ -37,22 +38,19 @@ def at_door(command: Callable[..., None]) -> Callable[..., None]:
         "environment, COLUMBA_ADMIN_TOKEN, or from the keyring.",
     )
     @wraps(command)
-    def opened(*, as_json: bool, config: Path | None, url: str | None, **options: Any) -> None:
+    def opened(*, as_json: bool, config: Path | None, url: str | None, **given: Any) -> None:
         opening: Opening = click.get_current_context().obj
         with opening(config, url) as door:
-            command(door, Output(as_json=as_json), **options)
+            command(door, Output(as_json=as_json), **given)
 
     return opened
 
 
-def destroys(command: Command) -> Command:
-    """Let a command that destroys something take `--dry-run` and `--yes`; see `is_meant`."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Do it without asking, for scripts."),
-        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
-    ):
-        command = option(command)
-    return command
+# Let a command that destroys something take `--dry-run` and `--yes`; see `is_meant`.
+destroys: Final = options(
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    click.option("--yes", is_flag=True, help="Do it without asking, for scripts."),
+)
 
 
 def is_meant(output: Output, what: str, answer: Any, *, dry_run: bool, yes: bool) -> bool:

@@ -9,7 +9,7 @@ from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.durations import Duration
-from homeserver.cli.jobs import until_completed
+from homeserver.cli.jobs import completed, may_be_left
 from homeserver.cli.output import Output, time_of
 from homeserver.cli.room_paths import checked_event_id, room_path
 
@@ -23,7 +23,7 @@ NEITHER: Final = "say up to where: --upto EVENT, or --older-than 30d"
 @click.option(
     "--local", "with_local", is_flag=True, help="Also what users of this server said: others may not have it."
 )
-@click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself.")
+@may_be_left
 @destroys
 @at_door
 def purge_history(
@@ -60,8 +60,7 @@ def purge_history(
     if not is_meant(output, what, {"room": known, "wishes": wishes}, dry_run=dry_run, yes=yes):
         return
     begun = ask(door, "POST", f"{path}/purge_history", wishes)
-    if no_wait:
-        output.say(f"The server has begun to delete history of {room_id}: job {begun['job_id']}.", begun)
+    ended = completed(door, output, begun, f"delete history of {room_id}", no_wait=no_wait)
+    if ended is None:
         return
-    ended = until_completed(door, output, begun)
     output.say(f"{room_id}: {ended['outcome']['events']} events were deleted.", ended)

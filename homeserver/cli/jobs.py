@@ -11,6 +11,7 @@ import click
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.options import options
 from homeserver.cli.output import Output, Row, time_of
 
 JOBS: Final = f"{ADMIN_API}/jobs"
@@ -19,6 +20,12 @@ GOING_ON: Final = ("scheduled", "active")
 STATUSES: Final = (*GOING_ON, "complete", "failed", "cancelled")
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
+
+
+# Let a command take whether to wait for the job that it begins; see `completed`.
+may_be_left: Final = options(
+    click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself."),
+)
 
 
 # Any, here and below: the server's JSON.
@@ -77,8 +84,14 @@ def until_ended(door: AdminDoor, output: Output, begun: Any) -> Any:
     return found
 
 
-def until_completed(door: AdminDoor, output: Output, begun: Any) -> Any:
-    """A job as it has been completed, which is waited for as by `until_ended`. Raises CommandFailed if it was not."""
+def completed(door: AdminDoor, output: Output, begun: Any, doing: str, *, no_wait: bool) -> Any | None:
+    """A job as it has been completed; None if it is left alone, of which is told then ("delete !a:b").
+
+    Raises CommandFailed if it was not completed.
+    """
+    if no_wait:
+        output.say(f"The server has begun to {doing}: job {begun['job_id']}.", begun)
+        return None
     ended = until_ended(door, output, begun)
     check_completed(ended)
     return ended

@@ -1,14 +1,12 @@
 """When something was, as commands are told it: so long ago (2h), or a date, with or without a time, of UTC."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final
 
 import click
 
 from homeserver.cli.durations import Duration
-
-Command = TypeVar("Command", bound=Callable[..., Any])  # Any: whatever a command takes
+from homeserver.cli.options import options
 
 
 class Moment(click.ParamType[int]):
@@ -34,13 +32,10 @@ class Moment(click.ParamType[int]):
             self.fail("write how long ago, like 2h, or a date, like 2026-05-01 or 2026-05-01T18:30", param, ctx)
 
 
-def within_time(command: Command) -> Command:
-    """Let a command take `--since` and `--until`, each of them included."""
-    for declare in (
-        click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before."),
-        click.option(
-            "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
-        ),
-    ):
-        command = declare(command)
-    return command
+# Let a command take `--since` and `--until`, each of them included.
+within_time: Final = options(
+    click.option(
+        "--since", type=Moment(), metavar="WHEN", help="Only what is from then or later: 2h, or 2026-05-01T18:30."
+    ),
+    click.option("--until", type=Moment(), metavar="WHEN", help="Only what is from then or before."),
+)

@@ -8,8 +8,9 @@ from urllib.parse import quote, urlencode
 import click
 
 from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
-from homeserver.cli.at_door import Command, at_door, destroys, is_meant
+from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
+from homeserver.cli.options import options
 from homeserver.cli.output import Output, Row, printable, time_of
 
 LISTS: Final = f"{ADMIN_API}/policy/lists"
@@ -30,25 +31,22 @@ DEEDS: Final = {
 }
 
 
-def _takes_purpose(command: Command) -> Command:
-    """Let a command take what a list is to do."""
-    for option in (
-        click.option(
-            "--room",
-            "rooms",
-            metavar="ROOM",
-            multiple=True,
-            help="With --apply-to rooms: only in this room. Can be given several times.",
-        ),
-        click.option(
-            "--apply-to",
-            type=click.Choice(["rooms", "server", WATCHES]),
-            multiple=True,
-            help="What the list does; can be given twice. `watch` is nothing.",
-        ),
-    ):
-        command = option(command)
-    return command
+# Let a command take what a list is to do.
+_takes_purpose: Final = options(
+    click.option(
+        "--apply-to",
+        type=click.Choice(["rooms", "server", WATCHES]),
+        multiple=True,
+        help="What the list does; can be given twice. `watch` is nothing.",
+    ),
+    click.option(
+        "--room",
+        "rooms",
+        metavar="ROOM",
+        multiple=True,
+        help="With --apply-to rooms: only in this room. Can be given several times.",
+    ),
+)
 
 
 @click.group(short_help="lists of who is not welcome")

@@ -1,37 +1,33 @@
 """`homeserver admin room delete` and `shutdown`: the end of rooms, from the shell."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.jobs import until_completed
+from homeserver.cli.jobs import completed, may_be_left
+from homeserver.cli.options import options
 from homeserver.cli.output import Output, printable
 from homeserver.cli.room_paths import room_path
 
 NOT_FOUND: Final = 404
 # Any, throughout: the server's JSON, and whatever a command takes.
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _says_how(command: Command) -> Command:
-    """Let a command take how a room is to end."""
-    for option in (
-        click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself."),
-        click.option("--message", metavar="TEXT", help="What is said in the new room."),
-        click.option("--name", "room_name", metavar="NAME", help="The name of the new room."),
-        click.option(
-            "--new-room-by",
-            "new_room_user_id",
-            metavar="USER",
-            help="Bring everybody of this server into a new room of this user, which tells of it; aliases lead there.",
-        ),
-        click.option("--block", is_flag=True, help="Let nobody of this server come into the room again."),
-    ):
-        command = option(command)
-    return command
+# Let a command take how a room is to end.
+_says_how: Final = options(
+    click.option("--block", is_flag=True, help="Let nobody of this server come into the room again."),
+    click.option(
+        "--new-room-by",
+        "new_room_user_id",
+        metavar="USER",
+        help="Bring everybody of this server into a new room of this user, which tells of it; aliases lead there.",
+    ),
+    click.option("--name", "room_name", metavar="NAME", help="The name of the new room."),
+    click.option("--message", metavar="TEXT", help="What is said in the new room."),
+    may_be_left,
+)
 
 
 @click.command(short_help="let everybody leave a room, and delete all of it")
@@ -75,10 +71,9 @@ def _end(door: AdminDoor, output: Output, room_id: str, how: dict[str, Any], act
     if not is_meant(output, f"{act} {described}", {"room": known, "wishes": wishes}, dry_run=dry_run, yes=yes):
         return
     begun = ask(door, "POST", f"{path}/delete", wishes)
-    if no_wait:
-        output.say(f"The server has begun to {act} {room_id}: job {begun['job_id']}.", begun)
+    ended = completed(door, output, begun, f"{act} {room_id}", no_wait=no_wait)
+    if ended is None:
         return
-    ended = until_completed(door, output, begun)
     outcome = ended["outcome"]
     told = [f"{outcome['left']} users left"]
     if outcome["events"]:

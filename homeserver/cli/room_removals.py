@@ -1,7 +1,7 @@
 """`homeserver admin room kick`, `ban`, `unban`, `redact`: users and what they said, one or many, from the shell."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 import click
@@ -10,6 +10,7 @@ from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.moments import within_time
+from homeserver.cli.options import options
 from homeserver.cli.output import Output, Row, printable, time_of
 from homeserver.cli.room_paths import checked_event_id, room_path
 from homeserver.cli.steps import Asking, steps
@@ -22,21 +23,17 @@ COLUMNS: Final = ("Room", "User", "What came of it")
 HIT_COLUMNS: Final = ("Room", "User", "Is")
 EVENT_COLUMNS: Final = ("Event", "Sender", "Type", "What came of it")
 # Any, throughout: the server's JSON, and whatever a command takes.
-Command = TypeVar("Command", bound=Callable[..., Any])
 Outcome: TypeAlias = tuple[Row, bool]  # and whether it was possible
 
 
-def _says_whom(command: Command) -> Command:
-    """Let a command take users, and in which rooms it is to befall them."""
-    for declare in (
-        click.option("--reason", metavar="TEXT", help="Why, which all in the room can read."),
-        click.option("--exactly", is_flag=True, help="USER is one user, although * or ? are in the ID."),
-        click.option("--all", "all_rooms", is_flag=True, help="In all rooms of the server."),
-        click.argument("rooms", metavar="[ROOM]...", nargs=-1),
-        click.argument("pattern", metavar="USER"),
-    ):
-        command = declare(command)
-    return command
+# Let a command take users, and in which rooms it is to befall them.
+_says_whom: Final = options(
+    click.argument("pattern", metavar="USER"),
+    click.argument("rooms", metavar="[ROOM]...", nargs=-1),
+    click.option("--all", "all_rooms", is_flag=True, help="In all rooms of the server."),
+    click.option("--exactly", is_flag=True, help="USER is one user, although * or ? are in the ID."),
+    click.option("--reason", metavar="TEXT", help="Why, which all in the room can read."),
+)
 
 
 @click.command(short_help="remove users from rooms")

@@ -7,7 +7,7 @@ import click
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door
 from homeserver.cli.configuration import CommandFailed
-from homeserver.cli.jobs import until_completed
+from homeserver.cli.jobs import completed, may_be_left
 from homeserver.cli.output import Output, printable
 from homeserver.cli.room_paths import room_path
 
@@ -39,7 +39,7 @@ def compare(door: AdminDoor, output: Output, room_id: str, servers: tuple[str, .
 
 @click.command(short_help="put right what is stored of a room, and fetch what is missing")
 @click.argument("room_id", metavar="ROOM")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the end: the server goes on by itself.")
+@may_be_left
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @at_door
 def repair(door: AdminDoor, output: Output, room_id: str, *, no_wait: bool, dry_run: bool) -> None:
@@ -50,10 +50,9 @@ def repair(door: AdminDoor, output: Output, room_id: str, *, no_wait: bool, dry_
     Says what was done, and what could not be done and why. Ends with exit code 1 if the room is not sound afterwards.
     """
     begun = ask(door, "POST", room_path(room_id, "repair"), {"dry_run": dry_run})
-    if no_wait:
-        output.say(f"The server has begun to repair {room_id}: job {begun['job_id']}.", begun)
+    ended = completed(door, output, begun, f"repair {room_id}", no_wait=no_wait)
+    if ended is None:
         return
-    ended = until_completed(door, output, begun)
     output.say("\n".join(printable(sentence) for sentence in _told(ended["outcome"])), ended)
     if ended["outcome"]["remaining_fault"] is not None:
         raise CommandFailed("the room is not sound")

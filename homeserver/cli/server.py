@@ -15,7 +15,7 @@ from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.doctor import doctor
 from homeserver.cli.durations import Duration
-from homeserver.cli.jobs import until_completed
+from homeserver.cli.jobs import completed, may_be_left
 from homeserver.cli.output import Output, Row, time_of
 from homeserver.cli.server_status import status
 
@@ -89,7 +89,7 @@ def notice(door: AdminDoor, output: Output, user_id: str, text: str) -> None:
 
 @server.command(short_help="let the server say something to all users")
 @click.argument("text", metavar="TEXT")
-@click.option("--no-wait", is_flag=True, help="Do not wait until all are told: the server goes on by itself.")
+@may_be_left
 @destroys
 @at_door
 def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_run: bool, yes: bool) -> None:
@@ -104,10 +104,9 @@ def announce(door: AdminDoor, output: Output, text: str, *, no_wait: bool, dry_r
     if not is_meant(output, "say this to all users of the server", {"content": content}, dry_run=dry_run, yes=yes):
         return
     job = ask(door, "POST", ANNOUNCEMENTS, {"content": content})
-    if no_wait:
-        output.say(f"The server has begun to tell all users: job {job['job_id']}.", job)
+    ended = completed(door, output, job, "tell all users", no_wait=no_wait)
+    if ended is None:
         return
-    ended = until_completed(door, output, job)
     outcome = ended["outcome"]
     failed = f", {outcome['failed']} could not be" if outcome["failed"] else ""
     output.say(f"{outcome['told']} users were told{failed}.", ended)

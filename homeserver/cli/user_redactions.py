@@ -6,7 +6,7 @@ import click
 
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.jobs import until_completed
+from homeserver.cli.jobs import completed
 from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output
 from homeserver.cli.user_paths import user_path
@@ -49,10 +49,9 @@ def redact_all(
     if not dry_run and not is_meant(output, f"redact what {user_id} said", wanted, dry_run=False, yes=yes):
         return
     job = ask(door, "POST", path, body)
-    if not wait and not dry_run:
-        output.say(f"The server redacts what {user_id} said: job {job['job_id']}.", job)
+    ended = completed(door, output, job, f"redact what {user_id} said", no_wait=not (wait or dry_run))
+    if ended is None:
         return
-    ended = until_completed(door, output, job)
     output.say(_told(user_id, ended["outcome"], dry_run=dry_run), ended)
 
 

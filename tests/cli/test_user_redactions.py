@@ -48,7 +48,7 @@ def test_a_job_is_begun_with_all_that_is_wished(capsys: pytest.CaptureFixture[st
 
     wish = {"rooms": ["!a:b", "!c:d"], "since_ts": 1_000, "until_ts": 2_000, "limit": 9, "reason": "spam"}
     assert door.asked == [("POST", PATH, {**wish, "dry_run": False})]
-    assert capsys.readouterr().out == f"The server redacts what {USER} said: job job.\n"
+    assert capsys.readouterr().out == f"The server has begun to redact what {USER} said: job job.\n"
 
 
 def test_who_waits_is_told_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
