@@ -7,10 +7,10 @@ import pytest
 from tests.api.client import Client, new_administrator, new_user
 from tests.conftest import DATABASES
 from tests.postgres import Postgres
-from tests.server import Server, running
+from tests.server import Server, new_server, running
 from tests.storage.conftest import postgres
 
-__all__ = ["admin", "alice", "bob", "carol", "nobody", "postgres", "server", "sqlite_server"]
+__all__ = ["admin", "alice", "bob", "carol", "mortal", "nobody", "postgres", "server", "sqlite_server"]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,16 @@ def server(request: pytest.FixtureRequest) -> Server:
     """A running server, on either kind of database."""
     found: Server = request.getfixturevalue(f"{request.param}_server")
     return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def mortal(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
+    """A server of one's own, to be killed."""
+    url = "sqlite" if request.param == "sqlite" else postgres.url_of_empty_database()
+    server = new_server(database=url)
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture

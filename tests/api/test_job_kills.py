@@ -1,28 +1,14 @@
 """Jobs of administrators whose server is killed: the next one finishes them."""
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
-import pytest
-
 from tests.api.client import new_user
-from tests.postgres import Postgres
-from tests.server import Server, new_server
+from tests.server import Server
 
 ROOMS: Final = 8
 MESSAGES: Final = 5
 API: Final = "/_columba/admin/v1"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def mortal(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
-    """A server of one's own."""
-    url = "sqlite" if request.param == "sqlite" else postgres.url_of_empty_database()
-    server = new_server(database=url)
-    server.start()
-    yield server
-    server.close()
 
 
 def call(server: Server, method: str, path: str, *body: str) -> Any:  # Any: JSON

@@ -1,31 +1,17 @@
 """What clients were told is done, of devices and messages to them, when the server was killed: nobody misses it."""
 
 import http.client
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
 
-import pytest
-
 from tests.api.client import Client, new_user
 from tests.api.test_device_keys import publish, query
-from tests.postgres import Postgres
-from tests.server import Server, new_server
+from tests.server import Server
 
 KILLS: Final = 3
 BUSY: Final = 10  # acknowledgements before a kill
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def mortal(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
-    """A server of one's own."""
-    url = "sqlite" if request.param == "sqlite" else postgres.url_of_empty_database()
-    server = new_server(database=url)
-    server.start()
-    yield server
-    server.close()
 
 
 @dataclass

@@ -234,9 +234,7 @@ def test_an_empty_token_is_nobodys(alice: Client) -> None:
 def test_a_token_for_something_else_is_no_access_token(alice: Client) -> None:
     refreshable = new_user(alice.url, "bob", refresh_token=True)
     login_token = _after_password(alice, "/_matrix/client/v1/login/get_token")["login_token"]
-    identifier = {"type": "m.id.user", "user": refreshable.user_id}
-    wish = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD, "refresh_token": True}
-    refresh_token = Client(alice.url).post("login", body=wish)["refresh_token"]
+    refresh_token = _refreshable_session(refreshable)["refresh_token"]
 
     for token in (login_token, refresh_token):
         Client(alice.url, access_token=token).get("account", "whoami", status=401, errcode="M_UNKNOWN_TOKEN")
@@ -246,15 +244,7 @@ def test_a_token_for_something_else_is_no_access_token(alice: Client) -> None:
 
 
 def test_a_deactivated_user_is_out_and_stays_out(alice: Client) -> None:
-    session = alice.post(
-        "login",
-        body={
-            "type": "m.login.password",
-            "identifier": {"type": "m.id.user", "user": alice.user_id},
-            "password": PASSWORD,
-            "refresh_token": True,
-        },
-    )
+    session = _refreshable_session(alice)
     login_token = _after_password(alice, "/_matrix/client/v1/login/get_token")["login_token"]
 
     _after_password(alice, "/_matrix/client/v3/account/deactivate")
@@ -296,15 +286,7 @@ def test_an_account_without_a_password_is_nobodys() -> None:
 def test_who_is_locked_begins_no_session_and_keeps_none() -> None:
     with running(settings=SETTINGS) as own:
         alice = new_user(own.url, "alice", refresh_token=True)
-        session = alice.post(
-            "login",
-            body={
-                "type": "m.login.password",
-                "identifier": {"type": "m.id.user", "user": alice.user_id},
-                "password": PASSWORD,
-                "refresh_token": True,
-            },
-        )
+        session = _refreshable_session(alice)
         login_token = _after_password(alice, "/_matrix/client/v1/login/get_token")["login_token"]
         locked = own.command("admin", "user", "lock", alice.user_id)
         assert locked.returncode == 0, locked.stderr
@@ -346,6 +328,13 @@ def _all_that_is_kept(server: Server) -> str:
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         rows = [repr(row) for table in tables for row in database.execute(f'SELECT * FROM "{table}"')]
     return "\n".join([*rows, server.log])
+
+
+def _refreshable_session(client: Client) -> Any:  # Any: JSON
+    """What a login of the same user is answered that asks for a refresh token."""
+    identifier = {"type": "m.id.user", "user": client.user_id}
+    wish = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD, "refresh_token": True}
+    return Client(client.url).post("login", body=wish)
 
 
 def _after_password(client: Client, path: str) -> Any:  # Any: JSON

@@ -17,6 +17,7 @@ from homeserver.services.admin.backup_archive import (
 )
 from homeserver.storage.migrations.runner import REVISIONS
 from homeserver.storage.whole_tables import Snapshot, SnapshotLost, TableShape
+from tests.runtime.test_archive_files import written
 from tests.services.admin.backed_up import OUTSIDE, WHOSE, all_rows, back_up
 from tests.services.world import ALICE, World
 
@@ -32,14 +33,7 @@ def backup(world: World, tmp_path: Path) -> Path:
 
 def rewritten(path: Path, values: list[Any]) -> Path:  # Any: what an archive holds
     """Another archive, of these values."""
-    file = CompressedFile(path.with_name("other"))
-    writer = ArchiveWriter(file)
-    for value in values:
-        writer.write(value)
-    writer.end()
-    file.finish()
-    file.keep()
-    return file.path
+    return written(path.with_name("other"), values)
 
 
 def test_a_backup_tells_whose_it_is_and_what_is_in_it(world: World, backup: Path) -> None:

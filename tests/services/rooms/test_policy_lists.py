@@ -57,9 +57,8 @@ def test_a_list_is_read_when_it_is_followed_and_again_when_the_server_starts(wor
     assert lists.find_ban(ROOM, EVE) is None
 
 
-def test_rules_that_come_change_and_go_are_heard_of(world: World, lists: PolicyLists) -> None:
-    list_id, other = new_list(world), new_list(world)
-    now(lists.follow(followed(list_id)))
+def heard(world: World, lists: PolicyLists) -> list[bool]:
+    """Whether the rules may be others, of each change of a room from now on."""
     due: list[bool] = []
 
     def hear(change: Change) -> None:
@@ -67,6 +66,13 @@ def test_rules_that_come_change_and_go_are_heard_of(world: World, lists: PolicyL
             due.append(lists.hear(change))
 
     world.news.listen(hear)
+    return due
+
+
+def test_rules_that_come_change_and_go_are_heard_of(world: World, lists: PolicyLists) -> None:
+    list_id, other = new_list(world), new_list(world)
+    now(lists.follow(followed(list_id)))
+    due = heard(world, lists)
     found = []
 
     def look() -> None:
@@ -97,13 +103,7 @@ def test_rules_that_come_change_and_go_are_heard_of(world: World, lists: PolicyL
 def test_what_does_not_change_the_rules_renews_nothing(world: World, lists: PolicyLists) -> None:
     list_id = new_list(world)
     now(lists.follow(followed(list_id)))
-    due: list[bool] = []
-
-    def hear(change: Change) -> None:
-        if isinstance(change, RoomWritten):
-            due.append(lists.hear(change))
-
-    world.news.listen(hear)
+    due = heard(world, lists)
 
     now(world.sending.set_state(ALICE, list_id, "m.room.topic", "", {"topic": "rules"}))
 
