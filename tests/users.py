@@ -74,13 +74,14 @@ async def register(port: int, name: str) -> User:
     return _user(await connection.call("POST", path_of("register"), {**body, "auth": auth}), connection)
 
 
-async def register_with_secret(port: int, name: str, shared_secret: str) -> User:
-    """Make an account with the secret that the server's configuration holds."""
+async def register_with_secret(port: int, name: str, shared_secret: str, *, is_admin: bool = False) -> User:
+    """Make an account, of an administrator if wanted, with the secret that the server's configuration holds."""
     connection = Connection(port)
     nonce = (await connection.call("GET", REGISTER))["nonce"]
-    signed = b"\0".join(part.encode() for part in (nonce, name, PASSWORD, "notadmin"))
+    role = "admin" if is_admin else "notadmin"
+    signed = b"\0".join(part.encode() for part in (nonce, name, PASSWORD, role))
     mac = hmac.new(shared_secret.encode(), signed, hashlib.sha1).hexdigest()
-    body = {"nonce": nonce, "username": name, "password": PASSWORD, "admin": False, "mac": mac}
+    body = {"nonce": nonce, "username": name, "password": PASSWORD, "admin": is_admin, "mac": mac}
     return _user(await connection.call("POST", REGISTER, body), connection)
 
 

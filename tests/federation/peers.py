@@ -15,7 +15,7 @@ from tests.federation.people import Person
 from tests.server import Port, new_server
 from tests.synapse import UNLIMITED, new_synapse, synapse_python
 from tests.tls import CertificateAuthority
-from tests.users import register
+from tests.users import register, register_with_secret
 
 HOSTS: Final = ("localhost", "127.0.0.1")
 COLUMBA: Final = "columba"
@@ -81,6 +81,12 @@ class Peer:
         await person.look()
         return person
 
+    async def administrator(self) -> Person:
+        """A new user who looks after this server."""
+        assert self.contestant.secret is not None
+        name = f"root-{secrets.token_hex(4)}"
+        return Person(await register_with_secret(self.contestant.port, name, self.contestant.secret, is_admin=True))
+
 
 def columba(authority: CertificateAuthority, host: str) -> Peer:
     """This project's server, not running yet. It soon tries again what did not answer."""
@@ -101,7 +107,9 @@ def columba(authority: CertificateAuthority, host: str) -> Peer:
         "allow_private_addresses": True,
         "retry": {"first_s": 0.2, "factor": 2, "max_s": 2},
     }
-    return Peer(COLUMBA, Contestant(COLUMBA, server), host, port)
+    secret = secrets.token_hex(16)
+    server.settings["registration"] = {**server.settings["registration"], "shared_secret": secret}
+    return Peer(COLUMBA, Contestant(COLUMBA, server, secret), host, port)
 
 
 def synapse(authority: CertificateAuthority, host: str) -> Peer:
@@ -137,10 +145,11 @@ def synapse(authority: CertificateAuthority, host: str) -> Peer:
             "destination_max_retry_interval": "2s",
         },
     }
-    server = new_synapse(python, shared_secret=secrets.token_hex(16), settings=settings)
+    secret = secrets.token_hex(16)
+    server = new_synapse(python, shared_secret=secret, settings=settings)
     (plain,) = server.settings["listeners"]
     server.settings["listeners"] = [plain, {**plain, "port": port.number, "tls": True}]
-    return Peer(SYNAPSE, Contestant(SYNAPSE, server), host, port)
+    return Peer(SYNAPSE, Contestant(SYNAPSE, server, secret), host, port)
 
 
 KINDS: Final = {COLUMBA: columba, SYNAPSE: synapse}
