@@ -16,7 +16,6 @@ REFERENCE: Final = "m.reference"
 REPLACEMENT: Final = "m.replace"
 THREAD: Final = "m.thread"
 
-BUNDLED: Final = (REFERENCE, REPLACEMENT, THREAD)  # the relation types that appear in `m.relations`
 MAX_THREAD_HOPS: Final = 3  # how many relations are followed from an event to the root of its thread
 
 _MAX_ID_BYTES: Final = 255

@@ -23,7 +23,7 @@ from homeserver.core.identifiers import (
     parse_user_id,
 )
 from homeserver.core.sync_tokens import PaginationToken, SyncToken, parse_token
-from homeserver.http.endpoint import JsonObject, NoBody, NoQuery, Upload
+from homeserver.http.endpoint import JsonObject, NoBody, Upload
 from homeserver.services.errors import InvalidParameter, MissingParameter, TooLarge
 
 LARGEST_INTEGER: Final = 2**53 - 1  # of canonical JSON
@@ -164,11 +164,6 @@ class QueryShape:
                 self._required.append(field.encode_name)
             if any(isinstance(kind, msgspec.inspect.IntType) for kind in kinds):
                 self._integers.append((field.name, field.encode_name))
-
-    @property
-    def reads_nothing(self) -> bool:
-        """True when no query changes what is read."""
-        return self._declared is NoQuery
 
     def read(self, values: Mapping[str, list[str]]) -> Any:  # Any: an instance of the declared struct
         """Raises InvalidParameter and MissingParameter."""

@@ -44,15 +44,6 @@ def store_profile(tx: Transaction, user_id: UserID, profile: Profile) -> None:
     tx.run(STORE, user_id=user_id, display_name=profile.display_name, avatar_url=profile.avatar_url)
 
 
-FIND_FIELD = "SELECT value FROM profile_fields WHERE user_id = :user_id AND name = :name"
-
-
-def find_profile_field(tx: Transaction, user_id: UserID, name: str) -> bytes | None:
-    """The JSON of a field other than display name and avatar."""
-    row = tx.one(FIND_FIELD, user_id=user_id, name=name)
-    return None if row is None else bytes(row[0])
-
-
 FIELDS = "SELECT name, value FROM profile_fields WHERE user_id = :user_id ORDER BY name"
 
 
