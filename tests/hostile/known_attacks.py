@@ -258,6 +258,14 @@ SPEAKING: Final[Mapping[str, tuple[str, ...]]] = {
         f"{ANSWERS}::test_claimed_keys_of_others_are_given_to_nobody",
         "tests/services/e2ee/test_remote_users.py::test_a_server_has_no_say_in_users_of_others",
     ),
+    "a user whose ID reads as a pattern has others banned": (
+        "tests/services/admin/test_reports.py::test_a_reported_user_whose_id_looks_like_a_pattern_is_nobody_else",
+        "tests/services/admin/test_user_patterns.py::test_who_is_named_is_one_user_whatever_characters_the_id_has",
+    ),
+    "a time that is not to be believed hides what is to be redacted": (
+        "tests/services/admin/test_user_redactions.py::test_no_time_that_a_server_gave_keeps_an_event_from_being_found",
+        "tests/storage/test_sent_events.py::test_stretches_leave_nothing_out_whatever_times_servers_gave",
+    ),
 }
 STAYING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "an index of auth chains grows without bounds": (
