@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from homeserver.http.endpoint import ADMIN, PlainRequest, Reply, admin_endpoint, endpoint
-from homeserver.http.rate_limiting import RateClass
+from homeserver.http.endpoint import PlainRequest, Reply, admin_endpoint
 from homeserver.services.admin.doctor import Doctor, Level
 from homeserver.services.admin.server_status import ServerStatus, Status
 
@@ -45,24 +44,12 @@ class ServerStatusEndpoints:
     server: ServerStatus
     doctor: Doctor
 
-    @endpoint(
-        "GET",
-        "/_columba/admin/v1/status",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/operating.md#watching-it",
-    )
+    @admin_endpoint("GET", "/_columba/admin/v1/status", spec="for administrators: docs/operating.md#watching-it")
     async def status(self, _: PlainRequest) -> Reply[Status]:
         """How the server is: all that there is to say of it."""
         return Reply(await self.server.status())
 
-    @endpoint(
-        "POST",
-        "/_columba/admin/v1/doctor",
-        auth=ADMIN,
-        limit=RateClass.GENERAL,
-        spec="for administrators: docs/operating.md#what-is-wrong",
-    )
+    @admin_endpoint("POST", "/_columba/admin/v1/doctor", spec="for administrators: docs/operating.md#what-is-wrong")
     async def examine(self, _: PlainRequest) -> Reply[DoctorAnswer]:
         """Look for what is wrong: here, and on the ways to this server."""
         found = await self.doctor.findings()
