@@ -17,15 +17,21 @@ import psycopg2.extensions
 from homeserver.storage.schema import TABLES
 
 # Who was seen when and from where is written whatever the answer is.
+# That a policy list is carried out is noted by and by: also when its rules are others, and befall nobody.
 NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {
-    "devices": frozenset({"last_seen_ms", "last_seen_ip", "last_seen_user_agent"})
+    "devices": frozenset({"last_seen_ms", "last_seen_ip", "last_seen_user_agent"}),
+    "policy_lists": frozenset({"applied"}),
 }
-# What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it. What an
-# administrator was refused is written down as well.
-NOT_LOOKED_AT: Final = frozenset({"admin_audit", "failing_destinations", "outboxes", "outgoing_position"})
+# What is sent to another server, and that it cannot be reached, is noted after the answer to whoever named it; so is up
+# to where the policy lists were heeded. What an administrator was refused is written down as well.
+NOT_LOOKED_AT: Final = frozenset(
+    {"admin_audit", "failing_destinations", "outboxes", "outgoing_position", "policy_position"}
+)
 SHOWN_ROWS: Final = 3
 DUE: Final = (
     "SELECT job_id FROM admin_jobs WHERE status IN ('scheduled', 'active') "
+    "UNION ALL SELECT room_id FROM policy_lists "
+    "WHERE ends OR (applied IS NULL AND (on_server OR on_rooms <> 'none')) "
     "UNION ALL SELECT delay_id FROM delayed_events WHERE finalised_ms IS NULL AND send_ms <= "
 )
 SOON_MS: Final = 2_000
@@ -60,12 +66,12 @@ class Tables(ABC):
         """
         until_s = time.monotonic() + SOON_MS / 1000 + PATIENCE_S
         while self.are_due(int(time.time() * 1000) + SOON_MS):
-            assert time.monotonic() < until_s, "a delayed event is not sent in time, or a job does not end"
+            assert time.monotonic() < until_s, "a delayed event is not sent in time, or a job or a list does not end"
             time.sleep(0.01)
 
     @abstractmethod
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on, or policy lists do."""
 
     @abstractmethod
     def mark(self) -> None:
@@ -120,7 +126,7 @@ class SQLiteTables(Tables):
         return Counter(connection.execute(f"SELECT {self._columns[table]} FROM {table}").fetchall())
 
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on, or policy lists do."""
         return bool(self._now.execute(f"{DUE}{until_ms}").fetchall())
 
     def expire_tokens(self, device_id: str) -> None:
@@ -175,7 +181,7 @@ class PostgreSQLTables(Tables):
         )
 
     def are_due(self, until_ms: int) -> bool:
-        """Whether delayed events are to be sent by then, or jobs of administrators go on."""
+        """Whether delayed events are to be sent by then, or jobs of administrators go on, or policy lists do."""
         return bool(_all(self._now, f"{DUE}{until_ms}"))
 
     def expire_tokens(self, device_id: str) -> None:
