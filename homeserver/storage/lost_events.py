@@ -10,7 +10,7 @@ from typing import Final
 from homeserver.core.event import EncodedEvent
 from homeserver.core.identifiers import EventID, RoomID
 from homeserver.storage.database import Transaction
-from homeserver.storage.events import EventNid, Form, Verdict, as_column
+from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, as_column
 
 HERE = "SELECT event_id FROM events WHERE event_id IN :event_ids[text]"
 
@@ -169,6 +169,41 @@ def replace_content(tx: Transaction, nid: int, encoded: EncodedEvent, form: Form
         origin_server_ts=event.origin_server_ts,
         form=int(form),
         pdu=encoded.pdu_json,
+    )
+
+
+TAKE_OUT = "UPDATE events SET place = NULL, log_position = NULL WHERE event_nid = :event_nid"
+
+
+def take_out_of_order(tx: Transaction, nid: int) -> None:
+    """Have an event stand nowhere until it is found out where it does."""
+    tx.run(TAKE_OUT, event_nid=nid)
+
+
+SET_STANDING = """
+    UPDATE events
+       SET verdict_reason = CASE WHEN :verdict_reason IS NULL THEN NULL
+                                 ELSE COALESCE(verdict_reason, :verdict_reason) END,
+           verdict = :verdict, form = :form, place = :place,
+           log_position = :log_position, root_before = :root_before, root_after = :root_after,
+           replaces_state = :replaces_state, root_given_by = :root_given_by, rules_content = NULL
+     WHERE event_nid = :event_nid"""
+
+
+def set_standing(tx: Transaction, stored: StoredEvent, *, verdict_reason: str | None) -> None:
+    """Note of an event what became of it, where it stands, and the states around it."""
+    tx.run(
+        SET_STANDING,
+        event_nid=stored.nid,
+        verdict=int(stored.verdict),
+        verdict_reason=verdict_reason,
+        form=int(stored.form),
+        place=stored.place,
+        log_position=stored.log_position,
+        root_before=stored.root_before,
+        root_after=stored.root_after,
+        replaces_state=stored.replaces_state,
+        root_given_by=stored.root_given_by,
     )
 
 

@@ -86,6 +86,8 @@ class EventRestoring:
                 self._restore_lost(self._reading(tx), received, server)
             else:
                 self._restore_damaged(tx, row, received)
+                if self._is_wrong(tx, event_id):
+                    self._restore_anew(tx, row, received, server)
             self._check(self._reading(tx), event_id)
         except MissingNodes as missing:
             raise Unsound(f"state node {min(missing.digests).hex()[:16]} is missing") from missing
@@ -100,9 +102,14 @@ class EventRestoring:
         if row is None:
             raise Unsound("it is not here")
         version = version_of(self._row(tx))
-        event = read_stored(row.pdu, version, event_id=event_id, room_id=self._room_id, is_whole=row.is_whole)
-        check_signatures_of(event, event, lambda server: self._keys.of_server(tx, server), may_lack=not row.is_whole)
-        return Received(EncodedEvent(event, row.pdu), Form.FULL if row.is_whole else Form.WRONG_HASH)
+        is_whole = row.form not in (Form.REDACTED, Form.EXPIRED)
+        try:
+            event = read_stored(row.pdu, version, event_id=event_id, room_id=self._room_id, is_whole=is_whole)
+        except Unsound:
+            is_whole = False  # its hash was wrong when it came
+            event = read_stored(row.pdu, version, event_id=event_id, room_id=self._room_id, is_whole=is_whole)
+        check_signatures_of(event, event, lambda server: self._keys.of_server(tx, server), may_lack=not is_whole)
+        return Received(EncodedEvent(event, row.pdu), Form.FULL if is_whole else Form.WRONG_HASH)
 
     def _row(self, tx: Transaction) -> RoomRow:
         row = rows.room_row(tx, self._room_id)
@@ -129,24 +136,44 @@ class EventRestoring:
         check_authorisation(kept, reading.find, reading.select)
         check_redaction(kept, reading.find_now, reading.select)
 
+    def _is_wrong(self, tx: Transaction, event_id: EventID) -> bool:
+        try:
+            self._check(self._reading(tx), event_id)
+        except Unsound:
+            return True
+        return False
+
     # --- A damaged row ---
+
+    def _restore_anew(self, tx: Transaction, row: rows.EventRow, received: Received, server: ServerName | None) -> None:
+        """What is noted beside its bytes cannot be either: but for where it stood, it is found out as of a lost one."""
+        if row.given_by is not None or row.redacted_by is not None or row.form in (Form.REDACTED, Form.EXPIRED):
+            raise Unsound("what was noted of it beside its content is nowhere else")
+        lost_rows.take_out_of_order(tx, row.nid)
+        self._restore_lost(self._reading(tx), received, server, known=row)
 
     @staticmethod
     def _restore_damaged(tx: Transaction, row: rows.EventRow, received: Received) -> None:
         """Its bytes, and the columns that follow from them, in the form in which it was kept."""
         encoded, form = received.encoded, Form(row.form) if row.form in tuple(Form) else Form.FULL
-        if form is Form.FULL:
-            form = received.form  # a redacted copy is all that there is now
+        if form in (Form.FULL, Form.WRONG_HASH):
+            form = received.form  # it is whole now, or a redacted copy is all that there is
         elif received.form is Form.FULL:
             encoded = _redacted(encoded.event)
         lost_rows.replace_content(tx, row.nid, encoded, form)
 
     # --- A lost one ---
 
-    def _restore_lost(self, reading: Reading, received: Received, server: ServerName | None) -> None:
+    def _restore_lost(
+        self, reading: Reading, received: Received, server: ServerName | None, known: rows.EventRow | None = None
+    ) -> None:
+        """`known` is what its row said: its number and where it stood are believed, as far as that can be."""
         tx, event = reading.tx, received.encoded.event
-        nid = self._nid(reading, event)
-        root_before, given_by = self._state_before(reading, event, server)
+        nid = self._nid(reading, event) if known is None else EventNid(known.nid)
+        # Of those without a place, only what was refused has a state before it.
+        was_refused = known is not None and known.has_reason and known.root_before is not None
+        was_placed = was_refused or (known is not None and known.place is not None)
+        root_before, given_by = self._state_before(reading, event, server, was_placed=was_placed)
         stored = StoredEvent(
             nid=nid,
             event=event,
@@ -167,7 +194,10 @@ class EventRestoring:
         if _is_refused(reading, stored):
             stored = replace(stored, verdict=Verdict.REJECTED)
         elif root_before is not None:
-            stand = self._stand(reading, event, lost_rows.traces_of(tx, self._room_id, event.event_id, nid))
+            traces = lost_rows.traces_of(tx, self._room_id, event.event_id, nid)
+            if known is not None and known.place is not None:
+                traces = lost_rows.Traces(known.place, known.log_position)
+            stand = self._stand(reading, event, traces)
             stored = replace(stored, place=stand.place, log_position=stand.log_position)
             if self._is_soft_failed(reading, stored):
                 stored = replace(stored, verdict=Verdict.SOFT_FAILED)
@@ -175,6 +205,9 @@ class EventRestoring:
             if given_by is None and self._came_over_gap(reading, stored):
                 stored = replace(stored, root_given_by=server)
         reason = None if stored.verdict is Verdict.ACCEPTED else REASON
+        if known is not None:
+            lost_rows.set_standing(tx, stored, verdict_reason=reason)
+            return
         insert_event(tx, stored, received.encoded.pdu_json, verdict_reason=reason)
         self._redact_again(reading, stored)
         self._redact_by(reading, stored)
@@ -251,11 +284,10 @@ class EventRestoring:
         return {other for other, one in found.items() if one is None or one.root is None}
 
     def _state_before(
-        self, reading: Reading, event: Event, server: ServerName | None
+        self, reading: Reading, event: Event, server: ServerName | None, *, was_placed: bool
     ) -> tuple[bytes | None, ServerName | None]:
         """The state before an event, None where it was known by its auth events alone; and by whom that is given."""
-        is_placed = self._is_placed(reading, event.event_id)
-        if not is_placed:
+        if not was_placed and not self._is_placed(reading, event.event_id):
             return None, None
         if not self._lacking(reading, event):
             roots = {one.root for other in event.prev_event_ids if (one := reading.find(other)) is not None}

@@ -2,18 +2,27 @@
 
 Lost is what other events of the room are built on or authorised by, what is said to be a head of it, and by what
 somebody is a member, and that is not noted as missing. Damaged is a row that is not that of the event with its ID, or
-that its servers have not signed so. It goes in slices as the audit does (room_audit.py). How they are put back is in
-event_restoring.py.
+that its servers have not signed so, or that says of the event what cannot be. It goes in slices as the audit does
+(room_audit.py). How they are put back is in event_restoring.py.
 """
 
 import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from homeserver.core.errors import MissingNodes
 from homeserver.core.event import Event
-from homeserver.core.event_audit import Kept, Unsound, check_signatures
+from homeserver.core.event_audit import (
+    Kept,
+    Unsound,
+    check_authorisation,
+    check_redaction,
+    check_roots,
+    check_signatures,
+    check_standing,
+)
 from homeserver.core.identifiers import EventID, RoomID
-from homeserver.services.admin.audit_reading import Counts, Memory, Reading
+from homeserver.services.admin.audit_reading import Counts, Memory, Pause, Reading
 from homeserver.services.admin.room_audit import (
     BEFORE_ALL,
     EVENTS_PER_SLICE,
@@ -61,19 +70,27 @@ class LostEvents:
         self._keys = keys
         self._place: int | None = BEFORE_ALL
         self._nid = BEFORE_ALL
+        self._memory = Memory()
         self._redacted: dict[EventID, EventID] = {}
 
     def go_on(self, tx: Transaction) -> bool:
-        """Go through the next slice; False when there is no more. Raises NotFound, Unsound."""
+        """Go through the next slice; False when there is no more. Raises NotFound, Unsound.
+
+        One may be gone through more than once.
+        """
         row = rows.room_row(tx, self._room_id)
         if row is None:
             raise NotFound(NO_ROOM)
-        reading = Reading(tx, self._room_id, version_of(row), Memory(), Counts(), row.purge_horizon)
+        self._memory.tidy()
+        reading = Reading(tx, self._room_id, version_of(row), self._memory, Counts(), row.purge_horizon)
         if self._place is not None:
             page = rows.placed_events(tx, self._room_id, after=self._place, limit=EVENTS_PER_SLICE)
         else:
             page = rows.unplaced_events(tx, self._room_id, after=self._nid, limit=EVENTS_PER_SLICE)
-        self._look_at(reading, page)
+        try:
+            self._look_at(reading, page)
+        except Pause:
+            return True
         is_last = len(page) < EVENTS_PER_SLICE
         if self._place is None:
             self._nid = page[-1].nid if page else self._nid
@@ -95,7 +112,25 @@ class LostEvents:
                 continue
             lacked = gaps.get(event_row.event_id, set())
             named.update(dict.fromkeys(self._named(kept, lacked)))
+            with contextlib.suppress(MissingNodes):  # states are not put back
+                self._check_stand(reading, kept)
         self._note_lost(reading, named)
+
+    def _check_stand(self, reading: Reading, kept: Kept) -> None:
+        """Note that what is said of an event beside its bytes cannot be, if nothing is lost that it rests on."""
+        try:
+            check_standing(kept)
+            for root in (kept.root_before, kept.root_after):
+                if root is not None:
+                    reading.check_map(root, "a state around it")
+            check_roots(kept, reading.find, reading.node, reading.merge)
+            check_authorisation(kept, reading.find, reading.select)
+            check_redaction(kept, reading.find_now, reading.select)
+        except Unsound as unsound:
+            rests_on = {*kept.event.prev_event_ids, *kept.event.auth_event_ids}
+            rests_on |= set() if kept.redacted_by is None else {kept.redacted_by}
+            if rests_on.isdisjoint(self.found.damaged) and rests_on <= lost_rows.events_here(reading.tx, rests_on):
+                self.found.damaged[kept.event.event_id] = unsound.reason
 
     def _named(self, kept: Kept, lacked: set[EventID]) -> list[EventID]:
         """What an event names that ought to be here. What is said of it is noted."""
@@ -104,11 +139,14 @@ class LostEvents:
             self._redacted.setdefault(event.redacts, event.event_id)
         if not event.version.event_ids_are_hashes:
             self._note_hashes(event)
+        others = [*event.auth_event_ids, *([] if kept.redacted_by is None else [kept.redacted_by])]
         if kept.root_before is None:
-            return list(event.auth_event_ids)
+            return others
         for other in event.prev_event_ids:
-            self.found.followers.setdefault(other, []).append(event.event_id)
-        return [*event.auth_event_ids, *(other for other in event.prev_event_ids if other not in lacked)]
+            followers = self.found.followers.setdefault(other, [])
+            if event.event_id not in followers:
+                followers.append(event.event_id)
+        return [*others, *(other for other in event.prev_event_ids if other not in lacked)]
 
     def _note_hashes(self, event: Event) -> None:
         named: list[Any] = [*event.pdu["prev_events"], *event.pdu["auth_events"]]  # Any: JSON

@@ -28,18 +28,19 @@ class PresentMending:
         self._room_id = room_id
         self._following = HeadFollowing(server_name)
         self._last_place = 0
+        self._wrong: dict[int, bytes] = {}  # by position, the states that ought to be in the log
         self._since: tuple[bytes, int] | None = None  # the state after the last events, and from which position on
 
-    def follow(self, reading: Reading, kept: Kept) -> int:
-        """Go on by one event: how many rows of the log of states were put right."""
+    def follow(self, reading: Reading, kept: Kept) -> None:
+        """Go on by one event. Which rows of the log of states are wrong is remembered."""
         following, position = self._following, kept.log_position
         following.follow(reading, kept, None)
         if position is None:
-            return 0
+            return
         self._last_place = kept.place or 0
         if following.certain != following.possible:
             self._since = None
-            return 0
+            return
         roots = _roots_after(reading, following.certain)
         right = _merged(reading, roots)
         if right is None:
@@ -48,13 +49,12 @@ class PresentMending:
             self._since = (right, position)
         noted = rows.roots_at_positions(reading.tx, self._room_id, [position]).get(position)
         if noted is None or is_merged(noted, roots, reading.merge):
-            return 0
+            return
         self.subject = f"the state at position {position}"
         if right is None:
             raise Unsound("another one is noted, and which one it was is not certain")
         reading.check_map(right, "the state that it ought to be")
-        mending.set_root(reading.tx, self._room_id, log_position=position, root=right)
-        return 1
+        self._wrong[position] = right
 
     def mend_row(self, reading: Reading, row: RoomRow) -> int:
         """The room's heads, its numbers, and its current state; how many were put right."""
@@ -63,6 +63,7 @@ class PresentMending:
         heads = self._heads(reading, row)
         if heads is None:
             heads = set(following.certain)
+            self._check_known(reading, row, heads)
             mending.set_heads(reading.tx, self._room_id, _in_order(reading, heads))
             mended += 1
         if (row.depth, row.last_place) != (following.depth, self._last_place):
@@ -84,6 +85,9 @@ class PresentMending:
     def mend_log(self, reading: Reading, row: RoomRow, now_ms: int) -> int:
         """The log of states, of which the newest is the current one; how many of its rows were put right."""
         tx, room_id, mended = reading.tx, self._room_id, 0
+        for position, root in self._wrong.items():
+            mending.set_root(tx, room_id, log_position=position, root=root)
+        mended += len(self._wrong)
         self.subject = "the log of states"
         before: bytes | None = None
         position = -(1 << 62)
@@ -105,6 +109,13 @@ class PresentMending:
         if rows.newest_root(tx, room_id) != row.current_root:
             raise Unsound("a newer one than the current one is noted")
         return mended + 1
+
+    def _check_known(self, reading: Reading, row: RoomRow, heads: set[EventID]) -> None:
+        """Raise Unsound where these heads lead to a state of which nothing else knows: then events are wrong."""
+        roots = _roots_after(reading, heads)
+        newest = rows.newest_root(reading.tx, self._room_id)
+        if not any(root is not None and is_merged(root, roots, reading.merge) for root in (row.current_root, newest)):
+            raise Unsound(f"its heads are wrong, and so is its state if they are {min(heads, default=None)}")
 
     def _heads(self, reading: Reading, row: RoomRow) -> set[EventID] | None:
         """The room's heads, if those are right that are noted; None: they are those that were followed."""

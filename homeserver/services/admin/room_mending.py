@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from homeserver.core import state_map
 from homeserver.core.errors import MissingNodes
@@ -66,6 +66,8 @@ from homeserver.storage.events import EventNid, Form
 from homeserver.storage.room_audit import EventRow, RoomRow
 from homeserver.storage.rooms import hold_room
 from homeserver.storage.waiting_events import insert_gaps
+
+T = TypeVar("T")
 
 
 class Stage(Enum):
@@ -173,9 +175,7 @@ class RoomMending:
             case Stage.READERS:
                 mended(self._mend_readers(reading))
             case Stage.HEADS:
-                following = self._through_events(
-                    reading, at, lambda reading, kept, _: mended(self._follow(reading, kept)), placed_alone=True
-                )
+                following = self._through_events(reading, at, self._follow, placed_alone=True)
                 if following is not None and following.stage is Stage.HEADS:
                     return following
                 self._subject = "the room"
@@ -366,10 +366,10 @@ class RoomMending:
 
     # --- The present ---
 
-    def _follow(self, reading: Reading, kept: Kept) -> int:
-        return self._of_present(lambda present: present.follow(reading, kept))
+    def _follow(self, reading: Reading, kept: Kept, _gaps: set[EventID]) -> None:
+        self._of_present(lambda present: present.follow(reading, kept))
 
-    def _of_present(self, mend: Callable[[PresentMending], int]) -> int:
+    def _of_present(self, mend: Callable[[PresentMending], T]) -> T:
         try:
             return mend(self._present)
         except Unsound:

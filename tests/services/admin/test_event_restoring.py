@@ -20,8 +20,11 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.events import Form
 from tests.conftest import LargeRun
 from tests.forked_rooms import TWO
+from tests.growth.rows import COLUMNS
 from tests.services.admin.damageable_room import DamageableRoom, KeysOfAll
 from tests.services.admin.damaged import Undone
+from tests.services.admin.damages import BLIND, WHOLE_ROW, Damage, damages_of, sampled
+from tests.services.admin.test_room_mending import contents
 from tests.services.world import SERVER, World
 
 
@@ -47,9 +50,7 @@ class Losses:
             self.world.sync_database.write(run)
 
     def _restored(self, tx: Transaction, event: Event, before: tuple[object, ...]) -> str:
-        search = LostEvents(self.room.room_id, KeysOfAll())
-        while search.go_on(tx):
-            pass
+        search = searched(tx, self.room)
         if event.event_id not in search.found.event_ids:
             return "not missed"
         restoring = EventRestoring(self.room.room_id, KeysOfAll(), search.found)
@@ -73,6 +74,121 @@ class Losses:
             self.wrong.append(f"{event.type} of {event.sender}, {before}: {audit.fault}")
             return "not sound"
         return "as it was" if after is not None and tuple(after) == before else "sound"
+
+
+def searched(tx: Transaction, room: DamageableRoom) -> LostEvents:
+    """A search that has come to its end."""
+    search = LostEvents(room.room_id, KeysOfAll())
+    while search.go_on(tx):
+        pass
+    return search
+
+
+class Damages:
+    """What became of rows that were damaged, each in its turn; all is undone."""
+
+    def __init__(self, world: World, room: DamageableRoom) -> None:
+        self.world = world
+        self.room = room
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    def do(self, damage: Damage) -> None:
+        """Do damage, and have put back what is found to be damaged."""
+
+        def run(tx: Transaction) -> None:
+            before = contents(tx, self.room.room_id)
+            if damage.apply(tx):
+                self._restore(tx)
+                self._look(tx, damage, before)
+            raise Undone
+
+        with contextlib.suppress(Undone):
+            self.world.sync_database.write(run)
+
+    def _restore(self, tx: Transaction) -> None:
+        search = searched(tx, self.room)
+        restoring = EventRestoring(self.room.room_id, KeysOfAll(), search.found)
+        for event_id in search.found.damaged:
+            event = self.room.scene.history.events.get(event_id)
+            if event is None:
+                continue  # it is nobody's
+            received = Received(EncodedEvent(event, encode_for(event.version, event.pdu)), Form.FULL)
+            with contextlib.suppress(Unsound):
+                received = restoring.sound_content(tx, event_id)
+            self._try(tx, restoring, received)
+
+    @staticmethod
+    def _try(tx: Transaction, restoring: EventRestoring, received: Received) -> None:
+        event_id = received.encoded.event.event_id
+        columns = [row[0] for row in tx.all(COLUMNS[tx.dialect.name], table_name="events")]
+        row = tx.one(f"SELECT {', '.join(columns)} FROM events WHERE event_id = :id", id=event_id)
+        assert row is not None
+        while True:
+            try:
+                restoring.restore(tx, received, None)
+            except (Pause, Unsound) as ended:  # as the transaction of its own would, that ends so
+                tx.run("DELETE FROM events WHERE event_id = :id", id=event_id)
+                values = dict(zip(columns, row, strict=True))
+                tx.run(
+                    f"INSERT INTO events ({', '.join(columns)}) VALUES ({', '.join(f':{one}' for one in columns)})",
+                    **values,
+                )
+                if isinstance(ended, Pause):
+                    continue
+            return
+
+    def _look(self, tx: Transaction, damage: Damage, before: dict[str, list[str]]) -> None:
+        following: Point | None = BEGIN
+        mending = RoomMending(self.room.room_id, KeysOfAll(), SERVER)
+        while following is not None:
+            following = mending.slice(tx, following, 0).following
+        audit = RoomAudit(self.room.room_id, KeysOfAll(), SERVER)
+        while audit.go_on(tx):
+            pass
+        after = contents(tx, self.room.room_id)
+        changed = [table for table in before if after[table] != before[table]]
+        if audit.fault is not None:
+            self.counts["refused"] += 1
+            if changed != ["events"]:
+                self.wrong.append(f"{damage}: {audit.fault}: changed {changed}")
+        elif changed and damage.row["form"] != Form.WRONG_HASH and damage.column != "verdict_reason":
+            self.wrong.append(f"{damage}: changed {changed}")
+        else:
+            self.counts["as it was"] += 1
+
+
+def damages_to_events(world: World, room: DamageableRoom, random: Random) -> list[Damage]:
+    """Of each column of events one row with all its damages that are seen."""
+    damages = world.sync_database.read(lambda tx: list(damages_of(tx, room.room_id, random, ["events"])))
+    rows = [damage for damage in damages if damage.column != WHOLE_ROW]
+    return [damage for damage in sampled(rows, random) if not any(blind.excuses(damage) for blind in BLIND)]
+
+
+def test_a_row_that_says_what_cannot_be_is_put_right_or_left(world: World) -> None:
+    room = DamageableRoom(world, ROOM_VERSIONS["11"])
+    done = Damages(world, room)
+
+    for damage in damages_to_events(world, room, Random(1)):
+        done.do(damage)
+
+    assert done.wrong == []
+    assert done.counts["as it was"] > 15
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
+def test_no_row_whatever_that_says_what_cannot_be_is_made_worse(
+    world: World, version: str, large_run: LargeRun
+) -> None:
+    random = Random(f"{large_run.seed}/{version}")
+    room = DamageableRoom(world, ROOM_VERSIONS[version])
+    done = Damages(world, room)
+
+    for damage in damages_to_events(world, room, random):
+        done.do(damage)
+
+    assert done.wrong == []
 
 
 def test_an_event_that_was_lost_is_put_back_soundly_or_not_at_all(world: World) -> None:
