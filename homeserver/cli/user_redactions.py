@@ -6,7 +6,7 @@ import click
 
 from homeserver.cli.admin_client import AdminDoor, ask
 from homeserver.cli.at_door import at_door, destroys, is_meant
-from homeserver.cli.jobs import completed
+from homeserver.cli.jobs import completed, may_be_left
 from homeserver.cli.moments import within_time
 from homeserver.cli.output import Output
 from homeserver.cli.user_paths import user_path
@@ -20,7 +20,7 @@ from homeserver.cli.user_paths import user_path
 @click.option("--room", "rooms", multiple=True, metavar="ROOM", help="Only there; may be given several times.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="NUMBER", help="So many in each room, the newest.")
 @click.option("--reason", metavar="TEXT", help="Why; members of the rooms read it.")
-@click.option("--wait", is_flag=True, help="Wait until it is done.")
+@may_be_left
 @destroys
 @at_door
 def redact_all(
@@ -33,7 +33,7 @@ def redact_all(
     rooms: tuple[str, ...],
     limit: int | None,
     reason: str | None,
-    wait: bool,
+    no_wait: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -49,7 +49,7 @@ def redact_all(
     if not dry_run and not is_meant(output, f"redact what {user_id} said", wanted, dry_run=False, yes=yes):
         return
     job = ask(door, "POST", path, body)
-    ended = completed(door, output, job, f"redact what {user_id} said", no_wait=not (wait or dry_run))
+    ended = completed(door, output, job, f"redact what {user_id} said", no_wait=no_wait and not dry_run)
     if ended is None:
         return
     output.say(_told(user_id, ended["outcome"], dry_run=dry_run), ended)

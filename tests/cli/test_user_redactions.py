@@ -44,17 +44,17 @@ def test_a_job_is_begun_with_all_that_is_wished(capsys: pytest.CaptureFixture[st
     window = ("--since", "1970-01-01T00:00:01", "--until", "1970-01-01T00:00:02")
     where = ("--room", "!a:b", "--room", "!c:d", "--limit", "9", "--reason", "spam")
 
-    typed_at(door, admin, "user", "redact-all", USER, *window, *where, "--yes")
+    typed_at(door, admin, "user", "redact-all", USER, *window, *where, "--yes", "--no-wait")
 
     wish = {"rooms": ["!a:b", "!c:d"], "since_ts": 1_000, "until_ts": 2_000, "limit": 9, "reason": "spam"}
     assert door.asked == [("POST", PATH, {**wish, "dry_run": False})]
     assert capsys.readouterr().out == f"The server has begun to redact what {USER} said: job job.\n"
 
 
-def test_who_waits_is_told_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whoever_waits_is_told_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     door = Door(DONE)
 
-    typed_at(door, admin, "user", "redact-all", USER, "--yes", "--wait")
+    typed_at(door, admin, "user", "redact-all", USER, "--yes")
 
     assert door.asked == [
         ("POST", PATH, {"rooms": [], "dry_run": False}),
@@ -75,7 +75,7 @@ def test_a_dry_run_asks_nobody_and_says_what_would_be_done(capsys: pytest.Captur
 
 
 def test_json_is_what_the_server_said(capsys: pytest.CaptureFixture[str]) -> None:
-    typed_at(Door(DONE), admin, "user", "redact-all", USER, "--yes", "--wait", "--json")
+    typed_at(Door(DONE), admin, "user", "redact-all", USER, "--yes", "--json")
 
     assert json.loads(capsys.readouterr().out) == DONE
 
@@ -85,7 +85,7 @@ def test_a_job_that_fails_is_a_failure() -> None:
         typed_at(
             Door({**BEGUN, "status": "failed", "error": "no disk"}),
             admin,
-            *("user", "redact-all", USER, "--yes", "--wait"),
+            *("user", "redact-all", USER, "--yes"),
         )
 
 
