@@ -113,6 +113,14 @@ def placed_between(tx: Transaction, room_id: RoomID, *, lower: int, upper: int, 
     return [Placed(*row) for row in tx.all(AROUND, room_id=room_id, lower=lower, upper=upper, limit=limit)]
 
 
+AT_PLACE = "SELECT 1 FROM events WHERE room_id = :room_id AND place = :place"
+
+
+def is_place_free(tx: Transaction, room_id: RoomID, place: int) -> bool:
+    """Whether nothing stands at a place."""
+    return tx.one(AT_PLACE, room_id=room_id, place=place) is None
+
+
 POSITION_UPTO = "SELECT MAX(log_position) FROM events WHERE room_id = :room_id AND place <= :place"
 POSITION_AFTER = "SELECT MIN(log_position) FROM events WHERE room_id = :room_id AND place > :place"
 

@@ -1,15 +1,13 @@
 """Puts lost and damaged events of a room back, each in its place, number and states and all, as another server gave it.
 
-A damaged row keeps all that is noted of the event beside its bytes. Of a lost one it is found out: the state before it
-follows from what it is built on; its number from the edges that lead to and from it; its place and its position in the
-log from rows that are about it, or else from what is free between what it is built on and what is built on it. It is
-judged as it was when it came. Whatever an audit would not hold to be sound is not put back: Unsound is raised, and the
-transaction is to be undone. Which events are lost is found in lost_events.py.
+A damaged row keeps all that is noted of the event beside its bytes, as far as that can be. Of a lost one it is found
+out: the state before it follows from what it is built on; its number from the edges that lead to and from it; where it
+stood is in event_places.py. It is judged as it was when it came. Whatever an audit would not hold to be sound is not
+put back: Unsound is raised, and the transaction is to be undone. Which events are lost is found in lost_events.py.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from homeserver.core import state_map
@@ -33,6 +31,7 @@ from homeserver.core.redaction import redacted_event
 from homeserver.core.relations import thread_id_of
 from homeserver.core.state_map import EMPTY_ROOT, UnknownState
 from homeserver.services.admin.audit_reading import Counts, Memory, Reading
+from homeserver.services.admin.event_places import Stand, find_stand
 from homeserver.services.admin.graph_audit import check_is_history
 from homeserver.services.admin.lost_events import Lost
 from homeserver.services.admin.room_audit import KnownKeys, heads_of, version_of
@@ -46,22 +45,12 @@ from homeserver.storage.database import Transaction
 from homeserver.storage.event_edges import EdgeKind
 from homeserver.storage.events import EventNid, Form, StoredEvent, Verdict, find_event, insert_event, store_redacted
 from homeserver.storage.room_audit import RoomRow
-from homeserver.storage.rooms import PLACE_STEP, hold_room, roots_at
+from homeserver.storage.rooms import hold_room, roots_at
 from homeserver.storage.search import index_event, remove_event
 from homeserver.storage.state_nodes import store_nodes
 
 MOST_OPEN_EDGES: Final = 5_000
-MOST_BETWEEN: Final = 1_000
-HIGHEST_PLACE: Final = 1 << 62
 REASON: Final = "it was lost, and so it was judged again"
-
-
-@dataclass(frozen=True, slots=True)
-class _Stand:
-    """Where an event stood: both None for one that was rejected."""
-
-    place: int | None
-    log_position: int | None
 
 
 class EventRestoring:
@@ -190,14 +179,15 @@ class EventRestoring:
             size_bytes=len(received.encoded.pdu_json),
             root_given_by=given_by,
         )
-        stand = _Stand(None, None)
+        stand = Stand(None, None)
         if _is_refused(reading, stored):
             stored = replace(stored, verdict=Verdict.REJECTED)
         elif root_before is not None:
             traces = lost_rows.traces_of(tx, self._room_id, event.event_id, nid)
             if known is not None and known.place is not None:
                 traces = lost_rows.Traces(known.place, known.log_position)
-            stand = self._stand(reading, event, traces)
+            followers, lost = self._above(reading, event.event_id)
+            stand = find_stand(reading, event, followers, traces, is_last=len(lost) == 1)
             stored = replace(stored, place=stand.place, log_position=stand.log_position)
             if self._is_soft_failed(reading, stored):
                 stored = replace(stored, verdict=Verdict.SOFT_FAILED)
@@ -382,62 +372,6 @@ class EventRestoring:
             raise Unsound("the state before it is known in part") from unknown
         store_nodes(reading.tx, self._room_id, updated.new_nodes)
         return replace(stored, root_after=updated.root, replaces_state=replaced)
-
-    # Where it stood
-
-    def _stand(self, reading: Reading, event: Event, traces: lost_rows.Traces) -> _Stand:
-        """Its place and its position in the log: those that are noted elsewhere, or such as are free."""
-        tx, room_id = reading.tx, self._room_id
-        followers, lost = self._above(reading, event.event_id)
-        places = [one.place for one in followers if one.place is not None]
-        before = [one.place for other in event.prev_event_ids if (one := reading.find(other)) is not None]
-        lower = max([place for place in before if place is not None], default=-HIGHEST_PLACE)
-        upper = min([place for place in places if place > lower], default=HIGHEST_PLACE)
-        is_news = traces.log_position is not None or self._was_news(followers)
-        between = lost_rows.placed_between(tx, room_id, lower=lower, upper=upper, limit=MOST_BETWEEN)
-        last_place = self._row(tx).last_place
-        if upper == HIGHEST_PLACE and len(lost) == 1 and all(one.place < last_place for one in between):
-            slots = [last_place]  # it was the last one
-        else:
-            slots = _slots(between, lower, upper)
-        if traces.place is not None:
-            slots = [traces.place, *slots]
-        for place in slots:
-            position = self._position(tx, place, traces) if is_news else None
-            if (position is not None or not is_news) and lower < place < upper:
-                return _Stand(place, position)
-        raise Unsound("there is no place for it between what it is built on and what is built on it")
-
-    @staticmethod
-    def _was_news(followers: Sequence[Kept]) -> bool:
-        """Whether it came before what is built on it: else it was brought in from the past."""
-        came_later = [one.log_position is None or one.given_by is not None for one in followers]
-        return not followers or not all(came_later)
-
-    def _position(self, tx: Transaction, place: int, traces: lost_rows.Traces) -> int | None:
-        """A position in the log that goes with a place; None if none is free."""
-        before, after = lost_rows.positions_around(tx, self._room_id, place)
-        least = 0 if before is None else before
-        most = tx.log_position + 1 if after is None else after
-        if traces.log_position is not None and least < traces.log_position < most:
-            return traces.log_position
-        stray = lost_rows.stray_root_between(tx, self._room_id, after=least, before=most)
-        if stray is not None:
-            return stray
-        return least + 1 if least + 1 < most else None
-
-
-def _slots(between: Sequence[lost_rows.Placed], lower: int, upper: int) -> list[int]:
-    """Free places, those first where one was taken away."""
-    edges = [one.place for one in between] or [0]
-    if edges[0] != lower:
-        edges.insert(0, edges[0] - 2 * PLACE_STEP)
-    if upper == HIGHEST_PLACE:
-        edges.append(edges[-1] + 2 * PLACE_STEP)
-    pairs = list(pairwise(edges))
-    wide = [first + PLACE_STEP for first, second in pairs if second - first >= 2 * PLACE_STEP]
-    narrow = [(first + second) // 2 for first, second in pairs if 1 < second - first < 2 * PLACE_STEP]
-    return [*wide, *narrow]
 
 
 def _is_refused(reading: Reading, stored: StoredEvent) -> bool:
