@@ -134,6 +134,11 @@ def open_door(
         folder.release()
 
 
+def is_running(door: AdminDoor) -> bool:
+    """Whether there is a server behind it that does what servers do, and not its files alone."""
+    return not isinstance(door, LocalDoor)
+
+
 def ask(door: AdminDoor, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """The JSON that the server answers. Raises CommandFailed with the server's reason when it refuses."""
     status, answer = door.call(method, path, body)

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask, is_running
 from homeserver.cli.at_door import at_door, destroys, is_meant
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.options import options
@@ -136,8 +136,10 @@ def show(door: AdminDoor, output: Output, list_id: str) -> None:
 def watch(door: AdminDoor, output: Output, *, once: bool) -> None:
     """Print what was done lately because of lists, then what is done, as it is done, until Ctrl-C."""
     acts = Acts(door)
-    if once:
+    if once or not is_running(door):
         output.tell(ACT_COLUMNS, (_act_row(act) for act in acts.news()))
+        if not once:
+            raise CommandFailed("the server does not run, so nothing is done because of lists now")
         return
     while True:
         for act in acts.news():

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import click
 
-from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask
+from homeserver.cli.admin_client import ADMIN_API, AdminDoor, ask, is_running
 from homeserver.cli.at_door import at_door
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.output import Output, Row, printable
 
 COLUMNS: Final = ("What", "How it is")
@@ -20,13 +21,15 @@ def status(door: AdminDoor, output: Output) -> None:
     """Say how the server is.
 
     What runs, what it takes up, what waits to be done, what its background work and its caches do, which rooms are
-    large, and on which most time is spent. Sizes with ~ are estimates.
+    large, and on which most time is spent. Sizes with ~ are estimates. The exit code is 1 if no server runs.
     """
     answer = ask(door, "GET", f"{ADMIN_API}/status")
     if output.is_json:
         output.say("", answer)
-        return
-    output.tell(COLUMNS, (Row({}, f"{what}: {how}", (what, how)) for what, how in _told(answer)))
+    else:
+        output.tell(COLUMNS, (Row({}, f"{what}: {how}", (what, how)) for what, how in _told(answer)))
+    if not is_running(door):
+        raise CommandFailed("the server does not run; this is what its files say")
 
 
 # Any: the server's JSON, here and below

@@ -9,7 +9,7 @@ import pytest
 from homeserver.cli.admin_client import ADMIN_API
 from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.policies import Acts, policy
-from tests.cli.commands import typed_at
+from tests.cli.commands import Offline, typed_at
 
 # Any: JSON, throughout.
 
@@ -219,6 +219,15 @@ def test_what_was_done_is_printed_the_oldest_first(capsys: pytest.CaptureFixture
         f"2023-11-14 22:13:20 UTC ban: @eve:b in !a:b ({LIST}): done",
         f"2023-11-14 22:13:20 UTC block servers: this server: a.example, b.example ({LIST}): under way",
     ]
+
+
+def test_nobody_waits_for_what_is_done_while_no_server_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    door = Offline(ScriptedDoor({f"GET {ADMIN_API}/audit?by=policy_lists&limit=100": [{"acts": [ACT], "next": None}]}))
+
+    with pytest.raises(CommandFailed, match="the server does not run"):
+        typed_at(door, policy, "watch")
+
+    assert printed(capsys) == [f"2023-11-14 22:13:20 UTC ban: @eve:b in !a:b ({LIST}): done"]
 
 
 def test_what_was_under_way_is_told_of_again_at_its_end_and_nothing_is_left_out() -> None:

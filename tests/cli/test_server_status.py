@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from homeserver.cli.configuration import CommandFailed
 from homeserver.cli.server import server
-from tests.cli.commands import typed_at
+from tests.cli.commands import Offline, typed_at
 from tests.cli.test_federation import ScriptedDoor
 
 PATH = "/_columba/admin/v1/status"
@@ -71,3 +72,13 @@ def test_scripts_are_given_all_of_it(capsys: pytest.CaptureFixture[str]) -> None
     typed_at(ScriptedDoor(**{PATH: (200, STATUS)}), server, "status", "--json")
 
     assert json.loads(capsys.readouterr().out) == STATUS
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_of_a_server_that_does_not_run_it_is_said_so(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(CommandFailed, match="the server does not run"):
+        typed_at(Offline(ScriptedDoor(**{PATH: (200, STATUS)})), server, "status", *words)
+
+    assert "example.org" in capsys.readouterr().out
