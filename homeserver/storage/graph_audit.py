@@ -77,6 +77,26 @@ def may_be_history(tx: Transaction, room_id: RoomID, target: int) -> bool:
     return tx.one(PAST_FOLLOWER, room_id=room_id, target=target) is not None
 
 
+UNPROVEN_HISTORY = """
+    SELECT e.event_id FROM events e
+     WHERE e.room_id = :room_id AND e.place > :purge_horizon AND e.log_position IS NULL
+       AND NOT EXISTS (
+           SELECT 1 FROM event_edges g JOIN events s ON s.event_nid = g.source_nid AND s.room_id = g.room_id
+            WHERE g.room_id = e.room_id AND g.target_nid = e.event_nid AND g.kind = 0
+              AND s.place IS NOT NULL AND (s.event_nid < e.event_nid OR s.log_position IS NULL))
+     ORDER BY e.place LIMIT 1"""
+
+
+def unproven_history(tx: Transaction, room_id: RoomID, *, purge_horizon: int | None) -> EventID | None:
+    """An event that has its place and was no news, without anything above it that was here before it or came with it.
+
+    It may have been news, and lost when. What was built on what is deleted now is not looked at.
+    """
+    horizon = -(1 << 62) if purge_horizon is None else purge_horizon
+    row = tx.one(UNPROVEN_HISTORY, room_id=room_id, purge_horizon=horizon)
+    return None if row is None else EventID(row[0])
+
+
 GAPS = "SELECT event_id, missing_id FROM event_gaps WHERE event_id IN :event_ids[text] AND room_id = :room_id"
 
 

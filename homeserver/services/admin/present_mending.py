@@ -12,6 +12,7 @@ from homeserver.core.state_map import EMPTY_ROOT
 from homeserver.services.admin.audit_reading import Reading
 from homeserver.services.admin.graph_audit import HeadFollowing
 from homeserver.services.admin.room_audit import heads_of
+from homeserver.storage import graph_audit as graph_rows
 from homeserver.storage import room_audit as rows
 from homeserver.storage import room_mending as mending
 from homeserver.storage.room_audit import RoomRow
@@ -62,11 +63,13 @@ class PresentMending:
         following, mended = self._following, 0
         heads = self._heads(reading, row)
         if heads is None:
+            _check_nothing_is_left_out(reading)
             heads = set(following.certain)
             self._check_known(reading, row, heads)
             mending.set_heads(reading.tx, self._room_id, _in_order(reading, heads))
             mended += 1
         if (row.depth, row.last_place) != (following.depth, self._last_place):
+            _check_nothing_is_left_out(reading)
             mending.set_numbers(reading.tx, self._room_id, depth=following.depth, last_place=self._last_place)
             mended += 1
         self.subject = "the current state"
@@ -85,10 +88,12 @@ class PresentMending:
     def mend_log(self, reading: Reading, row: RoomRow, now_ms: int) -> int:
         """The log of states, of which the newest is the current one; how many of its rows were put right."""
         tx, room_id, mended = reading.tx, self._room_id, 0
+        self.subject = "the log of states"
+        if self._wrong:
+            _check_nothing_is_left_out(reading)
         for position, root in self._wrong.items():
             mending.set_root(tx, room_id, log_position=position, root=root)
         mended += len(self._wrong)
-        self.subject = "the log of states"
         before: bytes | None = None
         position = -(1 << 62)
         while page := rows.root_rows(tx, room_id, after=position, limit=ROWS_PER_PAGE):
@@ -97,6 +102,7 @@ class PresentMending:
                 if one.has_event:
                     before = one.root
                 elif one.root == before:
+                    _check_nothing_is_left_out(reading)
                     mended += mending.delete_root(tx, room_id, log_position=position)
                 else:
                     raise Unsound(f"that of position {position} is no event's, and may be all that tells of one")
@@ -129,6 +135,13 @@ class PresentMending:
             following.check(reading, following.certain)
             return None
         return heads
+
+
+def _check_nothing_is_left_out(reading: Reading) -> None:
+    """Raise Unsound where an event that was not followed may have been news: then nothing is certain."""
+    left_out = graph_rows.unproven_history(reading.tx, reading.room_id, purge_horizon=reading.purge_horizon)
+    if left_out is not None:
+        raise Unsound(f"it follows from all events that were news, and whether {left_out} was is not certain")
 
 
 def _roots_after(reading: Reading, heads: set[EventID]) -> list[bytes]:

@@ -129,6 +129,7 @@ class DamageableRoom:
             Outcome.REJECTED,
             Outcome.REJECTED,
         ]
+        self.banned = banned
         self.taken.take_bare(bare)
         invited = scene.member(TRENT, "invite", sender=ALICE, after=[bare])
         self.taken.take(invited)
@@ -161,6 +162,7 @@ class DamageableRoom:
         early.append(scene.redact(ALICE, gone, after=early))
         other = self._related(BOB, self.threaded, "m.annotation", after=[on_top])
         assert self.taken.take(*early, other) == [Outcome.ACCEPTED] * 3
+        self.newest = other
         refused = scene.say(MALLORY, "not mine to say", after=[other])
         on_refused = scene.send(CAROL, "m.room.topic", {"topic": "mine"}, after=[refused])
         assert self.taken.take(refused, on_refused) == [Outcome.REJECTED, Outcome.REJECTED]

@@ -116,6 +116,21 @@ def test_every_damage_is_put_right_or_refused_and_events_are_never_touched(world
     assert not is_sqlite or set(FOLLOW) <= repaired
 
 
+def test_where_a_room_stands_is_left_as_it_is_if_it_is_not_known_what_was_news(world: World) -> None:
+    room = DamageableRoom(world, ROOM_VERSIONS["10"])
+
+    for event_id in (room.banned.event_id, room.newest.event_id):
+        lost = "UPDATE events SET log_position = NULL WHERE event_id = :event_id"
+        mended = Mended(world, room.room_id, KeysOfAll(), run(lost, event_id=event_id))
+
+        assert mended.refused is not None
+        assert f"whether {event_id} was is not certain" in mended.refused
+        assert (mended.after["rooms"], mended.after["room_roots"]) == (
+            mended.before["rooms"],
+            mended.before["room_roots"],
+        )
+
+
 @pytest.mark.large
 @pytest.mark.parametrize("version", ROOM_VERSIONS)
 def test_no_damage_whatever_is_made_worse(world: World, version: str, large_run: LargeRun) -> None:
