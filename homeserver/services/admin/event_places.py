@@ -57,9 +57,13 @@ def find_stand(
 
 
 def _was_news(followers: Sequence[Kept]) -> bool:
-    """Whether it came before what is built on it: else it was brought in from the past."""
-    came_later = [one.log_position is None or one.given_by is not None for one in followers]
-    return not followers or not all(came_later)
+    """Whether it came before what is built on it: else it was brought in from the past.
+
+    What was refused has no place, and tells nothing unless its state was given.
+    """
+    telling = [one for one in followers if one.place is not None or one.given_by is not None]
+    came_later = [one.log_position is None or one.given_by is not None for one in telling]
+    return not telling or not all(came_later)
 
 
 def _position(reading: Reading, place: int, traces: lost_rows.Traces) -> int | None:

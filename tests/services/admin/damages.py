@@ -212,7 +212,7 @@ BLIND: Final = (
         "events",
         ("place",),
         "what counts is the order, and what is brought in from the past may find no place in it",
-        lambda damage: damage.value == damage.kept + 1 or damage.row["log_position"] is None,
+        lambda damage: damage.row["log_position"] is None or damage.value == damage.kept + 1,
     ),
     Blind("events", ("root_given_by",), "that it was given is seen, but not by whom", _is_other_word),
     Blind("events", ("root_given_by",), "what a rejected event lacked when it came, nobody knows", _is_rejected),

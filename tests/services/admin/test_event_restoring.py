@@ -147,7 +147,9 @@ class Damages:
         while audit.go_on(tx):
             pass
         after = contents(tx, self.room.room_id)
-        changed = [table for table in before if after[table] != before[table]]
+        # An event that has another number is the same one: its edges are found again, and go by the new number.
+        renumbered = ["event_edges", "events"] if damage.column == "event_nid" and audit.fault is None else []
+        changed = [table for table in before if after[table] != before[table] and table not in renumbered]
         if audit.fault is not None:
             self.counts["refused"] += 1
             if changed != ["events"]:
@@ -195,7 +197,8 @@ def test_an_event_that_was_lost_is_put_back_soundly_or_not_at_all(world: World) 
     room = DamageableRoom(world, ROOM_VERSIONS["11"])
     losses = Losses(world, room)
 
-    for event in Random(1).sample(list(room.scene.history.events.values()), 8):
+    # On the newest one something is built that was refused, which says nothing of when it came.
+    for event in (room.newest, *Random(1).sample(list(room.scene.history.events.values()), 8)):
         losses.lose(event)
 
     assert losses.wrong == []
