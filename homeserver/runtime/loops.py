@@ -34,12 +34,13 @@ class _Loop:
     name: str
     every_s: float
     failures_in_a_row: int = 0
+    is_hurried: bool = False  # something came while it ran, after it may have looked for work the last time
     rest: Deferred[None] | None = None
     alarm: Cancellable | None = field(default=None)
 
     def pause_s(self) -> float:
         if not self.failures_in_a_row:
-            return self.every_s
+            return 0.0 if self.is_hurried else self.every_s
         doubled = max(self.every_s, SHORTEST_PAUSE_S) * 2.0 ** min(self.failures_in_a_row - 1, 16)
         return max(self.every_s, min(doubled, LONGEST_PAUSE_S))
 
@@ -47,6 +48,7 @@ class _Loop:
         if self.alarm is not None:
             self.alarm.cancel()
         rest, self.rest, self.alarm = self.rest, None, None
+        self.is_hurried = rest is None
         if rest is not None:
             rest.callback(None)
 
@@ -79,7 +81,7 @@ class Loops:
         self._supervise(name, self._attempt(name, work))
 
     def hurry(self, name: str) -> None:
-        """Begin the next run of a loop now, unless it is running."""
+        """Begin the next run of a loop now; if it is running, at once after that run, unless it fails."""
         self._loops[name].go_on()
 
     async def stop(self, grace_s: float = 5.0) -> None:

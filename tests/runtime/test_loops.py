@@ -98,6 +98,39 @@ def test_a_hurried_loop_runs_at_once_and_then_after_its_usual_pause() -> None:
     assert work.began_s == [3, 13]
 
 
+def test_a_loop_that_is_hurried_while_it_runs_runs_once_more() -> None:
+    clock = ManualClock()
+    work = Work(clock)
+    loops = Loops(clock)
+    work.lasts = Deferred()
+    loops.start("work", work, 10)
+    clock.advance(10)
+
+    loops.hurry("work")
+    loops.hurry("work")
+    work.lasts.callback(None)
+    work.lasts = None
+    clock.advance(15)
+
+    assert work.began_s == [10, 10, 20]
+
+
+def test_a_loop_that_is_hurried_and_fails_rests_nevertheless() -> None:
+    clock = ManualClock()
+    work = Work(clock)
+    loops = Loops(clock)
+    work.lasts = Deferred()
+    loops.start("work", work, 10)
+    clock.advance(10)
+
+    loops.hurry("work")
+    work.lasts.errback(RuntimeError("no disk"))
+    work.lasts = None
+    clock.advance(15)
+
+    assert work.began_s == [10, 20]
+
+
 def test_stop_waits_for_the_current_run_and_begins_no_other() -> None:
     clock = ManualClock()
     work, resting = Work(clock), Work(clock)

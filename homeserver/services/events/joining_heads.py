@@ -1,7 +1,7 @@
 """A room's heads joined by an event of this server's, when they have become too many.
 
 Servers that were parted, and servers that mean harm, leave a room with heads that nobody builds on together; each makes
-every state dearer to find. An event that nobody is shown, sent by whoever of this server may, makes them one.
+every state dearer to find. An event that says nothing, sent by whoever of this server may, makes them one.
 """
 
 from typing import Final
