@@ -102,7 +102,6 @@ class Jobs:
         self._randomness = randomness
         self._kinds: Final[Mapping[str, JobKind]] = {kind.name: kind for kind in kinds}
         self._loops: Loops | None = None
-        self._is_wanted = False  # something was scheduled since it was last looked for
         self._is_stopping = False
         self._bell = Bell(clock)
         self._ended = 0
@@ -129,7 +128,6 @@ class Jobs:
         job_id = self._randomness.opaque_id("", ID_LENGTH)
         job = Job(job_id, self._kinds[kind].name, subject, arguments, asked_by, now_ms, now_ms)
         await self._database.write(_schedule, job)
-        self._is_wanted = True
         if self._loops is not None:
             self._loops.hurry(LOOP)
         return job
@@ -172,10 +170,9 @@ class Jobs:
         taken_up: set[str] = set()
         put_off: set[str] = set()
         while True:
-            self._is_wanted = False
             found = await self._database.read(unfinished_jobs, BY_TURNS + len(put_off))
             jobs = [job for job in found if job.job_id not in put_off][:BY_TURNS]
-            if not jobs and not self._is_wanted:
+            if not jobs:
                 return
             for job in jobs:
                 if self._is_stopping:

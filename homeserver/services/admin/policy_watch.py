@@ -136,16 +136,12 @@ class PolicyWatch:
         if not self._has_caught_up and not self._lists.is_empty:
             await self._catch_up()
             self._has_caught_up = True
-        await self._see_to_all()
+        while not self._is_stopping and await self._turn():
+            pass
         if self._position > self._noted and not self._lists.is_empty:
             position = self._position
             await self._database.write(note_watched, position)
             self._noted = position
-            await self._see_to_all()  # of what came meanwhile: nobody wakes what runs
-
-    async def _see_to_all(self) -> None:
-        while not self._is_stopping and await self._turn():
-            pass
 
     # What is heard
 

@@ -117,6 +117,7 @@ def test_a_rule_that_comes_while_it_is_noted_what_was_seen_takes_effect_at_once(
 
     database.armed.append(lambda: write_rule(world, list_id, NED))
     write_rule(world, list_id, FAY)
+    world.clock.advance(0)
 
     assert database.armed == []
     assert [membership(world, room_id, each) for each in (FAY, NED)] == ["ban", "ban"]
