@@ -20,7 +20,7 @@ def heads(door: AdminDoor, output: Output, room_id: str, *, is_joined: bool) -> 
     """Print a room's heads: the events on which nothing is built yet.
 
     Each makes the room dearer for every server in it. --join has one of this server's users build an event on all of
-    them that nobody is shown, so that it is the only one.
+    them that says nothing, so that it is the only one.
     """
     path = room_path(room_id, "forward_extremities")
     if is_joined:

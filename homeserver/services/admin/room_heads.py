@@ -2,7 +2,7 @@
 
 Synapse, asked for the same, forgets all heads but the newest. What was forgotten so would be missing from the state of
 this server's room alone, until somebody else builds on it: two servers that agreed would agree no longer. Here nothing
-is taken away. One of this server's users in the room says something on top of all heads, which nobody is shown, as the
+is taken away. One of this server's users in the room sends an event that says nothing on top of all heads, as the
 server does of itself when there are too many (services/events/joining_heads.py): every server learns of it, and each
 merges the same.
 """
